@@ -1,0 +1,225 @@
+"""Configuration: frozen models, a YAML file, `--set section.key=value`, and the job digest.
+
+An unknown key or a bad value is a `ConfigError` (exit 2) of one line that names the key, the value and what is
+allowed. `effective_yaml` is printed by a dry run and saved with every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pipeline.errors import ConfigError
+
+_UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {f"{u}b": n for u, n in list(_UNITS.items()) if u and u != "b"}
+_UNITS |= {f"{u}ib": 1024**i for i, u in enumerate("kmgt", start=1)}
+
+
+def parse_quantity(value: Any) -> Any:
+    """`64MiB`, `2 GiB`, `100M` or a plain number as an int; anything else is left for pydantic to refuse."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", value)
+        if match and match[2].lower() in _UNITS:
+            return int(float(match[1]) * _UNITS[match[2].lower()])
+    return value
+
+
+Quantity = Annotated[int, BeforeValidator(parse_quantity)]
+
+
+class Section(BaseModel):
+    """Base of all configuration models: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlanConfig(Section):
+    """What is worked on, and in which portions."""
+
+    shard_images: int = Field(512, ge=1, le=100_000, description="most images in one shard")
+    shard_bytes: Quantity = Field(64 * 2**20, ge=1, description="most source bytes in one shard")
+    include: tuple[str, ...] = Field((), description="keys to keep, as glob patterns; empty: all")
+    exclude: tuple[str, ...] = Field((), description="keys to leave out, as glob patterns")
+    limit: int | None = Field(None, ge=1, description="work on the first N objects that are not done")
+    retry_failed: bool = Field(False, description="also take images whose ledger row says failed")
+
+
+class ModelConfig(Section):
+    """Which network predicts the chroma, and how."""
+
+    method: str = Field("iizuka", description="a room of pipeline/models")
+    weights: str | None = Field(None, description="path or URI, optional #sha256=...; null: the shipped weights")
+    side: int = Field(384, ge=64, le=4096, multiple_of=8, description="longest side the network sees, pixels")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    batch: int | None = Field(None, ge=1, le=1024, description="images per step; null: 1 on CPU, 16 on GPU")
+    chroma: float = Field(1.0, ge=0.0, le=3.0, description="factor on the predicted chroma")
+    skip_color: bool = Field(True, description="leave images alone that already have real colour")
+    color_threshold: float = Field(6.0, ge=0.0, description="colour spread above which colour is real, ab units")
+
+
+class OutputConfig(Section):
+    """How results are written."""
+
+    format: Literal["jpeg", "png", "webp", "tiff"] = "jpeg"
+    quality: int = Field(92, ge=1, le=100, description="JPEG and WebP quality")
+    digital_source_type: Literal[
+        "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced", "trainedAlgorithmicMedia"
+    ] = Field("compositeWithTrainedAlgorithmicMedia", description="IPTC DigitalSourceType of every output")
+
+
+class LimitsConfig(Section):
+    """What one image, one worker and one shard may cost before they are given up."""
+
+    pixels: Quantity = Field(100_000_000, ge=1, description="most pixels of one image")
+    memory: Quantity = Field(2 * 2**30, ge=256 * 2**20, description="address space of a decoder process, bytes")
+    seconds: float = Field(60.0, gt=0, description="most seconds to decode one image")
+    attempts: int = Field(2, ge=1, le=10, description="times a shard is tried before its images run one by one")
+    stall_seconds: int = Field(600, ge=30, description="end the run when nothing moves for so long")
+
+
+class StorageConfig(Section):
+    """How S3 is reached; local folders need none of it. Credentials come from boto3's usual places."""
+
+    endpoint: str | None = Field(None, description="URL of a non-AWS server; null: AWS or AWS_ENDPOINT_URL")
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    checksums: Literal["when_supported", "when_required"] = Field(
+        "when_required", description="when_supported adds CRC trailers that older S3 servers refuse"
+    )
+    connect_seconds: float = Field(10.0, gt=0)
+    read_seconds: float = Field(60.0, gt=0)
+    retries: int = Field(8, ge=0, le=100, description="tries after the first, for transient errors only")
+    pool: int = Field(32, ge=1, le=1024, description="connections per process")
+    verify_tls: bool = True
+
+
+class RunConfig(Section):
+    """Where and on how many workers the job runs."""
+
+    topology: Literal["auto", "fused", "staged"] = "auto"
+    workers: int | None = Field(None, ge=1, description="colouring workers; null: one per core or GPU")
+    threads: int = Field(4, ge=1, le=256, description="parallel downloads per worker")
+    address: str | None = Field(None, description="Ray cluster; null: the job's own, else a local one")
+
+
+class ReportConfig(Section):
+    """The pictures at the end of a run."""
+
+    sample: int = Field(24, ge=0, le=500, description="images on the contact sheet")
+    thumbnail: int = Field(360, ge=32, le=2048, description="longest side of a thumbnail, pixels")
+
+
+class JobConfig(Section):
+    """Everything that `jobs/colorize_bucket.py` can be told besides input and output."""
+
+    plan: PlanConfig = PlanConfig()
+    model: ModelConfig = ModelConfig()
+    output: OutputConfig = OutputConfig()
+    limits: LimitsConfig = LimitsConfig()
+    storage: StorageConfig = StorageConfig()
+    run: RunConfig = RunConfig()
+    report: ReportConfig = ReportConfig()
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def load(model: type[C], file: str | None = None, overrides: list[str] | None = None) -> C:
+    """A validated configuration from defaults, then the YAML file, then `section.key=value` overrides.
+
+    Raises:
+        ConfigError: file missing or no YAML mapping, unknown key, bad value; names key, value, what is allowed.
+    """
+    data = _read_yaml(file) if file else {}
+    for override in overrides or []:
+        _apply(data, override)
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(model, error)) from None
+
+
+def _read_yaml(file: str) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data or {}, dict):
+        raise ConfigError(f"{file} must hold sections such as 'output:', not a {type(data).__name__}")
+    return data or {}
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    """Set one `section.key=value` in place; the value is read as YAML (`null`, `true`, `[a, b]`)."""
+    path, equals, text = override.partition("=")
+    parts = path.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {override!r} is not of the form section.key=value, e.g. output.format=png")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    for part in parts[:-1]:
+        data = data.setdefault(part, {}) if data.get(part) is not None else _fresh(data, part)
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {override!r}: {part!r} is a value, it has no keys below it")
+    data[parts[-1]] = value
+
+
+def _fresh(data: dict[str, Any], part: str) -> dict[str, Any]:
+    data[part] = {}
+    section: dict[str, Any] = data[part]
+    return section
+
+
+def _explain(model: type[BaseModel], error: ValidationError) -> str:
+    """The first validation error as a line of key, value, what is allowed; further ones are counted."""
+    errors = error.errors()
+    first = errors[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        parent = ".".join(location[:-1])
+        allowed = ", ".join(_keys_at(model, location[:-1]))
+        where = f"in {parent}" if parent else "at the top level"
+        return f"unknown configuration key {key!r}; allowed {where}: {allowed}{more}"
+    said = first["msg"][0].lower() + first["msg"][1:]
+    return f"configuration key {key!r} has the value {first['input']!r}: {said}{more}"
+
+
+def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)
+
+
+def effective_yaml(config: BaseModel) -> str:
+    """The whole configuration, defaults included, as YAML that `load` reads back to an equal object."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def job_digest(config: JobConfig, weights_digest: str) -> str:
+    """16 hex digits over the weights and every setting that changes pixels or what is given up on.
+
+    An image is done when the ledger has its key and etag under this digest; so a setting that only moves work
+    about (shards, workers, storage) must stay out, and one that changes an output must be in.
+    """
+    relevant = {
+        "weights": weights_digest,
+        "model": config.model.model_dump(mode="json", exclude={"weights", "batch"}),
+        "output": config.output.model_dump(mode="json"),
+        "pixels": config.limits.pixels,
+    }
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]

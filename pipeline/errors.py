@@ -1,0 +1,82 @@
+"""The exception tree and the codes under which an image can fail.
+
+Every error that a user can cause carries one line that says what is wrong and what to do. The jobs print that
+line and exit with the class's `exit_status`; a traceback therefore always means a defect of ours.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+EXIT_DONE = 0
+EXIT_UNFINISHED = 1
+EXIT_USAGE = 2
+EXIT_FAILED_IMAGES = 3
+
+
+class FiatColorError(Exception):
+    """Base of all errors this project raises on purpose; `str(error)` is one line for the user."""
+
+    exit_status = EXIT_UNFINISHED
+
+
+class ConfigError(FiatColorError):
+    """A bad argument, configuration key or value: names the key, the value and what is allowed."""
+
+    exit_status = EXIT_USAGE
+
+
+class WeightsError(ConfigError):
+    """Weights that are missing, of the wrong method, damaged, or not of the digest that was asked for."""
+
+
+class StorageError(FiatColorError):
+    """A folder or bucket that cannot be listed, read or written, after the retries that made sense."""
+
+
+class ObjectMissing(StorageError):
+    """The object is not there (any more)."""
+
+
+class AccessDenied(StorageError):
+    """The store refuses these credentials for this object or bucket; never retried."""
+
+
+class AlreadyExists(StorageError):
+    """A conditional put lost: another attempt has written the object. Not an error for a commit."""
+
+
+class RunError(FiatColorError):
+    """The run cannot go on (workers lost too often, no progress); what is committed stays, run it again."""
+
+
+class FailureCode(StrEnum):
+    """Why an image has no colour result. The README's troubleshooting table has one line for each."""
+
+    NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED = "unsupported"
+    CORRUPT = "corrupt"
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    DECODER_CRASHED = "decoder_crashed"
+    SOURCE_MISSING = "source_missing"
+    SOURCE_DENIED = "source_denied"
+    SOURCE_CHANGED = "source_changed"
+    BAD_KEY = "bad_key"
+    OUTPUT_COLLISION = "output_collision"
+    ENCODE_FAILED = "encode_failed"
+    WORKER_LOST = "worker_lost"
+
+
+class ImageFailure(FiatColorError):
+    """One image cannot be coloured: becomes a ledger row with this code and message, never a failed job."""
+
+    def __init__(self, code: FailureCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[ImageFailure], tuple[FailureCode, str]]:
+        return type(self), (self.code, self.message)
