@@ -1,7 +1,7 @@
 """Configuration: frozen models, a YAML file, `--set section.key=value`, and the job digest.
 
-An unknown key or a bad value is a `ConfigError` (exit 2) of one line that names the key, the value and what is
-allowed. `effective_yaml` is printed by a dry run and saved with every run.
+An unknown key or a bad value is a `ConfigError` (exit 2) of one line that names the key, the value and what
+is allowed. `effective_yaml` is printed by a dry run and saved with every run.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class ModelConfig(Section):
     """Which network predicts the chroma, and how."""
 
     method: str = Field("iizuka", description="a room of pipeline/models")
-    weights: str | None = Field(None, description="path or URI, optional #sha256=...; null: the shipped weights")
+    weights: str | None = Field(None, description="path or URI, optional #sha256=...; null: shipped")
     side: int = Field(384, ge=64, le=4096, multiple_of=8, description="longest side the network sees, pixels")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     batch: int | None = Field(None, ge=1, le=1024, description="images per step; null: 1 on CPU, 16 on GPU")
     chroma: float = Field(1.0, ge=0.0, le=3.0, description="factor on the predicted chroma")
     skip_color: bool = Field(True, description="leave images alone that already have real colour")
-    color_threshold: float = Field(6.0, ge=0.0, description="colour spread above which colour is real, ab units")
+    color_threshold: float = Field(6.0, ge=0.0, description="colour spread (ab units) of real colour")
 
 
 class OutputConfig(Section):
@@ -78,9 +78,9 @@ class LimitsConfig(Section):
     """What one image, one worker and one shard may cost before they are given up."""
 
     pixels: Quantity = Field(100_000_000, ge=1, description="most pixels of one image")
-    memory: Quantity = Field(2 * 2**30, ge=256 * 2**20, description="address space of a decoder process, bytes")
+    memory: Quantity = Field(2 * 2**30, ge=256 * 2**20, description="address space of a decoder process")
     seconds: float = Field(60.0, gt=0, description="most seconds to decode one image")
-    attempts: int = Field(2, ge=1, le=10, description="times a shard is tried before its images run one by one")
+    attempts: int = Field(2, ge=1, le=10, description="tries of a shard before its images run alone")
     stall_seconds: int = Field(600, ge=30, description="end the run when nothing moves for so long")
 
 
@@ -135,7 +135,7 @@ def load(model: type[C], file: str | None = None, overrides: list[str] | None = 
     """A validated configuration from defaults, then the YAML file, then `section.key=value` overrides.
 
     Raises:
-        ConfigError: file missing or no YAML mapping, unknown key, bad value; names key, value, what is allowed.
+        ConfigError: file missing or no YAML mapping, unknown key or bad value.
     """
     data = _read_yaml(file) if file else {}
     for override in overrides or []:

@@ -75,7 +75,14 @@ LEDGER_SCHEMA = pa.schema(
 )
 
 #: Columns that legitimately differ between two runs over the same inputs.
-VOLATILE_COLUMNS = ("attempts", "run_id", "finished_at", "seconds_decode", "seconds_predict", "seconds_compose")
+VOLATILE_COLUMNS = (
+    "attempts",
+    "run_id",
+    "finished_at",
+    "seconds_decode",
+    "seconds_predict",
+    "seconds_compose",
+)
 
 
 @dataclass(frozen=True)
