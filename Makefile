@@ -1,0 +1,35 @@
+# `make demo` and `make test` need Python 3.11 and nothing else. Variables:
+#   PYTHON=/path/to/python3.11   the interpreter that makes .venv (default: the first 3.11 on the PATH)
+#   PIP_ARGS="..."               handed to every pip install, e.g. an --index-url of your own mirror
+#   TORCH=cpu|cuda|auto          which build of torch (auto: cuda only where an NVIDIA driver is found)
+#   DEMO_ARGS="..."              handed to the demo, e.g. DEMO_ARGS="--set output.format=png"
+SHELL := /bin/bash
+PY := .venv/bin/python
+DEMO_OUTPUT := demo-output
+export PYTHON PIP_ARGS TORCH
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lint test clean
+
+help:  ## this list
+	@awk -F ':.*##  *' '/^[a-z]+:.*##/ {printf "make %-6s  %s\n", $$1, $$2}' Makefile
+
+setup:  ## make .venv and install the pinned packages (no time if that is done already)
+	@bash infra/setup_env.sh
+
+demo: setup  ## colour the sixteen photographs of tests/photos into demo-output/
+	@$(PY) jobs/colorize_bucket.py --input tests/photos --output $(DEMO_OUTPUT) \
+		--config configs/colorize/demo.yaml $(DEMO_ARGS)
+
+lint: setup  ## ruff, mypy and the import contracts
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+test: lint  ## the linters, then every test
+	$(PY) -m pytest
+
+clean:  ## remove .venv, caches and demo-output/
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis $(DEMO_OUTPUT)
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
