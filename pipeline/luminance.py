@@ -7,14 +7,15 @@ on one thread, release the GIL, and use no fast-math: every CPU gives the same b
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.color import L_U16_SCALE, LAB_DELTA, LAB_OFFSET, LAB_SLOPE, RGB_TO_XYZ, srgb_to_linear
+from pipeline.compiled import compiled
 
 U16 = NDArray[np.uint16]
 U8 = NDArray[np.uint8]
+F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
 # L* is read from a table over Y with straight lines between the entries: with 65536 of them the
@@ -23,19 +24,19 @@ _TABLE_STEPS = 65535
 SMALLEST_SIDE = 32  # below this the deepest layer of a network (1/8, then 3x3) sees only padding
 
 
-def _lightness_u16(y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _lightness_u16(y: F64) -> F64:
     f = np.where(y > LAB_DELTA**3, np.cbrt(y), y / LAB_SLOPE + LAB_OFFSET)
-    return (116 * f - 16) * L_U16_SCALE
+    return np.asarray((116 * f - 16) * L_U16_SCALE, dtype=np.float64)
 
 
-LINEAR_OF_8BIT = srgb_to_linear(np.arange(256) / 255)
+LINEAR_OF_8BIT: F64 = srgb_to_linear(np.arange(256) / 255).astype(np.float64)
 _Y_WEIGHTED = np.ascontiguousarray(RGB_TO_XYZ[1][:, None] * LINEAR_OF_8BIT[None, :])
 _L_OF_Y = _lightness_u16(np.minimum(np.arange(_TABLE_STEPS + 2) / _TABLE_STEPS, 1.0))
 _L_OF_GRAY8 = np.round(_lightness_u16(LINEAR_OF_8BIT)).astype(np.uint16)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _srgb8_kernel(rgb8, y_weighted, l_of_y, l_u16):  # type: ignore[no-untyped-def]
+@compiled
+def _srgb8_kernel(rgb8: U8, y_weighted: F64, l_of_y: F64, l_u16: U16) -> None:
     steps = l_of_y.size - 2
     for row in range(rgb8.shape[0]):
         for column in range(rgb8.shape[1]):
@@ -50,7 +51,10 @@ def _srgb8_kernel(rgb8, y_weighted, l_of_y, l_u16):  # type: ignore[no-untyped-d
 
 
 def luminance_u16_from_srgb8(rgb8: U8) -> U16:
-    """Lightness of sRGB pixels, uint8[H,W,3] to `L_u16` (CIE L* for D65). Raises ValueError for another array."""
+    """Lightness of sRGB pixels, uint8[H,W,3] to `L_u16` (CIE L* for D65).
+
+    Raises ValueError for another array.
+    """
     if rgb8.dtype != np.uint8 or rgb8.ndim != 3 or rgb8.shape[2] != 3:
         raise ValueError(f"want uint8[H,W,3]; got {rgb8.dtype} {rgb8.shape}")
     l_u16 = np.empty(rgb8.shape[:2], dtype=np.uint16)
@@ -59,7 +63,10 @@ def luminance_u16_from_srgb8(rgb8: U8) -> U16:
 
 
 def luminance_u16_from_gray8(gray8: U8) -> U16:
-    """Lightness of gray pixels on the sRGB curve, uint8[H,W] to `L_u16`. Raises ValueError for another array."""
+    """Lightness of gray pixels on the sRGB curve, uint8[H,W] to `L_u16`.
+
+    Raises ValueError for another array.
+    """
     if gray8.dtype != np.uint8 or gray8.ndim != 2:
         raise ValueError(f"want uint8[H,W]; got {gray8.dtype} {gray8.shape}")
     return np.take(_L_OF_GRAY8, gray8)
@@ -93,6 +100,6 @@ def downscale_luminance(l_u16: U16, side: int, multiple: int = 8) -> F32:
     """
     if l_u16.dtype != np.uint16 or l_u16.ndim != 2:
         raise ValueError(f"want uint16[H,W]; got {l_u16.dtype} {l_u16.shape}")
-    height, width = model_size(*l_u16.shape, side, multiple)
+    height, width = model_size(l_u16.shape[0], l_u16.shape[1], side, multiple)
     resized = Image.fromarray(l_u16).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized).astype(np.float32) / np.float32(L_U16_SCALE)
