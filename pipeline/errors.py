@@ -46,6 +46,14 @@ class AlreadyExists(StorageError):
     """A conditional put lost: another attempt has written the object. Not an error for a commit."""
 
 
+class ObjectChanged(StorageError):
+    """The object is no longer the version (ETag) that was asked for."""
+
+
+class BadKey(StorageError):
+    """A key that not every store can hold: "..", empty parts, too long, a file where a folder is needed."""
+
+
 class RunError(FiatColorError):
     """The run cannot go on (workers lost too often, no progress); what is committed stays, run it again."""
 

@@ -1,0 +1,27 @@
+"""One door to local folders and S3: list, get, put, conditional put, retry policy.
+
+Jobs call `refuse_overlap`, `open_store` and the store's `check_readable` / `check_writable` up front, so that
+a typing error costs one line and not a run. A store pickles to workers; an S3 client is made anew there.
+"""
+
+from __future__ import annotations
+
+from pipeline.config import StorageConfig
+from pipeline.storage.base import Fetched, ObjectInfo, Store, check_key
+from pipeline.storage.local import LocalStore
+from pipeline.storage.s3 import S3Store
+from pipeline.storage.uri import S3Location, parse_uri, refuse_overlap
+
+__all__ = ["Fetched", "ObjectInfo", "Store", "check_key", "open_store", "refuse_overlap"]
+
+
+def open_store(uri: str, config: StorageConfig) -> Store:
+    """The store at a local path, `file:///path` or `s3://bucket/prefix`; touches neither disk nor network.
+
+    Raises:
+        ConfigError: empty, an unknown scheme, or no valid bucket name.
+    """
+    location = parse_uri(uri)
+    if isinstance(location, S3Location):
+        return S3Store(location.bucket, location.prefix, config)
+    return LocalStore(location)

@@ -1,0 +1,92 @@
+"""What every store can do, and which keys all of them can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from pipeline.errors import BadKey
+
+#: Longest name between two slashes on common file systems (ext4, XFS, APFS, NTFS), bytes of UTF-8.
+MAX_SEGMENT_BYTES = 255
+#: Longest S3 object key, bytes of UTF-8, the store's prefix included.
+MAX_KEY_BYTES = 1024
+
+
+class ObjectInfo(NamedTuple):
+    """One listed object: key below the store's root ("/" between parts), ETag without quotes, size."""
+
+    key: str
+    etag: str
+    bytes: int
+
+
+class Fetched(NamedTuple):
+    """What a get returned; `content_type` is None where the store keeps none (local folders)."""
+
+    data: bytes
+    etag: str
+    content_type: str | None
+
+
+class Store(Protocol):
+    """A folder or a bucket prefix. Keys are relative to it. All errors are `StorageError`s of one line."""
+
+    @property
+    def uri(self) -> str: ...
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects whose key starts with `prefix`, in code point order, dotfiles and markers too."""
+
+    def get(self, key: str, *, if_etag: str | None = None, max_bytes: int | None = None) -> Fetched:
+        """The object, or its first `max_bytes` bytes.
+
+        Raises:
+            ObjectChanged: its ETag is not `if_etag`. ObjectMissing, AccessDenied: as they say.
+        """
+
+    def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        """Write or overwrite in one step: a reader sees the old object or the new one, never a part.
+
+        Raises:
+            BadKey: this store cannot hold the key. AccessDenied, StorageError: as they say.
+        """
+
+    def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        """Like `put`, but of several attempts exactly one wins.
+
+        Raises:
+            AlreadyExists: another attempt won, or an earlier try of this one whose answer was lost.
+        """
+
+    def exists(self, key: str) -> bool: ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; a missing one is no error, as on S3."""
+
+    def check_readable(self) -> None:
+        """If this cannot be listed, raise ConfigError or StorageError with the line that a user needs."""
+
+    def check_writable(self) -> None:
+        """Likewise if nothing can be put here. Makes a missing local folder, never a bucket."""
+
+
+def check_key(key: str) -> None:
+    """Refuse keys that not every store can hold, so that a job gives the same rows on S3 and on a folder.
+
+    Raises:
+        BadKey: empty, absolute, with an empty, "." or ".." part, NUL, a lone surrogate, or too long.
+    """
+    try:
+        encoded = key.encode()
+    except UnicodeEncodeError:
+        raise BadKey(f"the key {key!a} is not valid Unicode") from None
+    if not key or "\0" in key:
+        raise BadKey(f"the key {key!r} is empty or holds a NUL character")
+    for part in encoded.split(b"/"):
+        if part in (b"", b".", b".."):
+            raise BadKey(f"the key {key!r} has the part {part.decode()!r}, which a folder cannot hold")
+        if len(part) > MAX_SEGMENT_BYTES:
+            raise BadKey(f"the key {key[:60]!r}... has a part of over {MAX_SEGMENT_BYTES} bytes")
+    if len(encoded) > MAX_KEY_BYTES:
+        raise BadKey(f"the key {key[:60]!r}... has over {MAX_KEY_BYTES} bytes")

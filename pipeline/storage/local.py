@@ -1,0 +1,249 @@
+"""A local folder as a store.
+
+Keys are relative paths with "/". A name that is not UTF-8 appears in its key with every stray byte as U+FFFD
+and two hex digits ("caf\ufffdE9.jpg"), for Parquet and S3 hold only Unicode; the key leads back to the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline.errors import (
+    AccessDenied,
+    AlreadyExists,
+    BadKey,
+    ConfigError,
+    ObjectChanged,
+    ObjectMissing,
+    StorageError,
+)
+from pipeline.storage.base import Fetched, ObjectInfo, check_key
+
+_TEMPORARY = re.compile(r"\.fiat-[0-9a-f]{32}\.tmp")
+_STRAY = re.compile("[\udc80-\udcff]|\ufffd(?=[89A-F][0-9A-F])")
+_ESCAPED = re.compile("\ufffd([89A-F][0-9A-F])")
+#: What os.link says where the file system has no hard links (FAT, some network mounts).
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_BAD_KEY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EILSEQ}
+
+
+def escape_name(name: str) -> str:
+    """A file name as `os` gives it (stray bytes as surrogates) as text that any store can hold."""
+    return _STRAY.sub(lambda m: "".join(f"\ufffd{b:02X}" for b in os.fsencode(m[0])), name)
+
+
+def unescape_name(name: str) -> str:
+    """The inverse of `escape_name`.
+
+    Raises:
+        BadKey: `escape_name` never makes this text, so two keys would share a file.
+    """
+    stray = _ESCAPED.sub(lambda m: chr(0xDC00 + int(m[1], 16)), name)
+    found = os.fsdecode(os.fsencode(stray))  # joins stray bytes that together are a character
+    if escape_name(found) != name:
+        raise BadKey(f"the key part {name!r} is not the escaped form of any file name")
+    return found
+
+
+class LocalStore:
+    """See `Store`. ETag: size and modification time in nanoseconds, in hex."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def uri(self) -> str:
+        return str(self.root)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        folder, slash, start = prefix.rpartition("/")
+        path = self._path(folder) if folder else self.root
+        if not path.is_dir():
+            return
+        # a stack, not recursion: a hostile tree is deeper than Python's limit
+        stack = [_entries(path, folder + slash, start)]
+        ancestors = [_identity(path)]
+        while stack:
+            entry = next(stack[-1], None)
+            if entry is None:
+                stack.pop()
+                ancestors.pop()
+            elif isinstance(entry, ObjectInfo):
+                yield entry
+            elif _identity(entry[0]) not in ancestors:  # a link to a folder above would never end
+                stack.append(_entries(entry[0], entry[1]))
+                ancestors.append(_identity(entry[0]))
+
+    def get(self, key: str, *, if_etag: str | None = None, max_bytes: int | None = None) -> Fetched:
+        path = self._path(key)
+        try:
+            with open(path, "rb", opener=_open_at_once) as file:
+                before = os.fstat(file.fileno())
+                if not stat.S_ISREG(before.st_mode):
+                    raise ObjectMissing(f"{path} is not a regular file")
+                etag = _etag(before)
+                if if_etag not in (None, etag):
+                    raise ObjectChanged(f"{path} has changed since it was listed")
+                data = file.read(-1 if max_bytes is None else max_bytes)
+                if _etag(os.fstat(file.fileno())) != etag:
+                    raise ObjectChanged(f"{path} changed while it was read")
+        except OSError as error:
+            raise _translated(error, path, "read") from None
+        return Fetched(data, etag, None)
+
+    def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        path = self._path(key)
+        try:
+            temporary = _write_temporary(path, data)
+            try:
+                temporary.replace(path)
+            except OSError:
+                temporary.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise _translated(error, path, "write") from None
+
+    def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        path = self._path(key)
+        try:
+            temporary = _write_temporary(path, data)
+            try:
+                _publish(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except FileExistsError:
+            raise AlreadyExists(f"{path} already exists") from None
+        except OSError as error:
+            raise _translated(error, path, "write") from None
+
+    def exists(self, key: str) -> bool:
+        try:
+            return stat.S_ISREG(self._path(key).stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise _translated(error, self._path(key), "read") from None
+
+    def delete(self, key: str) -> None:
+        try:
+            self._path(key).unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise _translated(error, self._path(key), "delete") from None
+
+    def check_readable(self) -> None:
+        if not self.root.exists():
+            raise ConfigError(f"there is no folder {self.root}; check the path")
+        if not self.root.is_dir():
+            raise ConfigError(f"{self.root} is a file; give the folder that holds it")
+        try:
+            os.scandir(self.root).close()
+        except OSError as error:
+            raise _translated(error, self.root, "list") from None
+
+    def check_writable(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise ConfigError(f"{self.root} is a file; give a folder for the results")
+        try:
+            _write_temporary(self.root / "check", b"").unlink()
+        except (FileExistsError, NotADirectoryError):
+            raise ConfigError(f"{self.root} lies below a file; give a folder for the results") from None
+        except OSError as error:
+            raise _translated(error, self.root, "write to") from None
+
+    def _path(self, key: str) -> Path:
+        check_key(key)
+        return self.root.joinpath(*map(unescape_name, key.split("/")))
+
+
+def _entries(folder: Path, prefix: str, start: str = "") -> Iterator[ObjectInfo | tuple[Path, str]]:
+    """Objects and subfolders (path, key prefix) of one folder, in the order of their keys."""
+    try:
+        with os.scandir(folder) as scan:
+            found = [(_key_part(entry), entry) for entry in scan if not _TEMPORARY.fullmatch(entry.name)]
+    except OSError as error:
+        raise _translated(error, folder, "list") from None
+    for part, entry in sorted(found, key=lambda pair: pair[0]):
+        if not part.startswith(start):
+            continue
+        if part.endswith("/"):
+            yield folder / entry.name, prefix + part
+        elif info := _info(entry, prefix + part):
+            yield info
+
+
+def _key_part(entry: os.DirEntry[str]) -> str:
+    """The escaped name; a folder's with its slash, so that "a.jpg" and "a/b" sort as whole keys do."""
+    try:
+        is_folder = entry.is_dir()
+    except OSError:  # a link to itself; listed as an object that cannot be read
+        is_folder = False
+    return escape_name(entry.name) + "/" * is_folder
+
+
+def _info(entry: os.DirEntry[str], key: str) -> ObjectInfo | None:
+    """The listed object; a dangling link is one too, so that it gets its row; None: deleted meanwhile."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return ObjectInfo(key, "0-0", 0) if entry.is_symlink() else None
+    return ObjectInfo(key, _etag(status), status.st_size)
+
+
+def _etag(status: os.stat_result) -> str:
+    return f"{status.st_size:x}-{status.st_mtime_ns:x}"
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        status = folder.stat()
+    except OSError as error:
+        raise _translated(error, folder, "list") from None
+    return status.st_dev, status.st_ino
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """For `open`: a named pipe would otherwise wait for a writer for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _write_temporary(path: Path, data: bytes) -> Path:
+    """A complete file beside `path` under a name that listings leave out; makes the folders above."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".fiat-{uuid4().hex}.tmp"
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give the file its name unless that is taken (FileExistsError), in one step where links exist."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        temporary.replace(path)
+
+
+def _translated(error: OSError, path: Path, action: str) -> StorageError:
+    missing = isinstance(error, FileNotFoundError)
+    if missing or (action == "read" and isinstance(error, NotADirectoryError | IsADirectoryError)):
+        return ObjectMissing(f"{path} does not exist")
+    if isinstance(error, PermissionError):
+        return AccessDenied(f"no permission to {action} {path}; check its owner and mode")
+    if error.errno in _BAD_KEY:
+        return BadKey(f"cannot {action} {path}: {error.strerror}")
+    return StorageError(f"cannot {action} {path}: {error.strerror}")

@@ -1,0 +1,96 @@
+"""What a URI names, and whether an output would fall into its own input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from pipeline.errors import ConfigError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+#: What a run writes below its output; an input in there would feed on its own results.
+_OWN_FOLDERS = ("images", "ledger", "runs")
+
+
+class S3Location(NamedTuple):
+    """Bucket, and prefix without slashes at its ends ("" for the whole bucket)."""
+
+    bucket: str
+    prefix: str
+
+
+def parse_uri(uri: str) -> S3Location | Path:
+    """The bucket and prefix of `s3://...`, or the absolute path of a local folder or `file:///...`.
+
+    Raises:
+        ConfigError: empty, an unknown scheme, no valid bucket, or "." and ".." in a prefix.
+    """
+    if not uri.strip() or "\0" in uri:
+        raise ConfigError(f"{uri!r} names no place; give a folder or s3://bucket/prefix")
+    match = _SCHEME.match(uri)
+    scheme = match[1].lower() if match else ""
+    if not match:
+        return Path(uri).expanduser().absolute()
+    rest = uri[match.end() :]
+    if scheme == "s3" and rest.startswith("/"):
+        return _s3(uri, rest[1:])
+    if scheme == "file" and rest.startswith("//"):
+        return Path(unquote(rest[1:]))
+    raise ConfigError(
+        f"{uri!r} is no place this job knows; give a folder, file:///folder or s3://bucket/prefix"
+    )
+
+
+def _s3(uri: str, rest: str) -> S3Location:
+    bucket, _, prefix = rest.partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise ConfigError(f"{uri!r} has no valid bucket name ({bucket!r}); give s3://bucket/prefix")
+    prefix = prefix.strip("/")
+    if {".", ".."} & set(prefix.split("/")):
+        raise ConfigError(f'{uri!r} has "." or ".." in its prefix; S3 has no such folders')
+    return S3Location(bucket, prefix)
+
+
+def refuse_overlap(input_uri: str, output_uri: str) -> None:
+    """Refuse an output that equals or lies inside the input, and an input inside what a run writes.
+
+    Either way results would come back as sources. An input elsewhere below the output is allowed
+    (`data/scans` into `data`).
+
+    Raises:
+        ConfigError: they overlap, however they are spelled (slashes, "..", symbolic links).
+    """
+    source, out = parse_uri(input_uri), parse_uri(output_uri)
+    if isinstance(source, S3Location) and isinstance(out, S3Location):
+        inside = _starts(_s3_parts(out), _s3_parts(source))
+        own = any(_starts(_s3_parts(source), [*_s3_parts(out), name]) for name in _OWN_FOLDERS)
+    elif isinstance(source, Path) and isinstance(out, Path):
+        inside = _lies_in(out, source)
+        own = any(_lies_in(source, out / name) for name in _OWN_FOLDERS)
+    else:
+        return
+    if inside:
+        raise ConfigError(f"the output {output_uri} lies in the input {input_uri}; give a place outside it")
+    if own:
+        raise ConfigError(f"the input {input_uri} lies among the results of the output {output_uri}")
+
+
+def _s3_parts(location: S3Location) -> list[str]:
+    """Bucket and prefix parts; empty parts are dropped, for a doubled slash is rarely meant."""
+    return [location.bucket, *(part for part in location.prefix.split("/") if part)]
+
+
+def _starts(parts: Sequence[str], start: Sequence[str]) -> bool:
+    return list(parts[: len(start)]) == list(start)
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether `path` is `folder` or below it; same-file tests see through bind mounts and letter case too."""
+    path, folder = path.resolve(), folder.resolve()
+    if _starts(path.parts, folder.parts):
+        return True
+    return folder.exists() and any(p.exists() and p.samefile(folder) for p in (path, *path.parents))
