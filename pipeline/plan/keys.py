@@ -1,0 +1,175 @@
+"""Source keys to output keys: where a result goes, and which sources have no place to go."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import BadKey, FailureCode
+from pipeline.plan.done import digests
+from pipeline.storage import check_key
+
+#: Suffixes that already are those of a format; the first is added where a key has none of them.
+SUFFIXES = {
+    "jpeg": (".jpg", ".jpeg", ".jpe"),
+    "png": (".png",),
+    "webp": (".webp",),
+    "tiff": (".tif", ".tiff"),
+}
+
+
+class Refusal(NamedTuple):
+    """Why a source gets a failed row without being read."""
+
+    code: FailureCode
+    message: str
+
+
+def output_key(key: str, format: str) -> str:
+    """Where the colour image of a source goes: "images/", the source's key, and a suffix if it has another.
+
+    `a.tif` becomes `images/a.tif.jpg`, so `a.png` and `a.jpg` never meet; `A.JPG` stays as it is.
+    """
+    suffixes = SUFFIXES[format]
+    return f"images/{key}" if key.lower().endswith(suffixes) else f"images/{key}{suffixes[0]}"
+
+
+class Patterns:
+    """Glob patterns over whole keys, case-sensitive.
+
+    `*` matches any characters, "/" too; `?` one character; `[ab]` and `[!ab]` one of a set; `**/` any folders
+    or none; a pattern that ends in "/" matches everything below. A key is kept if an `include` pattern
+    matches (or there is none) and no `exclude` pattern does.
+    """
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
+        self._include, self._exclude = _compiled(include), _compiled(exclude)
+
+    def keep(self, key: str) -> bool:
+        if self._include and not self._include.fullmatch(key):
+            return False
+        return not (self._exclude and self._exclude.fullmatch(key))
+
+
+_TOKEN = re.compile(
+    r"(?P<folders>\*\*/)|(?P<any>\*+)|(?P<one>\?)|\[(?P<set>!?\]?[^\]]+)\]|(?P<char>.)", re.DOTALL
+)
+
+
+def _compiled(patterns: Sequence[str]) -> re.Pattern[str] | None:
+    if not patterns:
+        return None
+    return re.compile("|".join(_regex(p + "*" if p.endswith("/") else p) for p in patterns), re.DOTALL)
+
+
+def _regex(pattern: str) -> str:
+    return "".join(_token_regex(match) for match in _TOKEN.finditer(pattern))
+
+
+def _token_regex(match: re.Match[str]) -> str:
+    if match.lastgroup == "set":
+        negated = match["set"].startswith("!")
+        members = re.sub(r"([\\\[\]^&~|])", r"\\\1", match["set"][negated:])
+        return f"[{'^' * negated}{members}]"
+    fixed = {"folders": "(?:.*/)?", "any": ".*", "one": "."}
+    return fixed.get(str(match.lastgroup)) or re.escape(match[0])
+
+
+def is_folder_marker(key: str) -> bool:
+    """A key that ends in "/": what S3 consoles make for an empty folder. It never has an output."""
+    return key.endswith("/")
+
+
+def find_refusals(keys: Sequence[str], format: str, finished: NDArray[np.bool_]) -> dict[int, Refusal]:
+    """The keys (by index, in key order) whose result has no place to go.
+
+    Of two with one output key the later is refused, unless it is the one that was finished before
+    (`finished[i]`): its result is there already and must not be overwritten. The whole listing counts, done
+    or not, so that a resumed run refuses the same keys as an undisturbed one.
+    """
+    outputs = [output_key(key, format) for key in keys]
+    refusals = _bad_keys(keys, outputs)
+    owners = np.array(
+        [i for i in range(len(keys)) if i not in refusals and not is_folder_marker(keys[i])], int
+    )
+    hashes = digests(outputs[i].encode() for i in owners.tolist())
+    # by output; within one output the finished first, then key order
+    order = np.lexsort((owners, ~finished[owners], hashes))
+    owners, hashes = owners[order], hashes[order]
+    _refuse_equal(keys, outputs, owners, hashes, refusals)
+    _refuse_nested(keys, outputs, owners, hashes, finished, refusals)
+    return refusals
+
+
+def _bad_keys(keys: Sequence[str], outputs: Sequence[str]) -> dict[int, Refusal]:
+    refusals = {}
+    for index, output in enumerate(outputs):
+        try:
+            if not is_folder_marker(keys[index]):
+                check_key(output)
+        except BadKey as error:
+            refusals[index] = Refusal(FailureCode.BAD_KEY, str(error))
+    return refusals
+
+
+def _refuse_equal(
+    keys: Sequence[str],
+    outputs: Sequence[str],
+    owners: NDArray[np.int64],
+    hashes: NDArray[np.int64],
+    refusals: dict[int, Refusal],
+) -> None:
+    """`owners` are sorted by `hashes`, the hashes of their outputs: in a run of equals the first one owns."""
+    first = 0
+    for at in (np.flatnonzero(hashes[1:] == hashes[:-1]) + 1).tolist():
+        if hashes[at] != hashes[first]:
+            first = at - 1
+        owner = int(owners[first])
+        refusals[int(owners[at])] = Refusal(
+            FailureCode.OUTPUT_COLLISION,
+            f"its result would overwrite {outputs[owner]!r}, that of {keys[owner]!r}; rename one of them",
+        )
+
+
+def _refuse_nested(
+    keys: Sequence[str],
+    outputs: Sequence[str],
+    owners: NDArray[np.int64],
+    hashes: NDArray[np.int64],
+    finished: NDArray[np.bool_],
+    refusals: dict[int, Refusal],
+) -> None:
+    """A result cannot be a file and the folder of other results: S3 could hold both, a folder cannot."""
+    folders = sorted(_folders(outputs[i] for i in owners.tolist()))
+    folder_hashes = digests(folder.encode() for folder in folders)
+    for at in np.flatnonzero(np.isin(folder_hashes, hashes)).tolist():
+        file = int(owners[np.searchsorted(hashes, folder_hashes[at])])
+        start = folders[at].removeprefix("images/") + "/"
+        # "0" follows "/": all keys below the folder stand between the two
+        span = range(bisect_left(keys, start), bisect_left(keys, start[:-1] + "0"))
+        below = [i for i in span if not is_folder_marker(keys[i])]
+        refused = [file] if finished[below].any() and not finished[file] else below
+        for index in refused:
+            refusals.setdefault(
+                index,
+                Refusal(
+                    FailureCode.OUTPUT_COLLISION,
+                    f"{folders[at]!r} would be both a result and a folder; rename {keys[file]!r}",
+                ),
+            )
+
+
+def _folders(keys: Iterable[str]) -> set[str]:
+    """All folders above the keys."""
+    folders: set[str] = set()
+    for key in keys:
+        folder = key.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return folders
