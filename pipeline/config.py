@@ -81,7 +81,7 @@ class LimitsConfig(Section):
     memory: Quantity = Field(2 * 2**30, ge=256 * 2**20, description="address space of a decoder process")
     seconds: float = Field(60.0, gt=0, description="most seconds to decode one image")
     attempts: int = Field(2, ge=1, le=10, description="tries of a shard before its images run alone")
-    stall_seconds: int = Field(600, ge=30, description="end the run when nothing moves for so long")
+    stall_seconds: int = Field(1800, ge=30, description="end the run when nothing moves for so long")
 
 
 class StorageConfig(Section):

@@ -76,6 +76,7 @@ class FailureCode(StrEnum):
     OUTPUT_COLLISION = "output_collision"
     ENCODE_FAILED = "encode_failed"
     WORKER_LOST = "worker_lost"
+    INTERNAL_ERROR = "internal_error"
 
 
 class ImageFailure(FiatColorError):

@@ -1,0 +1,42 @@
+"""Compare the batch job with a plain multi-process loop that does the same work, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from pipeline import config
+from pipeline.errors import FiatColorError
+from pipeline.flow.benchmark import compare
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--photos", type=Path, default=ROOT / "tests" / "photos", help="gray samples to cut from"
+    )
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--side", type=int, default=512, help="pixels")
+    parser.add_argument("--folder", type=Path, help="keep the files here (default: a temporary folder)")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
+    args = parser.parse_args(argv)
+    try:
+        loaded = config.load(config.JobConfig, None, args.overrides)
+    except FiatColorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = args.folder or Path(scratch)
+        print(json.dumps(compare(args.photos, folder, args.count, args.side, loaded), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

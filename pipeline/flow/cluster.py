@@ -1,0 +1,139 @@
+"""Ray itself: joining a cluster or starting a local one, and what its resources mean for this job."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import ray
+
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.models.base import resolve_precision
+
+# Without these, an AWS-compatible server that the driver reaches is another one, or none, for the workers.
+# Secrets are not among them: runtime environments can be read in the dashboard.
+_FORWARDED = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION",
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the job is laid over the cluster."""
+
+    topology: Literal["fused", "staged"]
+    workers: int
+    gpus: int
+    precision: str
+
+
+@contextmanager
+def cluster(config: JobConfig) -> Iterator[None]:
+    """A Ray cluster for the duration of a job: the one named or the job was submitted to, else a local one.
+
+    Raises:
+        ConfigError: no cluster answers at the address.
+    """
+    address = config.run.address or os.environ.get("RAY_ADDRESS")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    forwarded = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
+    if address:
+        try:
+            ray.init(address=address, runtime_env={"env_vars": forwarded}, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"no Ray cluster answers at {address}: {' '.join(str(error).split())}"
+            ) from None
+    else:
+        root = str(Path(__file__).resolve().parents[2])
+        inherited = os.environ.get("PYTHONPATH")
+        forwarded["PYTHONPATH"] = root if not inherited else f"{root}{os.pathsep}{inherited}"
+        # More logical CPUs than cores: workers that held all of them would starve the tasks that feed them.
+        ray.init(
+            address="local",
+            num_cpus=2 * cores() + 2,
+            include_dashboard=False,
+            runtime_env={"env_vars": forwarded},
+            **quiet,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def cores() -> int:
+    """Cores this process may use (containers and taskset included)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def layout(config: JobConfig) -> Layout:
+    """Topology and worker count for the running cluster: GPUs ask for staged, CPUs alone for fused."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = int(resources.get("GPU", 0))
+    local = not (config.run.address or os.environ.get("RAY_ADDRESS"))
+    cpus = cores() if local else max(1, int(resources.get("CPU", 1)))
+    topology = config.run.topology if config.run.topology != "auto" else ("staged" if gpus else "fused")
+    default = gpus if topology == "staged" and gpus else cpus
+    precision = resolve_precision(config.model.precision, "cuda" if gpus and topology == "staged" else "cpu")
+    return Layout(topology, config.run.workers or default, gpus, precision)
+
+
+class AttemptRegistry:
+    """Counts attempts across worker crashes (see `pipeline.flow.work.Attempts`); lives beside the driver."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, int] = defaultdict(int)
+        self._touched: dict[str, set[str]] = defaultdict(set)
+        self._lost: dict[str, set[str]] = defaultdict(set)
+
+    def begin(self, shard_id: str) -> int:
+        self._begun[shard_id] += 1
+        self._lost[shard_id] |= self._touched.pop(shard_id, set())
+        return self._begun[shard_id]
+
+    def touch(self, shard_id: str, key: str) -> None:
+        self._touched[shard_id].add(key)
+
+    def finish(self, shard_id: str, key: str) -> None:
+        self._touched[shard_id].discard(key)
+
+    def lost(self, shard_id: str) -> set[str]:
+        return self._lost[shard_id]
+
+
+def open_registry() -> Any:
+    """A registry actor; restarted once at most, for what it knows is gone with it."""
+    return ray.remote(num_cpus=0, max_restarts=1)(AttemptRegistry).remote()
+
+
+class RemoteAttempts:
+    """The registry's handle in a worker, as plain calls."""
+
+    def __init__(self, registry: Any) -> None:
+        self._registry = registry
+
+    def begin(self, shard_id: str) -> int:
+        return int(ray.get(self._registry.begin.remote(shard_id)))
+
+    def touch(self, shard_id: str, key: str) -> None:
+        ray.get(self._registry.touch.remote(shard_id, key))
+
+    def finish(self, shard_id: str, key: str) -> None:
+        ray.get(self._registry.finish.remote(shard_id, key))
+
+    def lost(self, shard_id: str) -> set[str]:
+        found: set[str] = ray.get(self._registry.lost.remote(shard_id))
+        return found

@@ -1,0 +1,162 @@
+"""A whole run: plan, work, close. This is what `jobs/colorize_bucket.py` calls."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipeline.config import JobConfig, effective_yaml, job_digest
+from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, ConfigError, FiatColorError
+from pipeline.flow.close import close_run
+from pipeline.flow.estimate import estimate_seconds
+from pipeline.flow.job import Job
+from pipeline.flow.progress import Reporter
+from pipeline.models.registry import METHODS, weights_digest
+from pipeline.plan import Plan, make_plan, write_plan
+from pipeline.records import Status
+from pipeline.stages.report import Tally
+from pipeline.storage import Store, open_store, refuse_overlap
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    input: str
+    output: str
+    config: JobConfig
+    dry_run: bool = False
+
+
+def run_job(request: Request) -> int:
+    """Colour everything under the input that the ledger does not have yet.
+
+    In steps, for N source objects in n shards:
+      1. check input, output, method and weights before anything is started;
+      2. plan: list N objects, subtract what the ledger has, cut the rest into n shards;
+      3. work: n shards through the Ray chain, each committed by its ledger part;
+      4. close: summary, contact sheet, the exit status.
+
+    Returns:
+        0: every object is done; 3: finished, and the ledger has failed images.
+
+    Raises:
+        FiatColorError: with the exit status that its class states; what was committed stays.
+    """
+    started = time.monotonic()
+    config = request.config
+    source, out = _open(request)
+    digest = weights_digest(_method(config), config.model.weights)
+    work_digest = job_digest(config, digest)
+    from pipeline.flow.cluster import cores  # Ray is imported late: a typing error is told in a second
+
+    plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores())
+    print(_plan_text(request, plan, work_digest))
+    job = Job(config, source.uri, out.uri, _run_id(), work_digest, digest)
+    if request.dry_run:
+        print(_estimate_text(job, plan))
+        print(f"\nThe effective configuration:\n{effective_yaml(config)}\nDry run: nothing was written.")
+        return EXIT_DONE
+    if not plan.shards:
+        return _nothing_to_do(plan)
+    out.check_writable()
+    write_plan(out, job.run_id, plan)
+    out.put(f"runs/{job.run_id}/config.yaml", effective_yaml(config).encode(), "application/yaml")
+    return _work(job, plan, source, out, started)
+
+
+def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> int:
+    from pipeline.flow.chain import run_chain
+    from pipeline.flow.cluster import cluster, layout
+
+    planned = time.monotonic()
+    tally = Tally(job.config.report.sample)
+    try:
+        with cluster(job.config):
+            laid = layout(job.config)
+            began = float("inf")
+            print(f"run {job.run_id}: {laid.topology}, {laid.workers} workers", flush=True)
+            with Reporter(plan.todo_items) as reporter:
+                for result in run_chain(job, plan, laid):
+                    began = min(began, result.began)
+                    tally.add(result.rows)
+                    reporter.update(tally)
+            worked = time.monotonic()
+            # Work begins when the first worker takes a shard; before that, Ray and the workers come up.
+            run = max(1e-6, time.time() - began)
+    except KeyboardInterrupt:
+        raise FiatColorError(
+            f"interrupted after {tally.rows:,} of {plan.todo_items:,} images; "
+            "the same command goes on where this one stopped"
+        ) from None
+    seconds = {"plan": planned - started, "start": worked - planned - run, "run": run}
+    return close_run(job, plan, laid, tally, seconds, source, out)
+
+
+def _open(request: Request) -> tuple[Store, Store]:
+    refuse_overlap(request.input, request.output)
+    source = open_store(request.input, request.config.storage)
+    out = open_store(request.output, request.config.storage)
+    source.check_readable()
+    return source, out
+
+
+def _method(config: JobConfig) -> str:
+    if config.model.method not in METHODS:
+        known = ", ".join(sorted(METHODS))
+        raise ConfigError(
+            f"configuration key 'model.method' has the value {config.model.method!r}: allowed is {known}"
+        )
+    return config.model.method
+
+
+def _run_id() -> str:
+    """Sorts by time; the random tail keeps two runs of one second apart."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def _plan_text(request: Request, plan: Plan, digest: str) -> str:
+    done = sum(plan.done.values())
+    return "\n".join(
+        [
+            f"input    {request.input}: {plan.items_listed:,} objects, {_size(plan.bytes_listed)}"
+            + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
+            f"output   {request.output} (job digest {digest})",
+            f"done     {done:,} objects in the ledger" + _failed_text(plan),
+            f"to do    {plan.todo_items:,} objects, {_size(plan.todo_bytes)}, in {len(plan.shards):,} shards",
+        ]
+    )
+
+
+def _failed_text(plan: Plan) -> str:
+    failed = plan.done.get(Status.FAILED, 0)
+    return f", {failed:,} of them failed (--set plan.retry_failed=true tries them again)" if failed else ""
+
+
+def _estimate_text(job: Job, plan: Plan) -> str:
+    if not plan.shards:
+        return "time     nothing to do"
+    estimate = estimate_seconds(job, plan)
+    return f"time     about {estimate.seconds:,.0f} s: {estimate.basis}"
+
+
+def _nothing_to_do(plan: Plan) -> int:
+    """The truth about earlier runs, for a scheduler that only sees this one."""
+    if plan.items_listed == 0:
+        print("Nothing to do: the input holds no objects.")
+        return EXIT_DONE
+    failed = plan.done.get(Status.FAILED, 0)
+    print(f"Nothing to do: all {sum(plan.done.values()):,} objects are in the ledger{_failed_text(plan)}.")
+    return EXIT_FAILED_IMAGES if failed else EXIT_DONE
+
+
+def _size(count: int) -> str:
+    """Bytes for a person: 1.5 GB."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

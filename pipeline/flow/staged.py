@@ -1,0 +1,85 @@
+"""Staged topology: CPU tasks, predict actors (on GPUs), CPU tasks, each sized apart.
+
+Between the stages travel a shard's encoded bytes, model inputs and chroma; full-resolution pixels never do,
+so the last stage decodes once more.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.flow.cluster import RemoteAttempts
+from pipeline.flow.fused import lost_row, open_predictor
+from pipeline.flow.job import Job
+from pipeline.flow.transport import pack, shard_of, unpack
+from pipeline.flow.work import Bench, Prepared
+from pipeline.records import Item
+
+
+@lru_cache(maxsize=1)
+def _bench(job_id: tuple[str, str, str, str]) -> dict[str, Bench]:
+    """One bench per worker process and job; a later job of the same process replaces it."""
+    return {}
+
+
+def bench_of(job: Job) -> Bench:
+    """This process's bench for the job, made on first use."""
+    held = _bench((job.run_id, job.input, job.output, job.job_digest))
+    if "bench" not in held:
+        held["bench"] = Bench(job)
+    return held["bench"]
+
+
+def fetch_decode(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
+    """First stage, a CPU task: a plan row becomes prepared items without their full-resolution pixels."""
+    shard_id, items = shard_of(batch)
+    began, bench, attempts = time.time(), bench_of(job), RemoteAttempts(registry)
+    if attempts.begin(shard_id) > job.config.limits.attempts:
+        prepared = [_careful(bench, attempts, shard_id, item) for item in items]
+    else:
+        prepared = [without_pixels(one) for one in bench.prepared(items)]
+    return pack((shard_id, prepared, began))
+
+
+def _careful(bench: Bench, attempts: RemoteAttempts, shard_id: str, item: Item) -> Prepared:
+    if item.key in attempts.lost(shard_id):
+        return Prepared(item, row=lost_row(bench, item))
+    attempts.touch(shard_id, item.key)
+    prepared = bench.decode(item, bench.fetch(item))
+    attempts.finish(shard_id, item.key)
+    return without_pixels(prepared)
+
+
+def without_pixels(prepared: Prepared) -> Prepared:
+    """What may travel: the encoded source and the model input."""
+    prepared.decoded = None
+    return prepared
+
+
+class PredictActor:
+    """Second stage: chroma for every image of a shard, in batches of one size."""
+
+    def __init__(self, job: Job, device: str) -> None:
+        self.predictor = open_predictor(job, device)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        shard_id, prepared, began = unpack(batch)
+        waiting = [one for one in prepared if one.row is None]
+        start = time.perf_counter()
+        for one, ab in zip(waiting, self.predictor([one.model_L for one in waiting]), strict=True):
+            one.ab, one.model_L = ab, None
+        share = (time.perf_counter() - start) / max(1, len(waiting))
+        for one in waiting:
+            one.seconds_predict = share
+        return pack((shard_id, prepared, began))
+
+
+def compose_commit(batch: pa.Table, job: Job) -> pa.Table:
+    """Third stage, a CPU task: decode again, compose, encode, put; then the ledger part."""
+    shard_id, prepared, began = unpack(batch)
+    bench = bench_of(job)
+    return pack(bench.commit(shard_id, [bench.finish(one) for one in bench.redecoded(prepared)], began))

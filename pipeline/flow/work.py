@@ -1,0 +1,233 @@
+"""One shard, from source keys to a committed ledger part, in plain Python: Ray only decides where it runs.
+
+Reading, decoding, colouring and writing overlap: downloads and uploads run on threads, decoding in a child
+process, the network in this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pipeline.stages.decode import Failed, Skipped, decode_item, open_decoder
+
+from pipeline.codecs.everyday import Decoded
+from pipeline.errors import AccessDenied, FailureCode, ImageFailure, ObjectChanged, ObjectMissing
+from pipeline.flow.finish import Finished, finish_image
+from pipeline.flow.job import Job
+from pipeline.flow.result import ShardResult
+from pipeline.records import Item, LedgerRow, Status
+from pipeline.stages.commit import commit_part, put_image
+from pipeline.storage import Fetched, Store, open_store
+
+# Decoded images waiting for the network: one is enough to keep it busy, and each may be hundreds of MB.
+_DECODED_AHEAD = 2
+
+
+class Attempts(Protocol):
+    """Remembers across crashes of workers how often a shard was begun and which images went down with one."""
+
+    def begin(self, shard_id: str) -> int:
+        """Count one more attempt; the number including this one."""
+
+    def touch(self, shard_id: str, key: str) -> None:
+        """This image is worked on alone now: if the worker dies, it is the culprit."""
+
+    def lost(self, shard_id: str) -> set[str]:
+        """Keys during whose lone work a worker died."""
+
+    def finish(self, shard_id: str, key: str) -> None:
+        """This image did no harm."""
+
+
+@dataclass
+class Prepared:
+    """One item after fetch and decode: `row` when its fate is sealed, else what the next stages need.
+
+    `decoded` holds full-resolution pixels and never travels between processes; `source` and `model_L` do.
+    """
+
+    item: Item
+    row: LedgerRow | None = None
+    source: bytes = b""
+    content_type: str | None = None
+    model_L: NDArray[np.float32] | None = None
+    ab: NDArray[np.float32] | None = None
+    decoded: Decoded | None = None
+    seconds_decode: float = 0.0
+    seconds_predict: float = 0.0
+
+
+class Bench:
+    """What one worker process keeps between shards: stores, threads, and the decoder's child process."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.source: Store = open_store(job.input, job.config.storage)
+        self.out: Store = open_store(job.output, job.config.storage)
+        self.threads = ThreadPoolExecutor(job.config.run.threads, "transfer")
+        self.decode_thread = ThreadPoolExecutor(1, "decode")
+        self.decoder = open_decoder(job.config)
+
+    def close(self) -> None:
+        """Stop the threads and the decoder's child process."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.decode_thread.shutdown(wait=False, cancel_futures=True)
+        self.decoder.close()
+
+    def row(self, item: Item, status: Status, **columns: object) -> LedgerRow:
+        """A ledger row of this run for the item."""
+        return LedgerRow(
+            key=item.key,
+            etag=item.etag,
+            bytes=item.bytes,
+            status=status,
+            attempts=item.attempts + 1,
+            method=self.job.config.model.method,
+            weights_digest=self.job.weights_digest,
+            job_digest=self.job.job_digest,
+            run_id=self.job.run_id,
+            finished_at=datetime.now(UTC),
+            **columns,  # type: ignore[arg-type]
+        )
+
+    def failed(self, item: Item, code: str, message: str, **columns: object) -> LedgerRow:
+        """The ledger row of an image that has no result."""
+        return self.row(item, Status.FAILED, failure_code=str(code), message=message, **columns)
+
+    def fetch(self, item: Item) -> Fetched | LedgerRow:
+        """The source bytes, or the row that says why they cannot be had."""
+        if item.failure_code is not None:
+            return self.failed(item, item.failure_code, item.message or item.failure_code)
+        if item.bytes > self.job.config.limits.memory // 2:
+            return self.failed(
+                item,
+                FailureCode.TOO_LARGE,
+                f"the source has {item.bytes:,} bytes, more than half of limits.memory",
+            )
+        try:
+            return self.source.get(item.key, if_etag=item.etag)
+        except ObjectMissing:
+            return self.failed(item, FailureCode.SOURCE_MISSING, "gone since the plan was made")
+        except ObjectChanged:
+            return self.failed(item, FailureCode.SOURCE_CHANGED, "changed since the plan was made; run again")
+        except AccessDenied as error:
+            return self.failed(item, FailureCode.SOURCE_DENIED, str(error))
+
+    def decode(self, item: Item, fetched: Fetched | LedgerRow) -> Prepared:
+        """Fetched bytes as luminance and model input; a failed or skipped image as its row."""
+        if isinstance(fetched, LedgerRow):
+            return Prepared(item, row=fetched)
+        start = time.perf_counter()
+        outcome = decode_item(self.decoder, item.key, fetched.data, fetched.content_type, self.job.config)
+        seconds = time.perf_counter() - start
+        common: dict[str, object] = {
+            "source_sha256": hashlib.sha256(fetched.data).hexdigest(),
+            "seconds_decode": seconds,
+        }
+        if isinstance(outcome, Failed):
+            return Prepared(item, row=self.failed(item, outcome.code, outcome.message, **common))
+        if isinstance(outcome, Skipped):
+            common |= {"width": outcome.width, "height": outcome.height, "mode": outcome.mode}
+            return Prepared(item, row=self.row(item, outcome.status, message=outcome.message, **common))
+        return Prepared(
+            item,
+            source=fetched.data,
+            content_type=fetched.content_type,
+            model_L=outcome.model_L,
+            decoded=outcome,
+            seconds_decode=seconds,
+        )
+
+    def prepared(self, items: list[Item]) -> Iterator[Prepared]:
+        """Fetch and decode ahead of the consumer, in the order of the items."""
+        todo = iter(items)
+        fetching: deque[tuple[Item, Future[Fetched | LedgerRow]]] = deque()
+        decoding: deque[Future[Prepared]] = deque()
+        while True:
+            while len(fetching) < self.job.config.run.threads and (item := next(todo, None)) is not None:
+                fetching.append((item, self.threads.submit(self.fetch, item)))
+            while len(decoding) < _DECODED_AHEAD and fetching:
+                item, future = fetching.popleft()
+                decoding.append(self.decode_thread.submit(self._decode_fetched, item, future))
+            if not decoding:
+                return
+            yield decoding.popleft().result()
+
+    def redecoded(self, travelled: list[Prepared]) -> Iterator[Prepared]:
+        """Prepared items that have come from another process, with their pixels again, one ahead."""
+        decoding: deque[Future[Prepared]] = deque()
+        todo = iter(travelled)
+        while True:
+            while len(decoding) < _DECODED_AHEAD and (one := next(todo, None)) is not None:
+                decoding.append(self.decode_thread.submit(self._restore, one))
+            if not decoding:
+                return
+            yield decoding.popleft().result()
+
+    def _restore(self, one: Prepared) -> Prepared:
+        if one.row is not None:
+            return one
+        again = self.decode(one.item, Fetched(one.source, one.item.etag, one.content_type))
+        again.ab, again.seconds_predict = one.ab, one.seconds_predict
+        again.seconds_decode += one.seconds_decode
+        return again
+
+    def _decode_fetched(self, item: Item, future: Future[Fetched | LedgerRow]) -> Prepared:
+        return self.decode(item, future.result())
+
+    def finish(self, prepared: Prepared) -> LedgerRow | Future[LedgerRow]:
+        """Compose and encode here, write on a thread: the row, or the promise of it."""
+        if prepared.row is not None:
+            return prepared.row
+        item, decoded, ab = prepared.item, prepared.decoded, prepared.ab
+        assert decoded is not None
+        assert ab is not None
+        start = time.perf_counter()
+        try:
+            digest = hashlib.sha256(prepared.source).hexdigest()
+            finished = finish_image(decoded, ab, item.key, digest, self.job)
+        except ImageFailure as failure:
+            return self.failed(item, failure.code, failure.message)
+        except MemoryError:
+            return self.failed(
+                item, FailureCode.OUT_OF_MEMORY, "no memory to compose the image; lower limits.pixels"
+            )
+        row = self.row(
+            item,
+            Status.COLORIZED,
+            message=finished.note,
+            output_key=item.output_key,
+            width=decoded.width,
+            height=decoded.height,
+            mode=decoded.mode,
+            source_sha256=digest,
+            output_sha256=hashlib.sha256(finished.data).hexdigest(),
+            max_delta_l=finished.max_delta_l,
+            mean_chroma=finished.mean_chroma,
+            colorfulness=finished.colorfulness,
+            seconds_decode=prepared.seconds_decode,
+            seconds_predict=prepared.seconds_predict,
+        )
+        return self.threads.submit(self._put, row, finished, start)
+
+    def _put(self, row: LedgerRow, finished: Finished, start: float) -> LedgerRow:
+        assert row.output_key is not None
+        put_image(self.out, row.output_key, finished.data, self.job.config.output.format)
+        row.seconds_compose = time.perf_counter() - start
+        row.finished_at = datetime.now(UTC)
+        return row
+
+    def commit(self, shard_id: str, rows: list[LedgerRow | Future[LedgerRow]], began: float) -> ShardResult:
+        """Wait for the last images, then write the ledger part; the part is the commit."""
+        done = [row.result() if isinstance(row, Future) else row for row in rows]
+        won = commit_part(self.out, self.job.job_digest, shard_id, done)
+        return ShardResult.of(shard_id, done, won, began)

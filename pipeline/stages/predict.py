@@ -1,0 +1,54 @@
+"""Predict: model inputs of many images in, their chroma out. Knows batches; knows nothing of files or Ray."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.models.base import Colorizer
+
+CPU_BATCH = 1
+GPU_BATCH = 16
+
+
+class Predictor:
+    """Runs one colorizer over images of any sizes.
+
+    On a CPU the batch is one image by default: the convolution library rounds differently for different batch
+    sizes, and a resumed run must give the bytes that an undisturbed run gives.
+    """
+
+    def __init__(self, colorizer: Colorizer, *, device: str, batch: int | None) -> None:
+        self.colorizer = colorizer
+        self.device = torch.device(device)
+        self.batch = batch or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
+
+    def __call__(self, inputs: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Chroma for each L* image.
+
+        Args:
+            inputs: arrays float32[h,w], L* in [0, 100], h and w multiples of 8.
+
+        Returns:
+            For each, in the same order, float32[2,h',w'], CIELAB ab in Lab units; h', w' as the method gives.
+        """
+        by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, L in enumerate(inputs):
+            by_shape[L.shape].append(index)
+        results: list[NDArray[np.float32]] = [np.empty((2, 0, 0), np.float32)] * len(inputs)
+        for indices in by_shape.values():
+            for start in range(0, len(indices), self.batch):
+                chosen = indices[start : start + self.batch]
+                for index, ab in zip(chosen, self._step([inputs[i] for i in chosen]), strict=True):
+                    results[index] = ab
+        return results
+
+    def _step(self, same_size: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        L_B1HW = torch.from_numpy(np.stack(same_size)[:, None]).to(self.device)
+        with torch.inference_mode():
+            ab_B2hw = self.colorizer.predict_ab(L_B1HW).float()
+        result: NDArray[np.float32] = ab_B2hw.cpu().numpy()
+        return result

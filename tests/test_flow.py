@@ -1,0 +1,174 @@
+"""The whole job against a real S3 server and a real Ray head: kills, resumes, poison, submission."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import StorageConfig
+from pipeline.storage import open_store
+from tests.job_runner import REPO, command, encoded, fill, image_digests, lasting, ledger, photograph, run
+
+FAST = ("--set", "model.side=64", "--set", "run.workers=2")
+
+
+def parts(uri: str, storage: StorageConfig) -> int:
+    """Committed shards below OUT."""
+    return sum(1 for _ in open_store(uri, storage).list("ledger/"))
+
+
+def children_of(pid: int) -> set[int]:
+    """All descendants of a process, from /proc."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    found, grown = {pid}, True
+    while grown:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        found, grown = found | more, bool(more)
+    return found - {pid}
+
+
+def until(condition, seconds: float, what: str) -> None:
+    """Wait for the condition; fail with `what` when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph):
+    storage, settings = s3_ceph.storage_config, s3_ceph.settings
+    root = f"s3://{s3_ceph.bucket()}"
+    fill(f"{root}/in", {f"{i:03d}.jpg": encoded(photograph(i, 300, 200)) for i in range(96)}, storage)
+    shards = (*FAST, *settings, "--set", "plan.shard_images=4")
+    whole = run("--input", f"{root}/in", "--output", f"{root}/whole", *shards)
+    assert whole.returncode == 0, whole.stderr
+
+    again = command("--input", f"{root}/in", "--output", f"{root}/cut", *shards)
+    driver = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: parts(f"{root}/cut", storage) >= 2, 120, "no shard was committed in two minutes")
+    family = children_of(driver.pid)
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL
+    alive = [pid for pid in family if Path(f"/proc/{pid}/exe").exists()]
+    until(lambda: not any(Path(f"/proc/{p}").exists() for p in alive), 60, "workers outlive a killed driver")
+    committed = parts(f"{root}/cut", storage)
+    assert committed < 24, "the kill came too late to show anything"
+
+    resumed = subprocess.run(again, capture_output=True, text=True, timeout=240)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"done     {4 * committed} objects" in resumed.stdout
+    assert image_digests(f"{root}/cut", storage) == image_digests(f"{root}/whole", storage)
+    assert lasting(ledger(f"{root}/cut", storage)) == lasting(ledger(f"{root}/whole", storage))
+
+
+def test_a_local_folder_and_s3_give_the_same_images(s3_ceph, tmp_path):
+    storage, settings = s3_ceph.storage_config, s3_ceph.settings
+    root = f"s3://{s3_ceph.bucket()}"
+    files = {f"a/{i}.png": encoded(photograph(i), "PNG") for i in range(5)} | {"b.txt": b"no image"}
+    fill(f"{root}/in", files, storage)
+    fill(str(tmp_path / "in"), files)
+    assert run("--input", f"{root}/in", "--output", f"{root}/out", *FAST, *settings).returncode == 0
+    assert run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST).returncode == 0
+    assert image_digests(f"{root}/out", storage) == image_digests(str(tmp_path / "out"))
+    remote = lasting(ledger(f"{root}/out", storage), "etag")
+    assert remote == lasting(ledger(str(tmp_path / "out")), "etag")
+
+
+def test_a_worker_that_is_killed_costs_nothing(tmp_path):
+    fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
+    wanted = command(
+        "--input", tmp_path / "in", "--output", tmp_path / "out", *FAST, "--set", "plan.shard_images=4"
+    )
+    driver = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 120, "no shard was committed in two minutes")
+    os.kill(next(pid for pid in children_of(driver.pid) if is_worker(pid)), signal.SIGKILL)
+    _, stderr = driver.communicate(timeout=200)
+    assert driver.returncode == 0, stderr
+    rows = ledger(str(tmp_path / "out"))
+    assert [row["key"] for row in rows] == [f"{i:02d}.jpg" for i in range(48)]
+    assert {row["status"] for row in rows} == {"colorized"}
+
+
+def is_worker(pid: int) -> bool:
+    """Is this a Ray worker that holds a colouring actor?"""
+    try:
+        return "FusedActor" in Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def ray_head(tmp_path):
+    """A Ray head with token authentication, as the README starts one; yields its environment."""
+    token = tmp_path / "token"
+    token.write_text("a-token-for-this-test-only-0123456789abcdef")
+    token.chmod(0o600)
+    ports = {"port": free_port(), "dashboard-port": free_port(), "ray-client-server-port": free_port()}
+    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    ray = str(Path(sys.executable).parent / "ray")
+    flags = [f"--{name}={port}" for name, port in ports.items()]
+    flags += ["--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1", "--num-cpus=4"]
+    log = (tmp_path / "head.log").open("w")
+    head = subprocess.Popen([ray, "start", "--head", "--block", *flags], env=env, stdout=log, stderr=log)
+    env["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{ports['dashboard-port']}"
+    try:
+        yield ray, env
+    finally:
+        family = children_of(head.pid)
+        head.terminate()
+        head.wait(30)
+        until(
+            lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in family),
+            30,
+            "the head left processes",
+        )
+        log.close()
+
+
+def test_ray_job_submit_to_a_head_with_a_token(ray_head, tmp_path):
+    ray, env = ray_head
+    fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(4)})
+    entry = [
+        "python",
+        "jobs/colorize_bucket.py",
+        "--input",
+        tmp_path / "in",
+        "--output",
+        tmp_path / "out",
+        *FAST,
+    ]
+
+    def submit(environment):
+        line = [ray, "job", "submit", "--working-dir", ".", "--", *map(str, entry)]
+        return subprocess.run(line, cwd=REPO, env=environment, capture_output=True, text=True, timeout=200)
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", int(env["RAY_API_SERVER_ADDRESS"].rsplit(":", 1)[1]))) == 0
+
+    until(answers, 60, "the head did not come up")
+    stranger = {k: v for k, v in env.items() if not k.startswith("RAY_AUTH")}
+    assert submit({**stranger, "RAY_AUTH_MODE": "disabled"}).returncode != 0
+    assert not (tmp_path / "out").exists()
+    done = submit(env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row["status"] for row in ledger(str(tmp_path / "out"))] == ["colorized"] * 4
