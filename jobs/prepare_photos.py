@@ -1,0 +1,50 @@
+"""Turn folders or buckets of colour photographs into training data. `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipeline import config
+from pipeline.errors import FiatColorError
+from pipeline.training.config import PrepareConfig
+from pipeline.training.prepare import Prepared, prepare_photos
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Turn colour photographs into training data (Parquet).")
+    parser.add_argument("--input", required=True, action="append", metavar="URI", help="repeatable; only read")
+    parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
+    parser.add_argument("--manifest", metavar="FILE", help="CSV of file, source, label (default: manifest.csv)")
+    parser.add_argument("--config", metavar="FILE", help="YAML, see configs/train/prepare.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
+    return parser.parse_args(argv)
+
+
+def show(result: Prepared) -> None:
+    """The counts, and the name of every unreadable file."""
+    print(f"kept {result.kept.total()}: {result.kept['train']} to train on, {result.kept['val']} to validate")
+    for reason, count in result.dropped.most_common():
+        print(f"left out, {reason}: {count}")
+    for name in result.unreadable:
+        print(f"unreadable: {name}", file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+    try:
+        loaded = config.load(PrepareConfig, args.config, args.overrides)
+        show(prepare_photos(args.input, args.output, loaded, args.manifest))
+    except FiatColorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Train a colouring network on prepared photographs with Ray Train. `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipeline import config
+from pipeline.errors import FiatColorError
+from pipeline.training.config import TrainConfig
+from pipeline.training.run import export, train
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="Train a colouring network. The same command resumes a run that was stopped."
+    )
+    parser.add_argument("--config", metavar="FILE", help="YAML, such as configs/train/iizuka.yaml")
+    parser.add_argument("--photos", metavar="URI", help="short for --set data.photos=URI")
+    parser.add_argument("--storage", metavar="URI", help="short for --set train.storage=URI")
+    parser.add_argument("--export", metavar="FILE", help="write the newest checkpoint's weights; no training")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+    short = {"data.photos": args.photos, "train.storage": args.storage}
+    overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
+    try:
+        loaded = config.load(TrainConfig, args.config, overrides)
+        if args.export:
+            export(loaded, args.export)
+            print(f"wrote {args.export}")
+        else:
+            print(f"trained; checkpoints are in {train(loaded)}")
+    except FiatColorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The model door: physical units in, physical units out. What is normalised, a room normalises inside."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Colorizer(nn.Module, ABC):
+    """A network that guesses chroma from luminance.
+
+    `method` is its name in the registry, `guides` what it takes besides luminance, `trainable` whether it is a
+    `TrainableColorizer`. `precision` ("fp32" or "bf16") is set by whoever loads it.
+    """
+
+    method: ClassVar[str]
+    guides: ClassVar[frozenset[str]] = frozenset()
+    trainable: ClassVar[bool] = False
+    precision: str = "fp32"
+
+    @abstractmethod
+    def predict_ab(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None) -> Tensor:
+        """CIELAB D65 chroma for luminance.
+
+        `L_B1HW`: float32, L* in [0, 100], H and W multiples of 8, on the colorizer's device. Returns
+        `ab_B2hw`: float32 in Lab units, h and w may be H/2 and W/2. Nothing is remembered between calls and no
+        image of the batch changes another's result. Raises ValueError for another shape or unknown guides.
+        """
+
+    def check_input(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None) -> None:
+        """Raises ValueError where the arguments of `predict_ab` break its contract."""
+        shape = tuple(L_B1HW.shape)
+        if len(shape) != 4 or shape[1] != 1 or shape[2] % 8 or shape[3] % 8 or not all(shape):
+            raise ValueError(f"{self.method} wants L as B x 1 x H x W, H and W multiples of 8; got {shape}")
+        unknown = set(guides or {}) - self.guides
+        if unknown:
+            raise ValueError(f"{self.method} takes no guide {', '.join(sorted(unknown))}")
+
+
+class TrainableColorizer(Colorizer):
+    """A colorizer with something to learn. Calling the module computes its losses, so that
+    `DistributedDataParallel` can wrap it as it is."""
+
+    trainable: ClassVar[bool] = True
+
+    @abstractmethod
+    def forward(
+        self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, *, alpha: float, reduction: str
+    ) -> dict[str, Tensor]:
+        """Losses of one batch as scalars; "loss" is the one to minimise. `label_B` is -1 where unknown."""
+
+    @abstractmethod
+    def architecture(self) -> dict[str, Any]:
+        """Keyword arguments that build this network again, JSON values only."""
+
+
+@dataclass(frozen=True)
+class LoadedColorizer:
+    """A colorizer ready for prediction: `precision` is what it runs at, never "auto"."""
+
+    colorizer: Colorizer
+    method: str
+    weights_digest: str
+    precision: str
+
+
+def resolve_precision(precision: str, device: str) -> str:
+    """ "auto" becomes "bf16" where the hardware multiplies bfloat16 faster than float32, else "fp32".
+
+    Raises ValueError for a name that is none of PRECISIONS.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    if torch.device(device).type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    # Measured: 3 times the images per second of float32 with AMX; without these instructions it is emulated.
+    capable = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if capable else "fp32"

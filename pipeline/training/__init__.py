@@ -1,0 +1,1 @@
+"""Training and evaluation; with `flow`, the only room that knows Ray."""

@@ -1,0 +1,98 @@
+"""The state of a training run, averaged weights, and how both are kept."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.train import Checkpoint, Result
+from torch import nn
+
+from pipeline.errors import ConfigError
+from pipeline.models.base import TrainableColorizer
+from pipeline.models.weights import WeightsInfo, encode_weights
+
+STATE_FILE = "state.pt"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+class AveragedModel:
+    """Exponential moving average of parameters and normalisation statistics (Polyak and Juditsky, 1992).
+
+    Early on the average spans few steps: the decay is at most (1 + step) / (10 + step).
+    """
+
+    def __init__(self, model: TrainableColorizer, decay: float) -> None:
+        self.module = copy.deepcopy(model).eval().requires_grad_(False)
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self._decay, (1 + step) / (10 + step))
+        current = model.state_dict()
+        for name, mean in self.module.state_dict().items():
+            if mean.is_floating_point():
+                mean.lerp_(current[name], 1 - decay)
+            else:
+                mean.copy_(current[name])
+
+
+@dataclass
+class RunState:
+    """What resume needs besides the photographs. Random numbers need no state: they follow from the step."""
+
+    model: TrainableColorizer
+    averaged: AveragedModel
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+    def restore(self, checkpoint: Checkpoint, labels: tuple[str, ...]) -> None:
+        """Continue where `checkpoint` stopped. Raises ConfigError where it is of another network."""
+        with checkpoint.as_directory() as folder:
+            saved = torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
+        if saved["architecture"] != self.model.architecture() or tuple(saved["labels"]) != labels:
+            raise ConfigError(
+                f"the checkpoint to resume from is of another network ({saved['architecture']}) or of other "
+                "labels; give the run another train.name"
+            )
+        self.model.load_state_dict(saved["model"])
+        self.averaged.module.load_state_dict(saved["averaged"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.seconds = saved["step"], saved["seconds"]
+
+    @contextmanager
+    def saved(self, info: WeightsInfo) -> Iterator[Checkpoint]:
+        """A checkpoint folder, removed at the end; it also holds the averaged weights as they would ship."""
+        with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
+            content: dict[str, Any] = {
+                "architecture": self.model.architecture(),
+                "labels": list(info.labels),
+                "model": self.model.state_dict(),
+                "averaged": self.averaged.module.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "seconds": self.seconds,
+            }
+            torch.save(content, Path(folder) / STATE_FILE)
+            weights = encode_weights(self.averaged.module.state_dict(), info)
+            (Path(folder) / WEIGHTS_FILE).write_bytes(weights)
+            yield Checkpoint.from_directory(folder)
+
+
+def newest_weights(run: str) -> bytes:
+    """The weights file in the newest checkpoint of a run's folder. Raises ConfigError where there is none."""
+    try:
+        checkpoint = Result.from_path(run).checkpoint
+    except (RuntimeError, OSError, ValueError) as error:
+        raise ConfigError(f"no training run at {run}: {' '.join(str(error).split())}") from None
+    if checkpoint is None:
+        raise ConfigError(f"the training run at {run} has no checkpoint yet")
+    with checkpoint.as_directory() as folder:
+        return (Path(folder) / WEIGHTS_FILE).read_bytes()

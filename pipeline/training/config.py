@@ -1,0 +1,135 @@
+"""What `prepare_photos.py`, `train.py` and `evaluate.py` can be told."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from pipeline.config import Quantity, Section, StorageConfig
+
+
+class PhotosConfig(Section):
+    """How colour photographs become training rows."""
+
+    short_side: int = Field(256, ge=32, le=4096, description="larger photographs are scaled down to it, pixels")
+    quality: int = Field(95, ge=50, le=100, description="JPEG quality of scaled photographs, without subsampling")
+    min_chroma: float = Field(3.0, ge=0, description="photographs of a lower mean chroma (Lab) are near-gray")
+    hash_distance: int = Field(6, ge=0, le=7, description="differing bits of 128 that still mean a duplicate")
+    val_permille: int = Field(30, ge=0, le=500, description="photographs in 1,000 kept for validation")
+    pixels: Quantity = Field(100_000_000, ge=1, description="larger photographs are not decoded")
+    part_images: int = Field(1000, ge=1, description="photographs in one Parquet file")
+    threads: int = Field(4, ge=1, le=64)
+
+
+class PrepareConfig(Section):
+    """Everything that `jobs/prepare_photos.py` can be told besides input and output."""
+
+    photos: PhotosConfig = PhotosConfig()
+    storage: StorageConfig = StorageConfig()
+
+
+class NetworkConfig(Section):
+    """The network to train."""
+
+    method: Literal["iizuka"] = "iizuka"
+    width: float = Field(0.375, gt=0, le=2, description="factor on the paper's channels")
+    global_branch: bool = Field(True, description="false: the paper's baseline without global features")
+
+
+class AugmentConfig(Section):
+    """Changes to the input luminance only, so that old photographs lie inside what was trained on."""
+
+    gamma: float = Field(1.3, ge=1, le=3, description="L* to a power between 1/gamma and gamma")
+    contrast: float = Field(0.2, ge=0, lt=1, description="factor between 1 - contrast and 1 + contrast")
+    brightness: float = Field(6.0, ge=0, le=50, description="shift up to this, L* units")
+    blur: float = Field(1.5, ge=0, le=8, description="Gaussian sigma up to this, pixels")
+    grain: float = Field(4.0, ge=0, le=30, description="Gaussian noise of a deviation up to this, L* units")
+    probability: float = Field(0.4, ge=0, le=1, description="of blur, and of grain, apart")
+    spectral: float = Field(0.15, ge=0, le=1, description="share lit as on blue-sensitive or other film")
+
+
+class DataConfig(Section):
+    """Which photographs, and how crops are drawn from them."""
+
+    photos: str = Field("train-photos", description="folder or bucket that prepare_photos.py wrote")
+    crop: int = Field(224, ge=64, le=1024, multiple_of=8, description="side of the crops, pixels")
+    scale: tuple[float, float] = Field((0.4, 1.0), description="area of a crop over the largest square")
+    source_exponent: float = Field(0.7, ge=0, le=1, description="a source of n photographs weighs n**this")
+    source_weights: dict[str, float] = Field({}, description="further factors by the source's name")
+    label_images: int = Field(8, ge=1, description="labels with fewer photographs count as unlabelled")
+    ignore_labels: tuple[str, ...] = Field((), description="labels that say nothing, such as 'diverse'")
+    cache: Quantity = Field(4 * 2**30, ge=0, description="decoded photographs kept in memory, bytes")
+    threads: int = Field(1, ge=1, le=64, description="threads that prepare batches ahead of the step")
+    augment: AugmentConfig = AugmentConfig()
+
+    @field_validator("scale")
+    @classmethod
+    def _ordered(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError("must be two numbers, 0 < smallest <= largest <= 1")
+        return scale
+
+
+class LossConfig(Section):
+    """Squared error of normalised ab plus alpha x cross-entropy of the label."""
+
+    reduction: Literal["sum", "mean"] = Field("mean", description="sum over an image (paper) or mean")
+    alpha: float = Field(0.0005, ge=0, description="1/300 goes with sum (paper)")
+
+
+class OptimConfig(Section):
+    """AdamW, linear warm-up, cosine to zero, gradient clipping, averaged weights."""
+
+    rate: float = Field(1.5e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(0.05, ge=0, description="on matrices and kernels only")
+    warmup: int = Field(200, ge=0, description="steps")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights, which are what ships")
+
+
+class TrainSection(Section):
+    """How long, on what, and what is kept."""
+
+    name: str = Field("iizuka", pattern=r"^[A-Za-z0-9._-]+$", description="the same name and storage resume")
+    storage: str = Field("train-runs", description="folder or bucket for checkpoints")
+    steps: int = Field(12_000, ge=1)
+    minutes: float | None = Field(None, gt=0, description="of training; whichever of both ends first counts")
+    batch: int = Field(24, ge=2, description="crops per step and worker")
+    workers: int = Field(1, ge=1)
+    gpu: bool = Field(False, description="one GPU per worker")
+    threads: int = Field(2, ge=1, description="torch threads per worker")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: int = Field(0, ge=0)
+    checkpoint_steps: int = Field(500, ge=1)
+    keep: int = Field(3, ge=1, description="newest checkpoints kept")
+    log_steps: int = Field(50, ge=1)
+    retries: int = Field(1, ge=0, description="restarts from the last checkpoint after a lost worker")
+
+
+class TrainConfig(Section):
+    """Everything that `jobs/train.py` can be told."""
+
+    model: NetworkConfig = NetworkConfig()
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    optim: OptimConfig = OptimConfig()
+    train: TrainSection = TrainSection()
+    storage: StorageConfig = StorageConfig()
+
+
+class EvaluateSection(Section):
+    """What is measured."""
+
+    method: str = "iizuka"
+    side: int = Field(128, ge=32, le=4096, description="short side the photographs are scaled down to, pixels")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int = Field(2, ge=1, description="torch threads")
+    limit: int | None = Field(None, ge=1, description="measure the first N photographs")
+
+
+class EvaluateConfig(Section):
+    """Everything that `jobs/evaluate.py` can be told besides photographs, weights and output."""
+
+    evaluate: EvaluateSection = EvaluateSection()
+    storage: StorageConfig = StorageConfig()
