@@ -71,6 +71,11 @@ class Store(Protocol):
         """Likewise if nothing can be put here. Makes a missing local folder, never a bucket."""
 
 
+def printable(text: str) -> str:
+    """The text on one line: control characters and lone surrogates as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def check_key(key: str) -> None:
     """Refuse keys that not every store can hold, so that a job gives the same rows on S3 and on a folder.
 

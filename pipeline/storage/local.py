@@ -23,7 +23,7 @@ from pipeline.errors import (
     ObjectMissing,
     StorageError,
 )
-from pipeline.storage.base import Fetched, ObjectInfo, check_key
+from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
 
 _TEMPORARY = re.compile(r"\.fiat-[0-9a-f]{32}\.tmp")
 _STRAY = re.compile("[\udc80-\udcff]|\ufffd(?=[89A-F][0-9A-F])")
@@ -86,13 +86,13 @@ class LocalStore:
             with open(path, "rb", opener=_open_at_once) as file:
                 before = os.fstat(file.fileno())
                 if not stat.S_ISREG(before.st_mode):
-                    raise ObjectMissing(f"{path} is not a regular file")
+                    raise ObjectMissing(f"{printable(str(path))} is not a regular file")
                 etag = _etag(before)
                 if if_etag not in (None, etag):
-                    raise ObjectChanged(f"{path} has changed since it was listed")
+                    raise ObjectChanged(f"{printable(str(path))} has changed since it was listed")
                 data = file.read(-1 if max_bytes is None else max_bytes)
                 if _etag(os.fstat(file.fileno())) != etag:
-                    raise ObjectChanged(f"{path} changed while it was read")
+                    raise ObjectChanged(f"{printable(str(path))} changed while it was read")
         except OSError as error:
             raise _translated(error, path, "read") from None
         return Fetched(data, etag, None)
@@ -118,7 +118,7 @@ class LocalStore:
             finally:
                 temporary.unlink(missing_ok=True)
         except FileExistsError:
-            raise AlreadyExists(f"{path} already exists") from None
+            raise AlreadyExists(f"{printable(str(path))} already exists") from None
         except OSError as error:
             raise _translated(error, path, "write") from None
 
@@ -133,7 +133,7 @@ class LocalStore:
     def delete(self, key: str) -> None:
         try:
             self._path(key).unlink()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:
             raise _translated(error, self._path(key), "delete") from None
@@ -239,11 +239,12 @@ def _publish(temporary: Path, path: Path) -> None:
 
 
 def _translated(error: OSError, path: Path, action: str) -> StorageError:
+    name = printable(str(path))
     missing = isinstance(error, FileNotFoundError)
     if missing or (action == "read" and isinstance(error, NotADirectoryError | IsADirectoryError)):
-        return ObjectMissing(f"{path} does not exist")
+        return ObjectMissing(f"{name} does not exist")
     if isinstance(error, PermissionError):
-        return AccessDenied(f"no permission to {action} {path}; check its owner and mode")
+        return AccessDenied(f"no permission to {action} {name}; check its owner and mode")
     if error.errno in _BAD_KEY:
-        return BadKey(f"cannot {action} {path}: {error.strerror}")
-    return StorageError(f"cannot {action} {path}: {error.strerror}")
+        return BadKey(f"cannot {action} {name}: {error.strerror}")
+    return StorageError(f"cannot {action} {name}: {error.strerror}")

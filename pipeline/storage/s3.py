@@ -22,7 +22,7 @@ from pipeline.errors import (
     ObjectMissing,
     StorageError,
 )
-from pipeline.storage.base import Fetched, ObjectInfo, check_key
+from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
 from pipeline.storage.s3_listing import list_sorted
 
 T = TypeVar("T")
@@ -125,7 +125,7 @@ class S3Store:
             return _clients[slot]
 
     def _name(self, key: str) -> str:
-        return f"s3://{self.bucket}/{self.prefix}{key}"
+        return printable(f"s3://{self.bucket}/{self.prefix}{key}")
 
     def _call(self, action: str, key: str, request: Callable[[], T]) -> T:
         """The request's answer; every botocore error as one of ours. Retries are the client's business."""

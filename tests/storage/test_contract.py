@@ -1,0 +1,225 @@
+"""What every store promises, held by each of them: a local folder, moto's server, a Ceph object gateway."""
+
+from __future__ import annotations
+
+import pickle
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import AlreadyExists, BadKey, ConfigError, FiatColorError, ObjectChanged, ObjectMissing
+from pipeline.storage import ObjectInfo, Store, check_key, open_store
+
+#: In code point order; a folder sorts by its name with the slash, not by its name.
+KEYS = [
+    ".hidden",
+    "A.jpg",
+    "a",
+    "a b+c%20&=?#.jpg",
+    "a!/x",
+    "a-b/deep/er/still/x.tif",
+    "a.jpg",
+    "a.jpg.d/z",
+    "b/1",
+    "b/10",
+    "b/2",
+    "b/c/d",
+    "b0",
+    "quote'\"\\back",
+    "z<>|*:",
+    "é/e\u0301",
+    "日本/写真.jpg",
+    "\ufb01.jpg",
+    "🎞/film.jpg",
+]
+
+
+@pytest.fixture(params=["local", "moto", "ceph"])
+def store(request: pytest.FixtureRequest, tmp_path) -> Store:
+    """An empty store of each kind, as a worker would get it: through pickle."""
+    if request.param == "local":
+        made = open_store(str(tmp_path / "root"), request.getfixturevalue("no_storage"))
+    else:
+        server = request.getfixturevalue(f"s3_{request.param}")
+        made = open_store(f"s3://{server.bucket()}/some/prefix/", server.storage_config)
+    return pickle.loads(pickle.dumps(made))
+
+
+def keys(store: Store, prefix: str = "") -> list[str]:
+    return [found.key for found in store.list(prefix)]
+
+
+def test_listing_is_in_code_point_order_with_sizes_and_etags_that_get_accepts(store):
+    for number, key in enumerate(KEYS):
+        store.put(key, b"x" * number)
+    listed = list(store.list())
+    assert [found.key for found in listed] == KEYS == sorted(KEYS)
+    assert [found.bytes for found in listed] == list(range(len(KEYS)))
+    for found in listed:
+        fetched = store.get(found.key, if_etag=found.etag)
+        assert (len(fetched.data), fetched.etag) == (found.bytes, found.etag)
+
+
+def test_a_line_break_in_a_key_is_kept_but_not_printed(s3_ceph, no_storage, tmp_path):
+    # moto's server takes no control characters
+    bucket = open_store(f"s3://{s3_ceph.bucket()}", s3_ceph.storage_config)
+    for store in (bucket, open_store(str(tmp_path), no_storage)):
+        store.put("line\nbreak", b"1")
+        assert keys(store) == ["line\nbreak"]
+        with pytest.raises(ObjectMissing) as told:
+            store.get("another\nbreak")
+        assert "\n" not in str(told.value)
+
+
+def test_a_listing_prefix_is_a_prefix_of_the_key(store):
+    for key in KEYS:
+        store.put(key, b"")
+    for prefix in ("a", "a.", "b/", "b/1", "b/c/", "b/c/d", "nothing", "nothing/", "é/"):
+        assert keys(store, prefix) == [key for key in KEYS if key.startswith(prefix)]
+
+
+def test_an_empty_store_lists_nothing(store):
+    assert keys(store) == keys(store, "ledger/") == []
+
+
+def test_put_overwrites_and_changes_the_etag(store):
+    store.put("a/b.jpg", b"first", "image/jpeg")
+    (first,) = store.list()
+    store.put("a/b.jpg", b"second")
+    (second,) = store.list()
+    assert first.etag != second.etag
+    assert store.get("a/b.jpg").data == b"second"
+    with pytest.raises(ObjectChanged, match=r"b\.jpg"):
+        store.get("a/b.jpg", if_etag=first.etag)
+
+
+def test_max_bytes_gives_the_beginning(store):
+    store.put("ten", b"0123456789")
+    store.put("none", b"")
+    assert store.get("ten", max_bytes=4).data == b"0123"
+    assert store.get("ten", max_bytes=40).data == b"0123456789"
+    assert store.get("none", max_bytes=4).data == b""
+
+
+@pytest.mark.parametrize("missing", ["nope", "a/nope", "a", "a/b.jpg/under-a-file"])
+def test_missing_objects_are_missing(store, missing):
+    store.put("a/b.jpg", b"1")
+    assert not store.exists(missing)
+    with pytest.raises(ObjectMissing):
+        store.get(missing)
+    store.delete(missing)
+    assert keys(store) == ["a/b.jpg"]
+
+
+def test_exists_and_delete(store):
+    store.put("a/b.jpg", b"1")
+    assert store.exists("a/b.jpg")
+    store.delete("a/b.jpg")
+    assert not store.exists("a/b.jpg")
+
+
+def test_the_second_conditional_put_loses(store):
+    store.put_if_absent("ledger/part", b"first")
+    with pytest.raises(AlreadyExists):
+        store.put_if_absent("ledger/part", b"second")
+    assert store.get("ledger/part").data == b"first"
+    assert keys(store) == ["ledger/part"]
+
+
+def test_of_parallel_conditional_puts_exactly_one_wins(store):
+    def attempt(text: bytes) -> bytes | None:
+        try:
+            store.put_if_absent(key, text)
+        except AlreadyExists:
+            return None
+        return text
+
+    for _ in range(3):
+        key = f"ledger/{uuid.uuid4().hex}"
+        with ThreadPoolExecutor(8) as pool:
+            won = [
+                text for text in pool.map(attempt, [f"attempt {i}".encode() * 500 for i in range(8)]) if text
+            ]
+        assert won == [store.get(key).data]
+
+
+@pytest.mark.parametrize(
+    "key", ["", "/a", "a//b", "../a", "a/../b", "a/.", "a\0b", "n" * 256, "k/" * 512 + "k", "\ud800"]
+)
+def test_keys_that_no_folder_or_bucket_can_hold_are_refused_by_both(store, key):
+    with pytest.raises(BadKey):
+        store.put(key, b"x")
+    with pytest.raises(BadKey):
+        store.put_if_absent(key, b"x")
+    assert keys(store) == []
+
+
+def test_checks_accept_a_good_store_and_leave_nothing_behind(store):
+    store.check_writable()
+    store.check_readable()
+    assert keys(store) == []
+
+
+@pytest.mark.parametrize("kind", ["local", "moto", "ceph"])
+def test_a_place_that_is_not_there_is_the_users_mistake(kind, request, no_storage, tmp_path):
+    if kind == "local":
+        store = open_store(str(tmp_path / "nowhere"), no_storage)
+    else:
+        server = request.getfixturevalue(f"s3_{kind}")
+        store = open_store("s3://no-such-bucket/x", server.storage_config)
+        with pytest.raises(ConfigError, match="no bucket 'no-such-bucket'"):
+            store.check_writable()
+    with pytest.raises(ConfigError, match=r"no (folder|bucket)") as told:
+        store.check_readable()
+    assert "\n" not in str(told.value)
+
+
+def test_a_folder_marker_is_an_object(s3_moto, s3_ceph):
+    for server in (s3_moto, s3_ceph):
+        bucket = server.bucket()
+        for key in ("in/", "in/sub/", "in/sub/a.jpg"):
+            server.client.put_object(Bucket=bucket, Key=key, Body=b"" if key.endswith("/") else b"1")
+        store = open_store(f"s3://{bucket}/in", server.storage_config)
+        assert [(found.key, found.bytes) for found in store.list()] == [("sub/", 0), ("sub/a.jpg", 1)]
+
+
+@pytest.fixture(scope="module")
+def shared_bucket(s3_moto) -> str:
+    return s3_moto.bucket()
+
+
+segment = st.text(
+    st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/\0"), min_size=1, max_size=6
+)
+key_sets = st.sets(st.lists(segment, min_size=1, max_size=4).map("/".join), max_size=6)
+
+
+def _storable(wanted: set[str]) -> list[str]:
+    """Sorted; without bad keys and without keys that would be both a file and a folder."""
+    good: list[str] = []
+    for key in sorted(wanted):
+        try:
+            check_key(key)
+        except FiatColorError:
+            continue
+        if not any(key.startswith(shorter + "/") for shorter in good):
+            good.append(key)
+    return good
+
+
+@given(wanted=key_sets)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_folder_and_bucket_list_any_keys_alike(wanted, tmp_path, no_storage, s3_moto, shared_bucket):
+    good = [key for key in _storable(wanted) if "\ufffd" not in key]
+    folder = open_store(str(tmp_path / uuid.uuid4().hex), no_storage)
+    bucket = open_store(f"s3://{shared_bucket}/{uuid.uuid4().hex}", s3_moto.storage_config)
+    for key in good:
+        folder.put(key, key.encode())
+        bucket.put(key, key.encode())
+    expected = [(key, len(key.encode())) for key in good]
+    for store in (folder, bucket):
+        assert [(found.key, found.bytes) for found in store.list()] == expected
+        assert all(isinstance(found, ObjectInfo) for found in store.list())
