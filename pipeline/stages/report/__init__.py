@@ -1,0 +1,41 @@
+"""Report: what a run says of itself, to a scheduler (summary.json), to a terminal, and to the eye.
+
+`Tally` counts ledger tables as they come, `Summary` is the record of the run, `make_report` puts the contact
+sheet and the page under `runs/<run id>/report/`.
+"""
+
+from __future__ import annotations
+
+from pipeline.stages.report.gallery import ReportKeys, make_report
+from pipeline.stages.report.page import report_html
+from pipeline.stages.report.sheet import Pair, contact_sheet
+from pipeline.stages.report.summary import (
+    ADVICE,
+    FailureGroup,
+    Seconds,
+    StageSeconds,
+    Summary,
+    software_versions,
+    summary_json,
+    summary_key,
+    summary_text,
+)
+from pipeline.stages.report.tally import Tally
+
+__all__ = [
+    "ADVICE",
+    "FailureGroup",
+    "Pair",
+    "ReportKeys",
+    "Seconds",
+    "StageSeconds",
+    "Summary",
+    "Tally",
+    "contact_sheet",
+    "make_report",
+    "report_html",
+    "software_versions",
+    "summary_json",
+    "summary_key",
+    "summary_text",
+]

@@ -1,0 +1,141 @@
+"""The contact sheet: before | after pairs in justified rows on a dark, neutral ground.
+
+Neutral, because a coloured surround changes how the colours next to it are seen (ISO 3664 asks viewing booths
+for a neutral gray for the same reason).
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+_GROUND = (24, 24, 24)
+_MISSING = (58, 58, 58)
+_INK = (228, 228, 228)
+_DIM = (150, 150, 150)
+_MARGIN, _GAP, _SEAM = 28, 28, 3  # pixels around the sheet, between pairs, between before and after
+_HEADER = 64
+_CAPTION = 54
+_MOST_LETTERS = 400  # of a line: no sheet has room for more
+# Rows may grow by this factor to fill the width; a 3:2 landscape is a whole thumbnail wide then, never more.
+_GROWTH = 1.2
+_ROW_BY_THUMBNAIL = 2 / 3 / _GROWTH
+
+#: One pair's place in a row: the width and height of each of its two pictures.
+Cell = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One photograph before and after; a string in place of a picture says why there is none."""
+
+    key: str
+    before: Image.Image | str
+    after: Image.Image | str
+    caption: str = ""
+
+
+def contact_sheet(pairs: list[Pair], thumbnail: int, title: str = "") -> Image.Image:
+    """All pairs on one sheet, two landscapes or three portraits wide.
+
+    Args:
+        pairs: pictures of any size, mode RGB; shown at `thumbnail` pixels on their longest side at most.
+        title: the line on top, at the left.
+
+    Returns:
+        RGB, about 4 thumbnails wide and as high as it needs.
+    """
+    width = 4 * thumbnail + 2 * _SEAM + _GAP
+    rows = _justify([(pair, _cell(pair, thumbnail)) for pair in pairs], width)
+    height = sum(max(h for _, (_, h) in row) + _CAPTION for row in rows)
+    sheet = Image.new("RGB", (width + 2 * _MARGIN, _HEADER + height + _MARGIN), _GROUND)
+    draw = ImageDraw.Draw(sheet)
+    _text(draw, (_MARGIN, 22), title, 20, _INK, width)
+    _text(draw, (_MARGIN + width, 24), "before | after", 16, _DIM, width, anchor="ra")
+    y = _HEADER
+    for row in rows:
+        row_height = max(h for _, (_, h) in row)
+        x = _MARGIN
+        for pair, (w, h) in row:
+            _paste(sheet, pair.before, (x, y + row_height - h, w, h))
+            _paste(sheet, pair.after, (x + w + _SEAM, y + row_height - h, w, h))
+            _text(draw, (x, y + row_height + 8), pair.key, 15, _INK, 2 * w + _SEAM)
+            _text(draw, (x, y + row_height + 27), pair.caption, 12, _DIM, 2 * w + _SEAM)
+            x += 2 * w + _SEAM + _GAP
+        y += row_height + _CAPTION
+    return sheet
+
+
+def _cell(pair: Pair, thumbnail: int) -> Cell:
+    """Width and height of one picture of the pair in a row of the usual height."""
+    shown = next((p for p in (pair.after, pair.before) if not isinstance(p, str)), None)
+    w, h = shown.size if shown else (3, 2)
+    scale = min(thumbnail / _GROWTH / w, thumbnail * _ROW_BY_THUMBNAIL / h)
+    return max(1, round(w * scale)), max(1, round(h * scale))
+
+
+def _justify(cells: list[tuple[Pair, Cell]], width: int) -> list[list[tuple[Pair, Cell]]]:
+    """Rows of exactly the width, grown or shrunk, whichever is less; the last may stay short."""
+    rows: list[list[tuple[Pair, Cell]]] = []
+    row: list[tuple[Pair, Cell]] = []
+    for cell in cells:
+        before, after = (_fit(row, width) if row else math.inf), _fit([*row, cell], width)
+        if after < 1 and before <= _GROWTH and before * after < 1:
+            rows.append(_scale(row, before))
+            row = [cell]
+        elif after <= 1:
+            rows.append(_scale([*row, cell], after))
+            row = []
+        else:
+            row.append(cell)
+    return [*rows, row] if row else rows
+
+
+def _fit(row: list[tuple[Pair, Cell]], width: int) -> float:
+    """The factor by which the row's pictures fill the width."""
+    frames = (_SEAM + _GAP) * len(row) - _GAP
+    return (width - frames) / sum(2 * w for _, (w, _) in row)
+
+
+def _scale(row: list[tuple[Pair, Cell]], factor: float) -> list[tuple[Pair, Cell]]:
+    return [(pair, (max(1, int(w * factor)), max(1, round(h * factor)))) for pair, (w, h) in row]
+
+
+def _paste(sheet: Image.Image, picture: Image.Image | str, box: tuple[int, int, int, int]) -> None:
+    x, y, w, h = box
+    if isinstance(picture, str):
+        ImageDraw.Draw(sheet).rectangle((x, y, x + w - 1, y + h - 1), fill=_MISSING)
+        draw = ImageDraw.Draw(sheet)
+        _text(draw, (x + w // 2, y + h // 2 - 20), "no picture", 14, _INK, w - 16, anchor="ma")
+        _text(draw, (x + w // 2, y + h // 2 + 2), picture, 12, _DIM, w - 16, anchor="ma")
+    else:
+        sheet.paste(picture.convert("RGB").resize((w, h), Image.Resampling.LANCZOS), (x, y))
+
+
+def _text(
+    draw: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    size: int,
+    ink: tuple[int, int, int],
+    width: int,
+    anchor: str = "la",
+) -> None:
+    """One line, its middle left out where it is wider than `width`: both ends of a key tell keys apart."""
+    font = ImageFont.load_default(size)
+    whole = line = _ascii(text)[:_MOST_LETTERS]
+    ends = len(whole) // 2
+    while font.getlength(line) > width and ends:
+        ends -= 1
+        line = f"{whole[:ends]}...{whole[len(whole) - ends :]}"
+    if font.getlength(line) <= width:
+        draw.text(at, line, font=font, fill=ink, anchor=anchor)
+
+
+def _ascii(text: str) -> str:
+    """Accents dropped, the rest as question marks: Pillow's font holds ASCII. The page has the true key."""
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(c if c.isascii() else "?" for c in decomposed if not unicodedata.combining(c))
