@@ -1,0 +1,147 @@
+"""The everyday formats, 8 bits: JPEG, PNG, WebP, TIFF, BMP, GIF. The codecs' door to the other rooms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.codecs.encode import encode
+from pipeline.codecs.pixels import DecodeLimits, NoImage, Pixels, SourceMeta, read_pixels
+from pipeline.codecs.profiles import from_profile, to_profile
+from pipeline.codecs.toning import colour_spread
+from pipeline.luminance import downscale_luminance, luminance_u16_from_gray8, luminance_u16_from_srgb8
+from pipeline.records import Status
+
+__all__ = [
+    "DecodeLimits",
+    "Decoded",
+    "Skip",
+    "SourceMeta",
+    "decode",
+    "encode",
+    "finish",
+    "from_profile",
+    "to_profile",
+]
+
+_WHITE_U16 = 65535
+
+
+@dataclass(frozen=True)
+class Skip:
+    """An object that is left alone: `skipped_other` (no image) or `skipped_color` (has real colour)."""
+
+    status: Status
+    message: str
+    width: int | None = None
+    height: int | None = None
+    mode: str | None = None
+
+
+@dataclass
+class Decoded:
+    """A photograph ready for colour.
+
+    Attributes:
+        L_u16: uint16[H,W], CIE L* with 65535 for L* 100, upright.
+        alpha: uint8[H,W], or None where all is opaque.
+        model_L: float32[h,w], L* in [0, 100], h and w multiples of 8: what the network sees.
+        mode: Pillow mode of the source.
+        meta: what the result carries over from the source.
+        color_spread: chroma that is no toning, CIELAB ab units (`toning.colour_spread`); 0 for gray.
+        is_color: whether that is over the threshold; only ever True where colour is not to be skipped.
+        note: what a reader of the ledger should know, or None.
+    """
+
+    L_u16: NDArray[np.uint16]
+    alpha: NDArray[np.uint8] | None
+    model_L: NDArray[np.float32]
+    mode: str
+    meta: SourceMeta
+    color_spread: float
+    is_color: bool
+    note: str | None
+
+    @property
+    def width(self) -> int:
+        """Pixels across, upright."""
+        return int(self.L_u16.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Pixels down, upright."""
+        return int(self.L_u16.shape[0])
+
+    @property
+    def format(self) -> str:
+        """Pillow's name of the source format."""
+        return self.meta.format
+
+    @property
+    def icc(self) -> bytes | None:
+        """The source's RGB profile; None where the result cannot carry it."""
+        return self.meta.icc
+
+    @property
+    def exif(self) -> bytes | None:
+        """The source's EXIF without orientation, thumbnail and file layout."""
+        return self.meta.exif
+
+
+def decode(
+    data: bytes,
+    key: str,
+    content_type: str | None,
+    limits: DecodeLimits,
+    *,
+    model_side: int,
+    skip_color: bool,
+    color_threshold: float,
+) -> Decoded | Skip:
+    """Decode one file in this process; `isolation.IsolatedDecoder` does the same behind limits.
+
+    Returns:
+        The photograph, or why it is left alone: no image and none claimed, or real colour already.
+
+    Raises:
+        ImageFailure: see `pixels.read_pixels`.
+    """
+    found = read_pixels(data, key, content_type, limits)
+    return finish(found, model_side=model_side, skip_color=skip_color, color_threshold=color_threshold)
+
+
+def finish(
+    pixels: Pixels | NoImage, *, model_side: int, skip_color: bool, color_threshold: float
+) -> Decoded | Skip:
+    """Lightness and model input of decoded pixels; a Skip for real colour where that is to be left alone."""
+    if isinstance(pixels, NoImage):
+        return Skip(Status.SKIPPED_OTHER, pixels.message)
+    array, alpha = pixels.array, pixels.alpha
+    height, width = array.shape[:2]
+    spread = 0.0 if array.ndim == 2 else colour_spread(_visible(array, alpha))
+    if spread > color_threshold and skip_color:
+        message = f"has real colour already (spread {spread:.1f}, threshold {color_threshold:g})"
+        return Skip(Status.SKIPPED_COLOR, message, width, height, pixels.mode)
+    L_u16 = luminance_u16_from_gray8(array) if array.ndim == 2 else luminance_u16_from_srgb8(array)
+    return Decoded(
+        L_u16=L_u16,
+        alpha=alpha,
+        model_L=downscale_luminance(L_u16 if alpha is None else _on_white(L_u16, alpha), model_side),
+        mode=pixels.mode,
+        meta=pixels.meta,
+        color_spread=spread,
+        is_color=spread > color_threshold,
+        note="; ".join(pixels.notes) or None,
+    )
+
+
+def _visible(rgb8: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """Transparent pixels may hide any colour: white takes its place before colour is judged."""
+    return rgb8 if alpha is None else np.where(alpha[..., None] == 0, np.uint8(255), rgb8)
+
+
+def _on_white(L_u16: NDArray[np.uint16], alpha: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    cover = alpha.astype(np.float32) / 255
+    return np.rint(L_u16 * cover + _WHITE_U16 * (1 - cover)).astype(np.uint16)

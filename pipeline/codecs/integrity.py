@@ -1,0 +1,180 @@
+"""Damage that Pillow decodes over in silence: a partial picture must not pass for a whole one.
+
+- JPEG (ITU-T T.81): libjpeg fills what is missing before an early end marker with gray, and only warns.
+- PNG (W3C, third edition): checksums of image data are not verified, missing rows stay black.
+- GIF (89a): an early end code leaves the rest of the frame at colour 0.
+- TIFF 6.0: a strip table that ends early leaves the rest black.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pipeline.errors import FailureCode, ImageFailure
+
+# A marker inside entropy-coded data: neither a stuffed zero nor a restart marker (T.81, B.1.1.2 and B.1.1.5).
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+_EOI = 0xD9
+_SOS = 0xDA
+_STANDALONE = {0x01, 0xD8, *range(0xD0, 0xD8)}
+_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+# All ones is no Huffman code (T.81, C.2). Each missing symbol eats 16 bits of it: it cannot feign one MCU.
+_PADDING = b"\xff\x00" * 12
+# Encoders leave a byte or two behind the last pixel; desynchronised data leaves any number.
+_TAIL = 16
+
+
+@dataclass
+class JpegStructure:
+    """What the markers of a JPEG say: frame type, sample depth, the scans as (components, Ss, Se, Ah, Al)."""
+
+    frame: int = 0
+    precision: int = 8
+    components: bytes = b""
+    scans: list[tuple[bytes, int, int, int, int]] = field(default_factory=list)
+    end: int | None = None  # offset of the end marker of the first image
+
+
+def scan_jpeg(data: bytes) -> JpegStructure:
+    """Walk the markers of the first image in `data`; stops where they make no sense."""
+    found = JpegStructure()
+    position = 2
+    while (match := _MARKER.search(data, position)) is not None:
+        marker, position = match[1][0], match.end()
+        if marker == _EOI:
+            found.end = match.end() - 2
+            return found
+        if marker in _STANDALONE:
+            continue
+        length = int.from_bytes(data[position : position + 2], "big")
+        body = data[position + 2 : position + length]
+        position += max(length, 2)
+        if marker in _FRAME and len(body) >= 6 and not found.frame:
+            found.frame, found.precision = marker, body[0]
+            found.components = body[6 : 6 + 3 * body[5] : 3]
+        elif marker == _SOS and body and len(body) >= 1 + 2 * body[0] + 3:
+            count = body[0]
+            start, end, bits = body[1 + 2 * count : 4 + 2 * count]
+            found.scans.append((body[1 : 1 + 2 * count : 2], start, end, bits >> 4, bits & 15))
+    return found
+
+
+class JpegStream(io.BytesIO):
+    """A JPEG to decode, which knows whether the decoder asked for the last bytes of its image data."""
+
+    def __init__(self, data: bytes, tail: int | None) -> None:
+        super().__init__(data)
+        self._tail = tail
+        self._tail_read = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any stream, but no read goes over the place where the tail begins."""
+        before = 0 if self._tail is None else self._tail - self.tell()
+        if before > 0 and (size is None or size < 0 or size > before):
+            return super().read(before)
+        self._tail_read |= self._tail is not None and before <= 0
+        return super().read(size)
+
+    def check_read_to_end(self) -> None:
+        """Raises ImageFailure CORRUPT where the picture was complete before its data was at an end."""
+        if self._tail is None or self._tail_read:
+            return
+        tail = self.getvalue()[self._tail : -len(_PADDING)]
+        if len(set(tail)) > 1:  # some cameras fill up with one value
+            message = "image data is left over after the last pixel: the file is damaged in the middle"
+            raise ImageFailure(FailureCode.CORRUPT, f"the JPEG's {message}")
+
+
+def checkable_jpeg(data: bytes) -> JpegStream:
+    """The JPEG as a stream whose decoding fails where image data is missing or left over.
+
+    A sequential JPEG of one scan gets bits that are no code in place of its end marker: a whole picture never
+    needs them, a cut one runs out of data, which Pillow reports. In others all scans must be there.
+
+    Raises:
+        ImageFailure: UNSUPPORTED for more than 8 bits and for arithmetic, lossless or hierarchical coding;
+            TRUNCATED for missing scans or a missing end.
+    """
+    jpeg = scan_jpeg(data)
+    if jpeg.frame and jpeg.frame not in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA):
+        raise ImageFailure(
+            FailureCode.UNSUPPORTED, "lossless or hierarchical JPEG is not supported; convert it"
+        )
+    if jpeg.frame and jpeg.precision in (12, 16):
+        raise ImageFailure(
+            FailureCode.UNSUPPORTED,
+            f"a JPEG of {jpeg.precision} bits per sample is not supported; convert it to 8 bits",
+        )
+    if jpeg.end is None:
+        raise ImageFailure(
+            FailureCode.TRUNCATED, "the JPEG ends before its end marker: the file was cut short"
+        )
+    if len(jpeg.scans) == 1 and jpeg.frame in (0xC0, 0xC1) and len(jpeg.scans[0][0]) == len(jpeg.components):
+        return JpegStream(data[: jpeg.end] + _PADDING, jpeg.end - _TAIL)
+    if missing := _missing_scans(jpeg):
+        raise ImageFailure(FailureCode.TRUNCATED, f"the JPEG ends before {missing}: the file was cut short")
+    return JpegStream(data, None)
+
+
+def _missing_scans(jpeg: JpegStructure) -> str | None:
+    progressive = jpeg.frame in (0xC2, 0xCA)
+    for component in jpeg.components:
+        scans = [scan for scan in jpeg.scans if component in scan[0]]
+        if not scans:
+            return "the data of all its components"
+        if progressive and min((scan[4] for scan in scans if scan[1] == 0), default=1) > 0:
+            return "its last scans"
+    return None
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(type, content) of each chunk up to IEND.
+
+    Raises:
+        ImageFailure: TRUNCATED where the file ends before IEND; CORRUPT for a critical chunk (its type
+            begins with a capital) whose checksum is wrong.
+    """
+    position, view = 8, memoryview(data)
+    while True:
+        length = int.from_bytes(view[position : position + 4], "big")
+        kind = bytes(view[position + 4 : position + 8])
+        end = position + 12 + length
+        if end > len(data):
+            raise ImageFailure(
+                FailureCode.TRUNCATED,
+                f"the PNG ends inside its {_printable(kind)} chunk: the file was cut short",
+            )
+        content = view[position + 8 : end - 4]
+        if kind[:1].isupper() and zlib.crc32(content, zlib.crc32(kind)) != int.from_bytes(
+            view[end - 4 : end], "big"
+        ):
+            raise ImageFailure(
+                FailureCode.CORRUPT,
+                f"the checksum of a {_printable(kind)} chunk is wrong: the file is damaged",
+            )
+        yield kind, bytes(content) if kind != b"IDAT" else b""
+        if kind == b"IEND":
+            return
+        position = end
+
+
+def check_png(data: bytes) -> None:
+    """Walk all chunks of a PNG.
+
+    Raises:
+        ImageFailure: as `png_chunks`; UNSUPPORTED for 16 bits per sample, which Pillow would reduce.
+    """
+    for kind, content in png_chunks(data):
+        if kind == b"IHDR" and content[8:9] == b"\x10":
+            raise ImageFailure(
+                FailureCode.UNSUPPORTED,
+                "a PNG of 16 bits per sample is not supported yet; convert it to 8 bits",
+            )
+
+
+def _printable(kind: bytes) -> str:
+    return kind.decode("ascii", "replace") if kind.isalpha() else "next"

@@ -1,0 +1,306 @@
+"""From the bytes of a file to 8-bit gray or sRGB pixels, upright, with what the file says about itself.
+
+This is the part that hostile files attack; it imports little, because it runs in a child process
+(`pipeline.codecs.isolation`). Nothing partial is ever returned: a picture is whole, or an `ImageFailure`.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from pipeline.codecs import exif, integrity, profiles, sniff
+from pipeline.errors import FailureCode, ImageFailure
+
+U8 = NDArray[np.uint8]
+
+# Our own limits are checked before anything is decoded, with messages that name their keys.
+Image.MAX_IMAGE_PIXELS = None
+
+_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+}
+_GRAY_MODES = {"1", "L", "LA", "La"}
+_COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"}
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_NEW_SUBFILE_TYPE, _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _XMP, _DNG_VERSION = 254, 258, 284, 700, 50706
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType (TIFF 6.0)
+_BEYOND_PILLOW = ("unsupported", "not supported", "unknown pixel mode", "unknown raw mode")
+_CUT_SHORT = ("truncat", "end of file", "eof", "not enough", "unexpected end", "ran out", "too short")
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What one image may cost: `pixels` by its header, `memory` in bytes by the least it can need."""
+
+    pixels: int
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class SourceMeta:
+    """What a result carries over: Pillow's format name, ICC profile, EXIF (upright), XMP, pixels per inch."""
+
+    format: str
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+
+@dataclass
+class Pixels:
+    """An upright picture: `array` uint8[H,W] (gray) or uint8[H,W,3] (sRGB); `alpha` uint8[H,W] or None."""
+
+    array: U8
+    alpha: U8 | None
+    mode: str
+    meta: SourceMeta
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class NoImage:
+    """An object that is no image and does not claim to be one; `message` says what it is."""
+
+    message: str
+
+
+def read_pixels(data: bytes, key: str, content_type: str | None, limits: DecodeLimits) -> Pixels | NoImage:
+    """Decode one file in full.
+
+    Raises:
+        ImageFailure: NOT_AN_IMAGE, UNSUPPORTED, CORRUPT, TRUNCATED, TOO_LARGE or OUT_OF_MEMORY, with a
+            sentence that says what to do where something can be done.
+    """
+    format_ = sniff.readable_format(data)
+    if format_ is None:
+        return _no_readable_image(data, key, content_type)
+    try:
+        return _decode(data, key, format_, limits)
+    except ImageFailure:
+        raise
+    except MemoryError:
+        raise _out_of_memory(limits) from None
+    except Exception as error:  # whatever a hostile file makes a parser raise, the image has failed
+        raise _damage(data, format_, error) from error
+
+
+def _no_readable_image(data: bytes, key: str, content_type: str | None) -> NoImage:
+    if (refused := sniff.refused_format(data, key)) is not None:
+        raise _unsupported(f"{refused[0]} is not supported", refused[1])
+    if (claim := sniff.claims_image(key, content_type)) is not None:
+        raise ImageFailure(FailureCode.NOT_AN_IMAGE, f"{claim}, but {sniff.describe_other(data)}")
+    return NoImage(f"no image: {sniff.describe_other(data)}")
+
+
+def _decode(data: bytes, key: str, format_: str, limits: DecodeLimits) -> Pixels:
+    if format_ == "PNG":
+        integrity.check_png(data)
+    stream = integrity.checkable_jpeg(data) if format_ == "JPEG" else io.BytesIO(data)
+    image = _PLUGINS[format_](stream)  # and not `Image.open`, which hides why a file was refused
+    _check_size(image.size, image.mode, limits)
+    _check_depth(image, key)
+    notes = _check_frames(image, data)
+    _check_strips(image)
+    image.load()
+    if isinstance(stream, integrity.JpegStream):
+        stream.check_read_to_end()
+    if format_ in ("PNG", "GIF"):
+        _check_rows(image, data, format_)
+    return _finish(image, format_, notes)
+
+
+def _check_size(size: tuple[int, int], mode: str, limits: DecodeLimits) -> None:
+    width, height = size
+    pixels = width * height
+    if pixels > limits.pixels:
+        raise ImageFailure(
+            FailureCode.TOO_LARGE,
+            f"{width} x {height} is {pixels:,} pixels; the limit is {limits.pixels:,}, raise limits.pixels",
+        )
+    least = pixels * (2 if mode in ("1", "L") else 7)  # Pillow's own copy and ours
+    if limits.memory is not None and least > limits.memory:
+        raise _out_of_memory(limits)
+
+
+def _check_depth(image: ImageFile.ImageFile, key: str) -> None:
+    """Refuse what Pillow would reduce to 8 bits in silence, and what has other channels than ours."""
+    depths = {1}
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        depths = set(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
+        if _DNG_VERSION in image.tag_v2 or sniff.is_raw_name(key):
+            raise _unsupported(
+                "a camera raw file is not supported", "develop it to an 8-bit TIFF or JPEG first"
+            )
+    if max(depths) > 8 or image.mode.startswith(("I", "F")):
+        depth = max(depths) if max(depths) > 8 else 32
+        what = f"a {image.format} of {depth} bits per sample is not supported yet"
+        raise _unsupported(what, "convert it to 8 bits")
+    if image.mode not in _GRAY_MODES | _COLOUR_MODES:
+        raise _unsupported(f"{image.mode} pixels are not supported yet", "convert it to gray or RGB")
+
+
+def _check_frames(image: ImageFile.ImageFile, data: bytes) -> list[str]:
+    """Notes on further pictures in the file. Raises UNSUPPORTED for further pages."""
+    count = getattr(image, "n_frames", 1)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        kinds = []
+        for index in range(count):
+            image.seek(index)
+            kinds.append(int(image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)))
+        image.seek(0)
+        pages = sum(not kind & (_REDUCED | _MASK) for kind in kinds)
+        if pages > 1:
+            raise _unsupported(f"a TIFF of {pages} pages is not supported yet", "split it into single pages")
+        if kinds[0] & _REDUCED:
+            raise _unsupported(
+                "a TIFF whose first image is a thumbnail is not supported", "save it as a plain TIFF"
+            )
+        return []
+    if count > 1:
+        return [f"first of {count} frames"]
+    if image.format == "JPEG" and b"MPF\x00" in data[:65536]:
+        return ["first of several pictures (MPO)"]
+    return []
+
+
+def _check_strips(image: ImageFile.ImageFile) -> None:
+    """Find a TIFF whose table of strips ends early: Pillow leaves the rest black. Before loading."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or any(tile[0] != "raw" for tile in image.tile):
+        return
+    planes = len(image.getbands()) if image.tag_v2.get(_PLANAR_CONFIGURATION, 1) == 2 else 1
+    covered = 0
+    for left, top, right, bottom in (tile[1] or (0, 0, *image.size) for tile in image.tile):
+        covered += (right - left) * (bottom - top)
+    if covered < image.width * image.height * planes:
+        raise ImageFailure(FailureCode.TRUNCATED, "the TIFF holds fewer strips than its height needs")
+
+
+def _check_rows(image: ImageFile.ImageFile, data: bytes, format_: str) -> None:
+    """Find rows that the decoder never reached: they keep the value that the memory was filled with.
+
+    Decoders go from top to bottom (Adam7's last pass is every other row), so the last two rows tell. Only
+    where one of them is all zero is the picture decoded again, over another filling.
+    """
+    tail = _last_rows(image)
+    if all(row.any() for row in tail):
+        return
+    again = _PLUGINS[format_](io.BytesIO(data))
+    bands = len(again.getbands())
+    ink = 255 if bands == 1 else (255,) * bands
+    again.im = cast(Any, Image).core.fill(again.mode, again.size, ink)
+    again.load()
+    if not np.array_equal(tail, _last_rows(again)):
+        raise ImageFailure(FailureCode.TRUNCATED, f"the {format_} holds fewer rows than its header says")
+
+
+def _last_rows(image: Image.Image) -> U8:
+    return np.asarray(image.crop((0, max(image.height - 2, 0), image.width, image.height))).astype(np.uint8)
+
+
+def _finish(image: ImageFile.ImageFile, format_: str, notes: list[str]) -> Pixels:
+    mode, upright = image.mode, cast(Image.Image, image)
+    if (turn := _TURNS.get(exif.orientation(image))) is not None:
+        upright = image.transpose(turn)
+    width, height = upright.size
+    try:
+        carried = exif.carried_exif(image, width, height)
+    except ValueError:
+        carried = None
+        notes.append("its EXIF cannot be read and was left out")
+    icc = image.info.get("icc_profile") or None
+    array, alpha = _to_arrays(upright)
+    if icc is not None:
+        array, icc = _honour_profile(array, icc, notes)
+    meta = SourceMeta(format_, icc, carried, _xmp(image), exif.resolution(image))
+    return Pixels(array, alpha, mode, meta, notes)
+
+
+def _to_arrays(image: Image.Image) -> tuple[U8, U8 | None]:
+    gray = image.mode in _GRAY_MODES
+    if image.has_transparency_data:
+        both = np.asarray(_premultiplied_undone(image).convert("LA" if gray else "RGBA"))
+        alpha = np.ascontiguousarray(both[..., -1])
+        colours = both[..., 0] if gray else both[..., :3]
+        return np.ascontiguousarray(colours), None if alpha.min() == 255 else alpha
+    return np.array(image.convert("L" if gray else "RGB")), None
+
+
+def _premultiplied_undone(image: Image.Image) -> Image.Image:
+    return image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]) if image.mode in ("La", "RGBa") else image
+
+
+def _honour_profile(array: U8, icc: bytes, notes: list[str]) -> tuple[U8, bytes | None]:
+    """The pixels in sRGB, and the profile if a result can carry it."""
+    profile = profiles.examine(icc)
+    needed = "L" if array.ndim == 2 else "RGB"
+    if profile.is_srgb:
+        return array, icc
+    if needed == "L" and profile.mode is not None:
+        # gray under an RGB profile: a scan that was reduced to one channel; the profile's gray axis counts
+        return profiles.gray_to_srgb(array, icc), None
+    if profile.mode != needed:
+        notes.append(f"its colour profile was ignored: {profile.problem or 'it does not fit the pixels'}")
+        return array, None
+    return profiles.from_profile(array, icc), icc
+
+
+def _xmp(image: ImageFile.ImageFile) -> bytes | None:
+    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if found is None and isinstance(image, TiffImagePlugin.TiffImageFile):
+        found = image.tag_v2.get(_XMP)
+    if isinstance(found, str):
+        found = found.encode("utf-8", "replace")
+    return found if isinstance(found, bytes) else None
+
+
+def _unsupported(what: str, advice: str) -> ImageFailure:
+    return ImageFailure(FailureCode.UNSUPPORTED, f"{what}; {advice}")
+
+
+def _out_of_memory(limits: DecodeLimits) -> ImageFailure:
+    stated = "the memory at hand" if limits.memory is None else f"limits.memory of {limits.memory:,} bytes"
+    return ImageFailure(FailureCode.OUT_OF_MEMORY, f"decoding needs more than {stated}; raise limits.memory")
+
+
+def _damage(data: bytes, format_: str, error: Exception) -> ImageFailure:
+    """CORRUPT or TRUNCATED for what Pillow raised, with its own words."""
+    words = " ".join(str(error).split())[:200] or type(error).__name__
+    if words == "not identified by this driver":
+        words = "its header makes no sense"
+    if any(sign in words.lower() for sign in _BEYOND_PILLOW):
+        return _unsupported(
+            f"this kind of {format_} is not supported ({words})", "convert it to an 8-bit TIFF or PNG"
+        )
+    shorter = format_ == "WEBP" and len(data) < int.from_bytes(data[4:8], "little") + 8
+    if shorter or isinstance(error, EOFError) or any(sign in words.lower() for sign in _CUT_SHORT):
+        return ImageFailure(FailureCode.TRUNCATED, f"the {format_} is cut short: {words}")
+    return ImageFailure(FailureCode.CORRUPT, f"the {format_} cannot be decoded: {words}")

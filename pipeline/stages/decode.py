@@ -1,0 +1,48 @@
+"""Decode: fetched bytes in, lightness out, or the reason why there is none. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.codecs.everyday import Decoded, DecodeLimits, Skip
+from pipeline.codecs.isolation import IsolatedDecoder
+from pipeline.config import JobConfig
+from pipeline.errors import FailureCode, ImageFailure
+
+Skipped = Skip
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An image that cannot be coloured, for its ledger row."""
+
+    code: FailureCode
+    message: str
+
+
+def open_decoder(config: JobConfig) -> IsolatedDecoder:
+    """A decoder under the job's limits; the caller closes it."""
+    return IsolatedDecoder(memory=config.limits.memory, seconds=config.limits.seconds)
+
+
+def decode_item(
+    decoder: IsolatedDecoder, key: str, data: bytes, content_type: str | None, config: JobConfig
+) -> Decoded | Failed | Skipped:
+    """One source object decoded; a bad image is a value, not an exception.
+
+    Raises:
+        RunError: the decoder's process cannot be started, which is no fault of the image.
+    """
+    limits = DecodeLimits(pixels=config.limits.pixels, memory=config.limits.memory)
+    try:
+        return decoder.decode(
+            data,
+            key,
+            content_type,
+            limits,
+            model_side=config.model.side,
+            skip_color=config.model.skip_color,
+            color_threshold=config.model.color_threshold,
+        )
+    except ImageFailure as failure:
+        return Failed(failure.code, failure.message)
