@@ -103,7 +103,7 @@ class LocalStore:
             temporary = _write_temporary(path, data)
             try:
                 temporary.replace(path)
-            except OSError:
+            except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
         except OSError as error:
@@ -221,7 +221,7 @@ def _write_temporary(path: Path, data: bytes) -> Path:
     try:
         with temporary.open("xb") as file:
             file.write(data)
-    except OSError:
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return temporary

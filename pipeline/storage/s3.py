@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import boto3
 import botocore.config
+import urllib3.exceptions
 from botocore import exceptions as aws
 
 from pipeline.config import StorageConfig
@@ -64,13 +65,13 @@ class S3Store:
             query["IfMatch"] = f'"{if_etag}"'
         if max_bytes is not None:
             query["Range"] = f"bytes=0-{max(max_bytes, 1) - 1}"
-        for tries_left in range(self.config.retries, -1, -1):
+        for tried in range(self.config.retries + 1):
             try:
                 return self._call("read", key, lambda: _fetch(self._client(), query))
             except _BrokenBody as error:
-                if not tries_left:
-                    raise StorageError(f"the download of {self._name(key)} broke off: {error}") from None
-        raise AssertionError("unreachable: the last try returns or raises")
+                broken = error
+                time.sleep(min(5.0, 0.1 * 2**tried))
+        raise StorageError(f"the download of {self._name(key)} broke off: {broken}")
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
         self._put(key, data, content_type)
@@ -140,7 +141,7 @@ class S3Store:
             ) from None
         except aws.ParamValidationError as error:
             raise BadKey(f"cannot {action} {self._name(key)}: {_sentence(error)}") from None
-        except aws.HTTPClientError as error:
+        except (aws.ConnectionError, aws.HTTPClientError) as error:
             raise StorageError(
                 f"cannot reach the S3 server for {self._name(key)}: {_sentence(error)}; "
                 "check storage.endpoint and the network"
@@ -191,7 +192,7 @@ def _fetch(client: Any, query: dict[str, Any]) -> Fetched:
         answer = client.get_object(**{k: v for k, v in query.items() if k != "Range"})
     try:
         data = answer["Body"].read()
-    except (aws.HTTPClientError, aws.IncompleteReadError, aws.ResponseStreamingError, OSError) as error:
+    except (aws.BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:
         raise _BrokenBody(_sentence(error)) from None
     return Fetched(data, answer["ETag"].strip('"'), answer.get("ContentType"))
 
