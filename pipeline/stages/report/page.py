@@ -26,19 +26,22 @@ p.lead { margin: .25rem 0 1.5rem; color: #a8a8a8 }
 .card { background: #222; border-radius: 6px; padding: .75rem 1.25rem; min-width: 7rem }
 .card b { display: block; font-size: 1.6rem; font-weight: 600 } .card span { color: #a8a8a8 }
 .card.bad b { color: #ff8f6b }
+/* Justified rows: --pair is the width of both pictures by their height; the last row does not grow. */
 .pairs { display: flex; flex-wrap: wrap; gap: 1.75rem 1.5rem }
-figure { margin: 0; flex: 0 1 auto; max-width: 100% }
+.pairs::after { content: ""; flex: 1000 0 0 }
+figure { margin: 0; flex: var(--pair) 1 calc(var(--pair) * 13rem); max-width: calc(var(--pair) * 19rem) }
 figure div { display: flex; gap: 3px }
-figure a { display: block; min-width: 0 }
-figure img { display: block; height: 15rem; width: auto; max-width: 100%; object-fit: cover }
-figure .missing { display: grid; place-content: center; width: 15rem; height: 15rem; padding: 1rem;
-                  box-sizing: border-box; background: #3a3a3a; color: #a8a8a8; text-align: center;
-                  overflow-wrap: anywhere }
+figure a { display: block; flex: 1 1 0; min-width: 0 }
+figure img, .missing { display: block; flex: 1 1 0; width: 100%; min-width: 0; height: auto }
+.missing { display: grid; place-content: center; padding: 1rem; box-sizing: border-box; background: #3a3a3a;
+           color: #a8a8a8; text-align: center; overflow-wrap: anywhere; aspect-ratio: calc(var(--pair) / 2);
+           overflow: hidden }
 figcaption { padding-top: .4rem; overflow-wrap: anywhere; contain: inline-size }
 figcaption small { display: block; color: #969696 }
 table { border-collapse: collapse }
 td, th { text-align: left; vertical-align: top; padding: .3rem 1.5rem .3rem 0;
-         border-top: 1px solid #333; overflow-wrap: anywhere }
+         border-top: 1px solid #333 }
+li, td:last-child { overflow-wrap: anywhere }
 th { font-weight: 400; color: #a8a8a8 }
 code { font: 13px ui-monospace, monospace } ul { margin: 0; padding-left: 1.1rem }
 """
@@ -97,13 +100,20 @@ def _failures(summary: Summary) -> str:
 
 def _figure(pair: Pair, output_key: str) -> str:
     after = _image(pair.after, f"{pair.key}, in colour")
-    if output_key:
+    if output_key and not isinstance(pair.after, str):
         # The page stands at runs/<run id>/report/index.html below OUT.
         after = f'<a href="../../../{quote(output_key)}">{after}</a>'
     return (
-        f"<figure><div>{_image(pair.before, pair.key)}{after}</div>"
+        f'<figure style="--pair: {2 * _aspect(pair):.3f}"><div>'
+        f"{_image(pair.before, pair.key)}{after}</div>"
         f"<figcaption>{escape(pair.key)}<small>{escape(pair.caption)}</small></figcaption></figure>"
     )
+
+
+def _aspect(pair: Pair) -> float:
+    """Width by height of the pair's pictures; 1.5 where there is none."""
+    shown = next((p for p in (pair.after, pair.before) if not isinstance(p, str)), None)
+    return shown.width / shown.height if shown else 1.5
 
 
 def _image(picture: Image.Image | str, alt: str) -> str:
