@@ -1,0 +1,124 @@
+"""Where results go, which sources have no place to go, and which keys patterns keep."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import FailureCode
+from pipeline.plan import output_key
+from pipeline.plan.keys import Patterns, find_refusals
+
+#: Few characters, so that suffixes, equal outputs and files that are folders come about often.
+part = st.sampled_from(["a", "b", "a.jpg", "a.JPG", "a.jpg.jpg", "a.tif", "b.png", "..", "", "x" * 252])
+some_keys = st.sets(st.lists(part, min_size=1, max_size=3).map("/".join).filter(bool), max_size=12).map(
+    sorted
+)
+formats = st.sampled_from(["jpeg", "png", "webp", "tiff"])
+
+
+@pytest.mark.parametrize(
+    ("key", "format", "output"),
+    [
+        ("a.tif", "jpeg", "images/a.tif.jpg"),
+        ("a.jpg", "jpeg", "images/a.jpg"),
+        ("deep/er/A.JPEG", "jpeg", "images/deep/er/A.JPEG"),
+        ("a.jpe", "jpeg", "images/a.jpe"),
+        ("a.jpg", "png", "images/a.jpg.png"),
+        ("a.PnG", "png", "images/a.PnG"),
+        ("a.webp", "webp", "images/a.webp"),
+        ("a.tif", "tiff", "images/a.tif"),
+        ("a.TIFF", "tiff", "images/a.TIFF"),
+        ("a.jpg", "tiff", "images/a.jpg.tif"),
+        ("noname", "jpeg", "images/noname.jpg"),
+    ],
+)
+def test_output_key(key, format, output):
+    assert output_key(key, format) == output
+
+
+def refuse(keys, format="jpeg", finished=()):
+    return find_refusals(keys, format, np.array([key in finished for key in keys], bool))
+
+
+@given(keys=some_keys, format=formats)
+def test_what_is_not_refused_can_stand_in_one_folder(keys, format):
+    refused = refuse(keys, format)
+    outputs = [output_key(key, format) for i, key in enumerate(keys) if i not in refused and key[-1] != "/"]
+    assert len(set(outputs)) == len(outputs)
+    folders = {output.rsplit("/", n)[0] for output in outputs for n in range(1, output.count("/") + 1)}
+    assert not folders & set(outputs)
+    for output in outputs:
+        assert not {"", ".", ".."} & set(output.split("/"))
+        assert max(len(name.encode()) for name in output.split("/")) <= 255
+
+
+@given(keys=some_keys, format=formats, data=st.data())
+def test_a_finished_result_keeps_its_place(keys, format, data):
+    good = [key for i, key in enumerate(keys) if i not in refuse(keys, format)]
+    later = data.draw(st.sets(st.sampled_from(good))) if good else set()
+    refused = {keys[i] for i in refuse(keys, format, finished=later)}
+    assert not refused & later  # and what could all stand together before still can
+    assert refused == {keys[i] for i in refuse(keys, format)}
+
+
+def test_of_two_equal_outputs_the_later_key_is_refused():
+    refused = refuse(["a.tif", "a.tif.jpg", "b.jpg"])
+    assert list(refused) == [1]
+    assert refused[1].code is FailureCode.OUTPUT_COLLISION
+    assert "'a.tif'" in refused[1].message
+
+
+def test_of_two_equal_outputs_the_finished_one_stays():
+    assert list(refuse(["a.tif", "a.tif.jpg"], finished=["a.tif.jpg"])) == [0]
+
+
+def test_a_result_cannot_be_the_folder_of_others():
+    keys = ["a.jpg", "a.jpg-x", "a.jpg/1.jpg", "a.jpg/2/3.jpg", "b.jpg"]
+    refused = refuse(keys)
+    assert sorted(refused) == [2, 3]
+    assert {refusal.code for refusal in refused.values()} == {FailureCode.OUTPUT_COLLISION}
+    assert sorted(refuse(keys, finished=["a.jpg/2/3.jpg"])) == [0]
+    # the suffix can make a file of what was none
+    assert sorted(refuse(["a", "a.jpg/b.jpg"])) == [1]
+
+
+@pytest.mark.parametrize(
+    "key", ["/a.jpg", "a//b.jpg", "../a.jpg", "a/./b.jpg", "x" * 252, "a\0.jpg", "k/" * 510]
+)
+def test_bad_keys(key):
+    (refusal,) = refuse([key + "z"]).values()
+    assert refusal.code is FailureCode.BAD_KEY
+
+
+def test_folder_markers_are_never_refused():
+    assert refuse(["a/", "a//", "b.jpg/", "b.jpg/c.jpg"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept", "left_out"),
+    [
+        ("*.jpg", ["a.jpg", "deep/er/a.jpg"], ["a.JPG", "a.jpg.txt"]),
+        ("1920/*", ["1920/a.jpg", "1920/x/a.jpg"], ["11920/a.jpg", "1920"]),
+        ("1920/", ["1920/a.jpg", "1920/x/a.jpg"], ["1921/a.jpg"]),
+        ("**/*.tif", ["a.tif", "x/a.tif", "x/y/a.tif"], ["a.tiff"]),
+        ("x/**/a.jpg", ["x/a.jpg", "x/y/z/a.jpg"], ["a.jpg", "xa.jpg"]),
+        ("box-?/[ab]*", ["box-1/a", "box-2/bcd"], ["box-10/a", "box-1/c"]),
+        ("[!.]*", ["a.jpg"], [".hidden"]),
+        ("[a-c].jpg", ["b.jpg"], ["-.jpg", "d.jpg"]),
+        ("a+(b).jpg", ["a+(b).jpg"], ["aab.jpg"]),
+        ("a[.jpg", ["a[.jpg"], ["a.jpg"]),
+        ("line*", ["line\nbreak"], []),
+    ],
+)
+def test_patterns(pattern, kept, left_out):
+    assert [key for key in kept + left_out if Patterns([pattern], []).keep(key)] == kept
+    assert [key for key in kept + left_out if Patterns([], [pattern]).keep(key)] == left_out
+
+
+def test_include_and_exclude_together():
+    patterns = Patterns(["a/*", "b/*"], ["*.txt", "b/no/*"])
+    kept = ["a/1.jpg", "a/1.txt", "b/2.jpg", "b/no/3.jpg", "c/4.jpg"]
+    assert [key for key in kept if patterns.keep(key)] == ["a/1.jpg", "b/2.jpg"]
