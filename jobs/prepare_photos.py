@@ -17,9 +17,13 @@ from pipeline.training.prepare import Prepared, prepare_photos
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Turn colour photographs into training data (Parquet).")
-    parser.add_argument("--input", required=True, action="append", metavar="URI", help="repeatable; only read")
+    parser.add_argument(
+        "--input", required=True, action="append", metavar="URI", help="only read; repeatable"
+    )
     parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
-    parser.add_argument("--manifest", metavar="FILE", help="CSV of file, source, label (default: manifest.csv)")
+    parser.add_argument(
+        "--manifest", metavar="FILE", help="CSV of file, source, label (default: manifest.csv)"
+    )
     parser.add_argument("--config", metavar="FILE", help="YAML, see configs/train/prepare.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)

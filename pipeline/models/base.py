@@ -16,8 +16,8 @@ PRECISIONS = ("auto", "fp32", "bf16")
 class Colorizer(nn.Module, ABC):
     """A network that guesses chroma from luminance.
 
-    `method` is its name in the registry, `guides` what it takes besides luminance, `trainable` whether it is a
-    `TrainableColorizer`. `precision` ("fp32" or "bf16") is set by whoever loads it.
+    `method` is its name in the registry, `guides` what it takes besides luminance, `trainable` whether it is
+    a `TrainableColorizer`. `precision` ("fp32" or "bf16") is set by whoever loads it.
     """
 
     method: ClassVar[str]
@@ -30,8 +30,8 @@ class Colorizer(nn.Module, ABC):
         """CIELAB D65 chroma for luminance.
 
         `L_B1HW`: float32, L* in [0, 100], H and W multiples of 8, on the colorizer's device. Returns
-        `ab_B2hw`: float32 in Lab units, h and w may be H/2 and W/2. Nothing is remembered between calls and no
-        image of the batch changes another's result. Raises ValueError for another shape or unknown guides.
+        `ab_B2hw`: float32 in Lab units, h and w may be H/2 and W/2. Nothing is remembered between calls and
+        no image of the batch changes another's result. Raises ValueError for another shape or unknown guides.
         """
 
     def check_input(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None) -> None:

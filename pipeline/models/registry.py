@@ -7,7 +7,7 @@ import torch
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, resolve_precision
 from pipeline.models.iizuka import IizukaColorizer
-from pipeline.models.weights import SHIPPED, Weights, fetch_weights, load_weights
+from pipeline.models.weights import SHIPPED, Weights, WeightsInfo, fetch_weights, load_weights
 
 METHODS: dict[str, type[IizukaColorizer]] = {IizukaColorizer.method: IizukaColorizer}
 
@@ -30,6 +30,11 @@ def weights_digest(method: str, weights: str | None) -> str:
     ConfigError for an unknown method, WeightsError as `fetch_weights` does.
     """
     return fetch_weights(_location(method, weights))[1]
+
+
+def weights_info(method: str, weights: str | None) -> WeightsInfo:
+    """What the weights file says about itself. Raises as `load_colorizer` does."""
+    return load_weights(_location(method, weights), method).info
 
 
 def load_colorizer(

@@ -14,7 +14,9 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from pipeline.errors import WeightsError
+from pipeline.config import StorageConfig
+from pipeline.errors import StorageError, WeightsError
+from pipeline.storage import open_store
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 METADATA_KEY = "fiat_color"
@@ -24,8 +26,9 @@ METADATA_KEY = "fiat_color"
 class WeightsInfo:
     """What a weights file says about itself.
 
-    `architecture` rebuilds the network; `mean_ab` is the training set's mean chroma in Lab units (the constant
-    tint that a model must beat); `ab_range` and `normalisation` state how ab becomes the network's [0, 1];
+    `architecture` rebuilds the network; `mean_ab` is the training set's mean chroma in Lab units (the
+    constant tint that a model must beat); `ab_range` and `normalisation` state how ab becomes the
+    network's [0, 1];
     `labels` are the classes in order; `provenance` says from what and how the weights were made.
     """
 
@@ -86,10 +89,15 @@ def fetch_weights(uri: str) -> tuple[bytes, str]:
 
 
 def _read(location: str) -> bytes:
+    folder, _, name = location.rpartition("/")
+    if not name:
+        raise WeightsError(f"cannot read the weights {location!r}: name a file, not a folder")
     try:
-        return Path(location).expanduser().read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read the weights {location}: {error.strerror}") from None
+        return (
+            open_store(folder or ("/" if location.startswith("/") else "."), StorageConfig()).get(name).data
+        )
+    except StorageError as error:
+        raise WeightsError(f"cannot read the weights {location}: {error}") from None
 
 
 def load_weights(uri: str, method: str) -> Weights:
@@ -111,5 +119,7 @@ def decode_weights(data: bytes, name: str) -> tuple[dict[str, Tensor], WeightsIn
         fields |= {key: tuple(fields[key]) for key in ("mean_ab", "ab_range", "labels")}
         info = WeightsInfo(**fields)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{name} is no weights file of this project: {type(error).__name__} {error}") from None
+        raise WeightsError(
+            f"{name} is no weights file of this project: {type(error).__name__} {error}"
+        ) from None
     return {key: tensor.float() for key, tensor in tensors.items()}, info

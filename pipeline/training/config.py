@@ -12,8 +12,12 @@ from pipeline.config import Quantity, Section, StorageConfig
 class PhotosConfig(Section):
     """How colour photographs become training rows."""
 
-    short_side: int = Field(256, ge=32, le=4096, description="larger photographs are scaled down to it, pixels")
-    quality: int = Field(95, ge=50, le=100, description="JPEG quality of scaled photographs, without subsampling")
+    short_side: int = Field(
+        256, ge=32, le=4096, description="larger photographs are scaled down to it, pixels"
+    )
+    quality: int = Field(
+        95, ge=50, le=100, description="JPEG quality of scaled photographs, without subsampling"
+    )
     min_chroma: float = Field(3.0, ge=0, description="photographs of a lower mean chroma (Lab) are near-gray")
     hash_distance: int = Field(6, ge=0, le=7, description="differing bits of 128 that still mean a duplicate")
     val_permille: int = Field(30, ge=0, le=500, description="photographs in 1,000 kept for validation")
@@ -122,7 +126,9 @@ class EvaluateSection(Section):
     """What is measured."""
 
     method: str = "iizuka"
-    side: int = Field(128, ge=32, le=4096, description="short side the photographs are scaled down to, pixels")
+    side: int = Field(
+        128, ge=32, le=4096, description="short side the photographs are scaled down to, pixels"
+    )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int = Field(2, ge=1, description="torch threads")
     limit: int | None = Field(None, ge=1, description="measure the first N photographs")

@@ -1,4 +1,4 @@
-"""Crops as the network sees them: Lab from 8-bit pixels in one compiled pass, and old film's looks on the input."""
+"""Crops as the network sees them: Lab from 8-bit pixels in one compiled pass, and looks of old film."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ _MATRIX: F32 = RGB_TO_XYZ_WHITE_1.astype(np.float32)
 
 
 @compiled
-def _lab_kernel(
-    rgb8: U8, film: F32, matrix: F32, linear: F32, table: F32, L_hw: F32, ab_2hw: F32
-) -> None:
+def _lab_kernel(rgb8: U8, film: F32, matrix: F32, linear: F32, table: F32, L_hw: F32, ab_2hw: F32) -> None:
     steps = np.float32(table.size - 2)
     f = np.empty(4, dtype=np.float32)
     for row in range(rgb8.shape[0]):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.storage import open_store
+from pipeline.storage import Store, open_store
 from pipeline.training.config import DataConfig
 from pipeline.training.crops import age, lab_crop, random_film
 
@@ -34,13 +34,19 @@ class Batch:
     label_B: Tensor
 
 
-def read_rows(uri: str, storage: StorageConfig) -> pa.Table:
-    """All rows that prepare_photos wrote at `uri`. Raises ConfigError where there are none."""
+def check_rows(uri: str, storage: StorageConfig) -> tuple[Store, list[str]]:
+    """The store at `uri` and the keys of its training rows. Raises ConfigError where there are none."""
     store = open_store(uri, storage)
     store.check_readable()
     keys = [info.key for info in store.list("photos-") if info.key.endswith(".parquet")]
     if not keys:
         raise ConfigError(f"{uri} holds no photos-*.parquet; make them with jobs/prepare_photos.py")
+    return store, keys
+
+
+def read_rows(uri: str, storage: StorageConfig) -> pa.Table:
+    """All rows that prepare_photos wrote at `uri`. Raises ConfigError where there are none."""
+    store, keys = check_rows(uri, storage)
     return pa.concat_tables(pq.read_table(io.BytesIO(store.get(key).data)) for key in keys)
 
 
@@ -71,7 +77,13 @@ class Photos:
 
     @classmethod
     def of(
-        cls, table: pa.Table, split: str, labels: tuple[str, ...], config: DataConfig, part: int = 0, parts: int = 1
+        cls,
+        table: pa.Table,
+        split: str,
+        labels: tuple[str, ...],
+        config: DataConfig,
+        part: int = 0,
+        parts: int = 1,
     ) -> Photos:
         """Every `parts`-th photograph of `split`, from number `part` on.
 
@@ -119,7 +131,9 @@ def training_batch(photos: Photos, config: DataConfig, size: int, seed: tuple[in
         rgb8 = _random_crop(photos.pixels(int(number)), config, rng)
         L_HW, ab_B2HW[place] = lab_crop(rgb8, random_film(rng, config.augment))
         L_B1HW[place, 0] = age(L_HW, rng, config.augment)
-    return Batch(torch.from_numpy(L_B1HW), torch.from_numpy(ab_B2HW), torch.from_numpy(photos.labels[numbers]))
+    return Batch(
+        torch.from_numpy(L_B1HW), torch.from_numpy(ab_B2HW), torch.from_numpy(photos.labels[numbers])
+    )
 
 
 def _random_crop(pixels: U8, config: DataConfig, rng: np.random.Generator) -> U8:
@@ -140,13 +154,17 @@ def validation_batches(photos: Photos, config: DataConfig, size: int) -> Iterato
             side = min(pixels.shape[:2])
             top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
             square = Image.fromarray(pixels[top : top + side, left : left + side])
-            crops.append(lab_crop(np.asarray(square.resize((config.crop, config.crop), Image.Resampling.BICUBIC))))
+            crops.append(
+                lab_crop(np.asarray(square.resize((config.crop, config.crop), Image.Resampling.BICUBIC)))
+            )
         L_B1HW = torch.from_numpy(np.stack([L_HW[None] for L_HW, _ in crops]))
         ab_B2HW = torch.from_numpy(np.stack([ab_2HW for _, ab_2HW in crops]))
         yield Batch(L_B1HW, ab_B2HW, torch.from_numpy(photos.labels[start : start + size]))
 
 
-def ahead(photos: Photos, config: DataConfig, size: int, seed: tuple[int, int], first: int) -> Iterator[Batch]:
+def ahead(
+    photos: Photos, config: DataConfig, size: int, seed: tuple[int, int], first: int
+) -> Iterator[Batch]:
     """Training batches from step `first` on, for ever, made by threads while the network works."""
     waiting: deque[Future[Batch]] = deque()
     pool = ThreadPoolExecutor(config.threads, thread_name_prefix="batches")

@@ -120,7 +120,10 @@ def _optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
     """AdamW; biases and normalisation are not decayed."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=config.rate)
 
 
@@ -130,8 +133,15 @@ def _describe(
     sources: dict[str, int] = {}
     for source in table["source"].to_pylist():
         sources[source] = sources.get(source, 0) + 1
-    settings = config.model_dump(mode="json", exclude={"storage": True, "data": {"photos"}, "train": {"storage"}})
-    provenance = {"settings": settings, "sources": sources, "torch": torch.__version__, "cpu": platform.machine()}
+    settings = config.model_dump(
+        mode="json", exclude={"storage": True, "data": {"photos"}, "train": {"storage"}}
+    )
+    provenance = {
+        "settings": settings,
+        "sources": sources,
+        "torch": torch.__version__,
+        "cpu": platform.machine(),
+    }
     return WeightsInfo(
         config.model.method, model.architecture(), mean_ab(table), AB_RANGE, NORMALISATION, labels, provenance
     )
@@ -160,7 +170,7 @@ def _step(worker: Worker, batch: Batch, rate: float) -> dict[str, Tensor]:
             alpha=config.loss.alpha, reduction=config.loss.reduction,
         )  # fmt: skip
     state.optimizer.zero_grad(set_to_none=True)
-    losses["loss"].backward()
+    losses["loss"].backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip)
     state.optimizer.step()
     state.averaged.update(state.model, state.step)
@@ -189,7 +199,9 @@ def _log(worker: Worker, meter: _Meter, progress: float) -> None:
     if worker.rank:
         return
     line = " ".join(f"{name} {value:.4g}" for name, value in means.items())
-    print(f"step {worker.state.step} ({progress:.1%}, {worker.state.seconds / 60:.1f} min): {line}", flush=True)
+    print(
+        f"step {worker.state.step} ({progress:.1%}, {worker.state.seconds / 60:.1f} min): {line}", flush=True
+    )
     if worker.writer is not None:
         for name, value in means.items():
             worker.writer.add_scalar(f"train/{name}", value, worker.state.step)

@@ -1,4 +1,4 @@
-"""From a folder or bucket of colour photographs to training Parquet; what is left out is counted by reason."""
+"""From a folder or bucket of colour photographs to training Parquet; what is left out is counted."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ SCHEMA = pa.schema(
         ("image", pa.binary()),
     ]
 )
-"""One row per photograph. `image` is a JPEG, `split` "train" or "val", chroma and mean ab are Lab units, `phash`
-the 128-bit difference hash, `sha256` that of the source file; `label` is "" where unknown."""
+"""One row per photograph. `image` is a JPEG, `split` "train" or "val", chroma and mean ab are Lab units,
+`phash` the 128-bit difference hash, `sha256` that of the source file; `label` is "" where unknown."""
 
 
 @dataclass
@@ -65,13 +65,15 @@ class _Candidate:
     label: str
 
 
-def prepare_photos(inputs: list[str], output: str, config: PrepareConfig, manifest: str | None = None) -> Prepared:
+def prepare_photos(
+    inputs: list[str], output: str, config: PrepareConfig, manifest: str | None = None
+) -> Prepared:
     """Read every photograph under `inputs`, write the kept ones as Parquet files under `output`.
 
-    A `manifest.csv` at the root of an input (or the file `manifest`, for all inputs) gives source and label by
-    `file`; else the last folder of a key is the label and the first one, or the input's name, the source. An
-    image's split depends on its bytes alone. Raises ConfigError, StorageError as the stores do, and ConfigError
-    where nothing at all was kept.
+    A `manifest.csv` at the root of an input (or the file `manifest`, for all) gives source and label by
+    `file`; else the last folder of a key is the label and the first one, or the input's name, the source.
+    An image's split depends on its bytes alone. Raises ConfigError and StorageError as the stores do, and
+    ConfigError where nothing at all was kept.
     """
     result = Prepared()
     target = open_store(output, config.storage)
@@ -212,7 +214,7 @@ def _measure(photo: Image.Image) -> tuple[float, float, float]:
 
 
 def difference_hash(photo: Image.Image) -> bytes:
-    """16 bytes: on 9x9 gray pixels, whether each is brighter than its right-hand neighbour, then its lower one.
+    """16 bytes: on 9x9 gray pixels, whether each is brighter than its right neighbour, then its lower one.
 
     Source: N. Krawetz, "Kind of Like That" (dHash), 2013, in both directions.
     """

@@ -13,7 +13,7 @@ from ray.train.torch import TorchTrainer
 from pipeline.errors import RunError
 from pipeline.training.checkpoint import newest_weights
 from pipeline.training.config import TrainConfig
-from pipeline.training.dataset import read_rows
+from pipeline.training.dataset import check_rows
 from pipeline.training.loop import train_worker
 
 REPO = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def train(config: TrainConfig) -> str:
     Returns the run's folder. Raises ConfigError for unusable photographs or another network's checkpoint,
     RunError where the workers failed more often than `train.retries`.
     """
-    read_rows(config.data.photos, config.storage)  # a wrong path costs a line here, not a worker's traceback
+    check_rows(config.data.photos, config.storage)  # a wrong path costs a line here, not a worker's traceback
     storage = _absolute(config.train.storage)
     settings = config.model_dump(mode="json")
     settings["data"]["photos"] = _absolute(config.data.photos)
@@ -84,6 +84,6 @@ def export(config: TrainConfig, target: str) -> None:
 
 
 def quieten() -> None:
-    """Runs in every Ray worker: a part of Ray Train warns every second that there is no dashboard, and we start
-    none (it serves an API without authentication)."""
+    """Runs in every Ray worker: a part of Ray Train warns every second that there is no dashboard, and we
+    start none (it serves an API without authentication)."""
     logging.getLogger("ray.train.v2._internal.execution.controller.placement_group_cleaner").setLevel("ERROR")

@@ -30,7 +30,7 @@ def unit_to_ab(unit: Tensor) -> Tensor:
 
 
 class IizukaColorizer(TrainableColorizer):
-    """Global and local image priors, fused (Iizuka et al., SIGGRAPH 2016); see `network.py` for the layers."""
+    """Global and local image priors, fused (Iizuka et al., SIGGRAPH 2016); the layers are in `network.py`."""
 
     method: ClassVar[str] = "iizuka"
 

@@ -1,4 +1,4 @@
-"""The four networks and the fusion layer of Iizuka, Simo-Serra and Ishikawa, "Let there be Color!", SIGGRAPH 2016.
+"""The networks and the fusion layer of "Let there be Color!" (Iizuka, Simo-Serra, Ishikawa, SIGGRAPH 2016).
 
 Tensors in this file are normalised: L in [0, 1], ab in [0, 1] (see `model.py` for physical units). At
 ``width=1`` the channels are the paper's Table 1; ``width`` scales them all.
@@ -32,7 +32,9 @@ def conv_bn_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def linear_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)
+    )
 
 
 def stack(inputs: int, layers: list[tuple[int, int]], width: float) -> nn.Sequential:
@@ -66,7 +68,7 @@ class GlobalFeatures(nn.Module):
 class Fusion(nn.Module):
     """y = relu(bn(b + W [global; mid])) at every place (paper, equation 2): a 1x1 convolution.
 
-    The global half of W acts on one vector per image, so it is applied once and broadcast, not at every place.
+    The global half of W acts on one vector per image, so it is applied once and broadcast.
     """
 
     def __init__(self, width: float, global_branch: bool) -> None:
