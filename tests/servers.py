@@ -31,6 +31,8 @@ ACCESS_KEY, SECRET_KEY = "test", "testsecret"
 CEPH_PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool")
 CEPH_PACKAGES = "radosgw ceph-mon ceph-osd ceph-common"
 _READY_SECONDS = 90
+#: Linux ends the server when the tests are killed; elsewhere a killed test run leaves it behind.
+_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 _CEPH_CONF = """\
 [global]
@@ -212,7 +214,7 @@ class _Ceph:
     def _serve(self, program: str, *args: str) -> None:
         """Start a server in a session of its own, so that Ctrl-C in the tests leaves it to `stop`."""
         with (self.root / f"{program}.out").open("ab") as log:
-            command = [program, "-c", str(self.conf), *args, "-f"]
+            command = [*_DIES_WITH_US, program, "-c", str(self.conf), *args, "-f"]
             self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
 
     def _wait_for(self, endpoint: str) -> None:
