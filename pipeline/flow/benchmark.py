@@ -17,7 +17,6 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from PIL import Image, ImageOps
-from pipeline.stages.decode import decode_plainly
 
 from pipeline.codecs import everyday
 from pipeline.config import JobConfig
@@ -67,10 +66,20 @@ def _loop(job: Job, keys: list[str], barrier: Barrier) -> None:
 
     torch.set_num_threads(1)
     predictor = open_predictor(job, "cpu")
+    model = job.config.model
+    limits = everyday.DecodeLimits(pixels=job.config.limits.pixels, memory=job.config.limits.memory)
 
     def color(key: str) -> None:
         source = (Path(job.input) / key).read_bytes()
-        decoded = decode_plainly(source, key, None, job.config)
+        decoded = everyday.decode(
+            source,
+            key,
+            None,
+            limits,
+            model_side=model.side,
+            skip_color=True,
+            color_threshold=model.color_threshold,
+        )
         assert isinstance(decoded, everyday.Decoded)
         finished = finish_image(
             decoded, predictor([decoded.model_L])[0], key, hashlib.sha256(source).hexdigest(), job

@@ -70,13 +70,12 @@ def _fused(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=min(layout.workers, max(1, shards.count()))),
         num_cpus=1,
-        max_restarts=_RESTARTS,
-        max_task_retries=_TASK_RETRIES,
+        ray_remote_args_fn=_bounded_actor,
     )
 
 
 def _staged(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
-    bounded = {"num_cpus": 1, "max_retries": _TASK_RETRIES}
+    bounded = {"num_cpus": 1, "ray_remote_args_fn": _bounded_task}
     prepared = shards.map_batches(
         staged.fetch_decode, fn_args=(job, registry), batch_size=1, batch_format="pyarrow", **bounded
     )
@@ -86,13 +85,20 @@ def _staged(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
         batch_size=1,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=layout.workers),
-        max_restarts=_RESTARTS,
-        max_task_retries=_TASK_RETRIES,
+        ray_remote_args_fn=_bounded_actor,
         **({"num_gpus": 1} if layout.gpus else {"num_cpus": 1}),
     )
     return predicted.map_batches(
         staged.compose_commit, fn_args=(job,), batch_size=1, batch_format="pyarrow", **bounded
     )
+
+
+def _bounded_actor() -> dict[str, int]:
+    return {"max_restarts": _RESTARTS, "max_task_retries": _TASK_RETRIES}
+
+
+def _bounded_task() -> dict[str, int]:
+    return {"max_retries": _TASK_RETRIES}
 
 
 class FusedActor:

@@ -55,6 +55,7 @@ def close_run(
         counts=tally.counts,
         failures=tally.failures,
         images_per_second=tally.counts[Status.COLORIZED] / seconds["run"] or None,
+        seconds=Seconds(**seconds, total=sum(seconds.values())),
         stage_seconds=tally.stage_seconds,
         max_delta_l=tally.max_delta_l,
         exit_status=EXIT_FAILED_IMAGES if failed else EXIT_DONE,

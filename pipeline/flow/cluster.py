@@ -47,6 +47,8 @@ def cluster(config: JobConfig) -> Iterator[None]:
         ConfigError: no cluster answers at the address.
     """
     address = config.run.address or os.environ.get("RAY_ADDRESS")
+    # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     forwarded = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
     if address:

@@ -145,7 +145,7 @@ def _estimate_text(job: Job, plan: Plan) -> str:
 def _nothing_to_do(plan: Plan) -> int:
     """The truth about earlier runs, for a scheduler that only sees this one."""
     if plan.items_listed == 0:
-        print("Nothing to do: the input holds no objects.")
+        print("Nothing to do: the input holds no objects; if that is a surprise, check its spelling.")
         return EXIT_DONE
     failed = plan.done.get(Status.FAILED, 0)
     print(f"Nothing to do: all {sum(plan.done.values()):,} objects are in the ledger{_failed_text(plan)}.")

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 from pipeline.stages.decode import Failed, Skipped, decode_item, open_decoder
 
 from pipeline.codecs.everyday import Decoded
-from pipeline.errors import AccessDenied, FailureCode, ImageFailure, ObjectChanged, ObjectMissing
+from pipeline.errors import (
+    AccessDenied,
+    BadKey,
+    FailureCode,
+    FiatColorError,
+    ImageFailure,
+    ObjectChanged,
+    ObjectMissing,
+)
 from pipeline.flow.finish import Finished, finish_image
 from pipeline.flow.job import Job
 from pipeline.flow.result import ShardResult
@@ -201,6 +209,11 @@ class Bench:
             return self.failed(
                 item, FailureCode.OUT_OF_MEMORY, "no memory to compose the image; lower limits.pixels"
             )
+        except FiatColorError:
+            raise
+        except Exception as error:  # a defect of ours, found by one image, must not cost the others
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            return self.failed(item, FailureCode.INTERNAL_ERROR, said[:500])
         row = self.row(
             item,
             Status.COLORIZED,
@@ -221,7 +234,17 @@ class Bench:
 
     def _put(self, row: LedgerRow, finished: Finished, start: float) -> LedgerRow:
         assert row.output_key is not None
-        put_image(self.out, row.output_key, finished.data, self.job.config.output.format)
+        try:
+            put_image(self.out, row.output_key, finished.data, self.job.config.output.format)
+        except BadKey as error:
+            return replace(
+                row,
+                status=Status.FAILED,
+                failure_code=FailureCode.BAD_KEY,
+                message=str(error),
+                output_key=None,
+                output_sha256=None,
+            )
         row.seconds_compose = time.perf_counter() - start
         row.finished_at = datetime.now(UTC)
         return row
