@@ -17,7 +17,7 @@ help:  ## this list
 setup:  ## make .venv and install the pinned packages (no time if that is done already)
 	@bash infra/setup_env.sh
 
-demo: setup  ## colour the sixteen photographs of tests/photos into demo-output/
+demo: setup  ## colour the twenty photographs of tests/photos into demo-output/
 	@$(PY) jobs/colorize_bucket.py --input tests/photos --output $(DEMO_OUTPUT) \
 		--config configs/colorize/demo.yaml $(DEMO_ARGS)
 
