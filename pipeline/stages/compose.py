@@ -25,7 +25,7 @@ _LINEAR_TO_8BIT = np.round(color.linear_to_srgb(np.arange(LINEAR_STEPS + 1) / LI
 )
 _LINEAR_32 = LINEAR_OF_8BIT.astype(np.float32)
 
-_AB_LIMIT = np.float32(300)  # no sRGB colour is beyond 130; keeps float32 sums finite for any input
+_AB_LIMIT = np.float32(1000)  # no sRGB colour is beyond 130; keeps the gamut search fine for any input
 
 
 @dataclass(frozen=True, slots=True)

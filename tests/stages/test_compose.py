@@ -1,0 +1,170 @@
+"""Composition: lightness kept, gray, a float64 reference, alpha, odd sizes, and the measurements."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline import color, metrics
+from pipeline.luminance import luminance_u16_from_gray8
+from pipeline.stages.compose import ComposeSettings, compose, measure
+
+F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+U16 = NDArray[np.uint16]
+
+
+def random_input(seed: int, size: tuple[int, int], low: tuple[int, int], scale: float) -> tuple[U16, F32]:
+    rng = np.random.default_rng(seed)
+    l_u16 = rng.integers(0, 65536, size, dtype=np.uint16)
+    return l_u16, rng.normal(0, scale, (2, *low)).astype(np.float32)
+
+
+def upsampled(channel: F32, size: tuple[int, int]) -> F64:
+    """Bilinear with aligned pixel centres, by the definition: one pixel at a time."""
+    out = np.empty(size)
+    for y, x in np.ndindex(*size):
+        v = min(max((y + 0.5) * channel.shape[0] / size[0] - 0.5, 0), channel.shape[0] - 1)
+        u = min(max((x + 0.5) * channel.shape[1] / size[1] - 0.5, 0), channel.shape[1] - 1)
+        y0, x0 = int(v), int(u)
+        y1, x1 = min(y0 + 1, channel.shape[0] - 1), min(x0 + 1, channel.shape[1] - 1)
+        above = channel[y0, x0] * (1 - (u - x0)) + channel[y0, x1] * (u - x0)
+        below = channel[y1, x0] * (1 - (u - x0)) + channel[y1, x1] * (u - x0)
+        out[y, x] = above * (1 - (v - y0)) + below * (v - y0)
+    return out
+
+
+def reference(l_u16: U16, ab_2hw: F32) -> tuple[F64, NDArray[np.bool_]]:
+    """sRGB levels in float64, not rounded, through `pipeline.color`, and what lies off the gamut's edge."""
+    lightness = l_u16.astype(np.float64) / color.L_U16_SCALE
+    fade = color.neutral_fade(lightness)
+    ab = [upsampled(channel, l_u16.shape) * fade for channel in ab_2hw]
+    wanted = np.stack([lightness, *ab], axis=-1)
+    lab = color.reduce_chroma_to_gamut(wanted)
+    inside = color.in_gamut(wanted) & color.in_gamut(wanted * [1, 1.05, 1.05])
+    return np.asarray(color.lab_to_srgb(lab) * 255, dtype=np.float64), inside
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40),
+    st.integers(1, 50), st.integers(1, 50), st.floats(0, 1e6),
+)  # fmt: skip
+@settings(max_examples=80, deadline=None)
+def test_lightness_is_kept_whatever_the_chroma(
+    seed: int, h: int, w: int, lh: int, lw: int, scale: float
+) -> None:
+    l_u16, ab_2hw = random_input(seed, (h, w), (lh, lw), scale)
+    composed = compose(l_u16, ab_2hw, None)
+    lightness = color.srgb_to_lab(composed.rgb8 / 255)[..., 0]
+    true_max = np.abs(lightness - l_u16 / color.L_U16_SCALE).max()
+    assert true_max < 1.0
+    assert composed.max_delta_l == pytest.approx(true_max, abs=1e-3)
+
+
+def test_lightness_is_kept_for_every_lightness_and_hue() -> None:
+    l_u16 = np.arange(65536, dtype=np.uint16).reshape(1024, 64)
+    for hue in np.arange(0, 2 * np.pi, np.pi / 6):
+        ab_2hw = np.array([np.cos(hue), np.sin(hue)], np.float32).reshape(2, 1, 1)
+        for chroma in (5, 60, 300):
+            assert compose(l_u16, ab_2hw * np.float32(chroma)).max_delta_l < 0.5
+
+
+def test_gray_comes_back_as_the_gray_it_was() -> None:
+    gray8 = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    composed = compose(luminance_u16_from_gray8(gray8), np.zeros((2, 3, 5), np.float32))
+    np.testing.assert_array_equal(composed.rgb8, np.repeat(gray8[..., None], 3, axis=2))
+    assert composed.max_delta_l < 0.001
+    assert composed.colorfulness == 0
+    assert composed.mean_chroma == 0
+    every = compose(np.arange(65536, dtype=np.uint16).reshape(256, 256), np.zeros((2, 1, 1), np.float32)).rgb8
+    assert (every == every[..., :1]).all()
+
+
+@pytest.mark.parametrize("scale", [8, 30, 120])
+@pytest.mark.parametrize(("size", "low"), [((37, 51), (9, 13)), ((20, 1100), (5, 3)), ((12, 9), (24, 31))])
+def test_the_pixels_are_those_of_a_float64_reference(
+    scale: float, size: tuple[int, int], low: tuple[int, int]
+) -> None:
+    l_u16, ab_2hw = random_input(7, size, low, scale)
+    levels, inside = reference(l_u16, ab_2hw)
+    difference = np.abs(compose(l_u16, ab_2hw).rgb8 - levels).max(axis=-1)
+    assert inside.any()
+    assert difference[inside].max() < 0.53  # rounding, and half a step of the table at the darkest levels
+    # Where a line to the neutral axis grazes the gamut's edge, single and double precision may stop
+    # at different crossings, both in gamut.
+    assert (difference > 1).mean() < 0.01
+
+
+def test_black_and_white_stay_neutral() -> None:
+    l_u16 = np.array([[0, 65535]], np.uint16)
+    rgb8 = compose(l_u16, np.full((2, 1, 1), 60, np.float32)).rgb8
+    np.testing.assert_array_equal(rgb8, [[[0, 0, 0], [255, 255, 255]]])
+    faded = compose(
+        np.full((1, 1), round(97 * color.L_U16_SCALE), np.uint16), np.full((2, 1, 1), 2, np.float32)
+    )
+    full = compose(
+        np.full((1, 1), round(90 * color.L_U16_SCALE), np.uint16), np.full((2, 1, 1), 2, np.float32)
+    )
+    assert faded.mean_chroma < 0.75 * full.mean_chroma
+
+
+def test_invisible_pixels_stay_gray_and_are_not_counted() -> None:
+    l_u16, ab_2hw = random_input(3, (30, 2000), (6, 9), 20)
+    alpha = np.random.default_rng(4).integers(0, 2, l_u16.shape, dtype=np.uint8) * np.uint8(255)
+    composed, plain = compose(l_u16, ab_2hw, alpha), compose(l_u16, ab_2hw)
+    hidden = composed.rgb8[alpha == 0]
+    assert (hidden == hidden[:, :1]).all()
+    np.testing.assert_array_equal(composed.rgb8[alpha > 0], plain.rgb8[alpha > 0])
+    seen = composed.rgb8[alpha > 0][None]
+    assert composed.colorfulness == pytest.approx(metrics.colorfulness(seen))
+    assert composed.mean_chroma == pytest.approx(metrics.mean_chroma(seen), abs=1e-3)
+    assert compose(l_u16, ab_2hw, np.zeros_like(alpha)).mean_chroma == 0
+
+
+def test_measurements_agree_with_the_metrics() -> None:
+    l_u16, ab_2hw = random_input(5, (40, 1500), (10, 12), 25)
+    composed = compose(l_u16, ab_2hw)
+    assert composed.colorfulness == pytest.approx(metrics.colorfulness(composed.rgb8))
+    assert composed.mean_chroma == pytest.approx(metrics.mean_chroma(composed.rgb8), abs=1e-3)
+    again = measure(composed.rgb8, l_u16)
+    assert (again.max_delta_l, again.mean_chroma, again.colorfulness) == (
+        composed.max_delta_l, composed.mean_chroma, composed.colorfulness,
+    )  # fmt: skip
+    spoilt = composed.rgb8.copy()
+    spoilt[17, 1201] = 255 if l_u16[17, 1201] < 30000 else 0
+    assert measure(spoilt, l_u16).max_delta_l > 40
+
+
+def test_the_chroma_setting_scales_and_zero_is_gray() -> None:
+    l_u16, ab_2hw = random_input(6, (20, 20), (5, 5), 6)
+    assert compose(l_u16, ab_2hw, settings=ComposeSettings(chroma=0)).colorfulness == 0
+    doubled = compose(l_u16, ab_2hw, settings=ComposeSettings(chroma=2)).rgb8
+    np.testing.assert_array_equal(doubled, compose(l_u16, ab_2hw * 2).rgb8)
+    with pytest.raises(ValueError, match="chroma -1"):
+        ComposeSettings(chroma=-1)
+
+
+def test_the_same_bits_every_time_and_for_any_memory_layout() -> None:
+    l_u16, ab_2hw = random_input(8, (33, 70), (9, 8), 30)
+    first = compose(l_u16, ab_2hw).rgb8
+    np.testing.assert_array_equal(first, compose(np.asfortranarray(l_u16), np.asfortranarray(ab_2hw)).rgb8)
+    np.testing.assert_array_equal(first[:, ::-1], compose(l_u16[:, ::-1], ab_2hw[:, :, ::-1]).rgb8)
+
+
+def test_wrong_arrays_are_refused() -> None:
+    l_u16, ab_2hw = random_input(9, (4, 4), (2, 2), 10)
+    broken = ab_2hw.copy()
+    broken[1, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        compose(l_u16, broken)
+    with pytest.raises(ValueError, match="float32"):
+        compose(l_u16, ab_2hw.astype(np.float64))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="uint16"):
+        compose(l_u16.astype(np.uint8), ab_2hw)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="alpha"):
+        compose(l_u16, ab_2hw, np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError, match="want uint8"):
+        measure(np.zeros((4, 5, 3), np.uint8), l_u16)
