@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from PIL import Image, PngImagePlugin
 from pipeline.codecs.metadata import Provenance, xmp_packet
 from pipeline.codecs.pixels import SourceMeta
 from pipeline.codecs.profiles import examine, srgb_profile
+from pipeline.codecs.tiff import tiff_bytes
 from pipeline.config import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
 
@@ -24,7 +26,6 @@ _FULL_CHROMA_QUALITY = 90
 _PNG_LEVEL = 3
 _WEBP_METHOD = 4
 _LARGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
-_XMP_TAG, _PREDICTOR_TAG, _HORIZONTAL = 700, 317, 2
 
 
 class Source(Protocol):
@@ -62,7 +63,7 @@ def encode(
         _WRITERS[output.format](
             rgb8, source, output, xmp_packet(provenance, source.meta.xmp), options, buffer
         )
-    except (OSError, ValueError, TypeError, SyntaxError, OverflowError) as error:
+    except (OSError, ValueError, TypeError, SyntaxError, OverflowError, RuntimeError, struct.error) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise ImageFailure(
             FailureCode.ENCODE_FAILED, f"cannot be written as {output.format}: {words}"
@@ -109,13 +110,9 @@ def _webp(
 def _tiff(
     rgb8: U8, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
 ) -> None:
-    tags = Image.Exif()
-    if source.meta.exif is not None:
-        tags.load(source.meta.exif)
-    tags[_XMP_TAG] = xmp
-    tags[_PREDICTOR_TAG] = _HORIZONTAL
-    image = _with_alpha(rgb8, source.alpha)
-    image.save(to, "TIFF", compression="tiff_adobe_deflate", tiffinfo=tags, **options)
+    pixels = rgb8 if source.alpha is None else np.dstack([rgb8, source.alpha])
+    meta = source.meta
+    to.write(tiff_bytes(pixels, icc=options["icc_profile"], xmp=xmp, exif=meta.exif, dpi=meta.dpi))
 
 
 _Writer = Callable[[U8, Source, OutputConfig, bytes, dict[str, Any], io.BytesIO], None]

@@ -36,6 +36,7 @@ class JpegStructure:
     precision: int = 8
     components: bytes = b""
     scans: list[tuple[bytes, int, int, int, int]] = field(default_factory=list)
+    data: int = 0  # offset of the image data of the last scan
     end: int | None = None  # offset of the end marker of the first image
 
 
@@ -59,6 +60,7 @@ def scan_jpeg(data: bytes) -> JpegStructure:
         elif marker == _SOS and body and len(body) >= 1 + 2 * body[0] + 3:
             count = body[0]
             start, end, bits = body[1 + 2 * count : 4 + 2 * count]
+            found.data = position
             found.scans.append((body[1 : 1 + 2 * count : 2], start, end, bits >> 4, bits & 15))
     return found
 
@@ -96,14 +98,12 @@ def checkable_jpeg(data: bytes) -> JpegStream:
     needs them, a cut one runs out of data, which Pillow reports. In others all scans must be there.
 
     Raises:
-        ImageFailure: UNSUPPORTED for more than 8 bits and for arithmetic, lossless or hierarchical coding;
+        ImageFailure: UNSUPPORTED for more than 8 bits and for hierarchical or lossless arithmetic coding;
             TRUNCATED for missing scans or a missing end.
     """
     jpeg = scan_jpeg(data)
-    if jpeg.frame and jpeg.frame not in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA):
-        raise ImageFailure(
-            FailureCode.UNSUPPORTED, "lossless or hierarchical JPEG is not supported; convert it"
-        )
+    if jpeg.frame and jpeg.frame not in (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA):
+        raise ImageFailure(FailureCode.UNSUPPORTED, "hierarchical JPEG is not supported; convert it")
     if jpeg.frame and jpeg.precision in (12, 16):
         raise ImageFailure(
             FailureCode.UNSUPPORTED,
@@ -113,21 +113,28 @@ def checkable_jpeg(data: bytes) -> JpegStream:
         raise ImageFailure(
             FailureCode.TRUNCATED, "the JPEG ends before its end marker: the file was cut short"
         )
-    if len(jpeg.scans) == 1 and jpeg.frame in (0xC0, 0xC1) and len(jpeg.scans[0][0]) == len(jpeg.components):
-        return JpegStream(data[: jpeg.end] + _PADDING, jpeg.end - _TAIL)
+    if (
+        len(jpeg.scans) == 1
+        and jpeg.frame in (0xC0, 0xC1, 0xC3)
+        and len(jpeg.scans[0][0]) == len(jpeg.components)
+    ):
+        tail = jpeg.end - _TAIL
+        return JpegStream(data[: jpeg.end] + _PADDING, tail if tail > jpeg.data else None)
     if missing := _missing_scans(jpeg):
         raise ImageFailure(FailureCode.TRUNCATED, f"the JPEG ends before {missing}: the file was cut short")
     return JpegStream(data, None)
 
 
 def _missing_scans(jpeg: JpegStructure) -> str | None:
-    progressive = jpeg.frame in (0xC2, 0xCA)
+    """What is not there: in a progressive JPEG the lowest bit (Al = 0) of each coefficient must be."""
     for component in jpeg.components:
         scans = [scan for scan in jpeg.scans if component in scan[0]]
         if not scans:
             return "the data of all its components"
-        if progressive and min((scan[4] for scan in scans if scan[1] == 0), default=1) > 0:
-            return "its last scans"
+        if jpeg.frame in (0xC2, 0xCA):
+            final = {k for _, start, end, _, low in scans if low == 0 for k in range(start, end + 1)}
+            if len(final & set(range(64))) < 64:
+                return "its last scans"
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -57,8 +58,11 @@ def _parse(source: bytes) -> ElementTree.Element | None:
     try:
         text = source.strip(b"\x00 \r\n\t")
         for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(text), events=("start-ns",)):
-            if prefix and not _RESERVED_PREFIX.match(prefix) and prefix not in _OURS:
-                ElementTree.register_namespace(prefix, uri)
+            if not prefix or _RESERVED_PREFIX.match(prefix) or prefix in _OURS:
+                prefix = (
+                    f"q{zlib.crc32(uri.encode()):08x}"  # the registry is global: no packet may use another's
+                )
+            ElementTree.register_namespace(prefix, uri)
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, LookupError):
         return None

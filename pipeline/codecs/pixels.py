@@ -130,11 +130,12 @@ def _decode(data: bytes, key: str, format_: str, limits: DecodeLimits) -> Pixels
     _check_depth(image, key)
     notes = _check_frames(image, data)
     _check_strips(image)
+    box = image.tile[0][1] if image.tile else None
     image.load()
     if isinstance(stream, integrity.JpegStream):
         stream.check_read_to_end()
     if format_ in ("PNG", "GIF"):
-        _check_rows(image, data, format_)
+        _check_rows(image, data, format_, box or (0, 0, *image.size))
     return _finish(image, format_, notes)
 
 
@@ -204,13 +205,14 @@ def _check_strips(image: ImageFile.ImageFile) -> None:
         raise ImageFailure(FailureCode.TRUNCATED, "the TIFF holds fewer strips than its height needs")
 
 
-def _check_rows(image: ImageFile.ImageFile, data: bytes, format_: str) -> None:
+def _check_rows(image: ImageFile.ImageFile, data: bytes, format_: str, box: tuple[int, ...]) -> None:
     """Find rows that the decoder never reached: they keep the value that the memory was filled with.
 
-    Decoders go from top to bottom (Adam7's last pass is every other row), so the last two rows tell. Only
-    where one of them is all zero is the picture decoded again, over another filling.
+    Decoders go from top to bottom (Adam7's last pass is every other row), so the last two rows of `box`, the
+    part of the canvas that the file draws, tell. Only where one of them is all zero is it decoded once more,
+    over another filling.
     """
-    tail = _last_rows(image)
+    tail = _last_rows(image, box)
     if all(row.any() for row in tail):
         return
     again = _PLUGINS[format_](io.BytesIO(data))
@@ -218,12 +220,13 @@ def _check_rows(image: ImageFile.ImageFile, data: bytes, format_: str) -> None:
     ink = 255 if bands == 1 else (255,) * bands
     again.im = cast(Any, Image).core.fill(again.mode, again.size, ink)
     again.load()
-    if not np.array_equal(tail, _last_rows(again)):
+    if not np.array_equal(tail, _last_rows(again, box)):
         raise ImageFailure(FailureCode.TRUNCATED, f"the {format_} holds fewer rows than its header says")
 
 
-def _last_rows(image: Image.Image) -> U8:
-    return np.asarray(image.crop((0, max(image.height - 2, 0), image.width, image.height))).astype(np.uint8)
+def _last_rows(image: Image.Image, box: tuple[int, ...]) -> U8:
+    left, top, right, bottom = box
+    return np.asarray(image.crop((left, max(bottom - 2, top), right, bottom))).astype(np.uint8)
 
 
 def _finish(image: ImageFile.ImageFile, format_: str, notes: list[str]) -> Pixels:
