@@ -77,7 +77,7 @@ def test_a_run_leaves_its_plan_configuration_summary_and_report(thirty):
 def test_duckdb_pandas_and_polars_read_the_ledger(thirty):
     _, out, _ = thirty
     glob = str(out / "ledger" / "*" / "*.parquet")
-    assert duckdb.sql(f"select count(*) from '{glob}' where status = 'colorized'").fetchone() == (29,)
+    assert duckdb.sql(f"select count(*) from '{glob}' where status = 'colorized'").fetchall() == [(29,)]
     assert len(pd.concat([pd.read_parquet(path) for path in (out / "ledger").rglob("*.parquet")])) == 31
     assert pl.read_parquet(glob).filter(pl.col("failure_code") == "truncated").height == 1
 

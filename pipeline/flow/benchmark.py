@@ -62,9 +62,6 @@ def loop_rate(job: Job, keys: list[str], processes: int) -> float:
 
 
 def _loop(job: Job, keys: list[str], barrier: Barrier) -> None:
-    import torch
-
-    torch.set_num_threads(1)
     predictor = open_predictor(job, "cpu")
     model = job.config.model
     limits = everyday.DecodeLimits(pixels=job.config.limits.pixels, memory=job.config.limits.memory)

@@ -44,7 +44,7 @@ def finish_image(
     rgb8, icc, note = composed.rgb8, None, decoded.note
     measures: Measures = composed
     if (converted := everyday.to_profile(composed.rgb8, decoded.icc)) is not None:
-        seen = measure(everyday.from_profile(converted, decoded.icc), decoded.L_u16)
+        seen = measure(everyday.from_profile(converted, decoded.icc), decoded.L_u16, decoded.alpha)
         if seen.max_delta_l < MAX_DELTA_L:
             rgb8, measures, icc = converted, seen, decoded.icc
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future
 
+import torch
+
 from pipeline.errors import FailureCode
 from pipeline.flow.job import Job
 from pipeline.flow.result import ShardResult
@@ -66,6 +68,8 @@ def lost_row(bench: Bench, item: Item) -> LedgerRow:
 
 def open_predictor(job: Job, device: str) -> Predictor:
     """The job's network on this device, ready for batches."""
+    if device == "cpu":
+        torch.set_num_threads(1)  # a worker per core; Ray's OMP_NUM_THREADS comes too late for some of them
     model = job.config.model
     loaded = load_colorizer(model.method, model.weights, precision=model.precision, device=device)
     return Predictor(loaded.colorizer, device=device, batch=model.batch)

@@ -17,7 +17,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pipeline.stages.decode import Failed, Skipped, decode_item, open_decoder
 
 from pipeline.codecs.everyday import Decoded
 from pipeline.errors import (
@@ -34,6 +33,7 @@ from pipeline.flow.job import Job
 from pipeline.flow.result import ShardResult
 from pipeline.records import Item, LedgerRow, Status
 from pipeline.stages.commit import commit_part, put_image
+from pipeline.stages.decode import Failed, Skipped, decode_item, open_decoder
 from pipeline.storage import Fetched, Store, open_store
 
 # Decoded images waiting for the network: one is enough to keep it busy, and each may be hundreds of MB.
