@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, resolve_precision
 from pipeline.models.iizuka import IizukaColorizer
@@ -23,29 +24,36 @@ def _location(method: str, weights: str | None) -> str:
     return str(shipped)
 
 
-def weights_digest(method: str, weights: str | None) -> str:
+def weights_digest(method: str, weights: str | None, *, storage: StorageConfig | None = None) -> str:
     """SHA-256 (64 hex digits) of the weights file; no network is built.
 
     `weights`: a path or URI, optionally with `#sha256=HEX`, or None for the shipped default. Raises
     ConfigError for an unknown method, WeightsError as `fetch_weights` does.
     """
-    return fetch_weights(_location(method, weights))[1]
+    return fetch_weights(_location(method, weights), storage)[1]
 
 
-def weights_info(method: str, weights: str | None) -> WeightsInfo:
+def weights_info(method: str, weights: str | None, *, storage: StorageConfig | None = None) -> WeightsInfo:
     """What the weights file says about itself. Raises as `load_colorizer` does."""
-    return load_weights(_location(method, weights), method).info
+    return load_weights(_location(method, weights), method, storage).info
 
 
 def load_colorizer(
-    method: str, weights: str | None, *, precision: str = "auto", device: str = "cpu"
+    method: str,
+    weights: str | None,
+    *,
+    precision: str = "auto",
+    device: str = "cpu",
+    storage: StorageConfig | None = None,
 ) -> LoadedColorizer:
     """A colorizer in evaluation mode on `device`, its digest, and the precision that "auto" came to.
+
+    `storage` says how an S3 server with the weights is reached; local paths need none.
 
     Raises ConfigError for an unknown method, WeightsError for weights that are missing, damaged, of another
     digest or method, ValueError for an unknown precision.
     """
-    loaded = load_weights(_location(method, weights), method)
+    loaded = load_weights(_location(method, weights), method, storage)
     colorizer: Colorizer = build_colorizer(loaded)
     colorizer.precision = resolve_precision(precision, device)
     colorizer.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -75,35 +75,34 @@ def split_digest(uri: str) -> tuple[str, str | None]:
     return location, digest.lower()
 
 
-def fetch_weights(uri: str) -> tuple[bytes, str]:
-    """The bytes behind `uri` and their SHA-256, checked against the `#sha256=` of the URI if it has one.
+def fetch_weights(uri: str, storage: StorageConfig | None = None) -> tuple[bytes, str]:
+    """The bytes behind `uri` (S3 as `storage` says) and their SHA-256, checked against the URI's `#sha256=`.
 
     Raises WeightsError where nothing is there or the digest differs.
     """
     location, wanted = split_digest(uri)
-    data = _read(location)
+    data = _read(location, storage or StorageConfig())
     digest = hashlib.sha256(data).hexdigest()
     if wanted is not None and digest != wanted:
         raise WeightsError(f"weights {location} have sha256 {digest}, not {wanted} as asked for")
     return data, digest
 
 
-def _read(location: str) -> bytes:
+def _read(location: str, storage: StorageConfig) -> bytes:
     folder, _, name = location.rpartition("/")
     if not name:
         raise WeightsError(f"cannot read the weights {location!r}: name a file, not a folder")
     try:
-        return (
-            open_store(folder or ("/" if location.startswith("/") else "."), StorageConfig()).get(name).data
-        )
+        root = folder or ("/" if location.startswith("/") else ".")
+        return open_store(root, storage).get(name).data
     except StorageError as error:
         raise WeightsError(f"cannot read the weights {location}: {error}") from None
 
 
-def load_weights(uri: str, method: str) -> Weights:
+def load_weights(uri: str, method: str, storage: StorageConfig | None = None) -> Weights:
     """Read, verify and parse. Raises WeightsError for no such file, another digest, no weights file of this
     project, or weights of another method."""
-    data, digest = fetch_weights(uri)
+    data, digest = fetch_weights(uri, storage)
     tensors, info = decode_weights(data, uri)
     if info.method != method:
         raise WeightsError(f"weights {uri} are for the method {info.method!r}, not {method!r}")

@@ -60,8 +60,8 @@ def evaluate(photos: str, weights: str | None, config: EvaluateConfig) -> dict[s
     """
     settings = config.evaluate
     torch.set_num_threads(settings.threads)
-    loaded = load_colorizer(settings.method, weights, precision=settings.precision)
-    tint = weights_info(settings.method, weights).mean_ab
+    loaded = load_colorizer(settings.method, weights, precision=settings.precision, storage=config.storage)
+    tint = weights_info(settings.method, weights, storage=config.storage).mean_ab
     measured: dict[tuple[str, str], list[dict[str, float]]] = {}
     for group, truth in _photographs(photos, config):
         for name, colored in _colorings(truth, loaded.colorizer, tint).items():

@@ -46,7 +46,8 @@ class TestAgainstThePaper:
 
     def test_layers(self) -> None:
         network = self.network
-        assert network.global_features is not None and network.classifier is not None
+        assert network.global_features is not None
+        assert network.classifier is not None
         assert convolutions(network.low) == LOW
         assert convolutions(network.mid) == MID
         assert convolutions(network.global_features) == GLOBAL
@@ -93,7 +94,8 @@ def test_fusion_is_the_1x1_convolution_over_both() -> None:
 
 def test_baseline_has_no_global_features() -> None:
     baseline = IizukaColorizer(0.125, classes=5, global_branch=False)
-    assert baseline.network.global_features is None and baseline.network.classifier is None
+    assert baseline.network.global_features is None
+    assert baseline.network.classifier is None
     assert baseline.network.fusion.conv.in_channels == baseline.network.fusion.conv.out_channels
     assert filled(baseline).predict_ab(lightness(1, 1, 64, 72)).shape == (1, 2, 32, 36)
 
@@ -146,7 +148,8 @@ def test_ab_units() -> None:
         assert float((ab - expected).abs().max()) < 1e-4
     extremes = torch.tensor([-107.86, -86.18, 0.0, 94.48, 98.25])
     torch.testing.assert_close(unit_to_ab(ab_to_unit(extremes)), extremes)
-    assert 0 < float(ab_to_unit(extremes).min()) and float(ab_to_unit(extremes).max()) < 1
+    assert float(ab_to_unit(extremes).min()) > 0
+    assert float(ab_to_unit(extremes).max()) < 1
 
 
 def test_an_image_does_not_change_its_neighbours() -> None:
@@ -183,7 +186,8 @@ def test_losses() -> None:
     torch.testing.assert_close(mean["loss"], mean["color"] + 0.5 * mean["class"])
     torch.testing.assert_close(losses(colorizer, [0, 2], alpha=0.0)["loss"], mean["color"])
     unlabelled = losses(colorizer, [-1, -1])
-    assert float(unlabelled["class"].detach()) == 0 and bool(torch.isfinite(unlabelled["loss"]))
+    assert float(unlabelled["class"].detach()) == 0
+    assert bool(torch.isfinite(unlabelled["loss"]))
 
 
 def test_one_batch_can_be_learned_by_heart() -> None:

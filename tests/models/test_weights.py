@@ -100,7 +100,8 @@ def test_unusable_files(case: str, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(WeightsError, match=message) as raised:
         load_colorizer("iizuka", str(path))
-    assert "\n" not in str(raised.value) and raised.value.exit_status == 2
+    assert "\n" not in str(raised.value)
+    assert raised.value.exit_status == 2
 
 
 def test_missing_file_and_unknown_names(tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""Training data from folders of photographs: what is kept, what is left out, and what is said about it."""
+
+from __future__ import annotations
+
+import io
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from skimage.color import rgb2lab
+
+from pipeline.config import StorageConfig
+from pipeline.errors import ConfigError
+from pipeline.training.config import PhotosConfig, PrepareConfig
+from pipeline.training.dataset import read_rows
+from pipeline.training.prepare import SCHEMA, difference_hash, prepare_photos
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def photo(seed: int, size: tuple[int, int] = (120, 90), saturation: float = 1.0) -> Image.Image:
+    """Smooth random colours, so that JPEG and scaling keep them."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (6, 8, 3)).astype(float)
+    gray = small.mean(axis=2, keepdims=True)
+    pixels = (gray + saturation * (small - gray)).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def save(path: Path, image: Image.Image, **options: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)  # type: ignore[arg-type]
+
+
+def rows(folder: Path) -> dict[str, dict[str, object]]:
+    table: pa.Table = read_rows(str(folder), StorageConfig())
+    assert table.schema.equals(SCHEMA)
+    return {row["key"]: row for row in table.to_pylist()}
+
+
+def test_every_file_is_kept_or_counted(tmp_path: Path) -> None:
+    source = tmp_path / "album"
+    save(source / "sea" / "a.jpg", photo(1), quality=95)
+    (source / "sea" / "b.jpg").write_bytes((source / "sea" / "a.jpg").read_bytes())
+    save(source / "sea" / "c.jpg", photo(1), quality=60)  # the same picture, other bytes
+    save(source / "sea" / "d.png", photo(2))
+    save(source / "sea" / "gray.png", photo(3, saturation=0.02))
+    save(source / "sea" / "mode-l.png", photo(4).convert("L"))
+    (source / "sea" / "broken.jpg").write_bytes((source / "sea" / "a.jpg").read_bytes()[:300])
+    (source / "notes.txt").write_text("not a photograph")
+    save(source / "huge.png", photo(5, size=(400, 400)))
+    config = PrepareConfig(photos=PhotosConfig(pixels=150_000, val_permille=0))
+    result = prepare_photos([str(source)], str(tmp_path / "out"), config)
+    assert result.kept == {"train": 2}
+    assert result.dropped == {
+        "duplicate_file": 1, "duplicate_picture": 1, "near_gray": 2, "unreadable": 1, "not_an_image": 1,
+        "too_large": 1,
+    }  # fmt: skip
+    assert result.unreadable == ["album/sea/broken.jpg"]
+    kept = rows(tmp_path / "out")
+    assert set(kept) == {"album/sea/a.jpg", "album/sea/d.png"}
+    assert kept["album/sea/a.jpg"]["label"] == "sea"
+    assert kept["album/sea/a.jpg"]["source"] == "album"
+
+
+def test_images_are_scaled_turned_upright_and_measured(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "small.jpg", photo(1), quality=95)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    save(tmp_path / "in" / "turned.jpg", photo(2, size=(600, 300)), quality=95, exif=exif)
+    red = Image.new("RGB", (64, 64), (200, 60, 60))
+    save(tmp_path / "in" / "red.png", red)
+    prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), PrepareConfig())
+    kept = rows(tmp_path / "out")
+    small, turned = kept["in/small.jpg"], kept["in/turned.jpg"]
+    assert small["image"] == (tmp_path / "in" / "small.jpg").read_bytes()  # no second JPEG generation
+    assert (turned["width"], turned["height"]) == (256, 512)
+    assert isinstance(turned["image"], bytes)
+    assert Image.open(io.BytesIO(turned["image"])).size == (256, 512)
+    _, a, b = rgb2lab(np.array([[[200, 60, 60]]], dtype=np.uint8))[0, 0]
+    measured = [kept["in/red.png"][name] for name in ("mean_a", "mean_b", "mean_chroma")]
+    np.testing.assert_allclose(np.array(measured, dtype=float), [a, b, np.hypot(a, b)], atol=0.05)
+
+
+def test_manifest_gives_source_and_label(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "in" / f"{name}.png", photo(ord(name)))
+    (tmp_path / "in" / "manifest.csv").write_text("file,source,label,licence\na.png,museum,portrait,CC0\n")
+    prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), PrepareConfig())
+    kept = rows(tmp_path / "out")
+    assert (kept["in/a.png"]["source"], kept["in/a.png"]["label"]) == ("museum", "portrait")
+    assert (kept["in/b.png"]["source"], kept["in/b.png"]["label"]) == ("in", "")
+    other = tmp_path / "other.csv"
+    other.write_text("name\nx\n")
+    with pytest.raises(ConfigError, match="no column 'file'"):
+        prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), PrepareConfig(), str(other))
+
+
+def test_the_split_follows_the_bytes_alone(tmp_path: Path) -> None:
+    names = [f"{i:03d}" for i in range(60)]
+    for folder, order in (("one", names), ("two", random.Random(0).sample(names, len(names)))):
+        for place, name in zip(names, order, strict=True):
+            save(tmp_path / folder / f"{place}.png", photo(1000 + int(name), size=(48, 40)))
+    splits = []
+    for folder in ("one", "two"):
+        config = PrepareConfig(photos=PhotosConfig(val_permille=300, threads=3))
+        prepare_photos([str(tmp_path / folder)], str(tmp_path / "out" / folder), config)
+        splits.append({row["sha256"]: row["split"] for row in rows(tmp_path / "out" / folder).values()})
+    assert splits[0] == splits[1]
+    assert 8 <= list(splits[0].values()).count("val") <= 28
+
+
+def test_a_second_run_leaves_no_rows_of_the_first(tmp_path: Path) -> None:
+    for i in range(5):
+        save(tmp_path / "in" / f"{i}.png", photo(i))
+    small_parts = PrepareConfig(photos=PhotosConfig(part_images=2))
+    prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), small_parts)
+    assert len(list((tmp_path / "out").glob("*.parquet"))) == 3
+    prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), PrepareConfig())
+    assert [pq.read_metadata(p).num_rows for p in (tmp_path / "out").glob("*.parquet")] == [5]
+
+
+def test_difference_hash_tells_pictures_apart_and_survives_scaling() -> None:
+    def distance(one: Image.Image, other: Image.Image) -> int:
+        return (int.from_bytes(difference_hash(one)) ^ int.from_bytes(difference_hash(other))).bit_count()
+
+    assert distance(photo(1), photo(1).resize((60, 45))) <= 6
+    assert min(distance(photo(1), photo(seed)) for seed in range(2, 20)) > 20
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPO / "jobs" / "prepare_photos.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", photo(1))
+    save(tmp_path / "in" / "gray.png", photo(2, saturation=0.0))
+    done = run("--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "kept 1:" in done.stdout
+    assert "left out, near_gray: 1" in done.stdout
+    for arguments, message in [
+        (["--input", str(tmp_path / "none"), "--output", str(tmp_path / "out")], "none"),
+        (
+            ["--input", str(tmp_path), "--output", str(tmp_path / "o"), "--set", "photos.size=3"],
+            "photos.size",
+        ),
+    ]:
+        failed = run(*arguments)
+        assert failed.returncode == 2
+        assert failed.stderr.startswith("error: ")
+        assert failed.stderr.count("\n") == 1
+        assert message in failed.stderr
