@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pipeline.codecs.encode import encode
 from pipeline.codecs.pixels import DecodeLimits, NoImage, Pixels, SourceMeta, read_pixels
 from pipeline.codecs.profiles import from_profile, to_profile
-from pipeline.codecs.toning import colour_spread
 from pipeline.luminance import downscale_luminance, luminance_u16_from_gray8, luminance_u16_from_srgb8
 from pipeline.records import Status
+from pipeline.toning import colour_spread
 
 __all__ = [
     "DecodeLimits",

@@ -28,7 +28,15 @@ _ROOT = Path(__file__).resolve().parents[2]
 # A loaded machine has taken several seconds to start a Python; a minute means that it never will.
 _START_SECONDS = 60.0
 _KEPT_BYTES = 64 * 2**20  # of the exchange between images; more is given back
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+# One thread, so that the address space stays small; and freed memory is kept for the next image of its size,
+# which saves a third of the time that a 512 x 512 one takes.
+_CHILD_SETTINGS = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20),
+}
 
 
 class IsolatedDecoder:
@@ -150,7 +158,7 @@ class IsolatedDecoder:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
+                env={**os.environ, **_CHILD_SETTINGS, "PYTHONPATH": path},
             )
         self._connection = Connection(ours.detach())
         try:
