@@ -61,7 +61,7 @@ class ModelConfig(Section):
     batch: int | None = Field(None, ge=1, le=1024, description="images per step; null: 1 on CPU, 16 on GPU")
     chroma: float = Field(1.0, ge=0.0, le=3.0, description="factor on the predicted chroma")
     skip_color: bool = Field(True, description="leave images alone that already have real colour")
-    color_threshold: float = Field(6.0, ge=0.0, description="colour spread (ab units) of real colour")
+    color_threshold: float = Field(3.0, ge=0.0, description="colour spread (ab units) of real colour")
 
 
 class OutputConfig(Section):

@@ -9,6 +9,7 @@ import yaml
 
 from pipeline.config import JobConfig, load
 from pipeline.errors import ConfigError
+from pipeline.toning import REAL_COLOUR_SPREAD
 
 FOLDER = Path(__file__).parent.parent / "configs" / "colorize"
 FILES = sorted(FOLDER.glob("*"))
@@ -54,3 +55,7 @@ def test_a_misspelt_key_in_a_file_is_refused(tmp_path: Path) -> None:
     file.write_text("output:\n  qualty: 80\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"output\.qualty.*allowed in output: format, quality"):
         load(JobConfig, str(file))
+
+
+def test_real_colour_begins_where_it_was_calibrated() -> None:
+    assert JobConfig().model.color_threshold == REAL_COLOUR_SPREAD

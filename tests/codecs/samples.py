@@ -36,7 +36,7 @@ def opened(
     data: bytes, key: str = "photo", content_type: str | None = None, **options: Any
 ) -> Decoded | Skip:
     """`decode` with the defaults of a job, in this process."""
-    settings = {"model_side": 128, "skip_color": True, "color_threshold": 6.0, **options}
+    settings = {"model_side": 128, "skip_color": True, "color_threshold": 3.0, **options}
     return decode(data, key, content_type, settings.pop("limits", LIMITS), **settings)
 
 

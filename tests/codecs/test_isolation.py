@@ -25,7 +25,7 @@ from tests.codecs.samples import LIMITS, colourful, decoded, encoded, opened, ph
 
 GIB = 2**30
 PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "photos"
-SETTINGS = {"model_side": 128, "skip_color": True, "color_threshold": 6.0}
+SETTINGS = {"model_side": 128, "skip_color": True, "color_threshold": 3.0}
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def outcomes(decoder: IsolatedDecoder, files: list[Path]) -> dict[Path, tuple[st
                 limits,
                 model_side=64,
                 skip_color=False,
-                color_threshold=6.0,
+                color_threshold=3.0,
             )
         except ImageFailure as error:
             found[path] = (str(error.code), error.message)
