@@ -13,6 +13,11 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from pipeline.errors import FailureCode, ImageFailure
 
@@ -26,6 +31,7 @@ _FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PADDING = b"\xff\x00" * 12
 # Encoders leave a byte or two behind the last pixel; desynchronised data leaves any number.
 _TAIL = 16
+_PLANAR_CONFIGURATION_TAG = 284
 
 
 @dataclass
@@ -181,6 +187,41 @@ def check_png(data: bytes) -> None:
                 FailureCode.UNSUPPORTED,
                 "a PNG of 16 bits per sample is not supported yet; convert it to 8 bits",
             )
+
+
+def check_strips(image: ImageFile.ImageFile) -> None:
+    """Find a TIFF whose table of strips ends early: Pillow leaves the rest black. Before loading."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or any(tile[0] != "raw" for tile in image.tile):
+        return
+    planes = len(image.getbands()) if image.tag_v2.get(_PLANAR_CONFIGURATION_TAG, 1) == 2 else 1
+    covered = 0
+    for left, top, right, bottom in (tile[1] or (0, 0, *image.size) for tile in image.tile):
+        covered += (right - left) * (bottom - top)
+    if covered < image.width * image.height * planes:
+        raise ImageFailure(FailureCode.TRUNCATED, "the TIFF holds fewer strips than its height needs")
+
+
+def check_rows(image: ImageFile.ImageFile, again: ImageFile.ImageFile, box: tuple[int, ...]) -> None:
+    """Find rows that the decoder never reached: they keep the value that the memory was filled with.
+
+    Decoders go from top to bottom (Adam7's last pass is every other row), so the last two rows of `box`, the
+    part of the canvas that the file draws, tell. Only where one of them is all zero is it decoded once more,
+    from `again`, the same file opened but not loaded, over another filling.
+    """
+    tail = _last_rows(image, box)
+    if all(row.any() for row in tail):
+        return
+    bands = len(again.getbands())
+    ink = 255 if bands == 1 else (255,) * bands
+    again.im = cast(Any, Image).core.fill(again.mode, again.size, ink)
+    again.load()
+    if not np.array_equal(tail, _last_rows(again, box)):
+        raise ImageFailure(FailureCode.TRUNCATED, f"the {image.format} holds fewer rows than its header says")
+
+
+def _last_rows(image: Image.Image, box: tuple[int, ...]) -> NDArray[np.uint8]:
+    left, top, right, bottom = box
+    return np.asarray(image.crop((left, max(bottom - 2, top), right, bottom))).astype(np.uint8)
 
 
 def _printable(kind: bytes) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_NEW_SUBFILE_TYPE, _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _XMP, _DNG_VERSION = 254, 258, 284, 700, 50706
+_NEW_SUBFILE_TYPE, _BITS_PER_SAMPLE, _XMP, _DNG_VERSION = 254, 258, 700, 50706
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType (TIFF 6.0)
 _BEYOND_PILLOW = ("unsupported", "not supported", "unknown pixel mode", "unknown raw mode")
 _CUT_SHORT = ("truncat", "end of file", "eof", "not enough", "unexpected end", "ran out", "too short")
@@ -129,13 +129,13 @@ def _decode(data: bytes, key: str, format_: str, limits: DecodeLimits) -> Pixels
     _check_size(image.size, image.mode, limits)
     _check_depth(image, key)
     notes = _check_frames(image, data)
-    _check_strips(image)
+    integrity.check_strips(image)
     box = image.tile[0][1] if image.tile else None
     image.load()
     if isinstance(stream, integrity.JpegStream):
         stream.check_read_to_end()
     if format_ in ("PNG", "GIF"):
-        _check_rows(image, data, format_, box or (0, 0, *image.size))
+        integrity.check_rows(image, _PLUGINS[format_](io.BytesIO(data)), box or (0, 0, *image.size))
     return _finish(image, format_, notes)
 
 
@@ -191,42 +191,6 @@ def _check_frames(image: ImageFile.ImageFile, data: bytes) -> list[str]:
     if image.format == "JPEG" and b"MPF\x00" in data[:65536]:
         return ["first of several pictures (MPO)"]
     return []
-
-
-def _check_strips(image: ImageFile.ImageFile) -> None:
-    """Find a TIFF whose table of strips ends early: Pillow leaves the rest black. Before loading."""
-    if not isinstance(image, TiffImagePlugin.TiffImageFile) or any(tile[0] != "raw" for tile in image.tile):
-        return
-    planes = len(image.getbands()) if image.tag_v2.get(_PLANAR_CONFIGURATION, 1) == 2 else 1
-    covered = 0
-    for left, top, right, bottom in (tile[1] or (0, 0, *image.size) for tile in image.tile):
-        covered += (right - left) * (bottom - top)
-    if covered < image.width * image.height * planes:
-        raise ImageFailure(FailureCode.TRUNCATED, "the TIFF holds fewer strips than its height needs")
-
-
-def _check_rows(image: ImageFile.ImageFile, data: bytes, format_: str, box: tuple[int, ...]) -> None:
-    """Find rows that the decoder never reached: they keep the value that the memory was filled with.
-
-    Decoders go from top to bottom (Adam7's last pass is every other row), so the last two rows of `box`, the
-    part of the canvas that the file draws, tell. Only where one of them is all zero is it decoded once more,
-    over another filling.
-    """
-    tail = _last_rows(image, box)
-    if all(row.any() for row in tail):
-        return
-    again = _PLUGINS[format_](io.BytesIO(data))
-    bands = len(again.getbands())
-    ink = 255 if bands == 1 else (255,) * bands
-    again.im = cast(Any, Image).core.fill(again.mode, again.size, ink)
-    again.load()
-    if not np.array_equal(tail, _last_rows(again, box)):
-        raise ImageFailure(FailureCode.TRUNCATED, f"the {format_} holds fewer rows than its header says")
-
-
-def _last_rows(image: Image.Image, box: tuple[int, ...]) -> U8:
-    left, top, right, bottom = box
-    return np.asarray(image.crop((left, max(bottom - 2, top), right, bottom))).astype(np.uint8)
 
 
 def _finish(image: ImageFile.ImageFile, format_: str, notes: list[str]) -> Pixels:
