@@ -45,7 +45,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         buffer = io.BytesIO()
         Image.fromarray(rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)).save(buffer, "JPEG")
         rows.append(
-            {"key": f"{i}.jpg", "source": "test", "label": "odd" if i % 2 else "even", "width": 64, "height": 48,
+            {"key": f"{i}.jpg", "source": "test", "label": ["even", "odd"][i % 2], "width": 64, "height": 48,
              "split": "val" if i > 9 else "train", "mean_chroma": 20.0, "mean_a": 3.0,
              "mean_b": 6.0, "phash": bytes(16), "sha256": str(i), "image": buffer.getvalue()}
         )  # fmt: skip
