@@ -146,8 +146,8 @@ def test_bad_usage_is_one_line_and_exit_2(tmp_path, args, said):
     ("source", "out", "said"),
     [
         ("missing", "out", "missing"),
-        ("in", "in", "in"),
-        ("in", "in/../in/sub/", "inside"),
+        ("in", "in", "the input"),
+        ("in", "in/../in/sub/", "lies in the input"),
         ("ftp://host/x", "out", "ftp"),
     ],
 )
