@@ -71,5 +71,7 @@ def open_predictor(job: Job, device: str) -> Predictor:
     if device == "cpu":
         torch.set_num_threads(1)  # a worker per core; Ray's OMP_NUM_THREADS comes too late for some of them
     model = job.config.model
-    loaded = load_colorizer(model.method, model.weights, precision=model.precision, device=device)
+    loaded = load_colorizer(
+        model.method, model.weights, precision=model.precision, device=device, storage=job.config.storage
+    )
     return Predictor(loaded.colorizer, device=device, batch=model.batch)

@@ -48,7 +48,7 @@ def run_job(request: Request) -> int:
     started = time.monotonic()
     config = request.config
     source, out = _open(request)
-    digest = weights_digest(_method(config), config.model.weights)
+    digest = weights_digest(_method(config), config.model.weights, storage=config.storage)
     work_digest = job_digest(config, digest)
     from pipeline.flow.cluster import cores  # Ray is imported late: a typing error is told in a second
 
