@@ -65,7 +65,13 @@ def test_the_same_command_again_does_nothing_and_still_tells_of_the_failure(thir
 def test_a_run_leaves_its_plan_configuration_summary_and_report(thirty):
     _, out, _ = thirty
     (folder,) = (out / "runs").iterdir()
-    assert {path.name for path in folder.iterdir()} >= {"plan", "config.yaml", "summary.json", "report"}
+    assert {path.name for path in folder.iterdir()} >= {
+        "plan",
+        "config.yaml",
+        "ledger.parquet",
+        "summary.json",
+        "report",
+    }
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["counts"] == {"colorized": 29, "failed": 1, "skipped_other": 1, "skipped_color": 0}
     assert summary["exit_status"] == 3

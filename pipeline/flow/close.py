@@ -10,6 +10,7 @@ from pipeline.flow.cluster import Layout
 from pipeline.flow.job import Job
 from pipeline.plan import Plan
 from pipeline.records import Status
+from pipeline.stages.compact import compact_ledger
 from pipeline.stages.report import (
     Seconds,
     Summary,
@@ -26,7 +27,7 @@ from pipeline.storage import Store
 def close_run(
     job: Job, plan: Plan, laid: Layout, tally: Tally, seconds: dict[str, float], source: Store, out: Store
 ) -> int:
-    """Write the report and the summary, print it, and return the exit status: 0, or 3 with failed images.
+    """Write the compact ledger, the report and the summary, print it, and return the exit status: 0, or 3 with failed images.
 
     Args:
         seconds: wall-clock of the phases `plan`, `start` and `run`.
@@ -62,6 +63,7 @@ def close_run(
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=software_versions(),
     )
+    compact_ledger(out, job.job_digest, job.run_id)
     if job.config.report.sample:
         make_report(source, out, tally.sample, job.config.report, summary)
     seconds["close"] = time.monotonic() - started
