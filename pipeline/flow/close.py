@@ -27,7 +27,7 @@ from pipeline.storage import Store
 def close_run(
     job: Job, plan: Plan, laid: Layout, tally: Tally, seconds: dict[str, float], source: Store, out: Store
 ) -> int:
-    """Write the compact ledger, the report and the summary, print it, and return the exit status: 0, or 3 with failed images.
+    """Write compact ledger, report and summary, print it; the exit status: 0, or 3 with failed images.
 
     Args:
         seconds: wall-clock of the phases `plan`, `start` and `run`.

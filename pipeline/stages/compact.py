@@ -12,12 +12,12 @@ from pipeline.records import LEDGER_SCHEMA
 from pipeline.storage import Store
 
 _THREADS = 16
-#: Parts beyond this many rows stay parts: the driver would need gigabytes, and a person a query engine anyway.
+#: Parts beyond this many rows stay parts: the driver would need gigabytes, a person a query engine.
 MOST_ROWS = 1_000_000
 
 
 def compact_ledger(out: Store, job_digest: str, run_id: str) -> str | None:
-    """Write `runs/<run id>/ledger.parquet` from all parts of the job digest; the parts stay, they are the record.
+    """Write `runs/<run id>/ledger.parquet` from all parts of the job digest; these stay, they are the record.
 
     Of several rows for one version of a source (`plan.retry_failed`, two runs at once) the one with most
     attempts stands, then the latest: the same rule by which a plan reads the ledger.
