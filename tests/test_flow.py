@@ -58,7 +58,7 @@ def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph):
 
     again = command("--input", f"{root}/in", "--output", f"{root}/cut", *shards)
     driver = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: parts(f"{root}/cut", storage) >= 2, 120, "no shard was committed in two minutes")
+    until(lambda: parts(f"{root}/cut", storage) >= 2, 180, "no shard was committed in three minutes")
     # Ray's own agents linger for a minute; whatever could still write must be gone at once.
     working = {pid for pid in children_of(driver.pid) if is_worker(pid) or is_decoder(pid)}
     assert len(working) >= 4
@@ -96,13 +96,27 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path):
         "--input", tmp_path / "in", "--output", tmp_path / "out", *FAST, "--set", "plan.shard_images=4"
     )
     driver = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 120, "no shard was committed in two minutes")
+    until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes")
     os.kill(next(pid for pid in children_of(driver.pid) if is_worker(pid)), signal.SIGKILL)
     _, stderr = driver.communicate(timeout=200)
     assert driver.returncode == 0, stderr
     rows = ledger(str(tmp_path / "out"))
     assert [row["key"] for row in rows] == [f"{i:02d}.jpg" for i in range(48)]
     assert {row["status"] for row in rows} == {"colorized"}
+
+
+def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path):
+    fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
+    wanted = command(
+        "--input", tmp_path / "in", "--output", tmp_path / "out", *FAST, "--set", "plan.shard_images=4"
+    )
+    driver = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes")
+    driver.terminate()
+    _, stderr = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert "the same command goes on where this one stopped" in stderr
+    assert "Traceback" not in stderr
 
 
 def is_worker(pid: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import signal
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -75,6 +77,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> in
     tally = Tally(job.config.report.sample)
     try:
         with cluster(job.config):
+            _stop_on_sigterm()
             laid = layout(job.config)
             began = float("inf")
             print(f"run {job.run_id}: {laid.topology}, {laid.workers} workers", flush=True)
@@ -93,6 +96,16 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> in
         ) from None
     seconds = {"plan": planned - started, "start": worked - planned - run, "run": run}
     return close_run(job, plan, laid, tally, seconds, source, out)
+
+
+def _stop_on_sigterm() -> None:
+    """A scheduler's SIGTERM ends the run as Ctrl-C does; set after Ray has set its own handler."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def _open(request: Request) -> tuple[Store, Store]:

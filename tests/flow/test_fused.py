@@ -1,0 +1,68 @@
+"""The fused worker without Ray: what happens to a shard after its worker has died more than once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import JobConfig, load
+from pipeline.flow.cluster import AttemptRegistry
+from pipeline.flow.fused import FusedWorker
+from pipeline.flow.job import Job
+from pipeline.plan import make_plan
+from tests.job_runner import encoded, fill, ledger, photograph
+
+
+@pytest.fixture
+def worker(tmp_path: Path):
+    fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(4)})
+    config = load(JobConfig, None, ["model.side=64"])
+    worker = FusedWorker(
+        Job(config, str(tmp_path / "in"), str(tmp_path / "out"), "run", "d", "w"), AttemptRegistry()
+    )
+    yield worker
+    worker.bench.close()
+
+
+def only_shard(worker: FusedWorker):
+    bench = worker.bench
+    (shard,) = make_plan(bench.source, bench.out, worker.job.config, "d", workers=1).shards
+    return shard.shard_id, shard.items
+
+
+def test_a_shard_is_coloured_and_committed_once(worker, tmp_path):
+    shard_id, items = only_shard(worker)
+    assert worker.run(shard_id, items).won
+    assert not worker.run(shard_id, items).won
+    assert [row["status"] for row in ledger(str(tmp_path / "out"))] == ["colorized"] * 4
+
+
+def test_the_image_that_took_two_workers_down_is_named_and_the_others_are_coloured(worker, tmp_path):
+    shard_id, items = only_shard(worker)
+    for _ in range(3):  # two attempts of the whole shard, one image by image, in which "2.jpg" was the last
+        worker.attempts.begin(shard_id)
+    worker.attempts.touch(shard_id, "2.jpg")
+    worker.run(shard_id, items)
+    rows = {row["key"]: row for row in ledger(str(tmp_path / "out"))}
+    assert rows["2.jpg"]["failure_code"] == "worker_lost"
+    assert [rows[f"{i}.jpg"]["status"] for i in (0, 1, 3)] == ["colorized"] * 3
+
+
+def test_one_by_one_gives_the_same_bytes_as_together(worker, tmp_path):
+    shard_id, items = only_shard(worker)
+    worker.run(shard_id, items)
+    images = {path: path.read_bytes() for path in (tmp_path / "out" / "images").iterdir()}
+    for _ in range(2):
+        worker.attempts.begin(shard_id)
+    worker.run(shard_id, items)
+    assert {path: path.read_bytes() for path in images} == images
+
+
+def test_a_source_that_changes_or_goes_after_planning_is_a_row(worker, tmp_path):
+    shard_id, items = only_shard(worker)
+    (tmp_path / "in" / "1.jpg").unlink()
+    (tmp_path / "in" / "3.jpg").write_bytes(encoded(photograph(9)))
+    worker.run(shard_id, items)
+    codes = {row["key"]: row["failure_code"] for row in ledger(str(tmp_path / "out"))}
+    assert codes == {"0.jpg": None, "1.jpg": "source_missing", "2.jpg": None, "3.jpg": "source_changed"}
