@@ -149,8 +149,10 @@ def ray_head(tmp_path):
     token.write_text("a-token-for-this-test-only-0123456789abcdef")
     token.chmod(0o600)
     ports = {"port": free_port(), "dashboard-port": free_port(), "ray-client-server-port": free_port()}
-    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
-    ray = str(Path(sys.executable).parent / "ray")
+    programs = Path(sys.executable).parent
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"  # as in a shell where .venv is active
+    env = {**os.environ, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    ray = str(programs / "ray")
     flags = [f"--{name}={port}" for name, port in ports.items()]
     flags += ["--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1", "--num-cpus=4"]
     log = (tmp_path / "head.log").open("w")

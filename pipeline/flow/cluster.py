@@ -88,7 +88,8 @@ def layout(config: JobConfig) -> Layout:
     local = not (config.run.address or os.environ.get("RAY_ADDRESS"))
     cpus = cores() if local else max(1, int(resources.get("CPU", 1)))
     topology = config.run.topology if config.run.topology != "auto" else ("staged" if gpus else "fused")
-    default = gpus if topology == "staged" and gpus else cpus
+    # Staged predict actors on CPUs must leave CPUs to the tasks around them; fused actors are alone.
+    default = cpus if topology == "fused" else gpus or max(1, cpus // 2)
     precision = resolve_precision(config.model.precision, "cuda" if gpus and topology == "staged" else "cpu")
     return Layout(topology, config.run.workers or default, gpus, precision)
 
