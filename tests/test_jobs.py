@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from tests.job_runner import encoded, fill, image_digests, lasting, ledger, photograph, run
+from tests.job_runner import REPO, encoded, fill, image_digests, lasting, ledger, photograph, run
 
 FAST = ("--set", "model.side=64", "--set", "run.workers=2")
 
@@ -192,6 +192,19 @@ def test_names_that_would_meet_make_one_failed_row(tmp_path):
     first, second = ledger(str(out))
     assert (first["status"], first["output_key"]) == ("colorized", "images/a.tif.jpg")
     assert (second["status"], second["failure_code"]) == ("failed", "output_collision")
+
+
+def test_hostile_files_get_one_row_each_and_the_job_survives_them(tmp_path):
+    nasty = REPO.parent / "shared" / "photos" / "nasty"
+    if not nasty.is_dir():
+        pytest.skip("the collection of broken and hostile files is not here")
+    done = run("--input", nasty, "--output", tmp_path / "out", *FAST)
+    assert done.returncode == 3, done.stderr
+    keys = [row["key"] for row in ledger(str(tmp_path / "out"))]
+    assert keys == sorted(str(path.relative_to(nasty)) for path in nasty.rglob("*") if path.is_file())
+    assert {row["failure_code"] for row in ledger(str(tmp_path / "out"))} <= {
+        *(None, "not_an_image", "unsupported", "corrupt", "truncated", "too_large"),
+    }
 
 
 def test_every_output_says_that_its_colours_are_guesses(thirty):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
+from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.errors import FiatColorError, RunError
 from pipeline.flow import staged
@@ -58,6 +60,8 @@ def _tune(job: Job) -> None:
     context.print_on_execution_start = False
     context.execution_no_progress_timeout_s = job.config.limits.stall_seconds
     context.max_errored_blocks = 0
+    # Ray 2.60 deprecates both ways to bound the restarts of a pool and names no other; the lock pins 2.60.
+    warnings.filterwarnings("ignore", message="`ray_remote_args", category=RayDeprecationWarning)
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
