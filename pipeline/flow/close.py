@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES
@@ -24,18 +25,41 @@ from pipeline.stages.report import (
 from pipeline.storage import Store
 
 
+@dataclass(frozen=True)
+class Clock:
+    """When a run started, its plan was made, its first shard was taken and its last one committed.
+
+    Seconds since the epoch.
+    """
+
+    started: float
+    planned: float
+    began: float
+    ended: float
+
+    def seconds(self) -> Seconds:
+        """How long each phase took; the closing phase lasts until now."""
+        now = time.time()
+        return Seconds(
+            plan=self.planned - self.started,
+            start=self.began - self.planned,
+            run=self.ended - self.began,
+            close=now - self.ended,
+            total=now - self.started,
+        )
+
+
 def close_run(
-    job: Job, plan: Plan, laid: Layout, tally: Tally, seconds: dict[str, float], source: Store, out: Store
+    job: Job, plan: Plan, laid: Layout, tally: Tally, clock: Clock, source: Store, out: Store
 ) -> int:
     """Write compact ledger, report and summary, print it; the exit status: 0, or 3 with failed images.
 
     Args:
-        seconds: wall-clock of the phases `plan`, `start` and `run`.
+        clock: when the phases before this one began and ended.
 
     Raises:
         StorageError: the output cannot be written. The images and their ledger are complete by then.
     """
-    started = time.monotonic()
     failed_before = plan.done.get(Status.FAILED, 0)
     failed = tally.counts[Status.FAILED] + failed_before
     summary = Summary(
@@ -55,8 +79,8 @@ def close_run(
         todo=plan.todo_items,
         counts=tally.counts,
         failures=tally.failures,
-        images_per_second=tally.counts[Status.COLORIZED] / seconds["run"] or None,
-        seconds=Seconds(**seconds, total=sum(seconds.values())),
+        images_per_second=tally.counts[Status.COLORIZED] / max(clock.ended - clock.began, 1e-6) or None,
+        seconds=clock.seconds(),
         stage_seconds=tally.stage_seconds,
         max_delta_l=tally.max_delta_l,
         exit_status=EXIT_FAILED_IMAGES if failed else EXIT_DONE,
@@ -66,8 +90,7 @@ def close_run(
     compact_ledger(out, job.job_digest, job.run_id)
     if job.config.report.sample:
         make_report(source, out, tally.sample, job.config.report, summary)
-    seconds["close"] = time.monotonic() - started
-    summary = summary.model_copy(update={"seconds": Seconds(**seconds, total=sum(seconds.values()))})
+    summary = summary.model_copy(update={"seconds": clock.seconds()})
     out.put(summary_key(job.run_id), summary_json(summary), "application/json")
     print(summary_text(summary, report=bool(job.config.report.sample)))
     return summary.exit_status

@@ -63,9 +63,10 @@ def cluster(config: JobConfig) -> Iterator[None]:
         inherited = os.environ.get("PYTHONPATH")
         forwarded["PYTHONPATH"] = root if not inherited else f"{root}{os.pathsep}{inherited}"
         # More logical CPUs than cores: workers that held all of them would starve the tasks that feed them.
+        # Not many more: Ray starts an idle process for each, and they take part of the cores.
         ray.init(
             address="local",
-            num_cpus=2 * cores() + 2,
+            num_cpus=max(cores(), config.run.workers or 0) + 2,
             include_dashboard=False,
             runtime_env={"env_vars": forwarded},
             **quiet,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import time
 from concurrent.futures import Future
 
-import torch
+from PIL import Image
 
+from pipeline.codecs.everyday import Decoded
 from pipeline.errors import FailureCode
+from pipeline.flow.finish import finish_image
 from pipeline.flow.job import Job
 from pipeline.flow.result import ShardResult
 from pipeline.flow.work import Attempts, Bench, Prepared
 from pipeline.models.registry import load_colorizer
 from pipeline.records import Item, LedgerRow
+from pipeline.stages.decode import decode_item
 from pipeline.stages.predict import Predictor
 
 
@@ -24,6 +28,15 @@ class FusedWorker:
         self.attempts = attempts
         self.bench = Bench(job)
         self.predictor = open_predictor(job, device)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Start the decoder, load compiled code and the network before there is work to wait for them."""
+        buffer = io.BytesIO()
+        Image.new("L", (64, 64), 128).save(buffer, "JPEG")
+        decoded = decode_item(self.bench.decoder, "warm-up.jpg", buffer.getvalue(), None, self.job.config)
+        if isinstance(decoded, Decoded):
+            finish_image(decoded, self.predictor([decoded.model_L])[0], "warm-up.jpg", "", self.job)
 
     def run(self, shard_id: str, items: list[Item]) -> ShardResult:
         """Colour and commit one shard; after too many lost workers, image by image.
@@ -68,8 +81,6 @@ def lost_row(bench: Bench, item: Item) -> LedgerRow:
 
 def open_predictor(job: Job, device: str) -> Predictor:
     """The job's network on this device, ready for batches."""
-    if device == "cpu":
-        torch.set_num_threads(1)  # a worker per core; Ray's OMP_NUM_THREADS comes too late for some of them
     model = job.config.model
     loaded = load_colorizer(
         model.method, model.weights, precision=model.precision, device=device, storage=job.config.storage

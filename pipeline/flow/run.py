@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from pipeline.config import JobConfig, effective_yaml, job_digest
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, ConfigError, FiatColorError
-from pipeline.flow.close import close_run
+from pipeline.flow.close import Clock, close_run
 from pipeline.flow.estimate import estimate_seconds
 from pipeline.flow.job import Job
 from pipeline.flow.progress import Reporter
@@ -47,7 +47,7 @@ def run_job(request: Request) -> int:
     Raises:
         FiatColorError: with the exit status that its class states; what was committed stays.
     """
-    started = time.monotonic()
+    started = time.time()
     config = request.config
     source, out = _open(request)
     digest = weights_digest(_method(config), config.model.weights, storage=config.storage)
@@ -73,29 +73,29 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> in
     from pipeline.flow.chain import run_chain
     from pipeline.flow.cluster import cluster, layout
 
-    planned = time.monotonic()
+    planned = time.time()
     tally = Tally(job.config.report.sample)
     try:
         with cluster(job.config):
             _stop_on_sigterm()
             laid = layout(job.config)
-            began = float("inf")
+            began = ended = float("inf")
             print(f"run {job.run_id}: {laid.topology}, {laid.workers} workers", flush=True)
             with Reporter(plan.todo_items) as reporter:
                 for result in run_chain(job, plan, laid):
-                    began = min(began, result.began)
+                    began, ended = min(began, result.began), time.time()
                     tally.add(result.rows)
                     reporter.update(tally)
-            worked = time.monotonic()
-            # Work begins when the first worker takes a shard; before that, Ray and the workers come up.
-            run = max(1e-6, time.time() - began)
     except KeyboardInterrupt:
         raise FiatColorError(
             f"interrupted after {tally.rows:,} of {plan.todo_items:,} images; "
             "the same command goes on where this one stopped"
         ) from None
-    seconds = {"plan": planned - started, "start": worked - planned - run, "run": run}
-    return close_run(job, plan, laid, tally, seconds, source, out)
+    # Work begins when the first worker takes a shard; before that, Ray and the workers come up. The workers'
+    # clocks may differ from this one's.
+    began = min(max(began, planned), ended)
+    clock = Clock(started, planned, began, ended)
+    return close_run(job, plan, laid, tally, clock, source, out)
 
 
 def _stop_on_sigterm() -> None:

@@ -35,6 +35,10 @@ class Predictor:
         Returns:
             For each, in the same order, float32[2,h',w'], CIELAB ab in Lab units; h', w' as the method gives.
         """
+        if self.device.type == "cpu" and torch.get_num_threads() != 1:
+            torch.set_num_threads(
+                1
+            )  # a worker per core; OpenMP keeps this per thread, and Ray calls from others
         by_shape: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, L in enumerate(inputs):
             by_shape[L.shape].append(index)
