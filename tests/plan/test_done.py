@@ -16,7 +16,8 @@ from pipeline.storage import open_store
 from tests.plan.ledgers import put_part, row
 
 versions = st.tuples(
-    st.text(st.characters(exclude_characters="\0"), max_size=8), st.text("0123456789abcdef-", max_size=8)
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
+    st.text("0123456789abcdef-", max_size=8),
 )
 
 
