@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
+from pipeline.errors import ImageFailure
 from pipeline.flow.job import Job
 from pipeline.flow.work import Bench
 from pipeline.plan import Plan
@@ -38,7 +40,10 @@ def estimate_seconds(job: Job, plan: Plan) -> Estimate:
         prepared = bench.decode(item, bench.fetch(item))
         if prepared.decoded is not None and prepared.model_L is not None:
             ab = predictor([prepared.model_L])[0]
-            finish_image(prepared.decoded, ab, item.key, "", job)
+            with suppress(
+                ImageFailure
+            ):  # a row of the run, no end of an estimate; its time counts as any other's
+                finish_image(prepared.decoded, ab, item.key, "", job)
 
     try:
         color(chosen[0])  # compiles and warms up
