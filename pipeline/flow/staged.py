@@ -7,7 +7,6 @@ so the last stage decodes once more.
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -19,19 +18,18 @@ from pipeline.flow.transport import pack, shard_of, unpack
 from pipeline.flow.work import Bench, Prepared
 from pipeline.records import Item
 
-
-@lru_cache(maxsize=1)
-def _bench(job_id: tuple[str, str, str, str]) -> dict[str, Bench]:
-    """One bench per worker process and job; a later job of the same process replaces it."""
-    return {}
+_held: dict[tuple[str, str, str, str], Bench] = {}
 
 
 def bench_of(job: Job) -> Bench:
-    """This process's bench for the job, made on first use."""
-    held = _bench((job.run_id, job.input, job.output, job.job_digest))
-    if "bench" not in held:
-        held["bench"] = Bench(job)
-    return held["bench"]
+    """This worker process's bench for the job, made on first use; an earlier job's is closed."""
+    key = (job.run_id, job.input, job.output, job.job_digest)
+    if key not in _held:
+        for earlier in _held.values():
+            earlier.close()
+        _held.clear()
+        _held[key] = Bench(job)
+    return _held[key]
 
 
 def fetch_decode(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
