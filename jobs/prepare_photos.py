@@ -18,7 +18,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Turn colour photographs into training data (Parquet).")
     parser.add_argument(
-        "--input", required=True, action="append", metavar="URI", help="only read; repeatable"
+        "--input",
+        required=True,
+        action="append",
+        metavar="URI",
+        help="image files, or Parquet files with the columns key and image; only read; repeatable",
     )
     parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
     parser.add_argument(
@@ -30,12 +34,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def show(result: Prepared) -> None:
-    """The counts, and the name of every unreadable file."""
+    """The counts."""
     print(f"kept {result.kept.total()}: {result.kept['train']} to train on, {result.kept['val']} to validate")
     for reason, count in result.dropped.most_common():
         print(f"left out, {reason}: {count}")
-    for name in result.unreadable:
-        print(f"unreadable: {name}", file=sys.stderr)
+
+
+def say(line: str) -> None:
+    """Progress, at once even into a file."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -43,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
         loaded = config.load(PrepareConfig, args.config, args.overrides)
-        show(prepare_photos(args.input, args.output, loaded, args.manifest))
+        show(prepare_photos(args.input, args.output, loaded, args.manifest, say))
     except FiatColorError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

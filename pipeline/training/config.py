@@ -22,8 +22,11 @@ class PhotosConfig(Section):
     hash_distance: int = Field(6, ge=0, le=7, description="differing bits of 128 that still mean a duplicate")
     val_permille: int = Field(30, ge=0, le=500, description="photographs in 1,000 kept for validation")
     pixels: Quantity = Field(100_000_000, ge=1, description="larger photographs are not decoded")
+    exclude: tuple[str, ...] = Field((), description="files to leave out, as glob patterns of their keys")
+    max_unreadable: float = Field(0.05, ge=0, le=1, description="a larger share stops the run")
     part_images: int = Field(1000, ge=1, description="photographs in one Parquet file")
-    threads: int = Field(4, ge=1, le=64)
+    group_images: int = Field(250, ge=1, description="photographs in one row group, read as one in training")
+    threads: int = Field(4, ge=1, le=64, description="threads that read and decode")
 
 
 class PrepareConfig(Section):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pipeline.color import srgb_to_lab
-from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import Store, open_store
+from pipeline.storage.base import printable
+from pipeline.training.candidates import Candidate, candidates
 from pipeline.training.config import PhotosConfig, PrepareConfig
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 PART = "photos-{:05d}.parquet"
+PROGRESS_SECONDS = 5.0
 MEASURED_SIDE = 96
 """Chroma is measured on a thumbnail of this longest side: its mean does not change with size."""
 
@@ -55,49 +57,68 @@ class Prepared:
     dropped: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
 
-
-@dataclass(frozen=True)
-class _Candidate:
-    store: Store
-    input_name: str
-    key: str
-    source: str
-    label: str
+    @property
+    def photographs(self) -> int:
+        """All that was read, without the files that are not images."""
+        return self.kept.total() + self.dropped.total() - self.dropped["not_an_image"]
 
 
 def prepare_photos(
-    inputs: list[str], output: str, config: PrepareConfig, manifest: str | None = None
+    inputs: list[str],
+    output: str,
+    config: PrepareConfig,
+    manifest: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Prepared:
     """Read every photograph under `inputs`, write the kept ones as Parquet files under `output`.
 
-    A `manifest.csv` at the root of an input (or the file `manifest`, for all) gives source and label by
-    `file`; else the last folder of a key is the label and the first one, or the input's name, the source.
-    An image's split depends on its bytes alone. Raises ConfigError and StorageError as the stores do, and
-    ConfigError where nothing at all was kept.
+    Inputs are folders or buckets of image files, of Parquet files with the columns `key` and `image` (encoded
+    bytes; `label` and `source` if they are there), or both; see `candidates`. An image's split depends on its
+    bytes alone. `say` gets progress lines and the name of each unreadable photograph.
+
+    Raises ConfigError and StorageError as the stores do, ConfigError where nothing at all was kept, or where
+    more than the share `photos.max_unreadable` cannot be read: then no training data is left at `output`.
     """
     result = Prepared()
     target = open_store(output, config.storage)
     target.check_writable()
     rows: list[dict[str, object]] = []
     parts = 0
-    for row in _unique(_decoded(inputs, config, manifest, result), config.photos, result):
+    for row in _unique(_decoded(inputs, config, manifest, result, say), config.photos, result):
         result.kept[str(row["split"])] += 1
         rows.append(row)
         if len(rows) == config.photos.part_images:
-            _write_part(target, parts, rows)
+            _write_part(target, parts, rows, config.photos)
             parts, rows = parts + 1, []
     if rows:
-        _write_part(target, parts, rows)
+        _write_part(target, parts, rows, config.photos)
         parts += 1
-    if not parts:
-        raise ConfigError(f"no photograph of {', '.join(inputs)} could be used: {dict(result.dropped)}")
-    _remove_older_parts(target, parts)
+    refusal = _refusal(result, inputs, config.photos)
+    _remove_older_parts(target, 0 if refusal else parts)
+    if refusal:
+        raise ConfigError(refusal)
     return result
 
 
-def _write_part(target: Store, number: int, rows: list[dict[str, object]]) -> None:
+def _refusal(result: Prepared, inputs: list[str], config: PhotosConfig) -> str | None:
+    """Why the photographs are not fit to train on, or None."""
+    unreadable = len(result.unreadable)
+    share = unreadable / max(1, result.photographs)
+    if share > config.max_unreadable:
+        return (
+            f"{unreadable} of {result.photographs} photographs ({share:.1%}) cannot be read, more than "
+            f"photos.max_unreadable ({config.max_unreadable:.1%}) allows, the first of them "
+            f"{', '.join(result.unreadable[:3])}; repair them or allow more"
+        )
+    if not result.kept.total():
+        return f"no photograph of {', '.join(inputs)} could be used: {dict(result.dropped)}"
+    return None
+
+
+def _write_part(target: Store, number: int, rows: list[dict[str, object]], config: PhotosConfig) -> None:
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    pq.write_table(table, buffer, compression="zstd", row_group_size=config.group_images)
     target.put(PART.format(number), buffer.getvalue())
 
 
@@ -108,38 +129,19 @@ def _remove_older_parts(target: Store, parts: int) -> None:
             target.delete(info.key)
 
 
-def _candidates(inputs: list[str], storage: StorageConfig, manifest: str | None) -> Iterator[_Candidate]:
-    for uri in inputs:
-        store = open_store(uri, storage)
-        store.check_readable()
-        name = uri.rstrip("/").rsplit("/", 1)[-1]
-        known = _read_manifest(store, manifest, storage)
-        for info in store.list():
-            folders = info.key.split("/")[:-1]
-            guess = (folders[0] if len(folders) > 1 else name, folders[-1] if folders else "")
-            yield _Candidate(store, name, info.key, *known.get(info.key, guess))
-
-
-def _read_manifest(store: Store, manifest: str | None, storage: StorageConfig) -> dict[str, tuple[str, str]]:
-    """`file` to (source, label); empty where the input has no manifest and none was named."""
-    if manifest is not None:
-        folder, _, name = manifest.rpartition("/")
-        data = open_store(folder or ".", storage).get(name).data
-    elif store.exists("manifest.csv"):
-        data = store.get("manifest.csv").data
-    else:
-        return {}
-    reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig")))
-    if "file" not in (reader.fieldnames or []):
-        raise ConfigError(f"{manifest or store.uri + '/manifest.csv'} has no column 'file'")
-    return {row["file"]: (row.get("source") or "", row.get("label") or "") for row in reader}
-
-
 def _decoded(
-    inputs: list[str], config: PrepareConfig, manifest: str | None, result: Prepared
+    inputs: list[str],
+    config: PrepareConfig,
+    manifest: str | None,
+    result: Prepared,
+    say: Callable[[str], None],
 ) -> Iterator[dict[str, object]]:
-    """Rows of what decodes and has colour, in listing order, decoded by several threads."""
-    chunk: list[_Candidate] = []
+    """Rows of what decodes and has colour, in listing order, decoded by several threads.
+
+    Threads, for Pillow and numpy leave the interpreter to others while they work on pixels.
+    """
+    chunk: list[Candidate] = []
+    progress = _Progress(say)
     with ThreadPoolExecutor(config.photos.threads) as pool:
 
         def flush() -> Iterator[dict[str, object]]:
@@ -149,19 +151,37 @@ def _decoded(
                     continue
                 result.dropped[row] += 1
                 if row == "unreadable":
-                    result.unreadable.append(f"{candidate.input_name}/{candidate.key}")
+                    result.unreadable.append(candidate.name)
+                    say(f"unreadable: {printable(candidate.name)}")
             chunk.clear()
+            progress.show(result)
 
-        for candidate in _candidates(inputs, config.storage, manifest):
+        for candidate in candidates(inputs, config, manifest):
             chunk.append(candidate)
             if len(chunk) == 16 * config.photos.threads:
                 yield from flush()
         yield from flush()
 
 
-def _row(candidate: _Candidate, config: PhotosConfig) -> dict[str, object] | str:
+class _Progress:
+    """A line every few seconds."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._started = self._last = time.monotonic()
+
+    def show(self, result: Prepared) -> None:
+        now = time.monotonic()
+        if now - self._last < PROGRESS_SECONDS:
+            return
+        self._last = now
+        rate = result.photographs / (now - self._started)
+        self._say(f"read {result.photographs} photographs, kept {result.kept.total()}, {rate:.0f}/s")
+
+
+def _row(candidate: Candidate, config: PhotosConfig) -> dict[str, object] | str:
     """A row without its fate as a duplicate, or the reason why there is none."""
-    data = candidate.store.get(candidate.key).data
+    data = candidate.read()
     try:
         with Image.open(io.BytesIO(data)) as opened:
             if opened.width * opened.height > config.pixels:
@@ -173,7 +193,7 @@ def _row(candidate: _Candidate, config: PhotosConfig) -> dict[str, object] | str
                 opened.draft("RGB", (2 * config.short_side, 2 * config.short_side))
             photo = ImageOps.exif_transpose(opened).convert("RGB")
     except Exception as error:  # whatever Pillow raises on a broken file, the file is counted and named
-        claims = candidate.key.lower().endswith(IMAGE_SUFFIXES)
+        claims = candidate.data is not None or candidate.key.lower().endswith(IMAGE_SUFFIXES)
         return "unreadable" if claims or not isinstance(error, OSError) else "not_an_image"
     if rescaled:
         factor = config.short_side / min(photo.size)
@@ -184,7 +204,7 @@ def _row(candidate: _Candidate, config: PhotosConfig) -> dict[str, object] | str
         return "near_gray"
     digest = hashlib.sha256(data).hexdigest()
     return {
-        "key": f"{candidate.input_name}/{candidate.key}",
+        "key": candidate.name,
         "source": candidate.source,
         "label": candidate.label,
         "split": "val" if int(digest[:12], 16) % 1000 < config.val_permille else "train",

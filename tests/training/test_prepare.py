@@ -55,7 +55,7 @@ def test_every_file_is_kept_or_counted(tmp_path: Path) -> None:
     (source / "sea" / "broken.jpg").write_bytes((source / "sea" / "a.jpg").read_bytes()[:300])
     (source / "notes.txt").write_text("not a photograph")
     save(source / "huge.png", photo(5, size=(400, 400)))
-    config = PrepareConfig(photos=PhotosConfig(pixels=150_000, val_permille=0))
+    config = PrepareConfig(photos=PhotosConfig(pixels=150_000, val_permille=0, max_unreadable=0.2))
     result = prepare_photos([str(source)], str(tmp_path / "out"), config)
     assert result.kept == {"train": 2}
     assert result.dropped == {
@@ -100,6 +100,68 @@ def test_manifest_gives_source_and_label(tmp_path: Path) -> None:
     other.write_text("name\nx\n")
     with pytest.raises(ConfigError, match="no column 'file'"):
         prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), PrepareConfig(), str(other))
+
+
+def jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def test_parquet_inputs_beside_files(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    save(album / "sea" / "file.png", photo(100))
+    names = [f"{i}.JPEG" for i in range(5)]
+    images = [jpeg(photo(i, size=(64, 64))) for i in range(4)] + [None]
+    labels = ["cat", "dog", None, "cat", "dog"]
+    table = pa.table(
+        {"key": names, "wnid": ["n1"] * 5, "label": labels, "image": pa.array(images, pa.binary())}
+    )
+    pq.write_table(table, album / "train-00.parquet", row_group_size=2)
+    other = pa.table({"key": ["x"], "source": ["museum"], "image": [jpeg(photo(50))]})
+    (album / "more").mkdir()
+    pq.write_table(other, album / "more" / "a.parquet")
+    pq.write_table(pa.table({"numbers": [1]}), album / "val-1.parquet")
+    config = PrepareConfig(photos=PhotosConfig(exclude=("val*.parquet",), max_unreadable=0.2, group_images=2))
+    said: list[str] = []
+    result = prepare_photos([str(album)], str(tmp_path / "out"), config, say=said.append)
+    assert result.unreadable == ["album/4.JPEG"]
+    assert said == ["unreadable: album/4.JPEG"]
+    kept = rows(tmp_path / "out")
+    assert {(key, row["source"], row["label"]) for key, row in kept.items()} == {
+        ("album/sea/file.png", "album", "sea"), ("album/0.JPEG", "album", "cat"),
+        ("album/1.JPEG", "album", "dog"), ("album/2.JPEG", "album", ""),
+        ("album/3.JPEG", "album", "cat"), ("album/x", "museum", ""),
+    }  # fmt: skip
+    assert kept["album/0.JPEG"]["image"] == images[0]
+    assert pq.read_metadata(tmp_path / "out" / "photos-00000.parquet").num_row_groups == 3
+    with pytest.raises(ConfigError, match=r"val-1.parquet has no column 'key' \(it has numbers\)"):
+        prepare_photos([str(album)], str(tmp_path / "other"), PrepareConfig())
+    (album / "val-1.parquet").write_bytes(b"PAR1 and nothing")
+    with pytest.raises(ConfigError, match=r"val-1.parquet is no Parquet file"):
+        prepare_photos([str(album)], str(tmp_path / "other"), PrepareConfig())
+
+
+def test_too_many_unreadable_photographs_stop_the_run(tmp_path: Path) -> None:
+    for i in range(8):
+        save(tmp_path / "in" / f"{i}.jpg", photo(i))
+    prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), PrepareConfig())
+    for i in (2, 5):
+        (tmp_path / "in" / f"{i}.jpg").write_bytes(b"\xff\xd8 cut")
+    (tmp_path / "in" / "README").write_text("counts for nothing")
+    kept = prepare_photos(
+        [str(tmp_path / "in")], str(tmp_path / "out"), PrepareConfig(photos=PhotosConfig(max_unreadable=0.25))
+    )
+    assert kept.kept.total() == 6
+    with pytest.raises(
+        ConfigError, match=r"2 of 8 photographs \(25.0%\) cannot be read.* in/2.jpg, in/5.jpg"
+    ):
+        prepare_photos(
+            [str(tmp_path / "in")],
+            str(tmp_path / "out"),
+            PrepareConfig(photos=PhotosConfig(max_unreadable=0.24)),
+        )
+    assert not list((tmp_path / "out").glob("*.parquet"))  # half a data set would train without a word
 
 
 def test_the_split_follows_the_bytes_alone(tmp_path: Path) -> None:
