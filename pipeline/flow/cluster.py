@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,13 +42,17 @@ class Layout:
 
 
 @contextmanager
-def cluster(config: JobConfig) -> Iterator[None]:
+def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     """A Ray cluster for the duration of a job: the one named or the job was submitted to, else a local one.
+
+    Args:
+        address: of a running cluster; None: the job's own, else a local one is started.
+        workers: how many the job wants, each with a logical CPU of its own; None: one per core.
 
     Raises:
         ConfigError: no cluster answers at the address.
     """
-    address = config.run.address or os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS")
     # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -66,7 +72,7 @@ def cluster(config: JobConfig) -> Iterator[None]:
         # Not many more: Ray starts an idle process for each, and they take part of the cores.
         ray.init(
             address="local",
-            num_cpus=max(cores(), config.run.workers or 0) + 2,
+            num_cpus=max(cores(), workers or 0) + 2,
             include_dashboard=False,
             runtime_env={"env_vars": forwarded},
             **quiet,
@@ -77,17 +83,33 @@ def cluster(config: JobConfig) -> Iterator[None]:
         ray.shutdown()
 
 
+def stop_on_sigterm() -> None:
+    """A scheduler's SIGTERM ends the run as Ctrl-C does; call it after Ray has set its own handler."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
+
+
 def cores() -> int:
     """Cores this process may use (containers and taskset included)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def capacity(address: str | None) -> tuple[int, int]:
+    """CPUs and GPUs for workers in the running cluster, which is a local one where neither `address` nor the
+    environment names another; there the cores count, not Ray's logical CPUs."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    local = not (address or os.environ.get("RAY_ADDRESS"))
+    cpus = cores() if local else max(1, int(resources.get("CPU", 1)))
+    return cpus, int(resources.get("GPU", 0))
+
+
 def layout(config: JobConfig) -> Layout:
     """Topology and worker count for the running cluster: GPUs ask for staged, CPUs alone for fused."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    gpus = int(resources.get("GPU", 0))
-    local = not (config.run.address or os.environ.get("RAY_ADDRESS"))
-    cpus = cores() if local else max(1, int(resources.get("CPU", 1)))
+    cpus, gpus = capacity(config.run.address)
     topology = config.run.topology if config.run.topology != "auto" else ("staged" if gpus else "fused")
     # Staged predict actors on CPUs must leave CPUs to the tasks around them; fused actors are alone.
     default = cpus if topology == "fused" else gpus or max(1, cpus // 2)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import signal
-import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,13 +69,13 @@ def run_job(request: Request) -> int:
 
 def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> int:
     from pipeline.flow.chain import run_chain
-    from pipeline.flow.cluster import cluster, layout
+    from pipeline.flow.cluster import cluster, layout, stop_on_sigterm
 
     planned = time.time()
     tally = Tally(job.config.report.sample)
     try:
-        with cluster(job.config):
-            _stop_on_sigterm()
+        with cluster(job.config.run.address, job.config.run.workers):
+            stop_on_sigterm()
             laid = layout(job.config)
             began = ended = float("inf")
             print(f"run {job.run_id}: {laid.topology}, {laid.workers} workers", flush=True)
@@ -96,16 +94,6 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> in
     began = min(max(began, planned), ended)
     clock = Clock(started, planned, began, ended)
     return close_run(job, plan, laid, tally, clock, source, out)
-
-
-def _stop_on_sigterm() -> None:
-    """A scheduler's SIGTERM ends the run as Ctrl-C does; set after Ray has set its own handler."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
 
 
 def _open(request: Request) -> tuple[Store, Store]:
