@@ -1,0 +1,215 @@
+"""The weights registry: which weights a name stands for today, and which it stood for before.
+
+`REGISTRY/NAME/` in a folder or bucket holds one name:
+
+    000001.json, 000002.json, ...    entries, each written once (`If-None-Match: *`) and never changed
+    weights/<sha256>.safetensors     every champion's file, copied in, so that it cannot vanish
+    000002.md                        the report of the decision behind an entry
+
+The champion is the newest entry. A rollback is a new entry with an earlier one's weights: history stays.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import re
+import socket
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from pipeline import __version__
+from pipeline.config import StorageConfig
+from pipeline.errors import AlreadyExists, ConfigError, ObjectMissing, RunError, WeightsError
+from pipeline.models.entries import Entry, Evaluation, relative_weights
+from pipeline.models.weights import decode_weights, fetch_weights
+from pipeline.storage import Store, open_store
+
+SCHEME = "registry:"
+SOFTWARE = f"Fiat Color {__version__}"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ENTRY = re.compile(r"([0-9]{6})\.json")
+
+
+class Catalog:
+    """One name of a registry.
+
+    All methods raise StorageError and ConfigError as the store does, and WeightsError for a damaged entry.
+    """
+
+    def __init__(self, uri: str, storage: StorageConfig | None = None) -> None:
+        """`uri`: REGISTRY/NAME. Touches neither disk nor network. Raises ConfigError for no valid name."""
+        place, _, name = uri.rstrip("/").rpartition("/")
+        if not _NAME.fullmatch(name) or place.endswith(("/", ":")) or "#" in place:
+            raise ConfigError(
+                f"{uri!r} names no weights registry; give FOLDER/NAME or s3://BUCKET/PREFIX/NAME, "
+                "the name of letters, digits, '.', '_' and '-'"
+            )
+        self.store: Store = open_store(uri.rstrip("/"), storage or StorageConfig())
+        self._storage = storage
+
+    @property
+    def uri(self) -> str:
+        return self.store.uri
+
+    def numbers(self) -> list[int]:
+        """The entries' numbers, ascending; empty for a name without any (and for a folder that is none)."""
+        found = (_ENTRY.fullmatch(info.key) for info in self.store.list())
+        return [int(match[1]) for match in found if match]
+
+    def read(self, number: int) -> Entry:
+        """One entry. Raises ConfigError where there is none of this number."""
+        key = f"{number:06d}.json"
+        try:
+            data = self.store.get(key).data
+        except ObjectMissing:
+            raise ConfigError(
+                f"the registry {self.uri} has no entry {number}; --history lists them"
+            ) from None
+        try:
+            entry = Entry.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "JSON"
+            raise WeightsError(
+                f"the registry entry {self.uri}/{key} is damaged ({where}: {first['msg']}); "
+                "restore the file, or promote or roll back with jobs/promote.py"
+            ) from None
+        if entry.number != number:
+            raise WeightsError(
+                f"the registry entry {self.uri}/{key} is damaged: it says it is {entry.number}"
+            )
+        return entry
+
+    def champion(self) -> Entry | None:
+        """The newest entry, None where there is none yet."""
+        numbers = self.numbers()
+        return self.read(numbers[-1]) if numbers else None
+
+    def history(self) -> list[Entry]:
+        """All entries, oldest first."""
+        return [self.read(number) for number in self.numbers()]
+
+    def locate(self, entry: Entry) -> str:
+        """The absolute URI of the entry's weights, with `#sha256=`."""
+        return f"{self.uri}/{entry.weights}"
+
+    def promote(self, weights: str, *, previous: int | None, evaluation: Evaluation | None = None) -> Entry:
+        """Copy the file at `weights` in and make it the champion after entry `previous` (None: the first).
+
+        Raises WeightsError for no usable weights file, RunError where another entry came first.
+        """
+        data, digest = fetch_weights(weights, self._storage)
+        _, info = decode_weights(data, weights)
+        self._keep(data, digest)
+        return self._append(
+            Entry(
+                number=(previous or 0) + 1,
+                reason="promotion" if previous else "first",
+                method=info.method,
+                weights=relative_weights(digest),
+                source=weights,
+                previous=previous,
+                evaluation=evaluation,
+                software=SOFTWARE,
+                made_by=_who(),
+                made_at=datetime.now(UTC),
+            )
+        )
+
+    def rollback_target(self, number: int | None = None) -> Entry:
+        """The entry that a rollback brings back: `number`, else the one before what is in use now.
+
+        Several rollbacks in a row go further and further back, not to and fro. Raises ConfigError where there
+        is nothing to go back to.
+        """
+        numbers = self.numbers()
+        if not numbers:
+            raise ConfigError(f"the registry {self.uri} is empty, there is nothing to roll back")
+        if number is None:
+            before = self._origin(self.read(numbers[-1])).previous
+            if before is None:
+                raise ConfigError(
+                    f"the registry {self.uri} has nothing before the weights in use; --rollback N names one"
+                )
+            number = before
+        return self._origin(self.read(number))
+
+    def roll_back(self, number: int | None = None) -> Entry:
+        """Make an earlier entry's weights the champion again, by a new entry. Raises as `rollback_target`,
+        WeightsError where the earlier file is gone or damaged, RunError where another entry came first."""
+        target = self.rollback_target(number)
+        fetch_weights(
+            self.locate(target), self._storage
+        )  # a champion that cannot be read would stop every job
+        newest = self.numbers()[-1]
+        return self._append(
+            Entry(
+                number=newest + 1,
+                reason="rollback",
+                method=target.method,
+                weights=target.weights,
+                source=f"entry {target.number}",
+                previous=newest,
+                restores=target.number,
+                software=SOFTWARE,
+                made_by=_who(),
+                made_at=datetime.now(UTC),
+            )
+        )
+
+    def _origin(self, entry: Entry) -> Entry:
+        """The promotion that a rollback brought back; another entry itself."""
+        return entry if entry.restores is None else self.read(entry.restores)
+
+    def _keep(self, data: bytes, digest: str) -> None:
+        key = relative_weights(digest).partition("#")[0]
+        try:
+            self.store.put_if_absent(key, data)
+        except AlreadyExists:
+            if hashlib.sha256(self.store.get(key).data).hexdigest() != digest:
+                raise WeightsError(
+                    f"{self.uri}/{key} is damaged: its bytes have another sha256; delete it and run again"
+                ) from None
+
+    def _append(self, entry: Entry) -> Entry:
+        key = f"{entry.number:06d}.json"
+        data = (entry.model_dump_json(indent=2) + "\n").encode()
+        try:
+            self.store.put_if_absent(key, data, "application/json")
+        except AlreadyExists:
+            # Ours after all, where the answer to a first try was lost on its way.
+            if self.store.get(key).data != data:
+                raise RunError(
+                    f"another promoter wrote entry {entry.number} of {self.uri} first; nothing was changed, "
+                    "run again to be judged against the new champion"
+                ) from None
+        return entry
+
+
+def pin_weights(weights: str | None, storage: StorageConfig | None = None) -> str | None:
+    """`registry:REGISTRY/NAME` as the URI of the champion's file with its `#sha256=`; all else unchanged.
+
+    A job calls it once, before it starts workers: a champion that changes meanwhile changes nothing for them.
+    Raises WeightsError where the name has no champion or its entry is damaged.
+    """
+    if weights is None or not weights.startswith(SCHEME):
+        return weights
+    catalog = Catalog(weights.removeprefix(SCHEME), storage)
+    champion = catalog.champion()
+    if champion is None:
+        raise WeightsError(
+            f"the weights {weights} have no champion: {catalog.uri} has no entry; check the spelling, or "
+            "make one with jobs/promote.py --first"
+        )
+    return catalog.locate(champion)
+
+
+def _who() -> str:
+    """user@host: whoever runs the job, for the people who read the history."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

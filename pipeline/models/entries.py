@@ -1,0 +1,79 @@
+"""What one entry of the weights registry holds, as JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from pipeline.config import Section
+
+WEIGHTS_PATTERN = r"^weights/[0-9a-f]{64}\.safetensors#sha256=[0-9a-f]{64}$"
+
+
+class Difference(Section):
+    """One metric of the challenger beside one reference, over the same photographs.
+
+    `difference` is the mean of challenger - reference, [`low`, `high`] its bootstrap confidence interval, in
+    the metric's unit; `verdict` is what they mean, given the direction and the tolerance.
+    """
+
+    metric: str
+    better: Literal["higher", "lower"]
+    tolerance: float
+    reference: str
+    photographs: int
+    mean_reference: float
+    mean_challenger: float
+    difference: float
+    low: float
+    high: float
+    verdict: Literal["better", "equal", "worse"]
+
+
+class Evaluation(Section):
+    """What was measured before an entry was written; enough to measure it again."""
+
+    photos: str
+    photographs: int
+    short_side: int
+    confidence: float
+    resamples: int
+    seed: int
+    differences: tuple[Difference, ...]
+
+
+class Entry(Section):
+    """One entry. `weights` is relative to the name's folder, so that a registry can be moved or copied."""
+
+    number: int = Field(ge=1, le=999_999)
+    reason: Literal["first", "promotion", "rollback"]
+    method: str
+    weights: str = Field(pattern=WEIGHTS_PATTERN)
+    source: str = Field(description="where the file came from: a URI, or the entry that was rolled back to")
+    previous: int | None = Field(description="the champion before")
+    restores: int | None = Field(None, description="of a rollback: the entry whose weights came back")
+    evaluation: Evaluation | None = None
+    software: str
+    made_by: str
+    made_at: AwareDatetime
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights file, 64 hex digits."""
+        return self.weights.rpartition("=")[2]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Entry:
+        if self.weights != relative_weights(self.sha256):
+            raise ValueError("the weights' name and their digest differ")
+        if (self.reason == "rollback") != (self.restores is not None):
+            raise ValueError("a rollback restores an entry, and nothing else does")
+        if (self.previous or 0) >= self.number or (self.restores or 0) >= self.number:
+            raise ValueError("an entry can only follow earlier ones")
+        return self
+
+
+def relative_weights(digest: str) -> str:
+    """The file of this SHA-256 below a name's folder, with its `#sha256=`."""
+    return f"weights/{digest}.safetensors#sha256={digest}"
