@@ -38,7 +38,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--config", metavar="FILE", help="YAML; configs/colorize/default.yaml lists every key"
     )
     parser.add_argument("--method", metavar="NAME", help="short for --set model.method=NAME")
-    parser.add_argument("--weights", metavar="URI", help="short for --set model.weights=URI")
+    parser.add_argument(
+        "--weights", metavar="URI", help="short for --set model.weights=URI; registry:URI/NAME: the champion"
+    )
     parser.add_argument(
         "--limit", metavar="N", help="short for --set plan.limit=N: the first N undone objects"
     )

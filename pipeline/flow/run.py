@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.config import JobConfig, effective_yaml, job_digest
@@ -13,6 +13,7 @@ from pipeline.flow.close import Clock, close_run
 from pipeline.flow.estimate import estimate_seconds
 from pipeline.flow.job import Job
 from pipeline.flow.progress import Reporter
+from pipeline.models.catalog import pin_weights
 from pipeline.models.registry import METHODS, weights_digest
 from pipeline.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
@@ -46,14 +47,15 @@ def run_job(request: Request) -> int:
         FiatColorError: with the exit status that its class states; what was committed stays.
     """
     started = time.time()
-    config = request.config
     source, out = _open(request)
+    request = _pinned(request)
+    config = request.config
     digest = weights_digest(_method(config), config.model.weights, storage=config.storage)
     work_digest = job_digest(config, digest)
     from pipeline.flow.cluster import cores  # Ray is imported late: a typing error is told in a second
 
     plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores())
-    print(_plan_text(request, plan, work_digest))
+    print(_plan_text(request, plan, work_digest, digest))
     job = Job(config, source.uri, out.uri, _run_id(), work_digest, digest)
     if request.dry_run:
         print(_estimate_text(job, plan))
@@ -104,6 +106,15 @@ def _open(request: Request) -> tuple[Store, Store]:
     return source, out
 
 
+def _pinned(request: Request) -> Request:
+    """`registry:` weights as the file they stand for now: the workers, config.yaml and the ledger must all
+    speak of the same bytes, whatever is promoted meanwhile."""
+    config = request.config
+    weights = pin_weights(config.model.weights, config.storage)
+    model = config.model.model_copy(update={"weights": weights})
+    return replace(request, config=config.model_copy(update={"model": model}))
+
+
 def _method(config: JobConfig) -> str:
     if config.model.method not in METHODS:
         known = ", ".join(sorted(METHODS))
@@ -118,13 +129,15 @@ def _run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
-def _plan_text(request: Request, plan: Plan, digest: str) -> str:
+def _plan_text(request: Request, plan: Plan, digest: str, weights_sha256: str) -> str:
     done = sum(plan.done.values())
+    weights = (request.config.model.weights or "shipped").partition("#")[0]
     return "\n".join(
         [
             f"input    {request.input}: {plan.items_listed:,} objects, {_size(plan.bytes_listed)}"
             + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
             f"output   {request.output} (job digest {digest})",
+            f"weights  {weights}#sha256={weights_sha256}",
             f"done     {done:,} objects in the ledger" + _failed_text(plan),
             f"to do    {plan.todo_items:,} objects, {_size(plan.todo_bytes)}, in {len(plan.shards):,} shards",
         ]

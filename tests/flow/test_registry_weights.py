@@ -1,0 +1,60 @@
+"""`--weights registry:REGISTRY/NAME`: a job takes today's champion, and says by its digest which that was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import yaml
+
+from pipeline.models.catalog import Catalog
+from pipeline.models.iizuka import IizukaColorizer
+from pipeline.models.weights import WeightsInfo, encode_weights
+from tests.job_runner import encoded, fill, image_digests, ledger, photograph, run
+
+
+def weights(path: Path, seed: int) -> str:
+    torch.manual_seed(seed)
+    colorizer = IizukaColorizer(0.05)
+    units = (colorizer.ab_range, colorizer.normalisation)
+    info = WeightsInfo("iizuka", colorizer.architecture(), (1.0, 2.0), *units)
+    path.write_bytes(encode_weights(colorizer.state_dict(), info))
+    return str(path)
+
+
+def test_new_champions_make_new_work_and_a_rollback_finds_the_old_work_done(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    fill(str(source), {f"{n}.jpg": encoded(photograph(n)) for n in range(2)})
+    catalog = Catalog(f"{tmp_path}/models/faces")
+    first = catalog.promote(weights(tmp_path / "a.safetensors", 1), previous=None)
+    args = ("--input", source, "--output", out, "--weights", f"registry:{tmp_path}/models/faces")
+    args += ("--set", "model.side=64", "--set", "run.workers=1")
+
+    done = run(*args)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (out / "runs").iterdir()
+    kept = yaml.safe_load((folder / "config.yaml").read_text())
+    assert kept["model"]["weights"] == catalog.locate(first)
+    assert catalog.locate(first) in done.stdout
+    assert {row["weights_digest"] for row in ledger(str(out))} == {first.sha256}
+    assert len(image_digests(str(out))) == 2
+
+    second = catalog.promote(weights(tmp_path / "b.safetensors", 2), previous=1)
+    dry = run(*args, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert catalog.locate(second) in dry.stdout
+    assert "to do    2 objects" in dry.stdout
+
+    catalog.roll_back()
+    back = run(*args)
+    assert back.returncode == 0, back.stderr
+    assert "Nothing to do: all 2 objects" in back.stdout
+
+
+def test_a_name_without_a_champion_is_one_line(tmp_path: Path) -> None:
+    fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(0))})
+    refused = run("--input", tmp_path / "in", "--output", tmp_path / "out", "--weights", "registry:none/here")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("error: the weights registry:none/here have no champion")
+    assert not (tmp_path / "out").exists()
