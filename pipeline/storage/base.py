@@ -38,8 +38,10 @@ class Store(Protocol):
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """All objects whose key starts with `prefix`, in code point order, dotfiles and markers too."""
 
-    def get(self, key: str, *, if_etag: str | None = None, max_bytes: int | None = None) -> Fetched:
-        """The object, or its first `max_bytes` bytes.
+    def get(
+        self, key: str, *, if_etag: str | None = None, start: int = 0, max_bytes: int | None = None
+    ) -> Fetched:
+        """The object from byte `start` on, or the first `max_bytes` bytes of that.
 
         Raises:
             ObjectChanged: its ETag is not `if_etag`. ObjectMissing, AccessDenied: as they say.

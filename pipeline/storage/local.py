@@ -80,7 +80,9 @@ class LocalStore:
                 stack.append(_entries(entry[0], entry[1]))
                 ancestors.append(_identity(entry[0]))
 
-    def get(self, key: str, *, if_etag: str | None = None, max_bytes: int | None = None) -> Fetched:
+    def get(
+        self, key: str, *, if_etag: str | None = None, start: int = 0, max_bytes: int | None = None
+    ) -> Fetched:
         path = self._path(key)
         try:
             with open(path, "rb", opener=_open_at_once) as file:
@@ -90,6 +92,7 @@ class LocalStore:
                 etag = _etag(before)
                 if if_etag not in (None, etag):
                     raise ObjectChanged(f"{printable(str(path))} has changed since it was listed")
+                file.seek(start)
                 data = file.read(-1 if max_bytes is None else max_bytes)
                 if _etag(os.fstat(file.fileno())) != etag:
                     raise ObjectChanged(f"{printable(str(path))} changed while it was read")

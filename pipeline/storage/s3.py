@@ -59,12 +59,15 @@ class S3Store:
             if info.key != self.prefix:  # the marker of the root folder itself is not below it
                 yield info._replace(key=info.key[cut:])
 
-    def get(self, key: str, *, if_etag: str | None = None, max_bytes: int | None = None) -> Fetched:
+    def get(
+        self, key: str, *, if_etag: str | None = None, start: int = 0, max_bytes: int | None = None
+    ) -> Fetched:
         query: dict[str, Any] = {"Bucket": self.bucket, "Key": self.prefix + key}
         if if_etag is not None:
             query["IfMatch"] = f'"{if_etag}"'
-        if max_bytes is not None:
-            query["Range"] = f"bytes=0-{max(max_bytes, 1) - 1}"
+        if start or max_bytes is not None:
+            end = "" if max_bytes is None else start + max(max_bytes, 1) - 1
+            query["Range"] = f"bytes={start}-{end}"
         for tried in range(self.config.retries + 1):
             try:
                 return self._call("read", key, lambda: _fetch(self._client(), query))
@@ -186,10 +189,11 @@ def _fetch(client: Any, query: dict[str, Any]) -> Fetched:
     try:
         answer = client.get_object(**query)
     except aws.ClientError as error:
-        # a range of an empty object cannot be satisfied
+        # no range of an empty object, nor one that starts behind the end, can be satisfied
         if error.response.get("Error", {}).get("Code") != "InvalidRange":
             raise
-        answer = client.get_object(**{k: v for k, v in query.items() if k != "Range"})
+        found = client.head_object(**{k: v for k, v in query.items() if k != "Range"})
+        return Fetched(b"", found["ETag"].strip('"'), found.get("ContentType"))
     try:
         data = answer["Body"].read()
     except (aws.BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:

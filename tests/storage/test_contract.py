@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import AlreadyExists, BadKey, ConfigError, FiatColorError, ObjectChanged, ObjectMissing
 from pipeline.storage import ObjectInfo, Store, check_key, open_store
+from pipeline.storage.ranges import RangedObject
 
 #: In code point order; a folder sorts by its name with the slash, not by its name.
 KEYS = [
@@ -102,6 +106,32 @@ def test_max_bytes_gives_the_beginning(store):
     assert store.get("ten", max_bytes=4).data == b"0123"
     assert store.get("ten", max_bytes=40).data == b"0123456789"
     assert store.get("none", max_bytes=4).data == b""
+
+
+def test_start_gives_what_follows(store):
+    store.put("ten", b"0123456789")
+    etag = store.get("ten").etag
+    assert store.get("ten", start=7, if_etag=etag) == store.get("ten")._replace(data=b"789")
+    assert store.get("ten", start=3, max_bytes=2).data == b"34"
+    assert store.get("ten", start=8, max_bytes=40).data == b"89"
+    assert store.get("ten", start=10) == store.get("ten")._replace(data=b"")
+
+
+def test_a_table_is_read_by_its_parts(store):
+    table = pa.table(
+        {"number": list(range(1000)), "bulk": [bytes(1000) + bytes([i % 256]) for i in range(1000)]}
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, row_group_size=100, compression="none")
+    store.put("table.parquet", buffer.getvalue())
+    (info,) = store.list()
+    opened = RangedObject(store, info)
+    file = pq.ParquetFile(pa.PythonFile(opened, "r"), pre_buffer=True)
+    assert file.read_row_group(7).equals(table.slice(700, 100))
+    assert opened.bytes_read < len(buffer.getvalue()) / 5
+    store.put("table.parquet", b"changed")
+    with pytest.raises(ObjectChanged):
+        file.read_row_group(3)
 
 
 @pytest.mark.parametrize("missing", ["nope", "a/nope", "a", "a/b.jpg/under-a-file"])
