@@ -1,4 +1,4 @@
-"""Measure a colouring network on colour photographs. `--help` says how."""
+"""Measure colouring networks on colour photographs. `--help` says how."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
 from pipeline.errors import FiatColorError
-from pipeline.training.config import EvaluateConfig
-from pipeline.training.evaluate import evaluate, markdown, write_report
+from pipeline.training.evaluate import EvaluateConfig, evaluate, shortcuts
 
 EPILOG = """\
-PSNR: ITU-T J.340. ab-RMSE: Deshpande et al. 2015. CIEDE2000: Sharma et al. 2005. Colourfulness M3: Hasler and
-Suesstrunk 2003. Baselines: the gray image, and the training photographs' mean ab laid over every photograph.
+example: python jobs/evaluate.py --input photos/eval --output out --methods iizuka,mine=mine.safetensors
+
+Input: image files (with manifest.csv: file, source, label) or Parquet with encoded images. Written: a row per
+photograph and colouring (evaluation.parquet), tables with 95% intervals (.md, .html, .json), contact sheets.
 """
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description="Measure a colouring network on colour photographs, beside two baselines.",
+        description="Measure colouring networks on colour photographs, beside gray and a constant tint.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--photos", required=True, metavar="URI", help="colour photographs never trained on")
-    parser.add_argument(
-        "--weights", metavar="URI", help="path or URI, optional #sha256=...; default: shipped"
-    )
-    parser.add_argument("--output", metavar="URI", help="also write evaluation.json and evaluation.md there")
-    parser.add_argument("--config", metavar="FILE", help="YAML, such as configs/evaluate/default.yaml")
+    parser.add_argument("--input", "--photos", required=True, metavar="URI", help="only read")
+    parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
+    parser.add_argument("--methods", metavar="LIST", help="a,b,name=URI: shipped weights, files or URIs")
+    parser.add_argument("--config", metavar="FILE", help="YAML, such as configs/evaluate/family.yaml")
+    parser.add_argument("--split", metavar="NAME", help="of Parquet input (default: val)")
+    parser.add_argument("--limit", metavar="N", help="measure the first N photographs")
+    parser.add_argument("--sheets", metavar="FILE", help="YAML with 'sheets:', in place of the config's")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
@@ -40,11 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
     try:
-        loaded = config.load(EvaluateConfig, args.config, args.overrides)
-        report = evaluate(args.photos, args.weights, loaded)
-        print(markdown(report), end="")
-        if args.output:
-            write_report(report, args.output, loaded.storage)
+        short = shortcuts(methods=args.methods, sheets=args.sheets, split=args.split, limit=args.limit)
+        loaded = config.load(EvaluateConfig, args.config, args.overrides + short)
+        print(evaluate(args.input, args.output, loaded), end="")
     except FiatColorError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-_GROUND = (24, 24, 24)
-_MISSING = (58, 58, 58)
-_INK = (228, 228, 228)
-_DIM = (150, 150, 150)
+GROUND = (24, 24, 24)
+MISSING = (58, 58, 58)
+INK = (228, 228, 228)
+DIM = (150, 150, 150)
 _MARGIN, _GAP, _SEAM = 28, 28, 3  # pixels around the sheet, between pairs, between before and after
 _HEADER = 64
 _CAPTION = 54
@@ -51,19 +51,19 @@ def contact_sheet(pairs: list[Pair], thumbnail: int, title: str = "") -> Image.I
     width = 4 * thumbnail + 2 * _SEAM + _GAP
     rows = _justify([(pair, _cell(pair, thumbnail)) for pair in pairs], width)
     height = sum(max(h for _, (_, h) in row) + _CAPTION for row in rows)
-    sheet = Image.new("RGB", (width + 2 * _MARGIN, _HEADER + height + _MARGIN), _GROUND)
+    sheet = Image.new("RGB", (width + 2 * _MARGIN, _HEADER + height + _MARGIN), GROUND)
     draw = ImageDraw.Draw(sheet)
-    _text(draw, (_MARGIN, 22), title, 20, _INK, width)
-    _text(draw, (_MARGIN + width, 24), "before | after", 16, _DIM, width, anchor="ra")
+    draw_text(draw, (_MARGIN, 22), title, 20, INK, width)
+    draw_text(draw, (_MARGIN + width, 24), "before | after", 16, DIM, width, anchor="ra")
     y = _HEADER
     for row in rows:
         row_height = max(h for _, (_, h) in row)
         x = _MARGIN
         for pair, (w, h) in row:
-            _paste(sheet, pair.before, (x, y + row_height - h, w, h))
-            _paste(sheet, pair.after, (x + w + _SEAM, y + row_height - h, w, h))
-            _text(draw, (x, y + row_height + 8), pair.key, 15, _INK, 2 * w + _SEAM)
-            _text(draw, (x, y + row_height + 27), pair.caption, 12, _DIM, 2 * w + _SEAM)
+            paste(sheet, pair.before, (x, y + row_height - h, w, h))
+            paste(sheet, pair.after, (x + w + _SEAM, y + row_height - h, w, h))
+            draw_text(draw, (x, y + row_height + 8), pair.key, 15, INK, 2 * w + _SEAM)
+            draw_text(draw, (x, y + row_height + 27), pair.caption, 12, DIM, 2 * w + _SEAM)
             x += 2 * w + _SEAM + _GAP
         y += row_height + _CAPTION
     return sheet
@@ -104,18 +104,19 @@ def _scale(row: list[tuple[Pair, Cell]], factor: float) -> list[tuple[Pair, Cell
     return [(pair, (max(1, int(w * factor)), max(1, round(h * factor)))) for pair, (w, h) in row]
 
 
-def _paste(sheet: Image.Image, picture: Image.Image | str, box: tuple[int, int, int, int]) -> None:
+def paste(sheet: Image.Image, picture: Image.Image | str, box: tuple[int, int, int, int]) -> None:
+    """The picture, scaled to `box` (x, y, width, height), or a gray field that says why there is none."""
     x, y, w, h = box
     if isinstance(picture, str):
-        ImageDraw.Draw(sheet).rectangle((x, y, x + w - 1, y + h - 1), fill=_MISSING)
+        ImageDraw.Draw(sheet).rectangle((x, y, x + w - 1, y + h - 1), fill=MISSING)
         draw = ImageDraw.Draw(sheet)
-        _text(draw, (x + w // 2, y + h // 2 - 20), "no picture", 14, _INK, w - 16, anchor="ma")
-        _text(draw, (x + w // 2, y + h // 2 + 2), picture, 12, _DIM, w - 16, anchor="ma")
+        draw_text(draw, (x + w // 2, y + h // 2 - 20), "no picture", 14, INK, w - 16, anchor="ma")
+        draw_text(draw, (x + w // 2, y + h // 2 + 2), picture, 12, DIM, w - 16, anchor="ma")
     else:
         sheet.paste(picture.convert("RGB").resize((w, h), Image.Resampling.LANCZOS), (x, y))
 
 
-def _text(
+def draw_text(
     draw: ImageDraw.ImageDraw,
     at: tuple[int, int],
     text: str,
