@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline import config
 from pipeline.errors import FiatColorError
 from pipeline.training.config import TrainConfig
+from pipeline.training.family import load_run
 from pipeline.training.run import export, train
 
 
@@ -20,6 +21,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         description="Train a colouring network. The same command resumes a run that was stopped."
     )
     parser.add_argument("--config", metavar="FILE", help="YAML, such as configs/train/iizuka.yaml")
+    parser.add_argument("--run", metavar="NAME", help="the run of a file like configs/train/family.yaml")
     parser.add_argument("--photos", metavar="URI", help="short for --set data.photos=URI")
     parser.add_argument("--storage", metavar="URI", help="short for --set train.storage=URI")
     parser.add_argument("--export", metavar="FILE", help="write the newest checkpoint's weights; no training")
@@ -33,7 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     short = {"data.photos": args.photos, "train.storage": args.storage}
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
     try:
-        loaded = config.load(TrainConfig, args.config, overrides)
+        if args.run:
+            loaded = load_run(args.config or "configs/train/family.yaml", args.run, overrides)
+        else:
+            loaded = config.load(TrainConfig, args.config, overrides)
         if args.export:
             export(loaded, args.export)
             print(f"wrote {args.export}")

@@ -137,7 +137,11 @@ def load(model: type[C], file: str | None = None, overrides: list[str] | None = 
     Raises:
         ConfigError: file missing or no YAML mapping, unknown key or bad value.
     """
-    data = _read_yaml(file) if file else {}
+    return parse(model, read_yaml(file) if file else {}, overrides)
+
+
+def parse(model: type[C], data: dict[str, Any], overrides: list[str] | None = None) -> C:
+    """As `load`, from a mapping that has been read already; it is changed by the overrides."""
     for override in overrides or []:
         _apply(data, override)
     try:
@@ -146,7 +150,8 @@ def load(model: type[C], file: str | None = None, overrides: list[str] | None = 
         raise ConfigError(_explain(model, error)) from None
 
 
-def _read_yaml(file: str) -> dict[str, Any]:
+def read_yaml(file: str) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ConfigError where there is none."""
     try:
         data = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except OSError as error:

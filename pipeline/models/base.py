@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+
+from pipeline.models.ab_bins import BinHead
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -44,21 +46,71 @@ class Colorizer(nn.Module, ABC):
             raise ValueError(f"{self.method} takes no guide {', '.join(sorted(unknown))}")
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What a training run minimises; each room reads the fields that concern it.
+
+    `alpha`: weight of the photographs' class label against the colour term (Iizuka et al., equation 3);
+    `reduction`: "sum" or "mean" of an image's squared errors; `regression`: "l2" or "smooth_l1" of ab;
+    `uniform`: None, or the lambda of class rebalancing (Zhang et al., equation 4); `bins`: weight of the
+    cross-entropy over ab bins beside a regression loss, for networks with both heads.
+    """
+
+    alpha: float = 0.0
+    reduction: Literal["sum", "mean"] = "mean"
+    regression: Literal["l2", "smooth_l1"] = "l2"
+    uniform: float | None = None
+    bins: float = 0.05
+
+
 class TrainableColorizer(Colorizer):
     """A colorizer with something to learn. Calling the module computes its losses, so that
-    `DistributedDataParallel` can wrap it as it is."""
+    `DistributedDataParallel` can wrap it as it is.
+
+    `options` are the constructor's arguments that a training configuration may set. `ab_range` and
+    `normalisation` say, for the weights file, how ab becomes the network's numbers.
+    """
 
     trainable: ClassVar[bool] = True
+    options: ClassVar[tuple[str, ...]] = ()
+    ab_range: ClassVar[tuple[float, float]] = (-110.0, 110.0)
+    normalisation: str = ""
+
+    @classmethod
+    def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:
+        """A network to train from the beginning: random, or as pretrained as the options say.
+
+        `classes`: labels of the photographs, for rooms that learn to classify; the others leave it out.
+        """
+        return cls(**options)
+
+    @property
+    def classes(self) -> int:
+        """Labels that this network learns to tell apart; 0 where it learns colour only."""
+        return 0
+
+    @property
+    def bin_head(self) -> BinHead | None:
+        """Where the prior over ab bins belongs that is measured on the training photographs, if anywhere."""
+        return None
 
     @abstractmethod
     def forward(
-        self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, *, alpha: float, reduction: str
+        self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, objective: Objective
     ) -> dict[str, Tensor]:
         """Losses of one batch as scalars; "loss" is the one to minimise. `label_B` is -1 where unknown."""
 
     @abstractmethod
     def architecture(self) -> dict[str, Any]:
         """Keyword arguments that build this network again, JSON values only."""
+
+    def variants(self) -> tuple[str, ...]:
+        """Names under which `variant` makes a network of its own out of this one; mostly none."""
+        return ()
+
+    def variant(self, name: str) -> TrainableColorizer:
+        """One of `variants`, sharing this network's tensors. Raises ValueError for another name."""
+        raise ValueError(f"{self.method} as it was trained has no variant {name!r}")
 
 
 @dataclass(frozen=True)

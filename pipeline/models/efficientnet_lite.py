@@ -55,7 +55,7 @@ def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: in
 
 
 class Bottleneck(nn.Module):
-    """Inverted bottleneck: expand (1x1), filter (depthwise), project (1x1), added to the input where it fits."""
+    """Inverted bottleneck: expand (1x1), filter (depthwise), project (1x1); added to the input if it fits."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
         super().__init__()
@@ -68,7 +68,8 @@ class Bottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else F.relu6(self.expand(x), inplace=not self.training)
         y = self.project(F.relu6(self.filter(y), inplace=not self.training))
-        return x + y if self.residual else y
+        result: Tensor = x + y if self.residual else y
+        return result
 
 
 class LiteEncoder(nn.Module):

@@ -1,4 +1,4 @@
-"""Every colouring method by name, and the one way to load one."""
+"""Every colouring method by name, the weights that ship for it, and the one way to load one."""
 
 from __future__ import annotations
 
@@ -6,40 +6,71 @@ import torch
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.models.base import Colorizer, LoadedColorizer, resolve_precision
+from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
+from pipeline.models.classification_cnn import ClassificationCnn
 from pipeline.models.iizuka import IizukaColorizer
-from pipeline.models.weights import SHIPPED, Weights, WeightsInfo, fetch_weights, load_weights
+from pipeline.models.regression_cnn import RegressionCnn
+from pipeline.models.unet import UnetColorizer
+from pipeline.models.weights import (
+    SHIPPED,
+    Weights,
+    WeightsInfo,
+    fetch_weights,
+    load_weights,
+    shipped_names,
+)
 
-METHODS: dict[str, type[IizukaColorizer]] = {IizukaColorizer.method: IizukaColorizer}
+METHODS: dict[str, type[TrainableColorizer]] = {
+    room.method: room for room in (IizukaColorizer, RegressionCnn, ClassificationCnn, UnetColorizer)
+}
+
+DEFAULT_METHOD = "iizuka"
+DEFAULT_WEIGHTS: dict[str, str] = {}
+"""The shipped weights that a method takes unless told otherwise, where their name is not the method's own."""
 
 
-def _location(method: str, weights: str | None) -> str:
-    if method not in METHODS:
+def location(method: str | None, weights: str | None) -> str:
+    """Where the weights are: `weights` as it is, unless it is the name of shipped ones or None.
+
+    Raises ConfigError for an unknown method, WeightsError where none ship for it.
+    """
+    if method is not None and method not in METHODS:
         raise ConfigError(f"unknown method {method!r}; there are: {', '.join(METHODS)}")
-    if weights is not None:
-        return weights
-    shipped = SHIPPED / f"{method}.safetensors"
-    if not shipped.exists():
-        raise WeightsError(f"no weights ship with the method {method!r}; name some with --weights")
-    return str(shipped)
+    if weights is None:
+        method = method or DEFAULT_METHOD
+        shipped = SHIPPED / f"{DEFAULT_WEIGHTS.get(method, method)}.safetensors"
+        if not shipped.exists():
+            raise WeightsError(f"no weights ship with the method {method!r}; name some with --weights")
+        return str(shipped)
+    name, mark, digest = weights.partition("#")
+    if name in shipped_names():
+        return f"{SHIPPED / name}.safetensors{mark}{digest}"
+    if "/" not in name and "." not in name:
+        raise WeightsError(
+            f"no weights {name!r} ship with the package; there are: {', '.join(shipped_names())} "
+            "(a file is named with its folder: ./weights)"
+        )
+    return weights
 
 
-def weights_digest(method: str, weights: str | None, *, storage: StorageConfig | None = None) -> str:
+def weights_digest(method: str | None, weights: str | None, *, storage: StorageConfig | None = None) -> str:
     """SHA-256 (64 hex digits) of the weights file; no network is built.
 
-    `weights`: a path or URI, optionally with `#sha256=HEX`, or None for the shipped default. Raises
-    ConfigError for an unknown method, WeightsError as `fetch_weights` does.
+    `weights`: a path or URI, optionally with `#sha256=HEX`, the name of shipped weights, or None for the
+    method's default. Raises ConfigError for an unknown method, WeightsError as `fetch_weights` does.
     """
-    return fetch_weights(_location(method, weights), storage)[1]
+    return fetch_weights(location(method, weights), storage)[1]
 
 
-def weights_info(method: str, weights: str | None, *, storage: StorageConfig | None = None) -> WeightsInfo:
+def weights_info(
+    method: str | None, weights: str | None, *, storage: StorageConfig | None = None
+) -> WeightsInfo:
     """What the weights file says about itself. Raises as `load_colorizer` does."""
-    return load_weights(_location(method, weights), method, storage).info
+    return load_weights(location(method, weights), method, storage).info
 
 
 def load_colorizer(
-    method: str,
+    method: str | None,
     weights: str | None,
     *,
     precision: str = "auto",
@@ -48,25 +79,26 @@ def load_colorizer(
 ) -> LoadedColorizer:
     """A colorizer in evaluation mode on `device`, its digest, and the precision that "auto" came to.
 
+    `method` None takes the one that the weights are for; both None is the default of the whole project.
     `storage` says how an S3 server with the weights is reached; local paths need none.
 
     Raises ConfigError for an unknown method, WeightsError for weights that are missing, damaged, of another
     digest or method, ValueError for an unknown precision.
     """
-    loaded = load_weights(_location(method, weights), method, storage)
+    loaded = load_weights(location(method, weights), method, storage)
     colorizer: Colorizer = build_colorizer(loaded)
     colorizer.precision = resolve_precision(precision, device)
     colorizer.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return LoadedColorizer(colorizer.eval(), method, loaded.digest, colorizer.precision)
+    return LoadedColorizer(colorizer.eval(), loaded.info.method, loaded.digest, colorizer.precision)
 
 
-def build_colorizer(weights: Weights) -> IizukaColorizer:
+def build_colorizer(weights: Weights) -> TrainableColorizer:
     """The network that the metadata describes, filled, float32, in evaluation mode. Raises WeightsError where
     tensors and metadata do not fit each other."""
     try:
         colorizer = METHODS[weights.info.method](**weights.info.architecture)
         missing, unexpected = colorizer.load_state_dict(weights.tensors, strict=False)
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, KeyError, RuntimeError) as error:
         line = " ".join(str(error).split())[:200]
         raise WeightsError(f"weights of sha256 {weights.digest} do not fit their metadata: {line}") from None
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]

@@ -75,6 +75,11 @@ def split_digest(uri: str) -> tuple[str, str | None]:
     return location, digest.lower()
 
 
+def shipped_names() -> list[str]:
+    """Names of the weights that come with the package, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
 def fetch_weights(uri: str, storage: StorageConfig | None = None) -> tuple[bytes, str]:
     """The bytes behind `uri` (S3 as `storage` says) and their SHA-256, checked against the URI's `#sha256=`.
 
@@ -99,12 +104,12 @@ def _read(location: str, storage: StorageConfig) -> bytes:
         raise WeightsError(f"cannot read the weights {location}: {error}") from None
 
 
-def load_weights(uri: str, method: str, storage: StorageConfig | None = None) -> Weights:
+def load_weights(uri: str, method: str | None, storage: StorageConfig | None = None) -> Weights:
     """Read, verify and parse. Raises WeightsError for no such file, another digest, no weights file of this
-    project, or weights of another method."""
+    project, or weights of another method than `method` (None: any)."""
     data, digest = fetch_weights(uri, storage)
     tensors, info = decode_weights(data, uri)
-    if info.method != method:
+    if method is not None and info.method != method:
         raise WeightsError(f"weights {uri} are for the method {info.method!r}, not {method!r}")
     return Weights(tensors, info, digest)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Quantity, Section, StorageConfig
+from pipeline.models.base import Objective
+from pipeline.models.registry import METHODS
 
 
 class PhotosConfig(Section):
@@ -37,11 +39,32 @@ class PrepareConfig(Section):
 
 
 class NetworkConfig(Section):
-    """The network to train."""
+    """The network to train. What is left null has the method's own default; not every option is every
+    method's."""
 
-    method: Literal["iizuka"] = "iizuka"
-    width: float = Field(0.375, gt=0, le=2, description="factor on the paper's channels")
-    global_branch: bool = Field(True, description="false: the paper's baseline without global features")
+    method: Literal["iizuka", "regression_cnn", "classification_cnn", "unet"] = "iizuka"
+    width: float | None = Field(None, gt=0, le=2, description="factor on the paper's channels")
+    global_branch: bool | None = Field(None, description="iizuka; false: without global features")
+    global_side: int | None = Field(
+        None, ge=32, le=512, multiple_of=32, description="iizuka; the square that the global branch sees"
+    )
+    space: Literal["lab", "yuv", "rgb"] | None = Field(None, description="iizuka; where the loss is")
+    encoder: Literal["plain", "efficientnet_lite0"] | None = Field(None, description="unet")
+    head: Literal["regression", "classification", "both"] | None = Field(None, description="unet")
+    frozen: int | None = Field(None, ge=0, le=16, description="unet; pretrained blocks that do not learn")
+    temperature: float | None = Field(None, gt=0, le=1, description="of the annealed mean over ab bins")
+
+    def options(self) -> dict[str, Any]:
+        """The options that are set, for the method's constructor."""
+        return self.model_dump(exclude={"method"}, exclude_none=True)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> NetworkConfig:
+        taken = METHODS[self.method].options
+        for name in self.options():
+            if name not in taken:
+                raise ValueError(f"{name} is no option of the method {self.method}: {', '.join(taken)}")
+        return self
 
 
 class AugmentConfig(Section):
@@ -66,8 +89,14 @@ class DataConfig(Section):
     source_weights: dict[str, float] = Field({}, description="further factors by the source's name")
     label_images: int = Field(8, ge=1, description="labels with fewer photographs count as unlabelled")
     ignore_labels: tuple[str, ...] = Field((), description="labels that say nothing, such as 'diverse'")
-    cache: Quantity = Field(4 * 2**30, ge=0, description="decoded photographs kept in memory, bytes")
-    threads: int = Field(1, ge=1, le=64, description="threads that prepare batches ahead of the step")
+    max_unreadable: float = Field(0.01, ge=0, le=1, description="a larger share of the rows stops the run")
+    stream: bool | None = Field(None, description="through Ray Data; null: where rows exceed `memory`")
+    memory: Quantity = Field(2**30, ge=0, description="encoded photographs each worker may hold, bytes")
+    cache: Quantity = Field(4 * 2**30, ge=0, description="decoded photographs kept where not streamed, bytes")
+    threads: int = Field(1, ge=1, le=64, description="threads that prepare batches where not streamed")
+    tasks: int = Field(2, ge=1, description="decoding tasks at a time for each worker where streamed")
+    ahead: int = Field(8, ge=1, description="batches that wait for the step where streamed")
+    window: int = Field(2000, ge=1, description="crops shuffled among each other, of row groups at random")
     augment: AugmentConfig = AugmentConfig()
 
     @field_validator("scale")
@@ -79,10 +108,19 @@ class DataConfig(Section):
 
 
 class LossConfig(Section):
-    """Squared error of normalised ab plus alpha x cross-entropy of the label."""
+    """What is minimised; see `pipeline.models.base.Objective`."""
 
     reduction: Literal["sum", "mean"] = Field("mean", description="sum over an image (paper) or mean")
-    alpha: float = Field(0.0005, ge=0, description="1/300 goes with sum (paper)")
+    alpha: float = Field(0.0005, ge=0, description="weight of the labels' cross-entropy; 1/300 goes with sum")
+    regression: Literal["l2", "smooth_l1"] = Field("l2", description="unet; error of ab")
+    rebalance: float | None = Field(
+        None, ge=0, le=1, description="lambda of class rebalancing (paper: 0.5); null: none"
+    )
+    bins: float = Field(0.05, ge=0, description="unet with both heads: weight of the bins' cross-entropy")
+
+    def objective(self) -> Objective:
+        """As the models want it."""
+        return Objective(self.alpha, self.reduction, self.regression, self.rebalance, self.bins)
 
 
 class OptimConfig(Section):

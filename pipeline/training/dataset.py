@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
+from pipeline.models.ab_bins import BINS, histogram
 from pipeline.storage import Store, open_store
 from pipeline.training.config import DataConfig
 from pipeline.training.crops import age, lab_crop, random_film
@@ -62,6 +63,20 @@ def mean_ab(table: pa.Table) -> tuple[float, float]:
     """Mean a* and b* over the training photographs: the constant tint that a model must beat."""
     in_training = table.filter(pa.compute.equal(table["split"], "train"))
     return tuple(round(float(np.mean(in_training[name])), 4) for name in ("mean_a", "mean_b"))  # type: ignore
+
+
+def ab_prior(table: pa.Table, photographs: int = 2000) -> NDArray[np.float32]:
+    """Shares of the ab bins among the pixels of the training photographs, float32[313], sum 1.
+
+    Measured on evenly spaced rows of the split "train", at most `photographs`, as thumbnails of 32 pixels.
+    """
+    rows = table.filter(pa.compute.equal(table["split"], "train"))["image"]
+    counts = np.zeros(BINS)
+    for number in np.unique(np.linspace(0, len(rows) - 1, min(photographs, len(rows))).astype(int)):
+        with Image.open(io.BytesIO(rows[int(number)].as_py())) as opened:
+            small = opened.convert("RGB").resize((32, 32), Image.Resampling.BOX)
+        counts += histogram(lab_crop(np.asarray(small))[1].reshape(2, -1).T)
+    return np.asarray(counts / counts.sum(), dtype=np.float32)
 
 
 @dataclass

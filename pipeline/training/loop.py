@@ -18,8 +18,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from pipeline.models.ab_bins import target_at
 from pipeline.models.base import TrainableColorizer, resolve_precision
-from pipeline.models.iizuka import AB_RANGE, NORMALISATION
 from pipeline.models.registry import METHODS
 from pipeline.models.weights import WeightsInfo
 from pipeline.training.checkpoint import AveragedModel, RunState
@@ -27,6 +27,7 @@ from pipeline.training.config import OptimConfig, TrainConfig
 from pipeline.training.dataset import (
     Batch,
     Photos,
+    ab_prior,
     ahead,
     known_labels,
     mean_ab,
@@ -86,8 +87,11 @@ def _set_up(config: TrainConfig) -> Worker:
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     table = read_rows(config.data.photos, config.storage)
-    labels = known_labels(table, config.data) if config.model.global_branch else ()
-    model = METHODS[config.model.method](config.model.width, len(labels), config.model.global_branch)
+    labels = known_labels(table, config.data)
+    model = METHODS[config.model.method].start(config.model.options(), len(labels))
+    labels = labels if model.classes else ()
+    if model.bin_head is not None:
+        model.bin_head.prior_Q.copy_(torch.from_numpy(ab_prior(table)))
     device = ray.train.torch.get_device()
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = RunState(model, AveragedModel(model, config.optim.ema), _optimizer(model, config.optim))
@@ -143,7 +147,13 @@ def _describe(
         "cpu": platform.machine(),
     }
     return WeightsInfo(
-        config.model.method, model.architecture(), mean_ab(table), AB_RANGE, NORMALISATION, labels, provenance
+        config.model.method,
+        model.architecture(),
+        mean_ab(table),
+        model.ab_range,
+        model.normalisation,
+        labels,
+        provenance,
     )
 
 
@@ -167,7 +177,7 @@ def _step(worker: Worker, batch: Batch, rate: float) -> dict[str, Tensor]:
     with torch.autocast(device.type, torch.bfloat16, enabled=worker.precision == "bf16"):
         losses: dict[str, Tensor] = worker.wrapped(
             batch.L_B1HW.to(device), batch.ab_B2HW.to(device), batch.label_B.to(device),
-            alpha=config.loss.alpha, reduction=config.loss.reduction,
+            config.loss.objective(),
         )  # fmt: skip
     state.optimizer.zero_grad(set_to_none=True)
     losses["loss"].backward()  # type: ignore[no-untyped-call]
@@ -236,8 +246,8 @@ def validate(worker: Worker) -> dict[str, float]:
     tint = torch.tensor(worker.info.mean_ab, device=worker.device)[:, None, None]
     batches: Iterator[Batch] = validation_batches(worker.val, worker.config.data, worker.config.train.batch)
     for batch in batches:
-        truth = torch.nn.functional.avg_pool2d(batch.ab_B2HW.to(worker.device), 2)
         guess = worker.state.averaged.module.predict_ab(batch.L_B1HW.to(worker.device))
+        truth = target_at(batch.ab_B2HW.to(worker.device), (guess.shape[2], guess.shape[3]))
         count += truth.numel()
         squares["rmse"] += float((guess - truth).square().sum())
         squares["tint_rmse"] += float((tint - truth).square().sum())

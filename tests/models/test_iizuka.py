@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.models.base import Objective
 from pipeline.models.iizuka import AB_RANGE, IizukaColorizer
-from pipeline.models.iizuka.model import ab_to_unit, unit_to_ab
 from pipeline.models.iizuka.network import IizukaNetwork
+from pipeline.models.iizuka.spaces import ab_to_unit, unit_to_ab
 
 # Paper, Table 1: (input channels, output channels, stride) of every 3x3 convolution, in order.
 LOW = [(1, 64, 2), (64, 128, 1), (128, 128, 2), (128, 256, 1), (256, 256, 2), (256, 512, 1)]
@@ -181,8 +182,8 @@ def test_bf16_is_fine_grained_and_close_to_fp32() -> None:
 
 def losses(colorizer: IizukaColorizer, label: list[int], **settings: object) -> dict[str, Tensor]:
     ab = torch.full((2, 2, 224, 224), 20.0)
-    arguments = {"alpha": 0.5, "reduction": "mean"} | settings
-    return colorizer(lightness(2, 1, 224, 224), ab, torch.tensor(label), **arguments)  # type: ignore[no-any-return]
+    objective = Objective(**({"alpha": 0.5} | settings))  # type: ignore[arg-type]
+    return colorizer(lightness(2, 1, 224, 224), ab, torch.tensor(label), objective)  # type: ignore[no-any-return]
 
 
 def test_losses() -> None:
@@ -206,7 +207,7 @@ def test_one_batch_can_be_learned_by_heart() -> None:
     ab_B2HW = torch.tensor([[40.0, 20.0], [-10.0, -40.0]])[:, :, None, None].expand(2, 2, 224, 224)
     first = last = 0.0
     for step in range(25):
-        got = colorizer(L_B1HW, ab_B2HW, torch.tensor([0, 1]), alpha=0.001, reduction="mean")
+        got = colorizer(L_B1HW, ab_B2HW, torch.tensor([0, 1]), Objective(alpha=0.001))
         optimizer.zero_grad()
         got["loss"].backward()
         optimizer.step()

@@ -11,7 +11,7 @@ from safetensors.torch import save
 
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import resolve_precision
-from pipeline.models.iizuka import AB_RANGE, NORMALISATION, IizukaColorizer
+from pipeline.models.iizuka import AB_RANGE, IizukaColorizer
 from pipeline.models.registry import METHODS, load_colorizer, weights_digest
 from pipeline.models.weights import WeightsInfo, encode_weights
 from tests.servers import S3Server
@@ -23,7 +23,12 @@ def make(classes: int = 3, method: str = "iizuka") -> tuple[IizukaColorizer, byt
     torch.manual_seed(1)
     colorizer = IizukaColorizer(0.125, classes).eval()
     info = WeightsInfo(
-        method, colorizer.architecture(), (1.5, 7.25), AB_RANGE, NORMALISATION, ("a", "b", "c")
+        method,
+        colorizer.architecture(),
+        (1.5, 7.25),
+        AB_RANGE,
+        IizukaColorizer.normalisation,
+        ("a", "b", "c"),
     )
     return colorizer, encode_weights(colorizer.state_dict(), info)
 
@@ -50,7 +55,7 @@ def test_the_same_weights_make_the_same_bytes() -> None:
 
 def test_half_precision_halves_the_file() -> None:
     colorizer, half = make()
-    info = WeightsInfo("iizuka", colorizer.architecture(), (0, 0), AB_RANGE, NORMALISATION)
+    info = WeightsInfo("iizuka", colorizer.architecture(), (0, 0), AB_RANGE, IizukaColorizer.normalisation)
     assert len(half) < 0.6 * len(encode_weights(colorizer.state_dict(), info, half=False))
 
 
@@ -77,9 +82,11 @@ def test_weights_in_a_bucket(s3_moto: S3Server, file: Path, monkeypatch: pytest.
 def _cases() -> dict[str, tuple[bytes, str]]:
     colorizer, good = make()
     state = {name: tensor.clone() for name, tensor in colorizer.state_dict().items()}
-    info = WeightsInfo("iizuka", colorizer.architecture(), (0, 0), AB_RANGE, NORMALISATION)
-    wider = WeightsInfo("iizuka", {"width": 0.25, "classes": 3}, (0, 0), AB_RANGE, NORMALISATION)
-    odd = WeightsInfo("iizuka", {"depth": 3}, (0, 0), AB_RANGE, NORMALISATION)
+    info = WeightsInfo("iizuka", colorizer.architecture(), (0, 0), AB_RANGE, IizukaColorizer.normalisation)
+    wider = WeightsInfo(
+        "iizuka", {"width": 0.25, "classes": 3}, (0, 0), AB_RANGE, IizukaColorizer.normalisation
+    )
+    odd = WeightsInfo("iizuka", {"depth": 3}, (0, 0), AB_RANGE, IizukaColorizer.normalisation)
     fewer = {name: tensor for name, tensor in state.items() if "fusion.conv.bias" not in name}
     return {
         "text": (b"these are not weights", "no weights file"),

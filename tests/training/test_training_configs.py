@@ -7,17 +7,32 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import load
-from pipeline.models.registry import METHODS, load_colorizer, weights_digest
-from pipeline.models.weights import SHIPPED
+from pipeline.models.registry import METHODS, load_colorizer
+from pipeline.models.weights import SHIPPED, shipped_names
 from pipeline.training.config import EvaluateConfig, PrepareConfig, TrainConfig
+from pipeline.training.family import load_family
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-TRAIN = sorted(path for path in (CONFIGS / "train").glob("*.yaml") if path.name != "prepare.yaml")
+TRAIN = sorted(
+    path for path in (CONFIGS / "train").glob("*.yaml") if path.name not in ("prepare.yaml", "family.yaml")
+)
 
 
 @pytest.mark.parametrize("file", TRAIN, ids=lambda path: path.name)
 def test_train(file: Path) -> None:
     assert load(TrainConfig, str(file)).model.method in METHODS
+
+
+def test_family() -> None:
+    """Every run validates, under its own name, and all have the same photographs and the same budget."""
+    family = load_family(str(CONFIGS / "train" / "family.yaml"))
+    assert {run.model.method for run in family.values()} == set(METHODS)
+    assert [run.train.name for run in family.values()] == list(family)
+    shared = [
+        run.model_dump(include={"data": True, "optim": True, "train": {"steps", "batch"}})
+        for run in family.values()
+    ]
+    assert all(one == shared[0] for one in shared)
 
 
 @pytest.mark.parametrize("file", sorted((CONFIGS / "evaluate").glob("*.yaml")), ids=lambda path: path.name)
@@ -29,10 +44,13 @@ def test_prepare_lists_the_defaults() -> None:
     assert load(PrepareConfig, str(CONFIGS / "train" / "prepare.yaml")) == PrepareConfig()
 
 
-@pytest.mark.parametrize("method", list(METHODS))
-def test_shipped_weights(method: str) -> None:
-    """They load, are small enough for a repository, and the model card speaks of these very bytes."""
-    assert load_colorizer(method, None).method == method
-    assert (SHIPPED / f"{method}.safetensors").stat().st_size <= 15_000_000
-    card = (SHIPPED / f"{method}.md").read_text()
-    assert weights_digest(method, None) in card
+@pytest.mark.parametrize("name", shipped_names())
+def test_shipped_weights(name: str) -> None:
+    """They load by their name, and a model card speaks of these very bytes."""
+    loaded = load_colorizer(None, name)
+    assert loaded.method in METHODS
+    assert any(loaded.weights_digest in card.read_text() for card in SHIPPED.glob("*.md"))
+
+
+def test_shipped_weights_are_small_enough_for_a_repository() -> None:
+    assert sum((SHIPPED / f"{name}.safetensors").stat().st_size for name in shipped_names()) <= 40_000_000

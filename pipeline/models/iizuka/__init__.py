@@ -1,5 +1,6 @@
 """Iizuka, Simo-Serra and Ishikawa, "Let there be Color!", SIGGRAPH 2016."""
 
-from pipeline.models.iizuka.model import AB_RANGE, NORMALISATION, IizukaColorizer
+from pipeline.models.iizuka.model import IizukaColorizer
+from pipeline.models.iizuka.spaces import AB_RANGE
 
-__all__ = ["AB_RANGE", "NORMALISATION", "IizukaColorizer"]
+__all__ = ["AB_RANGE", "IizukaColorizer"]

@@ -10,25 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.models.blocks import OutputConv, conv_bn_relu, scaled
+
 GLOBAL_SIDE = 224
-"""The global branch sees a fixed square (paper, section 3.1.2); its first fully connected layer needs it."""
-
-CHANNEL_STEP = 16
-"""Scaled channels are whole multiples of this, which is what vector units like; the paper's own all are."""
-
-
-def scaled(channels: int, width: float) -> int:
-    """The paper's channel count times `width`, to the nearest positive multiple of CHANNEL_STEP."""
-    return max(CHANNEL_STEP, round(channels * width / CHANNEL_STEP) * CHANNEL_STEP)
-
-
-def conv_bn_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """3x3 convolution, batch normalisation (whose shift replaces the bias), ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
+"""The global branch sees a fixed square (paper, section 3.1.2); its first fully connected layer needs it.
+Small networks for small photographs may take a smaller one."""
 
 
 def linear_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
@@ -49,11 +35,11 @@ def stack(inputs: int, layers: list[tuple[int, int]], width: float) -> nn.Sequen
 class GlobalFeatures(nn.Module):
     """Global features network: B x 512 x 28 x 28 low-level features to the 512-vector and the 256-vector."""
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, global_side: int) -> None:
         super().__init__()
         c512 = scaled(512, width)
         self.convs = stack(c512, [(512, 2), (512, 1), (512, 2), (512, 1)], width)
-        side = GLOBAL_SIDE // 32
+        side = global_side // 32
         self.fc1 = linear_bn_relu(c512 * side * side, scaled(1024, width))
         self.fc2 = linear_bn_relu(scaled(1024, width), c512)
         self.fc3 = linear_bn_relu(c512, scaled(256, width))
@@ -87,56 +73,60 @@ class Fusion(nn.Module):
 
 
 class Colorization(nn.Module):
-    """Colorization network: fused features at 1/8 to normalised ab at 1/2 of the input's size."""
+    """Colorization network: fused features at 1/8 to `outputs` channels in [0, 1] at 1/2 of the size."""
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, width: float, outputs: int) -> None:
         super().__init__()
         self.at_eighth = stack(scaled(256, width), [(128, 1)], width)
         self.at_quarter = stack(scaled(128, width), [(64, 1), (64, 1)], width)
         self.at_half = stack(scaled(64, width), [(32, 1)], width)
-        self.output = nn.Conv2d(scaled(32, width), 2, 3, padding=1)
+        self.output = OutputConv(scaled(32, width), outputs, 3, padding=1)
 
     def forward(self, fused_B256hw: Tensor) -> Tensor:
         x = F.interpolate(self.at_eighth(fused_B256hw), scale_factor=2, mode="nearest")
         x = F.interpolate(self.at_quarter(x), scale_factor=2, mode="nearest")
-        x = self.at_half(x)
-        # bfloat16 near 0.5 has steps of 1/256, almost one ab unit: the last layer is always float32.
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.sigmoid(self.output(x.float()))
+        return torch.sigmoid(self.output(self.at_half(x)))
 
 
 class IizukaNetwork(nn.Module):
-    """The whole network on normalised tensors.
+    """The whole network on normalised tensors; `outputs` channels, 2 for normalised ab.
 
     `classes` is the number of training labels (0: no classification head). Without `global_branch` it is the
     paper's baseline: no global features, hence nothing to classify.
     """
 
-    def __init__(self, width: float = 1.0, classes: int = 0, global_branch: bool = True) -> None:
+    def __init__(
+        self,
+        width: float = 1.0,
+        classes: int = 0,
+        global_branch: bool = True,
+        global_side: int = GLOBAL_SIDE,
+        outputs: int = 2,
+    ) -> None:
         super().__init__()
         low = [(64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1)]
         self.low = stack(1, low, width)
         self.mid = stack(scaled(512, width), [(512, 1), (256, 1)], width)
-        self.global_features = GlobalFeatures(width) if global_branch else None
+        self.global_features = GlobalFeatures(width, global_side) if global_branch else None
         self.classifier = None
         if global_branch and classes:
             self.classifier = nn.Sequential(
                 linear_bn_relu(scaled(512, width), scaled(256, width)), nn.Linear(scaled(256, width), classes)
             )
         self.fusion = Fusion(width, global_branch)
-        self.colorization = Colorization(width)
+        self.colorization = Colorization(width, outputs)
 
-    def forward(self, x_B1HW: Tensor, x_B1x224x224: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """L in [0, 1], H and W multiples of 8, and the same image at 224x224.
+    def forward(self, x_B1HW: Tensor, square_B1ss: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """L in [0, 1], H and W multiples of 8, and the same image as a square of `global_side` (224).
 
-        The second is left out where the first already is 224x224: the low-level weights are shared, so their
-        features are then computed once. Returns ab in [0, 1] as B x 2 x H/2 x W/2 and the class logits (None
+        The second is left out where the first already is that: the low-level weights are shared, so their
+        features are then computed once. Returns the outputs in [0, 1] at H/2 x W/2 and the class logits (None
         without a classifier).
         """
         low_B512hw = self.low(x_B1HW)
         global_B256, logits = None, None
         if self.global_features is not None:
-            low_for_global = low_B512hw if x_B1x224x224 is None else self.low(x_B1x224x224)
+            low_for_global = low_B512hw if square_B1ss is None else self.low(square_B1ss)
             vector_B512, global_B256 = self.global_features(low_for_global)
             if self.classifier is not None:
                 logits = self.classifier(vector_B512)

@@ -1,0 +1,140 @@
+"""Chroma as one of 313 classes: bins, soft-encoding, class rebalancing, annealed mean.
+
+Source: R. Zhang, P. Isola, A. Efros, "Colorful Image Colorization", ECCV 2016, sections 2.1 to 2.3.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+
+from pipeline.color import srgb_to_lab
+
+GRID = 10
+"""Distance of two bins, Lab units (section 2.1)."""
+
+NEIGHBOURS = 5
+SIGMA = 5.0
+"""Soft-encoding: the five nearest bins, weighed by a Gaussian of this deviation (section 2.2)."""
+
+TEMPERATURE = 0.38
+"""Between the mode (0) and the mean (1) of the predicted distribution (section 2.3, equation 5)."""
+
+GAMUT_MARGIN = 13.5
+"""Bins lie at most so far from a chroma that sRGB can show. The paper counts 313 bins; the colours of 8-bit
+sRGB are nearest to 261, the others take part in the soft-encoding at the gamut's edge. This margin gives
+313."""
+
+_LIMIT = 110
+"""The lookup table spans -110 to 110 in steps of one Lab unit; sRGB's ab lie inside."""
+
+
+def _gamut_surface() -> NDArray[np.float64]:
+    """ab of every 8-bit colour on the six faces of the sRGB cube, n x 2: their outline is the gamut's."""
+    level = np.arange(256) / 255
+    u, v = np.meshgrid(level, level, indexing="ij")
+    faces = []
+    for channel in range(3):
+        for end in (0.0, 1.0):
+            face = np.empty((*u.shape, 3))
+            face[..., channel], face[..., (channel + 1) % 3], face[..., (channel + 2) % 3] = end, u, v
+            faces.append(face.reshape(-1, 3))
+    return np.asarray(srgb_to_lab(np.concatenate(faces))[:, 1:], dtype=np.float64)
+
+
+@functools.cache
+def bins() -> Tensor:
+    """`ab_Q2`: the centres of the Q = 313 bins, float32, Lab units, ordered by a, then b."""
+    steps = np.arange(-130, 131, GRID)
+    grid = np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
+    distance, _ = cKDTree(_gamut_surface()).query(grid)
+    return torch.from_numpy(grid[distance <= GAMUT_MARGIN].astype(np.float32))
+
+
+BINS = 313
+
+
+@functools.cache
+def _table() -> tuple[Tensor, Tensor]:
+    """For every whole (a, b): indices of the nearest bins and their weights, each (221*221) x NEIGHBOURS."""
+    steps = np.arange(-_LIMIT, _LIMIT + 1)
+    points = np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
+    distance, index = cKDTree(bins().numpy()).query(points, k=NEIGHBOURS)
+    weight = np.exp(-(distance**2) / (2 * SIGMA**2))
+    weight /= np.maximum(weight.sum(1, keepdims=True), 1e-30)
+    return torch.from_numpy(index.astype(np.int64)), torch.from_numpy(weight.astype(np.float32))
+
+
+def soft_encode(ab_B2hw: Tensor) -> tuple[Tensor, Tensor]:
+    """The nearest bins and their weights: int64 and float32, each B x NEIGHBOURS x h x w; nearest first,
+    weights sum to 1. Chroma (Lab units) is rounded to whole units first, and clamped to [-110, 110]."""
+    index, weight = (table.to(ab_B2hw.device) for table in _table())
+    whole = ab_B2hw.round().clamp(-_LIMIT, _LIMIT).long() + _LIMIT
+    flat_Bhw = whole[:, 0] * (2 * _LIMIT + 1) + whole[:, 1]
+    return index[flat_Bhw].movedim(-1, 1), weight[flat_Bhw].movedim(-1, 1)
+
+
+def histogram(ab_n2: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How many of the n chromas (Lab units) are nearest to each bin, float64[313]: a prior is made of it."""
+    index, _ = _table()
+    whole = np.clip(np.round(ab_n2), -_LIMIT, _LIMIT).astype(np.int64) + _LIMIT
+    nearest = index[:, 0].numpy()[whole[:, 0] * (2 * _LIMIT + 1) + whole[:, 1]]
+    return np.bincount(nearest, minlength=BINS).astype(np.float64)
+
+
+def rebalancing(prior_Q: Tensor, uniform: float) -> Tensor:
+    """Weight of each bin, float32[313]: ((1 - uniform) p + uniform / Q)^-1, with mean 1 under the prior p.
+
+    `prior_Q`: shares of the bins in the training set (sum 1), smoothed here by a Gaussian of SIGMA.
+    `uniform`: the paper's lambda = 0.5; at 1 all weights are equal. Source: section 2.2, equation 4.
+    """
+    distance = torch.cdist(bins().double(), bins().double())
+    kernel = torch.exp(-(distance**2) / (2 * SIGMA**2))
+    smooth = kernel / kernel.sum(0, keepdim=True) @ prior_Q.double()
+    smooth = smooth / smooth.sum()
+    weight = 1 / ((1 - uniform) * smooth + uniform / BINS)
+    return (weight / (smooth * weight).sum()).float()
+
+
+def annealed_mean(logits_BQhw: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """`ab_B2hw`, float32, Lab units: the mean over the distribution sharpened by `temperature` in (0, 1]."""
+    probability = torch.softmax(logits_BQhw.float() / temperature, dim=1)
+    return torch.einsum("bqhw,qc->bchw", probability, bins().to(logits_BQhw.device))
+
+
+class BinHead(nn.Module):
+    """The prior over bins (a buffer, stored with the weights) and the loss."""
+
+    prior_Q: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("prior_Q", torch.full((BINS,), 1 / BINS))
+        self._weights: dict[float, Tensor] = {}
+
+    def loss(self, logits_BQhw: Tensor, ab_B2hw: Tensor, uniform: float | None) -> Tensor:
+        """Cross-entropy against the soft-encoded chroma, mean over pixels (equation 2).
+
+        `uniform` None: every pixel counts the same; else each by `rebalancing` of its nearest bin.
+        """
+        index, weight = soft_encode(ab_B2hw)
+        chosen = torch.log_softmax(logits_BQhw.float(), dim=1).gather(1, index)
+        cross_Bhw = -(weight * chosen).sum(1)
+        if uniform is None:
+            return cross_Bhw.mean()
+        if uniform not in self._weights:
+            self._weights[uniform] = rebalancing(self.prior_Q.cpu(), uniform)
+        return (self._weights[uniform].to(index.device)[index[:, 0]] * cross_Bhw).mean()
+
+
+def target_at(ab_B2HW: Tensor, size: tuple[int, int]) -> Tensor:
+    """The true chroma averaged to `size`, whole divisors of H and W."""
+    if ab_B2HW.shape[-2:] == size:
+        return ab_B2HW
+    return F.adaptive_avg_pool2d(ab_B2HW, size)

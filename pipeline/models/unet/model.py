@@ -1,0 +1,144 @@
+"""The U-Nets behind the model door, their losses and their two heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipeline.color_torch import lab_to_srgb_t
+from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
+from pipeline.models.base import Objective, TrainableColorizer
+from pipeline.models.blocks import OutputConv, scaled
+from pipeline.models.efficientnet_lite import gray_encoder, pretrained_lite0
+from pipeline.models.unet.network import Decoder, PlainEncoder, PretrainedEncoder, padded
+
+AB_SCALE = 110.0
+HEADS = ("regression", "classification", "both")
+PRETRAINED_DECODER = (96, 48, 32, 24)
+
+
+class UnetColorizer(TrainableColorizer):
+    """A U-Net that regresses chroma at 1/2 of the size, or predicts 313 ab bins at 1/4 (Zhang et al. 2016).
+
+    `encoder` "plain" (at `width` of U-Net's channels) or "efficientnet_lite0" (pretrained; `frozen` of its 16
+    blocks do not learn). `head`: "regression", "classification", or "both", which learns both on one trunk
+    and colours with the regression; `variant` makes a network of either. `gain` multiplies the chroma;
+    `temperature` in (0, 1] sharpens the distribution.
+    """
+
+    method: ClassVar[str] = "unet"
+    options: ClassVar[tuple[str, ...]] = ("width", "encoder", "head", "frozen", "temperature")
+    normalisation = "plain: L/100, efficientnet_lite0: sRGB gray - 127/255 over 128/255; ab/110"
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        encoder: str = "plain",
+        head: str = "regression",
+        frozen: int = 0,
+        temperature: float = TEMPERATURE,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self._architecture: dict[str, Any] = {
+            "width": width, "encoder": encoder, "head": head, "frozen": frozen,
+            "temperature": temperature, "gain": gain,
+        }  # fmt: skip
+        self.pretrained = encoder == "efficientnet_lite0"
+        self.temperature, self.gain, self.head = temperature, gain, head
+        self.encoder = PretrainedEncoder(frozen) if self.pretrained else PlainEncoder(width)
+        channels = PRETRAINED_DECODER
+        if not self.pretrained:
+            channels = tuple(scaled(n, width) for n in (512, 256, 128, 64))  # type: ignore[assignment]
+        self.decoder = Decoder(self.encoder.channels, channels)
+        self.regression = OutputConv(channels[3], 2, 3, padding=1) if head != "classification" else None
+        self.classification = OutputConv(channels[2], BINS, 1) if head != "regression" else None
+        self.bins = BinHead() if head != "regression" else None
+
+    @classmethod
+    def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:
+        network = cls(**options)
+        if isinstance(network.encoder, PretrainedEncoder):
+            network.encoder.lite.load_state_dict(gray_encoder(pretrained_lite0()).state_dict())
+        return network
+
+    def architecture(self) -> dict[str, Any]:
+        return dict(self._architecture)
+
+    @property
+    def bin_head(self) -> BinHead | None:
+        return self.bins
+
+    def variants(self) -> tuple[str, ...]:
+        return ("regression", "classification") if self.head == "both" else ()
+
+    def variant(self, name: str) -> UnetColorizer:
+        if name not in self.variants():
+            raise ValueError(f"a U-Net with head {self.head!r} has no variant {name!r}")
+        made = UnetColorizer(**(self._architecture | {"head": name}))
+        kept = set(made.state_dict())
+        made.load_state_dict({key: value for key, value in self.state_dict().items() if key in kept})
+        return made
+
+    def _features(self, L_B1HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Features at 1/4 and at 1/2 of the (padded) size."""
+        x = L_B1HW / 100.0
+        if self.pretrained:
+            x = (gray_level(L_B1HW) - 127 / 255) * (255 / 128)
+        at_quarter, at_half = self.decoder(
+            self.encoder(padded(x).contiguous(memory_format=torch.channels_last))
+        )
+        return at_quarter, at_half
+
+    @torch.inference_mode()
+    def predict_ab(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None) -> Tensor:
+        """As `Colorizer.predict_ab`; h, w = H/2, W/2 by regression, H/4, W/4 by classification."""
+        self.check_input(L_B1HW, guides)
+        height, width = L_B1HW.shape[-2:]
+        with torch.autocast(L_B1HW.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            at_quarter, at_half = self._features(L_B1HW)
+            if self.regression is not None:
+                ab = self.regression(at_half)[..., : height // 2, : width // 2].float() * AB_SCALE
+            else:
+                assert self.classification is not None
+                logits = self.classification(at_quarter)[..., : height // 4, : width // 4]
+                ab = annealed_mean(logits, self.temperature)
+        scaled_ab: Tensor = ab * self.gain
+        return scaled_ab.contiguous()
+
+    def forward(
+        self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, objective: Objective
+    ) -> dict[str, Tensor]:
+        """Error of ab/110 at 1/2, cross-entropy over bins at 1/4, or the first + `bins` x the second.
+
+        "smooth_l1" is quadratic below 0.1 of 110 Lab units and linear above: outliers pull less towards gray.
+        """
+        height, width = L_B1HW.shape[-2:]
+        at_quarter, at_half = self._features(L_B1HW)
+        losses: dict[str, Tensor] = {}
+        loss = L_B1HW.new_zeros(())
+        if self.regression is not None:
+            unit = self.regression(at_half)[..., : height // 2, : width // 2].float()
+            target = target_at(ab_B2HW, (height // 2, width // 2)) / AB_SCALE
+            if objective.regression == "smooth_l1":
+                loss = F.smooth_l1_loss(unit, target, beta=0.1)
+            else:
+                loss = F.mse_loss(unit, target)
+            losses["color"] = loss.detach()
+        if self.classification is not None:
+            assert self.bins is not None
+            logits = self.classification(at_quarter)[..., : height // 4, : width // 4]
+            cross = self.bins.loss(logits, target_at(ab_B2HW, (height // 4, width // 4)), objective.uniform)
+            losses["bins"] = cross.detach()
+            loss = cross if self.regression is None else loss + objective.bins * cross
+        return {"loss": loss, **losses}
+
+
+def gray_level(L_B1HW: Tensor) -> Tensor:
+    """The sRGB level in [0, 1] of the gray of lightness L in [0, 100]."""
+    zero = torch.zeros_like(L_B1HW)
+    return lab_to_srgb_t(torch.cat([L_B1HW, zero, zero], 1))[:, :1]
