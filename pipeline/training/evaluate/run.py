@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, FiatColorError, RunError
+from pipeline.models.catalog import pin_weights
 from pipeline.models.registry import weights_digest, weights_info
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.training.evaluate.config import BASELINES, EvaluateConfig
@@ -40,8 +41,9 @@ def evaluate(input_uri: str, output: str, config: EvaluateConfig) -> str:
         RunError: more than `evaluate.max_unreadable` of the photographs cannot be read (all found so far are
             named on stderr), workers were lost too often. StorageError: as the stores do.
     """
-    settings = config.evaluate
     refuse_overlap(input_uri, output)
+    config = pinned(config)
+    settings = config.evaluate
     entries, tint = _entries(config)
     Lite0()  # missing weights of the classifier cost a line here, not a worker's traceback
     photos = list_photographs(input_uri, settings, config.storage)
@@ -67,6 +69,17 @@ def evaluate(input_uri: str, output: str, config: EvaluateConfig) -> str:
         "seed": settings.seed,
     }
     return _write(target, about, measured, config, chosen)
+
+
+def pinned(config: EvaluateConfig) -> EvaluateConfig:
+    """`registry:` weights as the files they stand for now: all workers must measure the same bytes, whatever
+    is promoted meanwhile."""
+    entries = tuple(
+        entry.model_copy(update={"weights": pin_weights(entry.weights, config.storage)})
+        for entry in config.evaluate.entries
+    )
+    settings = config.evaluate.model_copy(update={"entries": entries})
+    return config.model_copy(update={"evaluate": settings})
 
 
 def _entries(config: EvaluateConfig) -> tuple[list[dict[str, str]], tuple[float, float]]:
