@@ -46,6 +46,7 @@ class Catalog:
                 f"{uri!r} names no weights registry; give FOLDER/NAME or s3://BUCKET/PREFIX/NAME, "
                 "the name of letters, digits, '.', '_' and '-'"
             )
+        self.name = name
         self.store: Store = open_store(uri.rstrip("/"), storage or StorageConfig())
         self._storage = storage
 

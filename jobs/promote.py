@@ -1,0 +1,84 @@
+"""Put a retrained network in the place of the one in use, if it is better; or go back. `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipeline import config
+from pipeline.errors import FiatColorError
+from pipeline.training.promote import PromoteConfig, Request, promote, roll_back, show_history
+
+EPILOG = """\
+Neither network may have been trained on the photographs. Weights do not say what they were trained on: seeing
+to it is up to you, and --trained-on finds what prepare_photos.py wrote. A registry without a champion is
+refused, for its name may be misspelt: --first begins one, compared with the gray image and the constant tint.
+
+Use the champion with: python jobs/colorize_bucket.py --weights registry:URI/NAME ...
+Exit status: 0 promoted, rolled back, or champion already; 3 measured and not promoted (the table says why);
+1 did not finish, or another promoter came first: run it again; 2 bad usage or configuration.
+"""
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="The gate for retraining: challenger against champion on held-out photographs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add, one = parser.add_argument, parser.add_mutually_exclusive_group(required=True)
+    add(
+        "--registry",
+        required=True,
+        metavar="URI/NAME",
+        help="a folder or s3://bucket/prefix, and a name in it",
+    )
+    one.add_argument(
+        "--challenger", metavar="URI", help="its weights: path, URI, shipped name, registry:URI/NAME"
+    )
+    one.add_argument(
+        "--rollback", nargs="?", type=int, const=True, metavar="N", help="to entry N; default: one back"
+    )
+    one.add_argument("--history", action="store_true", help="list the entries")
+    add("--photos", metavar="URI", help="held-out colour photographs, as jobs/evaluate.py takes them")
+    add(
+        "--trained-on",
+        action="append",
+        default=[],
+        metavar="URI",
+        help="refuse photographs in there; repeatable",
+    )
+    add("--first", action="store_true", help="begin the registry if it is empty")
+    add("--output", metavar="URI", help="keep the whole evaluation there")
+    add("--dry-run", action="store_true", help="decide, and write nothing")
+    add("--config", metavar="FILE", help="YAML, such as configs/evaluate/promote.yaml")
+    add("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
+    args = parser.parse_args(argv)
+    if args.challenger and not args.photos:
+        parser.error("--challenger needs --photos")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+    try:
+        loaded = config.load(PromoteConfig, args.config, args.overrides)
+        if args.history:
+            return show_history(args.registry, loaded.storage)
+        if args.rollback is not None:
+            number = None if args.rollback is True else args.rollback
+            return roll_back(args.registry, number, args.dry_run, loaded.storage)
+        asked = (args.registry, args.challenger, args.photos, args.output, tuple(args.trained_on))
+        return promote(Request(*asked, first=args.first, dry_run=args.dry_run), loaded)
+    except FiatColorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
