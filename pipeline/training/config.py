@@ -1,4 +1,4 @@
-"""What `prepare_photos.py`, `train.py` and `evaluate.py` can be told."""
+"""What `prepare_photos.py` and `train.py` can be told."""
 
 from __future__ import annotations
 
@@ -160,23 +160,4 @@ class TrainConfig(Section):
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainSection = TrainSection()
-    storage: StorageConfig = StorageConfig()
-
-
-class EvaluateSection(Section):
-    """What is measured."""
-
-    method: str = "iizuka"
-    side: int = Field(
-        128, ge=32, le=4096, description="short side the photographs are scaled down to, pixels"
-    )
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    threads: int = Field(2, ge=1, description="torch threads")
-    limit: int | None = Field(None, ge=1, description="measure the first N photographs")
-
-
-class EvaluateConfig(Section):
-    """Everything that `jobs/evaluate.py` can be told besides photographs, weights and output."""
-
-    evaluate: EvaluateSection = EvaluateSection()
     storage: StorageConfig = StorageConfig()

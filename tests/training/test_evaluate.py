@@ -1,108 +1,229 @@
-"""The evaluation: known colourings get the errors they must get, and the command reports them."""
+"""The evaluation: known colourings get the errors they must get, on one worker and on two; its command."""
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-import torch
 from PIL import Image
-from torch import nn
 
+from jobs.evaluate import main
 from pipeline import metrics
-from pipeline.models.iizuka import AB_RANGE, NORMALISATION, IizukaColorizer
-from pipeline.models.weights import WeightsInfo, encode_weights
-from pipeline.training.config import EvaluateConfig
-from pipeline.training.evaluate import evaluate
+from pipeline.config import StorageConfig, effective_yaml
+from pipeline.training.evaluate import EvaluateConfig
+from pipeline.training.evaluate.measure import PSNR_CEILING, SCHEMA, Measured, Measurer, Task
+from pipeline.training.evaluate.photographs import list_photographs
+from tests.training.evaluate_samples import TINT, photograph, write_photographs, write_weights
 
 REPO = Path(__file__).resolve().parents[2]
-TINT = (6.0, 9.0)
+SIDE = 64
+pytestmark = pytest.mark.timeout(900)  # Ray's start alone takes minutes beside a training on every core
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Three photographs in two sources, one of them really of the tint's colour."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for name in ("a", "b", "c"):
-        pixels = rng.integers(60, 190, (5, 6, 3)).astype(np.uint8)
-        Image.fromarray(pixels).resize((150, 130), Image.Resampling.BICUBIC).save(folder / f"{name}.png")
-    (folder / "manifest.csv").write_text("file,source\na.png,one\nb.png,one\nc.png,two\n")
+def config_of(*weights: Path, **settings: Any) -> EvaluateConfig:
+    entries = [{"name": path.stem, "weights": str(path)} for path in weights]
+    given = {"entries": entries, "side": SIDE, "precision": "fp32", "resamples": 200} | settings
+    return EvaluateConfig.model_validate({"evaluate": given})
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluate")
+    write_photographs(folder / "photos")
+    write_weights(folder / "tinted.safetensors")
+    write_weights(folder / "vivid.safetensors", (30.0, 40.0))
     return folder
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """A network that says TINT whatever it sees."""
-    colorizer = IizukaColorizer(0.05)
-    output = colorizer.network.colorization.output
-    assert output.bias is not None
-    nn.init.zeros_(output.weight)
-    unit = (torch.tensor(TINT) - AB_RANGE[0]) / (AB_RANGE[1] - AB_RANGE[0])
-    with torch.no_grad():
-        output.bias.copy_(torch.logit(unit))
-    info = WeightsInfo("iizuka", colorizer.architecture(), TINT, AB_RANGE, NORMALISATION)
-    path = tmp_path / "tint.safetensors"
-    path.write_bytes(encode_weights(colorizer.state_dict(), info))
+@pytest.fixture(scope="module")
+def plain(root: Path) -> Measured:
+    """Without Ray, all photographs in one go."""
+    config = config_of(root / "tinted.safetensors", root / "vivid.safetensors")
+    task = Task(str(root / "photos"), config, TINT, {"b.png": (SIDE,), "d.png": (SIDE,)})
+    photos = list_photographs(task.input, config.evaluate, StorageConfig())
+    return Measurer(task).run(photos)
+
+
+def by_name(table: pa.Table, key: str) -> dict[str, dict[str, Any]]:
+    return {row["colored_by"]: row for row in table.to_pylist() if row["key"] == key}
+
+
+def test_a_row_per_photograph_and_colouring(plain: Measured) -> None:
+    assert plain.rows.schema == SCHEMA
+    assert plain.rows.num_rows == 5 * 5
+    assert plain.unreadable == []
+    rows = plain.rows.to_pylist()
+    assert [row["key"] for row in rows[::5]] == [f"{name}.png" for name in "abcde"]
+    labels = {row["key"]: (row["group"], row["label"]) for row in rows}
+    assert labels["a.png"] == ("one", "n01440764")
+    assert labels["b.png"] == ("one", "n01443537")
+    assert labels["c.png"] == ("one", "")
+    assert {row["width"] / row["height"] for row in rows} == {74 / 64}
+    for row in rows:
+        assert (row["top1_correct"] is None) == (row["label"] == "")
+        assert len(row["lite0_features"]) == 1280
+
+
+def test_a_network_that_says_the_tint_is_the_tint(plain: Measured) -> None:
+    rows = by_name(plain.rows, "a.png")
+    for name in ("psnr_db", "ssim", "ab_rmse", "ciede2000", "auc_ab", "colorfulness_signed"):
+        assert rows["tinted"][name] == pytest.approx(rows["constant tint"][name], rel=2e-3)
+    assert rows["vivid"]["colorfulness_signed"] > 2 * rows["tinted"]["colorfulness_signed"]
+    assert rows["gray"]["colorfulness_signed"] == rows["gray"]["colorfulness_absolute"] == 0
+
+
+def test_the_truth_has_colour_and_no_errors(plain: Measured) -> None:
+    truth = by_name(plain.rows, "a.png")["ground truth"]
+    errors = ("psnr_db", "ssim", "ab_rmse", "ciede2000", "auc_ab", "lite0_perceptual")
+    assert [truth[name] for name in errors] == [None] * len(errors)
+    assert truth["colorfulness_signed"] > 5
+
+
+def test_gray_is_as_wrong_as_the_photograph_is_colourful(plain: Measured) -> None:
+    row = by_name(plain.rows, "b.png")["gray"]
+    truth = np.asarray(photograph(1).resize((row["width"], row["height"]), Image.Resampling.LANCZOS))
+    no_color = np.full_like(truth, 128)  # its ab are 0, which is all that ab-RMSE looks at
+    assert row["ab_rmse"] == pytest.approx(metrics.ab_rmse(truth, no_color), abs=0.05)
+    assert 0 < row["lite0_perceptual"] < 4
+
+
+def test_a_gray_photograph_has_no_infinite_psnr(root: Path, tmp_path: Path) -> None:
+    photograph(0).convert("L").save(tmp_path / "gray.png")
+    config = config_of(root / "tinted.safetensors")
+    task = Task(str(tmp_path), config, TINT)
+    measured = Measurer(task).run(list_photographs(task.input, config.evaluate, StorageConfig()))
+    assert by_name(measured.rows, "gray.png")["gray"]["psnr_db"] == pytest.approx(PSNR_CEILING)
+    assert pytest.approx(58.92, abs=0.01) == PSNR_CEILING
+
+
+def test_pictures_are_what_was_measured(plain: Measured) -> None:
+    assert {key for key, _, _ in plain.pictures} == {"b.png", "d.png"}
+    row = by_name(plain.rows, "b.png")["vivid"]
+    with Image.open(io.BytesIO(plain.pictures["b.png", SIDE, "vivid"])) as picture:
+        assert metrics.colorfulness(np.asarray(picture)) == pytest.approx(
+            row["colorfulness_signed"], rel=1e-6
+        )
+
+
+def test_an_unreadable_photograph_is_a_name_and_a_reason(root: Path, tmp_path: Path) -> None:
+    photograph(0).save(tmp_path / "good.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:900])
+    config = config_of(root / "tinted.safetensors")
+    task = Task(str(tmp_path), config, TINT)
+    measured = Measurer(task).run(list_photographs(task.input, config.evaluate, StorageConfig()))
+    assert [key for key, _ in measured.unreadable] == ["cut.png"]
+    assert measured.unreadable[0][1]
+    assert set(measured.rows["key"].to_pylist()) == {"good.png"}
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPO / "jobs" / "evaluate.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+
+
+def write_config(path: Path, root: Path, **settings: Any) -> Path:
+    config = config_of(root / "tinted.safetensors", root / "vivid.safetensors", **settings)
+    path.write_text(effective_yaml(config))
     return path
 
 
-def test_rows(photos: Path, weights: Path) -> None:
-    config = EvaluateConfig.model_validate({"evaluate": {"side": 64, "precision": "fp32"}})
-    rows = {(r["group"], r["colored_by"]): r for r in evaluate(str(photos), str(weights), config)["rows"]}
-    assert {group for group, _ in rows} == {"one", "two", "all"}
-    assert [rows[group, "gray"]["photographs"] for group in ("one", "two", "all")] == [2, 1, 3]
-    model, tint = rows["all", "model"], rows["all", "constant tint"]
-    for name in ("psnr_db", "ab_rmse", "ciede2000"):
-        assert model[name] == pytest.approx(tint[name], rel=1e-3)
-    assert rows["all", "gray"]["colorfulness"] == 0
-    assert rows["all", "truth"]["psnr_db"] is None
-    assert rows["all", "truth"]["colorfulness"] > model["colorfulness"] > 5
+@pytest.fixture(scope="module")
+def done(root: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """The command with a real Ray: two workers, a portion each photograph, and a file that is no picture."""
+    photos = write_photographs(root / "with-broken")
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    sheet = {
+        "name": "pair",
+        "columns": {"Input": "gray", "Vivid": "vivid", "Original": "ground truth"},
+        "keys": ["d.png", "b.png", "broken.jpg"],
+        "height": 60,
+    }
+    settings = {"shard": 1, "workers": 2, "max_unreadable": 0.2, "sheets": [sheet]}
+    config = write_config(root / "config.yaml", root, **settings)
+    return run("--input", photos, "--output", root / "out", "--config", config), root / "out"
 
 
-def test_gray_is_as_wrong_as_the_photograph_is_colourful(photos: Path, weights: Path) -> None:
-    config = EvaluateConfig.model_validate({"evaluate": {"side": 130}})
-    gray = next(
-        r
-        for r in evaluate(str(photos), str(weights), config)["rows"]
-        if (r["group"], r["colored_by"]) == ("two", "gray")
-    )
-    truth = np.asarray(Image.open(photos / "c.png"))
-    no_color = np.full_like(truth, 128)  # its ab are 0, which is all that ab-RMSE looks at
-    assert gray["ab_rmse"] == pytest.approx(metrics.ab_rmse(truth, no_color), abs=0.05)
+def test_two_workers_measure_what_one_does(
+    done: tuple[subprocess.CompletedProcess[str], Path], plain: Measured
+) -> None:
+    finished, out = done
+    assert finished.returncode == 0, finished.stderr
+    assert pq.read_table(out / "evaluation.parquet").equals(plain.rows)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPO / "jobs" / "evaluate.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+def test_what_the_command_says_and_writes(done: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    finished, out = done
+    assert finished.returncode == 0, finished.stderr
+    assert "unreadable: broken.jpg: " in finished.stderr
+    assert "6 of 6 photographs" in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert (out / "evaluation.md").read_text() == finished.stdout
+    for line in ("## all (5 photographs, 3 with a class)", "## two (2 photographs, 1 with a class)"):
+        assert line in finished.stdout
+    report = json.loads((out / "evaluation.json").read_text())
+    assert [one["key"] for one in report["unreadable"]] == ["broken.jpg"]
+    assert [entry["name"] for entry in report["entries"]] == ["tinted", "vivid"]
+    assert len(report["rows"]) == 3 * 5
+    gray = report["rows"][0]
+    assert (gray["group"], gray["colored_by"]) == ("all", "gray")
+    value, low, high = gray["metrics"]["psnr_db"]
+    assert low < value < high
+    page = (out / "evaluation.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 1
+    assert "http" not in page
 
 
-def test_the_command(photos: Path, weights: Path, tmp_path: Path) -> None:
-    arguments = ["--photos", str(photos), "--weights", str(weights), "--output", str(tmp_path / "out")]
-    done = run(*arguments, "--config", str(REPO / "configs" / "evaluate" / "default.yaml"))
-    assert done.returncode == 0, done.stderr
-    assert "| all (3) | constant tint |" in done.stdout
-    assert (tmp_path / "out" / "evaluation.md").read_text() == done.stdout
-    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert (report["short_side"], len(report["rows"])) == (128, 12)
+def test_the_sheet_shows_the_chosen_photographs(
+    done: tuple[subprocess.CompletedProcess[str], Path], plain: Measured
+) -> None:
+    finished, out = done
+    assert finished.returncode == 0, finished.stderr
+    with Image.open(out / "sheets" / "pair.jpg") as opened:
+        sheet = np.asarray(opened.convert("RGB")).astype(int)
+    cell = round(60 * 74 / 64)
+    with Image.open(io.BytesIO(plain.pictures["d.png", SIDE, "vivid"])) as picture:
+        expected = np.asarray(picture.resize((cell, 60), Image.Resampling.LANCZOS)).astype(int)
+    left, top = 24 + cell + 6, 24 + 34
+    shown = sheet[top : top + 60, left : left + cell]
+    assert np.abs(shown - expected)[4:-4, 4:-4].mean() < 4
 
 
-def test_user_mistakes(photos: Path, weights: Path, tmp_path: Path) -> None:
+def test_too_many_unreadable_stop_the_run(root: Path, tmp_path: Path) -> None:
+    photos = write_photographs(tmp_path / "photos")
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    config = write_config(tmp_path / "config.yaml", root, workers=1)
+    failed = run("--photos", photos, "--output", tmp_path / "out", "--config", config)
+    assert failed.returncode == 1
+    assert "unreadable: broken.jpg: " in failed.stderr
+    assert "evaluate.max_unreadable 0.01" in failed.stderr.splitlines()[-1]
+    assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "out" / "evaluation.parquet").exists()
+
+
+def test_user_mistakes(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
-    for arguments, message in [
-        (["--photos", str(tmp_path / "empty"), "--weights", str(weights)], "no photographs"),
-        (["--photos", str(tmp_path / "none"), "--weights", str(weights)], "none"),
-        (["--photos", str(photos), "--weights", str(photos / "a.png")], "no weights file"),
-        (["--photos", str(photos), "--set", "evaluate.sides=3"], "evaluate.sides"),
-        (["--photos", str(photos), "--set", "evaluate.method=magic"], "magic"),
+    photos, weights = root / "photos", root / "tinted.safetensors"
+    for given, message in [
+        (["--photos", tmp_path / "empty", "--methods", weights], "no photographs"),
+        (["--photos", tmp_path / "none", "--methods", weights], "none"),
+        (["--photos", photos, "--methods", photos / "a.png"], "no weights file"),
+        (["--photos", photos, "--methods", "magic"], "magic"),
+        (["--photos", photos, "--methods", f"{weights},{weights}"], "'tinted' is taken"),
+        (["--photos", photos, "--set", "evaluate.sides=3"], "evaluate.sides"),
+        (["--photos", photos, "--limit", "0"], "evaluate.limit"),
+        (["--photos", photos, "--methods", weights, "--output", photos / "out"], "lies in the input"),
     ]:
-        failed = run(*arguments)
-        assert failed.returncode == 2, failed.stderr
-        assert failed.stderr.startswith("error: ")
-        assert failed.stderr.count("\n") == 1
-        assert message in failed.stderr
+        status = main([str(argument) for argument in ["--output", tmp_path / "out", *given]])
+        said = capsys.readouterr()
+        assert (status, said.out) == (2, "")
+        assert said.err.startswith("error: ")
+        assert said.err.count("\n") == 1
+        assert message in said.err

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.config import load
 from pipeline.models.registry import METHODS, load_colorizer
 from pipeline.models.weights import SHIPPED, shipped_names
-from pipeline.training.config import EvaluateConfig, PrepareConfig, TrainConfig
+from pipeline.training.config import PrepareConfig, TrainConfig
+from pipeline.training.evaluate import EvaluateConfig
 from pipeline.training.family import load_family
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -35,9 +37,15 @@ def test_family() -> None:
     assert all(one == shared[0] for one in shared)
 
 
-@pytest.mark.parametrize("file", sorted((CONFIGS / "evaluate").glob("*.yaml")), ids=lambda path: path.name)
-def test_evaluate(file: Path) -> None:
-    assert load(EvaluateConfig, str(file)).evaluate.method in METHODS
+@pytest.mark.parametrize("name", ["default", "family", "product_size"])
+def test_evaluate(name: str) -> None:
+    loaded = load(EvaluateConfig, str(CONFIGS / "evaluate" / f"{name}.yaml"))
+    assert (loaded == EvaluateConfig()) == (name == "default")
+
+
+def test_the_default_evaluation_spells_out_every_key() -> None:
+    written = yaml.safe_load((CONFIGS / "evaluate" / "default.yaml").read_text(encoding="utf-8"))
+    assert set(written["evaluate"]) == set(EvaluateConfig().evaluate.model_dump())
 
 
 def test_prepare_lists_the_defaults() -> None:

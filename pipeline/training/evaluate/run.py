@@ -17,7 +17,7 @@ from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.training.evaluate.config import BASELINES, EvaluateConfig
 from pipeline.training.evaluate.measure import Measured, Task
 from pipeline.training.evaluate.perceptual import Lite0
-from pipeline.training.evaluate.photographs import Photograph, list_photographs
+from pipeline.training.evaluate.photographs import Photograph, list_photographs, open_input
 from pipeline.training.evaluate.report import html, markdown
 from pipeline.training.evaluate.sheets import choose, draw, jpeg
 from pipeline.training.evaluate.summary import as_json, summarise
@@ -54,7 +54,9 @@ def evaluate(input_uri: str, output: str, config: EvaluateConfig) -> str:
     for sheet in settings.sheets:
         for key in chosen[sheet.name]:
             shown.setdefault(key, set()).add(sheet.side or settings.side)
-    task = Task(input_uri, config, tint, {key: tuple(sorted(sides)) for key, sides in shown.items()})
+    source, part = open_input(input_uri, config.storage)
+    absolute = f"{source.uri}/{part}" if part else source.uri  # workers may stand in another folder
+    task = Task(absolute, config, tint, {key: tuple(sorted(sides)) for key, sides in shown.items()})
     measured = _measure(task, photos)
     about = {
         "input": input_uri,
