@@ -25,6 +25,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--photos", metavar="URI", help="short for --set data.photos=URI")
     parser.add_argument("--storage", metavar="URI", help="short for --set train.storage=URI")
     parser.add_argument("--export", metavar="FILE", help="write the newest checkpoint's weights; no training")
+    parser.add_argument("--variant", metavar="NAME", help="with --export: one head of a network with both")
+    parser.add_argument(
+        "--gain", type=float, metavar="X", help="with --export: a factor on the chroma (unet)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
@@ -40,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             loaded = config.load(TrainConfig, args.config, overrides)
         if args.export:
-            export(loaded, args.export)
+            export(loaded, args.export, args.variant, args.gain)
             print(f"wrote {args.export}")
         else:
             print(f"trained; checkpoints are in {train(loaded)}")

@@ -14,6 +14,7 @@ from pipeline.errors import RunError
 from pipeline.training.checkpoint import newest_weights
 from pipeline.training.config import TrainConfig
 from pipeline.training.dataset import check_rows
+from pipeline.training.export import exported, write_weights
 from pipeline.training.loop import train_worker
 
 REPO = Path(__file__).resolve().parents[2]
@@ -75,12 +76,13 @@ def _start_ray(config: TrainConfig) -> None:
     )
 
 
-def export(config: TrainConfig, target: str) -> None:
-    """Write the averaged weights of the run's newest checkpoint to the local file `target`."""
+def export(config: TrainConfig, target: str, variant: str | None = None, gain: float | None = None) -> None:
+    """Write the averaged weights of the run's newest checkpoint to the path or URI `target`.
+
+    `variant` and `gain` as in `export.exported`. Raises ConfigError where there is no checkpoint.
+    """
     run = f"{_absolute(config.train.storage)}/{config.train.name}"
-    weights = newest_weights(run)
-    Path(target).parent.mkdir(parents=True, exist_ok=True)
-    Path(target).write_bytes(weights)
+    write_weights(exported(newest_weights(run), variant, gain), target, config.storage)
 
 
 def quieten() -> None:
