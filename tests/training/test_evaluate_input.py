@@ -24,6 +24,7 @@ from pipeline.training.evaluate.photographs import (
     wnid_of,
 )
 from pipeline.training.evaluate.sheets import choose
+from tests.servers import S3Server
 from tests.training.evaluate_samples import SIZE, photograph, write_photographs
 
 STORAGE = StorageConfig()
@@ -104,6 +105,20 @@ def test_other_parquet_by_file_name_or_by_name_of_the_split(tmp_path: Path) -> N
     assert one == Photograph("train-00.JPEG", "train-00", "n01443537", "train-00.parquet", 0)
     image = Reader(str(tmp_path / "train-00.parquet"), 10**8, STORAGE).read(one)
     assert image.size == SIZE
+
+
+def test_parquet_in_a_bucket(s3_moto: S3Server, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "val.parquet", [{"key": "a", "image": png(2)}])
+    bucket = s3_moto.bucket()
+    s3_moto.client.put_object(
+        Bucket=bucket, Key="tiny/val.parquet", Body=(tmp_path / "val.parquet").read_bytes()
+    )
+    for uri in (f"s3://{bucket}/tiny", f"s3://{bucket}/tiny/val.parquet"):
+        (one,) = list_photographs(uri, EvaluateSection(), s3_moto.storage_config)
+        image = Reader(uri, 10**8, s3_moto.storage_config).read(one)
+        assert np.array_equal(np.asarray(image), np.asarray(photograph(2)))
+    with pytest.raises(ConfigError, match="is not there"):
+        list_photographs(f"s3://{bucket}/tiny/test.parquet", EvaluateSection(), s3_moto.storage_config)
 
 
 def test_refused_inputs(tmp_path: Path) -> None:
