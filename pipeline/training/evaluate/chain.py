@@ -75,15 +75,19 @@ class Progress:
     def __init__(self, total: int, stream: TextIO | None = None) -> None:
         self._total = total
         self._stream = stream or sys.stderr
-        self._started = self._spoken = time.monotonic()
+        self._spoken = 0.0
+        self._first: tuple[float, int] | None = None
 
     def update(self, done: int, unreadable: int) -> None:
         """`done` counts the unreadable ones too."""
         now = time.monotonic()
+        # The speed is that since the first result: before it, Ray and the workers come up.
+        began, before = self._first = self._first or (now, done)
         if now - self._spoken < _LOG_SECONDS and done < self._total:
             return
         self._spoken = now
-        rate = done / max(1e-9, now - self._started)
-        left = (self._total - done) / max(rate, 1e-9)
-        line = f"{done:,} of {self._total:,} photographs  {rate:.2f}/s  {unreadable:,} unreadable"
-        print(f"{line}  about {left:.0f} s left", file=self._stream, flush=True)
+        line = f"{done:,} of {self._total:,} photographs  {unreadable:,} unreadable"
+        if done > before:
+            rate = (done - before) / max(1e-9, now - began)
+            line += f"  {rate:.2f}/s  about {(self._total - done) / rate:.0f} s left"
+        print(line, file=self._stream, flush=True)
