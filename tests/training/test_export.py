@@ -1,0 +1,61 @@
+"""Exports: the whole network, one of its heads, or louder; and nothing that a network does not have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.config import StorageConfig
+from pipeline.errors import ConfigError
+from pipeline.models.base import TrainableColorizer
+from pipeline.models.registry import load_colorizer, weights_info
+from pipeline.models.regression_cnn import RegressionCnn
+from pipeline.models.unet import UnetColorizer
+from pipeline.models.weights import WeightsInfo, encode_weights
+from pipeline.training.export import exported, write_weights
+
+
+def weights_of(colorizer: TrainableColorizer) -> bytes:
+    info = WeightsInfo(
+        colorizer.method, colorizer.architecture(), (1.0, 2.0), colorizer.ab_range, colorizer.normalisation,
+        provenance={"steps": 7},
+    )  # fmt: skip
+    return encode_weights(colorizer.state_dict(), info, half=False)
+
+
+@pytest.fixture
+def both() -> UnetColorizer:
+    torch.manual_seed(0)
+    colorizer = UnetColorizer(0.125, head="both")
+    colorizer.eval()
+    return colorizer
+
+
+def test_as_it_is(both: UnetColorizer) -> None:
+    assert exported(weights_of(both)) == weights_of(both)
+
+
+def test_one_head_louder(both: UnetColorizer, tmp_path: Path) -> None:
+    data = exported(weights_of(both), "regression", 1.25)
+    target = tmp_path / "new" / "louder.safetensors"
+    write_weights(data, str(target), StorageConfig())
+    L_B1HW = torch.rand(1, 1, 64, 64) * 100
+    loaded = load_colorizer(None, str(target), precision="fp32").colorizer
+    torch.testing.assert_close(
+        loaded.predict_ab(L_B1HW), 1.25 * both.predict_ab(L_B1HW), rtol=1e-2, atol=2e-2
+    )
+    info = weights_info(None, str(target))
+    assert info.architecture["head"] == "regression"
+    assert info.provenance == {"steps": 7, "variant": "regression"}
+    assert len(data) < len(weights_of(both))
+
+
+def test_what_is_not_there(both: UnetColorizer) -> None:
+    with pytest.raises(ConfigError, match=r"--variant vivid: .*no variant 'vivid'"):
+        exported(weights_of(both), "vivid")
+    with pytest.raises(ConfigError, match=r"--gain 1.2: the method regression_cnn takes no gain"):
+        exported(weights_of(RegressionCnn(0.125)), gain=1.2)
+    with pytest.raises(ConfigError, match="name a file"):
+        write_weights(b"", "folder/", StorageConfig())
