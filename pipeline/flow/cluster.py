@@ -16,7 +16,7 @@ from typing import Any, Literal
 import ray
 
 from pipeline.config import JobConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, RunError
 from pipeline.models.base import resolve_precision
 
 # Without these, an AWS-compatible server that the driver reaches is another one, or none, for the workers.
@@ -50,7 +50,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
         workers: how many the job wants, each with a logical CPU of its own; None: one per core.
 
     Raises:
-        ConfigError: no cluster answers at the address.
+        ConfigError: no cluster answers at the address. RunError: Ray does not start here.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
@@ -68,19 +68,27 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
         root = str(Path(__file__).resolve().parents[2])
         inherited = os.environ.get("PYTHONPATH")
         forwarded["PYTHONPATH"] = root if not inherited else f"{root}{os.pathsep}{inherited}"
-        # More logical CPUs than cores: workers that held all of them would starve the tasks that feed them.
-        # Not many more: Ray starts an idle process for each, and they take part of the cores.
-        ray.init(
-            address="local",
-            num_cpus=max(cores(), workers or 0) + 2,
-            include_dashboard=False,
-            runtime_env={"env_vars": forwarded},
-            **quiet,
-        )
+        _start_local(max(cores(), workers or 0) + 2, forwarded, quiet)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _start_local(cpus: int, environment: dict[str, str], quiet: dict[str, Any]) -> None:
+    """More logical CPUs than cores are wanted: workers that held all of them would starve the tasks that feed
+    them. Not many more: Ray starts an idle process for each, and they take part of the cores."""
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            runtime_env={"env_vars": environment},
+            **quiet,
+        )
+    except Exception as error:  # Ray raises a bare Exception where its processes are not up in time
+        reason = " ".join(str(error).split())
+        raise RunError(f"Ray did not start on this machine, is it overloaded? ({reason})") from error
 
 
 def stop_on_sigterm() -> None:

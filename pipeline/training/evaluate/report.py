@@ -44,7 +44,7 @@ NOTES = (
     "Fréchet distance: between Gaussians of its 1280 pooled features; biased upwards with few photographs: "
     "compare within one table only; its interval is of {frechet_resamples} resamples, moved to the estimate.",
     "Top-1: EfficientNet-Lite0 pretrained on ImageNet, on the {labelled} photographs with an ImageNet class. "
-    "It sees 224 x 224 pixels, enlarged from a short side of {side}; small sides lower it for all.",
+    "It sees 224 x 224 pixels, enlarged from a short side of at most {side}; small sides lower it for all.",
 )
 
 
@@ -104,7 +104,7 @@ ul { color: #a8a8a8; max-width: 60rem } img { display: block; max-width: 100%; h
 
 def _facts(about: Mapping[str, Any]) -> Iterator[str]:
     yield (
-        f"{about['photographs']} photographs at a short side of {about['short_side']} pixels, "
+        f"{about['photographs']} photographs at a short side of at most {about['short_side']} pixels, "
         f"{len(about['unreadable'])} unreadable; constant tint a* {about['tint_ab'][0]:.2f}, "
         f"b* {about['tint_ab'][1]:.2f}."
     )

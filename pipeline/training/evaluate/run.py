@@ -135,10 +135,10 @@ def _write(
 ) -> str:
     if not measured.rows.num_rows:
         raise ConfigError(f"none of the photographs under {about['input']} could be read")
-    rows = summarise(measured.rows, config.evaluate)
     buffer = io.BytesIO()
     pq.write_table(measured.rows, buffer, compression="zstd")
     target.put(TABLE, buffer.getvalue())
+    rows = summarise(measured.rows, config.evaluate)
     drawn: dict[str, tuple[str, bytes]] = {}
     for sheet in config.evaluate.sheets:
         picture = draw(sheet, chosen[sheet.name], measured.pictures, config.evaluate.side)
