@@ -21,7 +21,7 @@ from pipeline.models.base import resolve_precision
 
 # Without these, an AWS-compatible server that the driver reaches is another one, or none, for the workers.
 # Secrets are not among them: runtime environments can be read in the dashboard.
-_FORWARDED = (
+FORWARDED = (
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
     "AWS_REGION",
@@ -56,7 +56,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    forwarded = {name: os.environ[name] for name in _FORWARDED if name in os.environ}
+    forwarded = {name: os.environ[name] for name in FORWARDED if name in os.environ}
     if address:
         try:
             ray.init(address=address, runtime_env={"env_vars": forwarded}, **quiet)

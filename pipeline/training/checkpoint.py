@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ray.train import Checkpoint, Result
+from ray.train import Checkpoint
 from torch import nn
 
 from pipeline.errors import ConfigError
@@ -86,13 +86,7 @@ class RunState:
             yield Checkpoint.from_directory(folder)
 
 
-def newest_weights(run: str) -> bytes:
-    """The weights file in the newest checkpoint of a run's folder. Raises ConfigError where there is none."""
-    try:
-        checkpoint = Result.from_path(run).checkpoint
-    except (RuntimeError, OSError, ValueError) as error:
-        raise ConfigError(f"no training run at {run}: {' '.join(str(error).split())}") from None
-    if checkpoint is None:
-        raise ConfigError(f"the training run at {run} has no checkpoint yet")
+def weights_in(checkpoint: Checkpoint) -> bytes:
+    """The weights file in a checkpoint."""
     with checkpoint.as_directory() as folder:
         return (Path(folder) / WEIGHTS_FILE).read_bytes()

@@ -138,8 +138,9 @@ class TrainSection(Section):
 
     name: str = Field("iizuka", pattern=r"^[A-Za-z0-9._-]+$", description="the same name and storage resume")
     storage: str = Field("train-runs", description="folder or bucket for checkpoints")
-    steps: int = Field(12_000, ge=1)
-    minutes: float | None = Field(None, gt=0, description="of training; whichever of both ends first counts")
+    steps: int | None = Field(None, ge=1, description="12,000 where neither these nor epochs are given")
+    epochs: float | None = Field(None, gt=0, description="of as many crops as there are photographs")
+    minutes: float | None = Field(None, gt=0, description="of training; the first of the three to end counts")
     batch: int = Field(24, ge=2, description="crops per step and worker")
     workers: int = Field(1, ge=1)
     gpu: bool = Field(False, description="one GPU per worker")
@@ -150,6 +151,14 @@ class TrainSection(Section):
     keep: int = Field(3, ge=1, description="newest checkpoints kept")
     log_steps: int = Field(50, ge=1)
     retries: int = Field(1, ge=0, description="restarts from the last checkpoint after a lost worker")
+    pictures: int = Field(6, ge=0, le=64, description="validation photographs shown at each checkpoint")
+
+    def last_step(self, epoch_steps: int) -> int:
+        """Where the run ends at the latest, with `epoch_steps` steps in an epoch."""
+        ends = [self.steps] if self.steps is not None else []
+        if self.epochs is not None:
+            ends.append(max(1, round(self.epochs * epoch_steps)))
+        return min(ends, default=12_000)
 
 
 class TrainConfig(Section):

@@ -1,192 +1,116 @@
-"""Training rows in memory, and batches drawn from them: step s of worker r is the same in every run."""
+"""What a training worker knows of its photographs, and the batches that it gets of them."""
 
 from __future__ import annotations
 
-import io
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.ab_bins import BINS, histogram
-from pipeline.storage import Store, open_store
+from pipeline.training.batches import Batch, decode
 from pipeline.training.config import DataConfig
-from pipeline.training.crops import age, lab_crop, random_film
+from pipeline.training.crops import lab_crop
+from pipeline.training.memory import Photos, batches_from_memory
+from pipeline.training.rows import RowIndex, read_images, read_index
+from pipeline.training.sampling import Sampler, row_weights
+from pipeline.training.stream import batches_from_stream
 
-U8 = NDArray[np.uint8]
+PRIOR_GROUPS, PRIOR_ROWS = 64, 32
+"""The prior over ab bins is measured on so many row groups, and rows of each."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """`L_B1HW` in [0, 100] as the network gets it, `ab_B2HW` in Lab units, `label_B` int64, -1 unknown."""
+class Dataset:
+    """The rows of both splits (`val` None where nothing is kept for validation); the labels to classify."""
 
-    L_B1HW: Tensor
-    ab_B2HW: Tensor
-    label_B: Tensor
+    train: RowIndex
+    val: RowIndex | None
+    labels: tuple[str, ...]
+    sources: dict[str, int]
+
+    @classmethod
+    def open(cls, config: DataConfig, storage: StorageConfig) -> Dataset:
+        """Read all columns but the images. Raises ConfigError where these are no training rows, no row is to
+        train on, or `source_weights` names no source."""
+        index = read_index(config.photos, storage)
+        train = index.of_split("train")
+        row_weights(train.table["source"].to_pylist(), config.source_exponent, config.source_weights)
+        has_val = pa.compute.any(pa.compute.equal(index.table["split"], "val")).as_py()
+        return cls(
+            train,
+            index.of_split("val") if has_val else None,
+            known_labels(train.table, config),
+            dict(Counter(index.table["source"].to_pylist())),
+        )
+
+    def mean_ab(self) -> tuple[float, float]:
+        """Mean a* and b* over the training photographs: the constant tint that a model must beat."""
+        a, b = (round(float(np.mean(self.train.table[name])), 4) for name in ("mean_a", "mean_b"))
+        return a, b
+
+    def label_numbers(self, index: RowIndex) -> NDArray[np.int64]:
+        """The place of each row's label among `labels`, -1 where it is none of them."""
+        number = {label: i for i, label in enumerate(self.labels)}
+        return np.array([number.get(label, -1) for label in index.table["label"].to_pylist()], dtype=np.int64)
+
+    def sampler(self, config: DataConfig, seed: int, batch: int, worker: int, workers: int) -> Sampler:
+        """Which photographs this worker gets at which step."""
+        sources = self.train.table["source"].to_pylist()
+        weights = row_weights(sources, config.source_exponent, config.source_weights)
+        groups = self.train.group_numbers()
+        return Sampler(weights, groups, seed, batch, worker, workers, config.window)
+
+    def batches(self, sampler: Sampler, config: DataConfig, first: int) -> Iterator[Batch]:
+        """Training batches from step `first` on, for ever: streamed, or from memory, as `streams` says."""
+        labels = self.label_numbers(self.train)
+        if streams(self, config):
+            return batches_from_stream(self.train, labels, sampler, config, first)
+        photos = Photos.of(self.train, labels, config.cache // sampler.workers)
+        return batches_from_memory(photos, sampler, config, first)
+
+    def validation(self, config: DataConfig) -> Photos | None:
+        """The photographs kept for validation, in memory."""
+        return None if self.val is None else Photos.of(self.val, self.label_numbers(self.val), config.cache)
+
+    def ab_prior(self) -> NDArray[np.float32]:
+        """Shares of the ab bins among the pixels of the training photographs, float32[313], sum 1.
+
+        Measured on thumbnails of 32 pixels of evenly spaced rows of evenly spaced row groups: about 2,000
+        photographs that cost few reads. Raises ConfigError where none of them can be decoded.
+        """
+        chosen = _evenly(np.unique(self.train.group_numbers()), PRIOR_GROUPS)
+        rows = [_evenly(np.flatnonzero(self.train.group_numbers() == group), PRIOR_ROWS) for group in chosen]
+        place = [self.train.column(name)[np.concatenate(rows)] for name in ("part", "group", "row")]
+        counts = np.zeros(BINS)
+        for image in read_images(self.train.store, self.train.parts, *place)[1]:
+            pixels = decode(image)
+            if pixels is not None:
+                small = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BOX)
+                counts += histogram(lab_crop(np.asarray(small))[1].reshape(2, -1).T)
+        if not counts.sum():
+            raise ConfigError(f"no photograph at {self.train.store.uri} can be decoded; prepare them again")
+        return np.asarray(counts / counts.sum(), dtype=np.float32)
 
 
-def check_rows(uri: str, storage: StorageConfig) -> tuple[Store, list[str]]:
-    """The store at `uri` and the keys of its training rows. Raises ConfigError where there are none."""
-    store = open_store(uri, storage)
-    store.check_readable()
-    keys = [info.key for info in store.list("photos-") if info.key.endswith(".parquet")]
-    if not keys:
-        raise ConfigError(f"{uri} holds no photos-*.parquet; make them with jobs/prepare_photos.py")
-    return store, keys
-
-
-def read_rows(uri: str, storage: StorageConfig) -> pa.Table:
-    """All rows that prepare_photos wrote at `uri`. Raises ConfigError where there are none."""
-    store, keys = check_rows(uri, storage)
-    return pa.concat_tables(pq.read_table(io.BytesIO(store.get(key).data)) for key in keys)
+def _evenly(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    places = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).astype(int))
+    return np.asarray(values[places])
 
 
 def known_labels(table: pa.Table, config: DataConfig) -> tuple[str, ...]:
-    """The labels to classify, sorted: those of at least `label_images` training photographs."""
-    in_training = table.filter(pa.compute.equal(table["split"], "train"))
-    counts = Counter(in_training["label"].to_pylist())
+    """The labels to classify, sorted: those of at least `label_images` of the (training) rows."""
+    counts = Counter(table["label"].to_pylist())
     usable = {label for label, n in counts.items() if n >= config.label_images}
     return tuple(sorted(usable - {""} - set(config.ignore_labels)))
 
 
-def mean_ab(table: pa.Table) -> tuple[float, float]:
-    """Mean a* and b* over the training photographs: the constant tint that a model must beat."""
-    in_training = table.filter(pa.compute.equal(table["split"], "train"))
-    return tuple(round(float(np.mean(in_training[name])), 4) for name in ("mean_a", "mean_b"))  # type: ignore
-
-
-def ab_prior(table: pa.Table, photographs: int = 2000) -> NDArray[np.float32]:
-    """Shares of the ab bins among the pixels of the training photographs, float32[313], sum 1.
-
-    Measured on evenly spaced rows of the split "train", at most `photographs`, as thumbnails of 32 pixels.
-    """
-    rows = table.filter(pa.compute.equal(table["split"], "train"))["image"]
-    counts = np.zeros(BINS)
-    for number in np.unique(np.linspace(0, len(rows) - 1, min(photographs, len(rows))).astype(int)):
-        with Image.open(io.BytesIO(rows[int(number)].as_py())) as opened:
-            small = opened.convert("RGB").resize((32, 32), Image.Resampling.BOX)
-        counts += histogram(lab_crop(np.asarray(small))[1].reshape(2, -1).T)
-    return np.asarray(counts / counts.sum(), dtype=np.float32)
-
-
-@dataclass
-class Photos:
-    """One worker's share of a split: encoded images, label indices, chances to be drawn; some decoded."""
-
-    images: list[bytes]
-    labels: NDArray[np.int64]
-    chances: NDArray[np.float64]
-    cache_bytes: int
-    _decoded: dict[int, U8] = field(default_factory=dict)
-    _cached: int = 0
-
-    @classmethod
-    def of(
-        cls,
-        table: pa.Table,
-        split: str,
-        labels: tuple[str, ...],
-        config: DataConfig,
-        part: int = 0,
-        parts: int = 1,
-    ) -> Photos:
-        """Every `parts`-th photograph of `split`, from number `part` on.
-
-        Raises ConfigError where `source_weights` names no source, or nothing is left.
-        """
-        index = {label: number for number, label in enumerate(labels)}
-        rows = table.filter(pa.compute.equal(table["split"], split))
-        sources = rows["source"].to_pylist()
-        counts = Counter(sources)
-        unknown = sorted(set(config.source_weights) - set(table["source"].to_pylist()))
-        if unknown:
-            raise ConfigError(f"data.source_weights names {unknown[0]!r}, which no photograph has as source")
-        if not rows.num_rows:
-            raise ConfigError(f"{config.photos} holds no photographs of the split {split!r}")
-        chances = np.array(
-            [counts[s] ** (config.source_exponent - 1) * config.source_weights.get(s, 1.0) for s in sources]
-        )
-        mine = slice(part, None, parts)
-        return cls(
-            rows["image"].to_pylist()[mine],
-            np.array([index.get(label, -1) for label in rows["label"].to_pylist()], dtype=np.int64)[mine],
-            chances[mine] / chances[mine].sum(),
-            config.cache // parts,
-        )
-
-    def pixels(self, number: int) -> U8:
-        """uint8[H,W,3], kept decoded while the cache has room."""
-        if number in self._decoded:
-            return self._decoded[number]
-        with Image.open(io.BytesIO(self.images[number])) as opened:
-            pixels = np.asarray(opened.convert("RGB"))
-        if self._cached + pixels.nbytes <= self.cache_bytes:
-            self._cached += pixels.nbytes
-            self._decoded[number] = pixels
-        return pixels
-
-
-def training_batch(photos: Photos, config: DataConfig, size: int, seed: tuple[int, ...]) -> Batch:
-    """`size` random crops, flipped and aged; the same for the same `seed` (run's seed, worker, step)."""
-    rng = np.random.default_rng(seed)
-    L_B1HW = np.empty((size, 1, config.crop, config.crop), dtype=np.float32)
-    ab_B2HW = np.empty((size, 2, config.crop, config.crop), dtype=np.float32)
-    numbers = rng.choice(len(photos.images), size, p=photos.chances)
-    for place, number in enumerate(numbers):
-        rgb8 = _random_crop(photos.pixels(int(number)), config, rng)
-        L_HW, ab_B2HW[place] = lab_crop(rgb8, random_film(rng, config.augment))
-        L_B1HW[place, 0] = age(L_HW, rng, config.augment)
-    return Batch(
-        torch.from_numpy(L_B1HW), torch.from_numpy(ab_B2HW), torch.from_numpy(photos.labels[numbers])
-    )
-
-
-def _random_crop(pixels: U8, config: DataConfig, rng: np.random.Generator) -> U8:
-    height, width = pixels.shape[:2]
-    side = max(1, round(min(height, width) * float(np.sqrt(rng.uniform(*config.scale)))))
-    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    square = Image.fromarray(pixels[top : top + side, left : left + side])
-    crop = np.asarray(square.resize((config.crop, config.crop), Image.Resampling.BICUBIC))
-    return np.ascontiguousarray(crop[:, ::-1] if rng.random() < 0.5 else crop)
-
-
-def validation_batches(photos: Photos, config: DataConfig, size: int) -> Iterator[Batch]:
-    """Every photograph once: its middle square, nothing changed."""
-    for start in range(0, len(photos.images), size):
-        crops = []
-        for number in range(start, min(start + size, len(photos.images))):
-            pixels = photos.pixels(number)
-            side = min(pixels.shape[:2])
-            top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
-            square = Image.fromarray(pixels[top : top + side, left : left + side])
-            crops.append(
-                lab_crop(np.asarray(square.resize((config.crop, config.crop), Image.Resampling.BICUBIC)))
-            )
-        L_B1HW = torch.from_numpy(np.stack([L_HW[None] for L_HW, _ in crops]))
-        ab_B2HW = torch.from_numpy(np.stack([ab_2HW for _, ab_2HW in crops]))
-        yield Batch(L_B1HW, ab_B2HW, torch.from_numpy(photos.labels[start : start + size]))
-
-
-def ahead(
-    photos: Photos, config: DataConfig, size: int, seed: tuple[int, int], first: int
-) -> Iterator[Batch]:
-    """Training batches from step `first` on, for ever, made by threads while the network works."""
-    waiting: deque[Future[Batch]] = deque()
-    pool = ThreadPoolExecutor(config.threads, thread_name_prefix="batches")
-    try:
-        for step in range(first, 2**62):
-            waiting.append(pool.submit(training_batch, photos, config, size, (*seed, step)))
-            if len(waiting) > 2 * config.threads:
-                yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+def streams(dataset: Dataset, config: DataConfig) -> bool:
+    """Whether batches come through Ray Data: as `data.stream` says, else where memory would not hold them."""
+    return dataset.train.bytes > config.memory if config.stream is None else config.stream

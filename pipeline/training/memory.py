@@ -66,11 +66,13 @@ def batches_from_memory(photos: Photos, sampler: Sampler, config: DataConfig, fi
 
 def validation_batches(photos: Photos, config: DataConfig, size: int) -> Iterator[Batch]:
     """The middle square of every readable photograph once, nothing changed."""
-    pending: list[int] = []
+    numbers: list[int] = []
+    pixels: list[U8] = []
     for number in range(len(photos.images)):
-        if photos.pixels(number) is not None:
-            pending.append(number)
-        if pending and (len(pending) == size or number + 1 == len(photos.images)):
-            pixels = [p for p in map(photos.pixels, pending) if p is not None]
-            yield middle_batch(pixels, photos.labels[pending], config)
-            pending = []
+        decoded = photos.pixels(number)
+        if decoded is not None:
+            numbers.append(number)
+            pixels.append(decoded)
+        if numbers and (len(numbers) == size or number + 1 == len(photos.images)):
+            yield middle_batch(pixels, photos.labels[numbers], config)
+            numbers, pixels = [], []

@@ -5,74 +5,118 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from pipeline.errors import RunError
-from pipeline.training.checkpoint import newest_weights
+from pipeline.errors import ConfigError, FiatColorError, RunError
+from pipeline.flow.cluster import FORWARDED
+from pipeline.models.registry import METHODS
+from pipeline.training.checkpoint import weights_in
 from pipeline.training.config import TrainConfig
-from pipeline.training.dataset import check_rows
+from pipeline.training.dataset import Dataset, streams
 from pipeline.training.export import exported, write_weights
 from pipeline.training.loop import train_worker
+from pipeline.training.run_folder import RunFolder, check_writable, run_folder, s3_environment
 
 REPO = Path(__file__).resolve().parents[2]
-
-
-def _absolute(uri: str) -> str:
-    """Ray wants absolute local paths; a URI stays as it is."""
-    return uri if "://" in uri else str(Path(uri).expanduser().resolve())
 
 
 def train(config: TrainConfig) -> str:
     """Train to the end, from the newest checkpoint of the same name and storage if there is one.
 
-    Returns the run's folder. Raises ConfigError for unusable photographs or another network's checkpoint,
-    RunError where the workers failed more often than `train.retries`.
+    Returns the run's folder. Raises ConfigError for unusable photographs, labels that are missing or another
+    network's checkpoint, RunError where the workers failed more often than `train.retries`.
     """
-    check_rows(config.data.photos, config.storage)  # a wrong path costs a line here, not a worker's traceback
-    storage = _absolute(config.train.storage)
+    data = Dataset.open(config.data, config.storage)  # a mistake costs a line here, not a worker's traceback
+    _check_labels(config, data)
+    folder = run_folder(config.train.storage, config.train.name, config.storage)
+    check_writable(folder, config.storage)
     settings = config.model_dump(mode="json")
-    settings["data"]["photos"] = _absolute(config.data.photos)
-    _start_ray(config)
+    settings["data"]["photos"] = data.train.store.uri
+    settings["data"]["stream"] = streams(data, config.data)
+    settings["train"]["storage"] = folder.uri.rpartition("/")[0]
+    folder.remove_strays()
+    _start_ray(config, settings["data"]["stream"])
     try:
-        result = TorchTrainer(
-            train_worker,
-            train_loop_config=settings,
-            scaling_config=ScalingConfig(num_workers=config.train.workers, use_gpu=config.train.gpu),
-            run_config=RunConfig(
-                name=config.train.name,
-                storage_path=storage,
-                checkpoint_config=CheckpointConfig(num_to_keep=config.train.keep),
-                failure_config=FailureConfig(max_failures=config.train.retries),
-            ),
-        ).fit()
+        refusal: str | None = _trainer(config, settings, folder).fit().return_value
     except ray.train.TrainingFailedError as error:
-        raise RunError(f"training failed: {' '.join(str(error).split())[-400:]}") from error
+        raise _explained(error) from error
     finally:
         ray.shutdown()
-    return str(result.path)
+    if refusal:
+        raise ConfigError(refusal)
+    folder.remove_strays()
+    return folder.uri
 
 
-def _start_ray(config: TrainConfig) -> None:
-    """Join the cluster the job was submitted to, else start one here with room for all workers."""
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.ERROR)
+def _check_labels(config: TrainConfig, data: Dataset) -> None:
+    """Raises ConfigError where the loss has a part for labels and the photographs have none that count."""
+    if data.labels or not config.loss.alpha:
         return
-    # Logical CPUs, not cores: a worker holds one, Ray Train's controller needs another.
-    cpus = config.train.workers + 2
+    if METHODS[config.model.method].start(config.model.options(), 2).classes:
+        raise ConfigError(
+            f"the loss classifies labels (loss.alpha is {config.loss.alpha:g}), but of "
+            f"{data.train.table.num_rows} photographs at {config.data.photos} none has a label that counts: "
+            f"set loss.alpha=0, or lower data.label_images ({config.data.label_images})"
+        )
+
+
+def _trainer(config: TrainConfig, settings: dict[str, Any], folder: RunFolder) -> Any:
+    train = config.train
+    loop: Any = train_worker  # Ray's types know no loop that returns something, its Result does
+    return TorchTrainer(
+        loop,
+        train_loop_config=settings,
+        scaling_config=ScalingConfig(num_workers=train.workers, use_gpu=train.gpu),
+        run_config=RunConfig(
+            name=train.name,
+            storage_path=folder.root,
+            storage_filesystem=folder.filesystem,
+            checkpoint_config=CheckpointConfig(num_to_keep=train.keep),
+            failure_config=FailureConfig(max_failures=train.retries),
+        ),
+    )
+
+
+def _explained(error: Exception) -> FiatColorError:
+    """Our own error inside Ray's wrappers, or a RunError with the last of Ray's words."""
+    pending: list[BaseException | None] = [error, *getattr(error, "worker_failures", {}).values()]
+    seen: set[int] = set()
+    while pending:
+        found = pending.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, FiatColorError):
+            return found
+        pending += [getattr(found, "cause", None), found.__cause__, found.__context__]
+    return RunError(f"training failed: {' '.join(str(error).split())[-400:]}")
+
+
+def _start_ray(config: TrainConfig, streamed: bool) -> None:
+    """Join the cluster the job was submitted to, else start one here with room for all workers and tasks."""
+    environment = s3_environment(config.storage)
+    environment |= {name: os.environ[name] for name in FORWARDED if name in os.environ}
+    # Ray Train prints a worker's line twice unless told not to.
+    environment["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
+    setup = {"env_vars": environment, "worker_process_setup_hook": "pipeline.training.run.quieten"}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level=logging.ERROR, runtime_env=setup)
+        return
     python_path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
+    environment["PYTHONPATH"] = python_path
+    # Logical CPUs, not cores: a worker holds one, Ray Train's controller needs another, and the tasks that
+    # stream to a worker their own, besides a part for reading.
+    cpus = config.train.workers * (1 + (config.data.tasks + 1 if streamed else 0)) + 2
     ray.init(
         address="local",
         num_cpus=cpus,
         include_dashboard=False,
         logging_level=logging.ERROR,
-        runtime_env={
-            # Ray Train prints a worker's line twice unless told not to.
-            "env_vars": {"PYTHONPATH": python_path, "RAY_TRAIN_ENABLE_PRINT_PATCH": "0"},
-            "worker_process_setup_hook": "pipeline.training.run.quieten",
-        },
+        runtime_env=setup,
     )
 
 
@@ -81,8 +125,8 @@ def export(config: TrainConfig, target: str, variant: str | None = None, gain: f
 
     `variant` and `gain` as in `export.exported`. Raises ConfigError where there is no checkpoint.
     """
-    run = f"{_absolute(config.train.storage)}/{config.train.name}"
-    write_weights(exported(newest_weights(run), variant, gain), target, config.storage)
+    folder = run_folder(config.train.storage, config.train.name, config.storage)
+    write_weights(exported(weights_in(folder.newest()), variant, gain), target, config.storage)
 
 
 def quieten() -> None:

@@ -15,10 +15,8 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.training.config import PhotosConfig, PrepareConfig
-from pipeline.training.dataset import read_rows
 from pipeline.training.prepare import SCHEMA, difference_hash, prepare_photos
 
 REPO = Path(__file__).resolve().parents[2]
@@ -39,7 +37,7 @@ def save(path: Path, image: Image.Image, **options: object) -> None:
 
 
 def rows(folder: Path) -> dict[str, dict[str, object]]:
-    table: pa.Table = read_rows(str(folder), StorageConfig())
+    table = pa.concat_tables(pq.read_table(part) for part in sorted(folder.glob("photos-*.parquet")))
     assert table.schema.equals(SCHEMA)
     return {row["key"]: row for row in table.to_pylist()}
 

@@ -1,0 +1,128 @@
+"""Where a training run's checkpoints lie, locally or on S3, and which of them are kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs
+from ray.train import Checkpoint, Result
+
+from pipeline.config import StorageConfig
+from pipeline.errors import ConfigError
+from pipeline.storage import open_store
+from pipeline.storage.uri import S3Location, parse_uri
+
+CHECKPOINTS = "checkpoint_"
+"""How Ray Train begins the names of checkpoint folders."""
+SNAPSHOT = "checkpoint_manager_snapshot.json"
+"""Ray Train's own record of a run's checkpoints, written before it deletes old ones."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder `name` below `root`, a path on `filesystem` as Ray Train wants them; `uri` is for people."""
+
+    filesystem: Any
+    root: str
+    name: str
+    uri: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.root}/{self.name}"
+
+    def newest(self) -> Checkpoint:
+        """The newest checkpoint. Raises ConfigError where there is no run or no checkpoint yet."""
+        if not self._exists(f"{self.path}/{SNAPSHOT}"):
+            raise ConfigError(
+                f"no training run with a checkpoint at {self.uri}; check train.storage and train.name"
+            )
+        checkpoint: Checkpoint | None = self._result().checkpoint
+        if checkpoint is None:
+            raise ConfigError(f"the training run at {self.uri} has no checkpoint yet")
+        return checkpoint
+
+    def remove_strays(self) -> list[str]:
+        """Delete checkpoint folders that the run's record does not name; their names.
+
+        A run that was killed between an upload and its record, or between the record and the deletion of an
+        old checkpoint, leaves them behind, and no later run of Ray Train looks at them. Only for a run that
+        is not going on.
+        """
+        kept = set()
+        if self._exists(f"{self.path}/{SNAPSHOT}"):
+            kept = {Path(checkpoint.path).name for checkpoint, _ in self._result().best_checkpoints or []}
+        strays = [name for name in self.checkpoints() if name not in kept]
+        for name in strays:
+            self.filesystem.delete_dir(f"{self.path}/{name}")
+        return strays
+
+    def checkpoints(self) -> list[str]:
+        """Names of all checkpoint folders, in the order of their making."""
+        selector = pyarrow.fs.FileSelector(self.path, allow_not_found=True)
+        found = (
+            i for i in self.filesystem.get_file_info(selector) if i.type == pyarrow.fs.FileType.Directory
+        )
+        names = (Path(info.path).name for info in found)
+        return sorted(name for name in names if name.startswith(CHECKPOINTS))
+
+    def _exists(self, path: str) -> bool:
+        return bool(self.filesystem.get_file_info(path).type != pyarrow.fs.FileType.NotFound)
+
+    def _result(self) -> Result:
+        try:
+            return Result.from_path(self.path, storage_filesystem=self.filesystem)
+        except (RuntimeError, OSError, ValueError) as error:
+            line = " ".join(str(error).split())
+            raise ConfigError(f"the training run at {self.uri} cannot be resumed or read: {line}") from None
+
+
+def run_folder(storage: str, name: str, config: StorageConfig) -> RunFolder:
+    """The folder of the run `name` at a path or URI; nothing is made there yet.
+
+    On S3 it is reached through Arrow, as Ray Train does, with the same settings as everywhere else. Raises
+    ConfigError where these cannot be met, or for a URI that names no place.
+    """
+    location = parse_uri(storage)
+    if not isinstance(location, S3Location):
+        root = str(location.resolve())
+        return RunFolder(pyarrow.fs.LocalFileSystem(), root, name, f"{root}/{name}")
+    if not config.verify_tls:
+        raise ConfigError(
+            "storage.verify_tls=false does not work for train.storage on S3; name a local folder"
+        )
+    root = f"{location.bucket}/{location.prefix}".rstrip("/")
+    return RunFolder(_s3(config), root, name, f"s3://{root}/{name}")
+
+
+def _s3(config: StorageConfig) -> Any:
+    """Credentials and region come from Arrow's own search, which is boto3's but for SSO."""
+    for name, value in s3_environment(config).items():
+        os.environ.setdefault(name, value)
+    endpoint = config.endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    scheme, _, host = (endpoint or "https://").partition("://")
+    return pyarrow.fs.S3FileSystem(
+        region=config.region,
+        scheme=scheme,
+        endpoint_override=host.rstrip("/") or None,
+        force_virtual_addressing=config.addressing == "virtual",
+        connect_timeout=config.connect_seconds,
+        request_timeout=config.read_seconds,
+        retry_strategy=pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=config.retries + 1),
+    )
+
+
+def s3_environment(config: StorageConfig) -> dict[str, str]:
+    """What Arrow's S3 client takes from the environment only: older servers refuse its checksum trailers."""
+    return {
+        "AWS_REQUEST_CHECKSUM_CALCULATION": config.checksums,
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": config.checksums,
+    }
+
+
+def check_writable(folder: RunFolder, config: StorageConfig) -> None:
+    """Raises ConfigError or StorageError where checkpoints could not be put there."""
+    open_store(folder.uri.rpartition("/")[0], config).check_writable()

@@ -1,0 +1,62 @@
+"""How good the averaged weights are on the photographs kept for validation, in numbers and in a picture."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.color import lab_to_srgb, reduce_chroma_to_gamut
+from pipeline.models.ab_bins import target_at
+from pipeline.models.base import Colorizer
+from pipeline.training.config import DataConfig
+from pipeline.training.memory import Photos, validation_batches
+
+
+@torch.inference_mode()
+def validate(
+    colorizer: Colorizer, photos: Photos, tint: tuple[float, float], config: DataConfig, batch: int
+) -> dict[str, float]:
+    """ab-RMSE (Lab units) on middle squares, of the constant `tint` beside it, and the predictions' RMS.
+
+    Empty where no photograph is readable. The colorizer's parameters say the device.
+    """
+    device = next(colorizer.parameters()).device
+    squares: dict[str, float] = {"rmse": 0.0, "tint_rmse": 0.0, "chroma": 0.0}
+    count = 0
+    tint_2hw = torch.tensor(tint, device=device)[:, None, None]
+    for made in validation_batches(photos, config, batch):
+        guess = colorizer.predict_ab(made.L_B1HW.to(device))
+        truth = target_at(made.ab_B2HW.to(device), (guess.shape[2], guess.shape[3]))
+        count += truth.numel()
+        squares["rmse"] += float((guess - truth).square().sum())
+        squares["tint_rmse"] += float((tint_2hw - truth).square().sum())
+        squares["chroma"] += float(guess.square().sum())
+    return {name: math.sqrt(value / count) for name, value in squares.items()} if count else {}
+
+
+@torch.inference_mode()
+def sample_picture(
+    colorizer: Colorizer, photos: Photos, config: DataConfig, count: int
+) -> NDArray[np.uint8] | None:
+    """Rows of input | prediction | truth, uint8[count*crop, 3*crop, 3], of the first readable photographs.
+
+    None where there is none, or `count` is 0.
+    """
+    device = next(colorizer.parameters()).device
+    batch = next(validation_batches(photos, config, count), None) if count else None
+    if batch is None:
+        return None
+    guess = colorizer.predict_ab(batch.L_B1HW.to(device)).cpu()
+    guess = F.interpolate(guess, batch.ab_B2HW.shape[2:], mode="bilinear", align_corners=False)
+    columns = [_rgb8(batch.L_B1HW, ab) for ab in (torch.zeros_like(guess), guess, batch.ab_B2HW)]
+    return np.concatenate([np.concatenate(list(column)) for column in columns], axis=1)
+
+
+def _rgb8(L_B1HW: Tensor, ab_B2HW: Tensor) -> NDArray[np.uint8]:
+    lab = torch.cat([L_B1HW, ab_B2HW], dim=1).permute(0, 2, 3, 1).numpy()
+    return np.asarray(np.round(lab_to_srgb(reduce_chroma_to_gamut(lab)) * 255), dtype=np.uint8)

@@ -1,0 +1,137 @@
+"""One training worker's pieces, put together before its first step."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field, replace
+
+import ray.train
+import ray.train.torch
+import torch
+from torch import nn
+
+from pipeline.errors import ConfigError
+from pipeline.models.base import TrainableColorizer, resolve_precision
+from pipeline.models.registry import METHODS
+from pipeline.models.weights import WeightsInfo
+from pipeline.training.checkpoint import AveragedModel, RunState
+from pipeline.training.config import OptimConfig, TrainConfig
+from pipeline.training.dataset import Dataset, streams
+from pipeline.training.memory import Photos
+from pipeline.training.progress import Journal
+from pipeline.training.sampling import Sampler
+
+
+class Refused(ConfigError):
+    """A ConfigError that every worker comes to at the same step."""
+
+
+@dataclass
+class Worker:
+    """One worker's pieces; `wrapped` is the model inside DistributedDataParallel where there are several.
+
+    `journal` and `val` are the first worker's alone. `unreadable` are keys that any worker has met, `met`
+    those that this one has met since all told each other.
+    """
+
+    config: TrainConfig
+    info: WeightsInfo
+    data: Dataset
+    sampler: Sampler
+    val: Photos | None
+    state: RunState
+    wrapped: nn.Module
+    device: torch.device
+    precision: str
+    rank: int
+    journal: Journal | None
+    unreadable: set[str] = field(default_factory=set)
+    met: set[str] = field(default_factory=set)
+
+
+def set_up(config: TrainConfig) -> Worker:
+    """This process's worker, at the step of the newest checkpoint. Raises Refused where that is of another
+    network, ConfigError for unusable photographs."""
+    torch.set_num_threads(config.train.threads)
+    torch.manual_seed(config.train.seed)
+    context = ray.train.get_context()
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    data = Dataset.open(config.data, config.storage)
+    model = METHODS[config.model.method].start(config.model.options(), len(data.labels))
+    if not model.classes:
+        data = replace(data, labels=())
+    if model.bin_head is not None:
+        model.bin_head.prior_Q.copy_(torch.from_numpy(data.ab_prior()))
+    device = ray.train.torch.get_device()
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = RunState(model, AveragedModel(model, config.optim.ema), _optimizer(model, config.optim))
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is not None:
+        try:
+            state.restore(checkpoint, data.labels)
+        except ConfigError as error:
+            raise Refused(str(error)) from None
+    precision = resolve_precision(config.train.precision, str(device))
+    state.averaged.module.precision = precision
+    worker = Worker(
+        config,
+        _describe(config, data, model),
+        data,
+        data.sampler(config.data, config.train.seed, config.train.batch, rank, workers),
+        data.validation(config.data) if rank == 0 else None,
+        state,
+        ray.train.torch.prepare_model(model, move_to_device=False),
+        device,
+        precision,
+        rank,
+        Journal(f"{config.train.storage}/{config.train.name}", config.storage) if rank == 0 else None,
+    )
+    _say_start(worker, workers)
+    return worker
+
+
+def _say_start(worker: Worker, workers: int) -> None:
+    if worker.rank:
+        return
+    config, data, sampler = worker.config, worker.data, worker.sampler
+    rows, labels = data.train.table.num_rows, data.labels
+    unlabelled = f", {(data.label_numbers(data.train) < 0).sum()} without one" if labels else ""
+    print(
+        f"training at step {worker.state.step} of {config.train.last_step(sampler.epoch_steps)}: "
+        f"{rows} photographs, {sampler.epoch_steps} steps in an epoch, "
+        f"{'streamed' if streams(data, config.data) else 'in memory'}, {len(labels)} labels{unlabelled}, "
+        f"{worker.precision}, {workers} worker(s)",
+        flush=True,
+    )
+
+
+def _optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """AdamW; biases and normalisation are not decayed."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.rate)
+
+
+def _describe(config: TrainConfig, data: Dataset, model: TrainableColorizer) -> WeightsInfo:
+    settings = config.model_dump(
+        mode="json", exclude={"storage": True, "data": {"photos"}, "train": {"storage"}}
+    )
+    provenance = {
+        "settings": settings,
+        "sources": data.sources,
+        "torch": torch.__version__,
+        "cpu": platform.machine(),
+    }
+    return WeightsInfo(
+        config.model.method,
+        model.architecture(),
+        data.mean_ab(),
+        model.ab_range,
+        model.normalisation,
+        data.labels,
+        provenance,
+    )

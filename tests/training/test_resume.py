@@ -1,0 +1,143 @@
+"""Training on a real S3 server, photographs and checkpoints there; a worker and the driver are killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pipeline.models.registry import weights_info
+from pipeline.storage import open_store
+from pipeline.training.config import TrainSection
+from pipeline.training.run_folder import run_folder
+from tests.servers import S3Server
+from tests.training.data import parts, training_rows
+
+REPO = Path(__file__).resolve().parents[2]
+KEEP, EPOCHS, EPOCH_STEPS = 2, 3, 13
+SETTINGS = [
+    "model.width=0.05", "data.crop=64", "data.stream=true", "data.label_images=2", "data.window=16",
+    "data.max_unreadable=0.05", "train.precision=fp32", "train.threads=1", "train.batch=2", "train.workers=2",
+    f"train.epochs={EPOCHS}", "train.checkpoint_steps=5", "train.log_steps=5", f"train.keep={KEEP}",
+    "train.name=small", "train.retries=2",
+]  # fmt: skip
+BROKEN = frozenset({"sea/3"})
+
+
+@pytest.fixture(scope="module")
+def bucket(s3_ceph: S3Server) -> str:
+    """54 photographs to train on, of which one is broken, and four to validate, below `photos/`."""
+    uri = f"s3://{s3_ceph.bucket()}"
+    store = open_store(f"{uri}/photos", s3_ceph.storage_config)
+    for name, data in parts(training_rows({"sea": 40, "town": 14}, val=2, broken=BROKEN), 20, 6).items():
+        store.put(name, data)
+    return uri
+
+
+def command(server: S3Server, bucket: str, *more: str) -> list[str]:
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    places = ["--photos", f"{bucket}/photos", "--storage", f"{bucket}/runs"]
+    return [sys.executable, str(REPO / "jobs" / "train.py"), *places, *settings, *server.settings, *more]
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def until(lines: Iterator[str], pattern: str, seen: list[str]) -> re.Match[str]:
+    """The first further line that has the pattern."""
+    for line in lines:
+        seen.append(line)
+        if found := re.search(pattern, line):
+            return found
+    pytest.fail(f"ended without {pattern!r}: {''.join(seen[-40:])}")
+
+
+def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: str, tmp_path: Path) -> None:
+    folder = run_folder(f"{bucket}/runs", "small", s3_ceph.storage_config)
+    started = r"training at step (\d+) of (\d+): 54 photographs, 13 steps in an epoch, streamed"
+    checkpoint = r"RayTrainWorker pid=(\d+)\).*Checkpoint successfully created"
+    first = start(command(s3_ceph, bucket))
+    seen: list[str] = []
+    assert first.stdout is not None
+    lines = iter(first.stdout)
+    assert until(lines, started, seen).groups() == ("0", str(EPOCHS * EPOCH_STEPS))
+    until(lines, checkpoint, seen)
+    until(lines, r"from rank 0", seen)  # Ray has the report
+    worker = until(lines, r"RayTrainWorker pid=(\d+)", seen)
+    os.kill(int(worker[1]), signal.SIGKILL)
+    again = int(until(lines, started, seen)[1])
+    assert again % 5 == 0
+    assert 0 < again < EPOCHS * EPOCH_STEPS
+    until(lines, checkpoint, seen)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    time.sleep(3)  # Ray's processes notice that the driver is gone; none may write into the run any more
+    stray = "checkpoint_2000-01-01_00-00-00.000000"
+    open_store(f"{bucket}/runs/small", s3_ceph.storage_config).put(f"{stray}/state.pt", b"of a killed run")
+
+    done = subprocess.run(command(s3_ceph, bucket), capture_output=True, text=True, check=False, timeout=240)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output[-3000:]
+    resumed = re.search(started, output)
+    assert resumed
+    assert again <= int(resumed[1]) < EPOCHS * EPOCH_STEPS
+    assert "stands in for it: sea/3" in "".join(seen) + output
+    kept = folder.checkpoints()
+    assert 0 < len(kept) <= KEEP
+    assert stray not in kept
+
+    target = f"{bucket}/weights/small.safetensors"
+    exported = command(s3_ceph, bucket, "--export", target)
+    subprocess.run(exported, check=True, timeout=120)
+    info = weights_info("iizuka", target, storage=s3_ceph.storage_config)
+    assert (info.provenance["steps"], info.provenance["epochs"]) == (EPOCHS * EPOCH_STEPS, EPOCHS)
+    assert info.labels == ("sea", "town")
+    tags = tensorboard_tags(bucket, s3_ceph, tmp_path)
+    assert {"train/loss", "train/images_per_s", "train/data_wait", "val/rmse"} <= tags
+    assert "input, prediction, truth" in tags
+
+
+def tensorboard_tags(bucket: str, server: S3Server, local: Path) -> set[str]:
+    store = open_store(f"{bucket}/runs/small/tensorboard", server.storage_config)
+    for info in store.list():
+        (local / info.key).write_bytes(store.get(info.key).data)
+    events = EventAccumulator(str(local))
+    events.Reload()
+    found = events.Tags()
+    return {*found["scalars"], *found["images"]}
+
+
+def test_strays_are_the_folders_that_the_record_does_not_name(tmp_path: Path, s3_ceph: S3Server) -> None:
+    """Before anything was recorded, every checkpoint folder is left over; other things stay."""
+    for storage in (str(tmp_path), f"s3://{s3_ceph.bucket()}/runs"):
+        folder = run_folder(storage, "run", s3_ceph.storage_config)
+        store = open_store(folder.uri, s3_ceph.storage_config)
+        assert folder.remove_strays() == []
+        store.put("checkpoint_1/state.pt", b"")
+        store.put("tensorboard/events", b"")
+        assert folder.remove_strays() == ["checkpoint_1"]
+        assert [info.key for info in store.list() if not info.key.endswith("/")] == ["tensorboard/events"]
+
+
+def test_the_last_step() -> None:
+    assert TrainSection().last_step(100) == 12_000
+    assert TrainSection(steps=70).last_step(100) == 70
+    assert TrainSection(epochs=1.5).last_step(100) == 150
+    assert TrainSection(epochs=1.5, steps=120).last_step(100) == 120
+    assert TrainSection(epochs=0.001).last_step(100) == 1
