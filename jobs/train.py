@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline import config
 from pipeline.errors import FiatColorError
 from pipeline.training.config import TrainConfig
+from pipeline.training.export import parse_decoding
 from pipeline.training.family import load_run
 from pipeline.training.run import export, train
 
@@ -27,7 +28,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--export", metavar="FILE", help="write the newest checkpoint's weights; no training")
     parser.add_argument("--variant", metavar="NAME", help="with --export: one head of a network with both")
     parser.add_argument(
-        "--gain", type=float, metavar="X", help="with --export: a factor on the chroma (unet)"
+        "--decoding",
+        metavar="name=X,...",
+        help="with --export: temperature, correction, gain (see the method)",
     )
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
@@ -44,7 +47,9 @@ def main(argv: list[str] | None = None) -> int:
         else:
             loaded = config.load(TrainConfig, args.config, overrides)
         if args.export:
-            export(loaded, args.export, args.variant, args.gain)
+            export(
+                loaded, args.export, args.variant, parse_decoding(args.decoding) if args.decoding else None
+            )
             print(f"wrote {args.export}")
         else:
             print(f"trained; checkpoints are in {train(loaded)}")

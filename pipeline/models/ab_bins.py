@@ -26,6 +26,9 @@ SIGMA = 5.0
 TEMPERATURE = 0.38
 """Between the mode (0) and the mean (1) of the predicted distribution (section 2.3, equation 5)."""
 
+UNIFORM = 0.5
+"""Class rebalancing: the paper's lambda (section 2.2)."""
+
 GAMUT_MARGIN = 13.5
 """Bins lie at most so far from a chroma that sRGB can show. The paper counts 313 bins; the colours of 8-bit
 sRGB are nearest to 261, the others take part in the soft-encoding at the gamut's edge. This margin gives
@@ -109,7 +112,7 @@ def annealed_mean(logits_BQhw: Tensor, temperature: float = TEMPERATURE) -> Tens
 
 
 class BinHead(nn.Module):
-    """The prior over bins (a buffer, stored with the weights) and the loss."""
+    """The prior over bins (a buffer, stored with the weights), the loss, and what rebalancing did to it."""
 
     prior_Q: Tensor
 
@@ -117,6 +120,21 @@ class BinHead(nn.Module):
         super().__init__()
         self.register_buffer("prior_Q", torch.full((BINS,), 1 / BINS))
         self._weights: dict[float, Tensor] = {}
+
+    def weights(self, uniform: float) -> Tensor:
+        """`rebalancing` of this prior, computed once."""
+        if uniform not in self._weights:
+            self._weights[uniform] = rebalancing(self.prior_Q.cpu(), uniform)
+        return self._weights[uniform]
+
+    def without_rebalancing(self, logits_BQhw: Tensor, share: float, uniform: float = UNIFORM) -> Tensor:
+        """Logits of the distribution that a network would have learned without class rebalancing (`share` 1),
+        or part of the way there: rebalanced training multiplies every probability by its bin's weight.
+
+        Source: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, section 4.1, backwards.
+        """
+        log_Q = self.weights(uniform).log().to(logits_BQhw.device)
+        return logits_BQhw.float() - share * log_Q[None, :, None, None]
 
     def loss(self, logits_BQhw: Tensor, ab_B2hw: Tensor, uniform: float | None) -> Tensor:
         """Cross-entropy against the soft-encoded chroma, mean over pixels (equation 2).
@@ -128,9 +146,7 @@ class BinHead(nn.Module):
         cross_Bhw = -(weight * chosen).sum(1)
         if uniform is None:
             return cross_Bhw.mean()
-        if uniform not in self._weights:
-            self._weights[uniform] = rebalancing(self.prior_Q.cpu(), uniform)
-        return (self._weights[uniform].to(index.device)[index[:, 0]] * cross_Bhw).mean()
+        return (self.weights(uniform).to(index.device)[index[:, 0]] * cross_Bhw).mean()
 
 
 def target_at(ab_B2HW: Tensor, size: tuple[int, int]) -> Tensor:

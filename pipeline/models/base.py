@@ -67,12 +67,14 @@ class TrainableColorizer(Colorizer):
     """A colorizer with something to learn. Calling the module computes its losses, so that
     `DistributedDataParallel` can wrap it as it is.
 
-    `options` are the constructor's arguments that a training configuration may set. `ab_range` and
+    `options` are the constructor's arguments that a training configuration may set, `decoding` those that
+    may still be chosen when training is over: they turn what was learned into colour. `ab_range` and
     `normalisation` say, for the weights file, how ab becomes the network's numbers.
     """
 
     trainable: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ()
+    decoding: ClassVar[tuple[str, ...]] = ()
     ab_range: ClassVar[tuple[float, float]] = (-110.0, 110.0)
     normalisation: str = ""
 

@@ -120,13 +120,15 @@ def _start_ray(config: TrainConfig, streamed: bool) -> None:
     )
 
 
-def export(config: TrainConfig, target: str, variant: str | None = None, gain: float | None = None) -> None:
+def export(
+    config: TrainConfig, target: str, variant: str | None = None, decoding: dict[str, float] | None = None
+) -> None:
     """Write the averaged weights of the run's newest checkpoint to the path or URI `target`.
 
-    `variant` and `gain` as in `export.exported`. Raises ConfigError where there is no checkpoint.
+    `variant` and `decoding` as in `export.exported`. Raises ConfigError where there is no checkpoint.
     """
     folder = run_folder(config.train.storage, config.train.name, config.storage)
-    write_weights(exported(weights_in(folder.newest()), variant, gain), target, config.storage)
+    write_weights(exported(weights_in(folder.newest()), variant, decoding), target, config.storage)
 
 
 def quieten() -> None:

@@ -93,6 +93,19 @@ def test_the_loss_is_least_where_the_distribution_is_right() -> None:
     assert float(head.loss(right, truth, 0.5)) < float(head.loss(right, truth, None)) * 1.01
 
 
+def test_rebalancing_can_be_taken_back() -> None:
+    """A distribution times the weights, normalised, is what rebalanced training makes; it comes back."""
+    head = BinHead()
+    generator = torch.Generator().manual_seed(0)
+    head.prior_Q.copy_(torch.softmax(3 * torch.randn(BINS, generator=generator), 0))
+    plain = torch.softmax(torch.randn(BINS, generator=generator), 0)
+    rebalanced = plain * head.weights(0.5)
+    logits = (rebalanced / rebalanced.sum()).log()[None, :, None, None]
+    back = torch.softmax(head.without_rebalancing(logits, 1.0), 1).flatten()
+    torch.testing.assert_close(back, plain, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(head.without_rebalancing(logits, 0.0), logits)
+
+
 def test_histogram_counts_the_nearest() -> None:
     counts = histogram(np.array([[0.2, -0.4], [4.0, 4.0], [50.4, 19.0]]))
     assert counts.sum() == 3

@@ -14,7 +14,7 @@ from pipeline.models.registry import load_colorizer, weights_info
 from pipeline.models.regression_cnn import RegressionCnn
 from pipeline.models.unet import UnetColorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
-from pipeline.training.export import exported, write_weights
+from pipeline.training.export import exported, parse_decoding, write_weights
 
 
 def weights_of(colorizer: TrainableColorizer) -> bytes:
@@ -38,7 +38,7 @@ def test_as_it_is(both: UnetColorizer) -> None:
 
 
 def test_one_head_louder(both: UnetColorizer, tmp_path: Path) -> None:
-    data = exported(weights_of(both), "regression", 1.25)
+    data = exported(weights_of(both), "regression", {"gain": 1.25})
     target = tmp_path / "new" / "louder.safetensors"
     write_weights(data, str(target), StorageConfig())
     L_B1HW = torch.rand(1, 1, 64, 64) * 100
@@ -55,7 +55,10 @@ def test_one_head_louder(both: UnetColorizer, tmp_path: Path) -> None:
 def test_what_is_not_there(both: UnetColorizer) -> None:
     with pytest.raises(ConfigError, match=r"--variant vivid: .*no variant 'vivid'"):
         exported(weights_of(both), "vivid")
-    with pytest.raises(ConfigError, match=r"--gain 1.2: the method regression_cnn takes no gain"):
-        exported(weights_of(RegressionCnn(0.125)), gain=1.2)
+    with pytest.raises(ConfigError, match=r"--decoding gain=1.2: what the method regression_cnn takes: none"):
+        exported(weights_of(RegressionCnn(0.125)), decoding={"gain": 1.2})
+    with pytest.raises(ConfigError, match="want name=number"):
+        parse_decoding("gain")
+    assert parse_decoding("gain=1.5, temperature=0.6") == {"gain": 1.5, "temperature": 0.6}
     with pytest.raises(ConfigError, match="name a file"):
         write_weights(b"", "folder/", StorageConfig())

@@ -25,6 +25,7 @@ class ClassificationCnn(TrainableColorizer):
 
     method: ClassVar[str] = "classification_cnn"
     options: ClassVar[tuple[str, ...]] = ("width", "temperature")
+    decoding: ClassVar[tuple[str, ...]] = ("temperature",)
     normalisation = "L/100; 313 ab bins of 10 Lab units"
 
     def __init__(self, width: float = 1.0, temperature: float = TEMPERATURE) -> None:

@@ -26,12 +26,14 @@ class UnetColorizer(TrainableColorizer):
 
     `encoder` "plain" (at `width` of U-Net's channels) or "efficientnet_lite0" (pretrained; `frozen` of its 16
     blocks do not learn). `head`: "regression", "classification", or "both", which learns both on one trunk
-    and colours with the regression; `variant` makes a network of either. `gain` multiplies the chroma;
-    `temperature` in (0, 1] sharpens the distribution.
+    and colours with the regression; `variant` makes a network of either. A predicted distribution is first
+    freed of the share `correction` in [0, 1] of its class rebalancing (for networks trained with lambda 0.5),
+    then sharpened by `temperature` in (0, 1]; `gain` multiplies the chroma of either head.
     """
 
     method: ClassVar[str] = "unet"
     options: ClassVar[tuple[str, ...]] = ("width", "encoder", "head", "frozen", "temperature")
+    decoding: ClassVar[tuple[str, ...]] = ("temperature", "correction", "gain")
     normalisation = "plain: L/100, efficientnet_lite0: sRGB gray - 127/255 over 128/255; ab/110"
 
     def __init__(
@@ -42,14 +44,16 @@ class UnetColorizer(TrainableColorizer):
         frozen: int = 0,
         temperature: float = TEMPERATURE,
         gain: float = 1.0,
+        correction: float = 0.0,
     ) -> None:
         super().__init__()
         self._architecture: dict[str, Any] = {
             "width": width, "encoder": encoder, "head": head, "frozen": frozen,
-            "temperature": temperature, "gain": gain,
+            "temperature": temperature, "gain": gain, "correction": correction,
         }  # fmt: skip
         self.pretrained = encoder == "efficientnet_lite0"
-        self.temperature, self.gain, self.head = temperature, gain, head
+        self.temperature, self.correction, self.gain = temperature, correction, gain
+        self.head = head
         self.encoder = PretrainedEncoder(frozen) if self.pretrained else PlainEncoder(width)
         channels = PRETRAINED_DECODER
         if not self.pretrained:
@@ -105,7 +109,10 @@ class UnetColorizer(TrainableColorizer):
                 ab = self.regression(at_half)[..., : height // 2, : width // 2].float() * AB_SCALE
             else:
                 assert self.classification is not None
+                assert self.bins is not None
                 logits = self.classification(at_quarter)[..., : height // 4, : width // 4]
+                if self.correction:
+                    logits = self.bins.without_rebalancing(logits, self.correction)
                 ab = annealed_mean(logits, self.temperature)
         scaled_ab: Tensor = ab * self.gain
         return scaled_ab.contiguous()
