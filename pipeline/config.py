@@ -54,8 +54,10 @@ class PlanConfig(Section):
 class ModelConfig(Section):
     """Which network predicts the chroma, and how."""
 
-    method: str = Field("iizuka", description="a room of pipeline/models")
-    weights: str | None = Field(None, description="path or URI, optional #sha256=...; null: shipped")
+    method: str = Field("iizuka", description="a room of pipeline/models; left out: what the weights are for")
+    weights: str | None = Field(
+        None, description="shipped name, path or URI, optional #sha256=..., registry:URI/NAME; null: shipped"
+    )
     side: int = Field(384, ge=64, le=4096, multiple_of=8, description="longest side the network sees, pixels")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     batch: int | None = Field(None, ge=1, le=1024, description="images per step; null: 1 on CPU, 16 on GPU")

@@ -14,7 +14,7 @@ from pipeline.flow.estimate import estimate_seconds
 from pipeline.flow.job import Job
 from pipeline.flow.progress import Reporter
 from pipeline.models.catalog import pin_weights
-from pipeline.models.registry import METHODS, weights_digest
+from pipeline.models.registry import METHODS, weights_digest, weights_info
 from pipeline.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
 from pipeline.stages.report import Tally
@@ -108,11 +108,15 @@ def _open(request: Request) -> tuple[Store, Store]:
 
 def _pinned(request: Request) -> Request:
     """`registry:` weights as the file they stand for now: the workers, config.yaml and the ledger must all
-    speak of the same bytes, whatever is promoted meanwhile."""
-    config = request.config
-    weights = pin_weights(config.model.weights, config.storage)
-    model = config.model.model_copy(update={"weights": weights})
-    return replace(request, config=config.model_copy(update={"model": model}))
+    speak of the same bytes, whatever is promoted meanwhile. Weights also say their method, so that a champion
+    of another method needs no other command; one that was asked for must fit."""
+    model, storage = request.config.model, request.config.storage
+    weights = pin_weights(model.weights, storage)
+    method = model.method
+    if weights is not None and "method" not in model.model_fields_set:
+        method = weights_info(None, weights, storage=storage).method
+    model = model.model_copy(update={"weights": weights, "method": method})
+    return replace(request, config=request.config.model_copy(update={"model": model}))
 
 
 def _method(config: JobConfig) -> str:

@@ -10,6 +10,8 @@ from pipeline.config import JobConfig, load
 from pipeline.flow.cluster import AttemptRegistry
 from pipeline.flow.fused import FusedWorker
 from pipeline.flow.job import Job
+from pipeline.models.registry import weights_info
+from pipeline.models.weights import shipped_names
 from pipeline.plan import make_plan
 from tests.job_runner import encoded, fill, ledger, photograph
 
@@ -66,3 +68,19 @@ def test_a_source_that_changes_or_goes_after_planning_is_a_row(worker, tmp_path)
     worker.run(shard_id, items)
     codes = {row["key"]: row["failure_code"] for row in ledger(str(tmp_path / "out"))}
     assert codes == {"0.jpg": None, "1.jpg": "source_missing", "2.jpg": None, "3.jpg": "source_changed"}
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_all_shipped_weights_colour_in_the_same_job(name: str, tmp_path: Path) -> None:
+    fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(2)})
+    method = weights_info(None, name).method
+    settings = ["model.side=64", f"model.method={method}", f"model.weights={name}"]
+    job = Job(load(JobConfig, None, settings), str(tmp_path / "in"), str(tmp_path / "out"), "run", "d", "w")
+    worker = FusedWorker(job, AttemptRegistry())
+    try:
+        worker.run(*only_shard(worker))
+    finally:
+        worker.bench.close()
+    rows = ledger(str(tmp_path / "out"))
+    assert [(row["status"], row["method"]) for row in rows] == [("colorized", method)] * 2
+    assert all(row["mean_chroma"] > 0.5 and row["max_delta_l"] < 1 for row in rows)
