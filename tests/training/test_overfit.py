@@ -1,0 +1,95 @@
+"""Every trainable room, with every head and colour space, learns one batch by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.color_torch import lab_to_srgb_t, srgb_to_lab_t
+from pipeline.models.base import Objective
+from pipeline.models.registry import METHODS
+
+SIDE, IMAGES = 64, 4
+CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {
+    "regression_cnn": ("regression_cnn", {"width": 0.25}, Objective()),
+    "classification_cnn": ("classification_cnn", {"width": 0.25}, Objective()),
+    "classification_cnn, rebalanced": ("classification_cnn", {"width": 0.25}, Objective(uniform=0.5)),
+    "unet": ("unet", {"width": 0.25}, Objective()),
+    "unet, smooth L1": ("unet", {"width": 0.25}, Objective(regression="smooth_l1")),
+    "unet, bins": ("unet", {"width": 0.25, "head": "classification"}, Objective()),
+    "unet, bins, rebalanced": ("unet", {"width": 0.25, "head": "classification"}, Objective(uniform=0.5)),
+    "unet, pretrained, both heads": (
+        "unet", {"encoder": "efficientnet_lite0", "head": "both", "frozen": 5},
+        Objective(uniform=0.5, regression="smooth_l1", bins=0.01),
+    ),
+    "iizuka": ("iizuka", {"width": 0.25, "global_side": 64}, Objective(alpha=0.0005)),
+    "iizuka, no global branch": ("iizuka", {"width": 0.25, "global_branch": False}, Objective()),
+    "iizuka, sum": (
+        "iizuka", {"width": 0.25, "global_side": 64}, Objective(alpha=1 / 300, reduction="sum"),
+    ),
+    "iizuka, rgb": ("iizuka", {"width": 0.25, "global_side": 64, "space": "rgb"}, Objective(alpha=0.0005)),
+    "iizuka, yuv": ("iizuka", {"width": 0.25, "global_side": 64, "space": "yuv"}, Objective(alpha=0.0005)),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """So few pixels are quicker on one thread, and far quicker where others use the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Four smooth pictures of strong colours inside sRGB: L, ab, labels."""
+    generator = torch.Generator().manual_seed(3)
+    corners = torch.rand(IMAGES, 3, 3, 3, generator=generator) * 0.8 + 0.1
+    rgb_B3HW = F.interpolate(corners, (SIDE, SIDE), mode="bilinear", align_corners=True)
+    lab_B3HW = srgb_to_lab_t(rgb_B3HW)
+    assert float((lab_to_srgb_t(lab_B3HW) - rgb_B3HW).abs().max()) < 1e-3
+    return lab_B3HW[:, :1], lab_B3HW[:, 1:], torch.tensor([0, 1, 0, 1])
+
+
+def test_every_trainable_method_is_here() -> None:
+    assert {method for method, _, _ in CASES.values()} == {n for n, room in METHODS.items() if room.trainable}
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_one_batch_is_learned_by_heart(case: str) -> None:
+    """The loss falls, and the chroma comes far nearer to the truth than the batch's own mean is."""
+    method, options, objective = CASES[case]
+    torch.manual_seed(0)
+    L_B1HW, ab_B2HW, label_B = batch()
+    colorizer = METHODS[method].start(options, 2)
+    optimizer = torch.optim.AdamW(colorizer.parameters(), lr=3e-3)
+    colorizer.train()
+    losses = [_step(colorizer, optimizer, (L_B1HW, ab_B2HW, label_B), objective) for _ in range(50)]
+    colorizer.eval()
+    # Statistics of one batch, not the running ones of 50 steps: what is tested is what was learned.
+    for module in colorizer.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d) and _learns(module):
+            module.train()
+    guess = F.interpolate(colorizer.predict_ab(L_B1HW), (SIDE, SIDE), mode="bilinear")
+    tint = (ab_B2HW - ab_B2HW.mean((0, 2, 3), keepdim=True)).abs().mean()
+    assert losses[-1] < 0.75 * losses[0]
+    assert float((guess - ab_B2HW).abs().mean()) < 0.5 * float(tint)
+
+
+def _learns(module: torch.nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _step(
+    colorizer: torch.nn.Module, optimizer: torch.optim.Optimizer, data: tuple[torch.Tensor, ...],
+    objective: Objective,
+) -> float:  # fmt: skip
+    losses: Mapping[str, torch.Tensor] = colorizer(*data, objective)
+    optimizer.zero_grad()
+    losses["loss"].backward()
+    optimizer.step()
+    return float(losses["loss"].detach())
