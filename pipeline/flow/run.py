@@ -113,8 +113,9 @@ def _pinned(request: Request) -> Request:
     model, storage = request.config.model, request.config.storage
     weights = pin_weights(model.weights, storage)
     method = model.method
-    if weights is not None and "method" not in model.model_fields_set:
-        method = weights_info(None, weights, storage=storage).method
+    if weights is not None:
+        asked_for = method if "method" in model.model_fields_set else None
+        method = weights_info(asked_for, weights, storage=storage).method
     model = model.model_copy(update={"weights": weights, "method": method})
     return replace(request, config=request.config.model_copy(update={"model": model}))
 

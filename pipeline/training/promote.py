@@ -149,7 +149,10 @@ def _judged(match: _Match, request: Request, config: PromoteConfig) -> Evaluatio
     if match.champion is not None:
         references = (f"entry {match.champion.number}",)
         entries.append(Contestant(name=references[0], weights=match.catalog.locate(match.champion)))
-    settings = config.evaluate.model_copy(update={"entries": tuple(entries)})
+    update: dict[str, object] = {"entries": tuple(entries)}
+    if request.output is None:
+        update["frechet_resamples"] = 0  # an interval of seconds that nobody would see
+    settings = config.evaluate.model_copy(update=update)
     table = _table(request, EvaluateConfig(evaluate=settings, storage=config.storage))
     gate = config.gate
     return Evaluation(

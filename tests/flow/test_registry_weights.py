@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 import yaml
 
+from pipeline.models.base import TrainableColorizer
 from pipeline.models.catalog import Catalog
 from pipeline.models.iizuka import IizukaColorizer
+from pipeline.models.regression_cnn import RegressionCnn
 from pipeline.models.weights import WeightsInfo, encode_weights
 from tests.job_runner import encoded, fill, image_digests, ledger, photograph, run
 
 
-def weights(path: Path, seed: int) -> str:
-    torch.manual_seed(seed)
-    colorizer = IizukaColorizer(0.05)
+def weights(path: Path, colorizer: TrainableColorizer) -> str:
     units = (colorizer.ab_range, colorizer.normalisation)
-    info = WeightsInfo("iizuka", colorizer.architecture(), (1.0, 2.0), *units)
+    info = WeightsInfo(colorizer.method, colorizer.architecture(), (1.0, 2.0), *units)
     path.write_bytes(encode_weights(colorizer.state_dict(), info))
     return str(path)
 
@@ -26,7 +25,7 @@ def test_new_champions_make_new_work_and_a_rollback_finds_the_old_work_done(tmp_
     source, out = tmp_path / "in", tmp_path / "out"
     fill(str(source), {f"{n}.jpg": encoded(photograph(n)) for n in range(2)})
     catalog = Catalog(f"{tmp_path}/models/faces")
-    first = catalog.promote(weights(tmp_path / "a.safetensors", 1), previous=None)
+    first = catalog.promote(weights(tmp_path / "a.safetensors", IizukaColorizer(0.05)), previous=None)
     args = ("--input", source, "--output", out, "--weights", f"registry:{tmp_path}/models/faces")
     args += ("--set", "model.side=64", "--set", "run.workers=1")
 
@@ -39,11 +38,17 @@ def test_new_champions_make_new_work_and_a_rollback_finds_the_old_work_done(tmp_
     assert {row["weights_digest"] for row in ledger(str(out))} == {first.sha256}
     assert len(image_digests(str(out))) == 2
 
-    second = catalog.promote(weights(tmp_path / "b.safetensors", 2), previous=1)
+    # a champion of another method needs no other command, but one that was asked for must fit
+    second = catalog.promote(weights(tmp_path / "b.safetensors", RegressionCnn(0.125)), previous=1)
     dry = run(*args, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert catalog.locate(second) in dry.stdout
     assert "to do    2 objects" in dry.stdout
+    assert "method: regression_cnn" in dry.stdout
+    refused = run(*args, "--method", "iizuka")
+    assert refused.returncode == 2
+    assert len(list((out / "runs").iterdir())) == 1  # before anything was started
+    assert "are for the method 'regression_cnn', not 'iizuka'" in refused.stderr
 
     catalog.roll_back()
     back = run(*args)
