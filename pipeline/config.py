@@ -54,7 +54,7 @@ class PlanConfig(Section):
 class ModelConfig(Section):
     """Which network predicts the chroma, and how."""
 
-    method: str = Field("iizuka", description="a room of pipeline/models; left out: what the weights are for")
+    method: str = Field("unet", description="a room of pipeline/models; left out: what the weights are for")
     weights: str | None = Field(
         None, description="shipped name, path or URI, optional #sha256=..., registry:URI/NAME; null: shipped"
     )

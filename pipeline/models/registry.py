@@ -24,8 +24,8 @@ METHODS: dict[str, type[TrainableColorizer]] = {
     room.method: room for room in (IizukaColorizer, RegressionCnn, ClassificationCnn, UnetColorizer)
 }
 
-DEFAULT_METHOD = "iizuka"
-DEFAULT_WEIGHTS: dict[str, str] = {}
+DEFAULT_METHOD = "unet"
+DEFAULT_WEIGHTS = {"unet": "faithful"}
 """The shipped weights that a method takes unless told otherwise, where their name is not the method's own."""
 
 
