@@ -102,7 +102,7 @@ def _start_ray(config: TrainConfig, streamed: bool) -> None:
     environment |= {name: os.environ[name] for name in FORWARDED if name in os.environ}
     # Ray Train prints a worker's line twice unless told not to.
     environment["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
-    setup = {"env_vars": environment, "worker_process_setup_hook": "pipeline.training.run.quieten"}
+    setup = {"env_vars": environment, "worker_process_setup_hook": "pipeline.training.quiet.quieten"}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(logging_level=logging.ERROR, runtime_env=setup)
         return
@@ -129,9 +129,3 @@ def export(
     """
     folder = run_folder(config.train.storage, config.train.name, config.storage)
     write_weights(exported(weights_in(folder.newest()), variant, decoding), target, config.storage)
-
-
-def quieten() -> None:
-    """Runs in every Ray worker: a part of Ray Train warns every second that there is no dashboard, and we
-    start none (it serves an API without authentication)."""
-    logging.getLogger("ray.train.v2._internal.execution.controller.placement_group_cleaner").setLevel("ERROR")

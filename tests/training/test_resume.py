@@ -9,25 +9,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from pipeline.errors import ConfigError
 from pipeline.models.registry import weights_info
 from pipeline.storage import open_store
 from pipeline.training.config import TrainSection
-from pipeline.training.run_folder import run_folder
+from pipeline.training.run_folder import RunFolder, run_folder
 from tests.servers import S3Server
 from tests.training.data import parts, training_rows
 
 REPO = Path(__file__).resolve().parents[2]
-KEEP, EPOCHS, EPOCH_STEPS = 2, 3, 13
+KEEP, EPOCHS, EPOCH_STEPS = 2, 5, 13
 SETTINGS = [
     "model.width=0.05", "data.crop=64", "data.stream=true", "data.label_images=2", "data.window=16",
-    "data.max_unreadable=0.05", "train.precision=fp32", "train.threads=1", "train.batch=2", "train.workers=2",
+    "data.tasks=1", "data.max_unreadable=0.05", "train.precision=fp32", "train.threads=1", "train.batch=2",
     f"train.epochs={EPOCHS}", "train.checkpoint_steps=5", "train.log_steps=5", f"train.keep={KEEP}",
-    "train.name=small", "train.retries=2",
+    "train.name=small", "train.retries=2", "train.workers=2",
 ]  # fmt: skip
 BROKEN = frozenset({"sea/3"})
 
@@ -48,8 +50,10 @@ def command(server: S3Server, bucket: str, *more: str) -> list[str]:
     return [sys.executable, str(REPO / "jobs" / "train.py"), *places, *settings, *server.settings, *more]
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def started(arguments: list[str]) -> Iterator[Iterator[str]]:
+    """The lines of a run that is killed at the end, its driver at once, Ray's processes as they notice it."""
+    process = subprocess.Popen(
         arguments,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -57,6 +61,13 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
         start_new_session=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
+    assert process.stdout is not None
+    try:
+        yield iter(process.stdout)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
 
 
 def until(lines: Iterator[str], pattern: str, seen: list[str]) -> re.Match[str]:
@@ -68,25 +79,35 @@ def until(lines: Iterator[str], pattern: str, seen: list[str]) -> re.Match[str]:
     pytest.fail(f"ended without {pattern!r}: {''.join(seen[-40:])}")
 
 
+def wait_for_record(folder: RunFolder) -> None:
+    """Until Ray's controller has written down a checkpoint; it asks its workers once a second."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            folder.newest()
+        except ConfigError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        else:
+            return
+
+
+@pytest.mark.timeout(600)
 def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: str, tmp_path: Path) -> None:
     folder = run_folder(f"{bucket}/runs", "small", s3_ceph.storage_config)
-    started = r"training at step (\d+) of (\d+): 54 photographs, 13 steps in an epoch, streamed"
-    checkpoint = r"RayTrainWorker pid=(\d+)\).*Checkpoint successfully created"
-    first = start(command(s3_ceph, bucket))
+    begins = r"training at step (\d+) of (\d+): 54 photographs, 13 steps in an epoch, streamed"
+    checkpoint = r"Checkpoint successfully created"
     seen: list[str] = []
-    assert first.stdout is not None
-    lines = iter(first.stdout)
-    assert until(lines, started, seen).groups() == ("0", str(EPOCHS * EPOCH_STEPS))
-    until(lines, checkpoint, seen)
-    until(lines, r"from rank 0", seen)  # Ray has the report
-    worker = until(lines, r"RayTrainWorker pid=(\d+)", seen)
-    os.kill(int(worker[1]), signal.SIGKILL)
-    again = int(until(lines, started, seen)[1])
-    assert again % 5 == 0
-    assert 0 < again < EPOCHS * EPOCH_STEPS
-    until(lines, checkpoint, seen)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
+    with started(command(s3_ceph, bucket)) as lines:
+        assert until(lines, begins, seen).groups() == ("0", str(EPOCHS * EPOCH_STEPS))
+        until(lines, checkpoint, seen)
+        worker = until(lines, r"RayTrainWorker pid=(\d+)", seen)
+        wait_for_record(folder)
+        os.kill(int(worker[1]), signal.SIGKILL)
+        again = int(until(lines, begins, seen)[1])
+        assert again % 5 == 0
+        assert 0 < again < EPOCHS * EPOCH_STEPS
+        until(lines, checkpoint, seen)
     time.sleep(3)  # Ray's processes notice that the driver is gone; none may write into the run any more
     stray = "checkpoint_2000-01-01_00-00-00.000000"
     open_store(f"{bucket}/runs/small", s3_ceph.storage_config).put(f"{stray}/state.pt", b"of a killed run")
@@ -94,7 +115,7 @@ def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: s
     done = subprocess.run(command(s3_ceph, bucket), capture_output=True, text=True, check=False, timeout=240)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-3000:]
-    resumed = re.search(started, output)
+    resumed = re.search(begins, output)
     assert resumed
     assert again <= int(resumed[1]) < EPOCHS * EPOCH_STEPS
     assert "stands in for it: sea/3" in "".join(seen) + output
