@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.color_torch import lab_to_srgb_t, srgb_to_lab_t
+from pipeline.models.ab_bins import histogram
 from pipeline.models.base import Objective
 from pipeline.models.registry import METHODS
 
@@ -61,11 +62,17 @@ def test_every_trainable_method_is_here() -> None:
 
 @pytest.mark.parametrize("case", list(CASES))
 def test_one_batch_is_learned_by_heart(case: str) -> None:
-    """The loss falls, and the chroma comes far nearer to the truth than the batch's own mean is."""
+    """The loss falls, and the chroma comes far nearer to the truth than the batch's own mean is.
+
+    A cross-entropy over bins cannot fall to 0: the soft-encoding of the truth has an entropy of its own.
+    """
     method, options, objective = CASES[case]
     torch.manual_seed(0)
     L_B1HW, ab_B2HW, label_B = batch()
     colorizer = METHODS[method].start(options, 2)
+    if colorizer.bin_head is not None:  # the prior of these pictures: a flat one would rebalance nothing
+        counts = torch.from_numpy(histogram(ab_B2HW.movedim(1, -1).reshape(-1, 2).numpy()))
+        colorizer.bin_head.prior_Q.copy_(counts / counts.sum())
     optimizer = torch.optim.AdamW(colorizer.parameters(), lr=3e-3)
     colorizer.train()
     losses = [_step(colorizer, optimizer, (L_B1HW, ab_B2HW, label_B), objective) for _ in range(50)]
@@ -76,8 +83,8 @@ def test_one_batch_is_learned_by_heart(case: str) -> None:
             module.train()
     guess = F.interpolate(colorizer.predict_ab(L_B1HW), (SIDE, SIDE), mode="bilinear")
     tint = (ab_B2HW - ab_B2HW.mean((0, 2, 3), keepdim=True)).abs().mean()
-    assert losses[-1] < 0.75 * losses[0]
-    assert float((guess - ab_B2HW).abs().mean()) < 0.5 * float(tint)
+    assert losses[-1] < (0.05 if colorizer.bin_head is None else 0.6) * losses[0]
+    assert float((guess - ab_B2HW).abs().mean()) < 0.4 * float(tint)
 
 
 def _learns(module: torch.nn.Module) -> bool:
