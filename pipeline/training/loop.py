@@ -50,13 +50,13 @@ def _run(worker: Worker, batches: Iterator[Batch]) -> None:
         progress = _agreed_progress(worker)
         meter.add(losses, waited)
         if state.step % config.train.log_steps == 0:
-            _share_unreadable(worker)
+            share_unreadable(worker)
             _log(worker, meter, progress, clock.left(progress))
         if state.step % config.train.checkpoint_steps == 0 and progress < 1:
             stopped = time.monotonic()
             _report(worker, progress)
             meter.skip(time.monotonic() - stopped)
-    _share_unreadable(worker)
+    share_unreadable(worker)
     _report(worker, 1.0)
 
 
@@ -96,7 +96,7 @@ def _step(worker: Worker, batch: Batch, rate: float) -> dict[str, Tensor]:
     return losses | {"gradient": norm.detach(), "rate": torch.tensor(rate)}
 
 
-def _share_unreadable(worker: Worker) -> None:
+def share_unreadable(worker: Worker) -> None:
     """Tell all workers what each has met; name it. Raises Refused where it is too much of the photographs."""
     everyone = [worker.met]
     if dist.is_initialized():

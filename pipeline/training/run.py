@@ -43,7 +43,7 @@ def train(config: TrainConfig) -> str:
     try:
         refusal: str | None = _trainer(config, settings, folder).fit().return_value
     except ray.train.TrainingFailedError as error:
-        raise _explained(error) from error
+        raise explained(error) from error
     finally:
         ray.shutdown()
     if refusal:
@@ -81,7 +81,7 @@ def _trainer(config: TrainConfig, settings: dict[str, Any], folder: RunFolder) -
     )
 
 
-def _explained(error: Exception) -> FiatColorError:
+def explained(error: Exception) -> FiatColorError:
     """Our own error inside Ray's wrappers, or a RunError with the last of Ray's words."""
     pending: list[BaseException | None] = [error, *getattr(error, "worker_failures", {}).values()]
     seen: set[int] = set()

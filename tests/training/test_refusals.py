@@ -1,0 +1,53 @@
+"""Too many bad photographs, met while training: named once, counted, and the end above the stated share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from ray.train.v2.api.exceptions import WorkerGroupError
+
+from pipeline.config import StorageConfig
+from pipeline.errors import ConfigError, RunError
+from pipeline.training.config import DataConfig, TrainConfig
+from pipeline.training.dataset import Dataset
+from pipeline.training.loop import share_unreadable
+from pipeline.training.run import explained
+from pipeline.training.worker import Refused, Worker
+from tests.training.data import training_rows, write_parts
+
+
+def worker(folder: Path, storage: StorageConfig, share: float) -> Worker:
+    """A worker with its photographs; the network has no part in this."""
+    write_parts(folder, training_rows({"sea": 40}))
+    config = TrainConfig(data=DataConfig(photos=str(folder), max_unreadable=share))
+    data = Dataset.open(config.data, storage)
+    none = cast(Any, None)
+    sampler = data.sampler(config.data, 0, 4, 0, 1)
+    return Worker(config, none, data, sampler, None, none, none, none, "fp32", 0, None)
+
+
+def test_bad_rows_are_named_once_and_end_the_run_above_the_share(
+    tmp_path: Path, no_storage: StorageConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = worker(tmp_path, no_storage, 0.05)
+    for _ in range(2):  # met again in the next epoch
+        made.met |= {"sea/1", "sea/0"}
+        share_unreadable(made)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.rsplit(" ", 1)[1] for line in said] == ["sea/0", "sea/1"]
+    made.met |= {"sea/2"}
+    with pytest.raises(
+        Refused, match=r"at least 3 of 40 .* \(7.5%\) cannot be .* \(5.0%\).* sea/0, sea/1, sea/2"
+    ):
+        share_unreadable(made)
+
+
+def test_our_own_error_is_found_inside_rays() -> None:
+    inner = RuntimeError("around it")
+    inner.__cause__ = ConfigError("what to do")
+    assert str(explained(WorkerGroupError("many lines", {1: inner}))) == "what to do"
+    other = explained(WorkerGroupError("a worker\nwas lost", {0: RuntimeError("killed")}))
+    assert isinstance(other, RunError)
+    assert "a worker was lost" in str(other)
