@@ -8,6 +8,7 @@ import pytest
 from pipeline.config import JobConfig
 from pipeline.errors import FailureCode
 from pipeline.records import LEDGER_SCHEMA, Status
+from pipeline.training.config import PrepareConfig, TrainConfig
 
 REPO = Path(__file__).parent.parent
 README = (REPO / "README.md").read_text(encoding="utf-8")
@@ -48,6 +49,15 @@ def test_every_key_it_names_exists() -> None:
     unknown = [f"{section}.{key}" for section, key in named if key not in sections[section]]
     assert named
     assert unknown == []
+
+
+def test_every_key_the_training_page_names_exists() -> None:
+    page = (REPO / "docs/training.md").read_text(encoding="utf-8")
+    models = (TrainConfig(), PrepareConfig())
+    sections = {name: set(values) for model in models for name, values in model.model_dump().items()}
+    named = re.findall(rf"\b({'|'.join(sections)})\.([a-z_]+)\b(?![./(])", re.sub(r"\S*/\S*", "", page))
+    assert len(named) > 10
+    assert [f"{section}.{key}" for section, key in named if key not in sections[section]] == []
 
 
 def test_every_file_it_points_to_exists() -> None:
