@@ -87,6 +87,9 @@ class DataConfig(Section):
     scale: tuple[float, float] = Field((0.4, 1.0), description="area of a crop over the largest square")
     source_exponent: float = Field(0.7, ge=0, le=1, description="a source of n photographs weighs n**this")
     source_weights: dict[str, float] = Field({}, description="further factors by the source's name")
+    hold_out: tuple[str, ...] = Field(
+        (), description="sources to validate on and never train on; none: the rows prepared for validation"
+    )
     label_images: int = Field(8, ge=1, description="labels with fewer photographs count as unlabelled")
     ignore_labels: tuple[str, ...] = Field((), description="labels that say nothing, such as 'diverse'")
     max_unreadable: float = Field(0.01, ge=0, le=1, description="a larger share of the rows stops the run")

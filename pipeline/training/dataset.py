@@ -38,8 +38,8 @@ class Dataset:
     @classmethod
     def open(cls, config: DataConfig, storage: StorageConfig) -> Dataset:
         """Read all columns but the images. Raises ConfigError where these are no training rows, no row is to
-        train on, or `source_weights` names no source."""
-        index = read_index(config.photos, storage)
+        train on, or `source_weights` or `hold_out` names no source."""
+        index = read_index(config.photos, storage).held_out(config.hold_out)
         train = index.of_split("train")
         row_weights(train.table["source"].to_pylist(), config.source_exponent, config.source_weights)
         has_val = pa.compute.any(pa.compute.equal(index.table["split"], "val")).as_py()

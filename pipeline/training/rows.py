@@ -44,6 +44,22 @@ class RowIndex:
             raise ConfigError(f"{self.store.uri} holds no photographs of the split {split!r}")
         return RowIndex(self.store, self.parts, table)
 
+    def held_out(self, sources: Sequence[str]) -> RowIndex:
+        """The same rows, with all of `sources` in the split val, and of other sources only the split train.
+
+        Raises ConfigError for a source that no row has.
+        """
+        if not sources:
+            return self
+        unknown = sorted(set(sources) - set(self.table["source"].to_pylist()))
+        if unknown:
+            raise ConfigError(f"data.hold_out names {unknown[0]!r}, which no photograph has as source")
+        out = pa.compute.is_in(self.table["source"], pa.array(sources))
+        kept = pa.compute.or_(out, pa.compute.equal(self.table["split"], "train"))
+        split = pa.compute.if_else(out, "val", "train")
+        place = self.table.schema.get_field_index("split")
+        return RowIndex(self.store, self.parts, self.table.set_column(place, "split", split).filter(kept))
+
     def column(self, name: str) -> I64:
         """`part`, `group` or `row` as numbers."""
         return np.asarray(self.table[name], dtype=np.int64)

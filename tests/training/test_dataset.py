@@ -72,6 +72,22 @@ def test_labels_tint_and_sources(tmp_path: Path, no_storage: StorageConfig) -> N
     assert data.val.table.num_rows == 3
 
 
+def test_whole_sources_are_held_out(tmp_path: Path, no_storage: StorageConfig) -> None:
+    write_parts(tmp_path, training_rows({"cat": 3, "dog": 2, "misc": 9}, val=1))
+    data = opened(tmp_path, no_storage, hold_out=["dog", "misc"])
+    assert data.train.table["key"].to_pylist() == ["cat/0", "cat/1", "cat/2"]
+    assert data.val is not None
+    held = data.val.table["key"].to_pylist()
+    assert held == [f"dog/{i}" for i in range(3)] + [f"misc/{i}" for i in range(10)]
+    photos = data.validation(DataConfig(photos=str(tmp_path)))
+    assert photos is not None
+    assert photos.keys == held  # the images of these rows, not of their places in another table
+    with pytest.raises(ConfigError, match="hold_out names 'horse', which no photograph"):
+        opened(tmp_path, no_storage, hold_out=["horse"])
+    with pytest.raises(ConfigError, match="split 'train'"):
+        opened(tmp_path, no_storage, hold_out=["cat", "dog", "misc"])
+
+
 def test_user_mistakes(tmp_path: Path, no_storage: StorageConfig) -> None:
     with pytest.raises(ConfigError, match=r"holds no photos-\*.parquet"):
         opened(tmp_path, no_storage)
