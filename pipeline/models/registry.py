@@ -98,7 +98,7 @@ def build_colorizer(weights: Weights) -> TrainableColorizer:
     try:
         colorizer = METHODS[weights.info.method](**weights.info.architecture)
         missing, unexpected = colorizer.load_state_dict(weights.tensors, strict=False)
-    except (TypeError, KeyError, RuntimeError) as error:
+    except (TypeError, KeyError, RuntimeError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
         raise WeightsError(f"weights of sha256 {weights.digest} do not fit their metadata: {line}") from None
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]

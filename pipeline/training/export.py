@@ -33,6 +33,10 @@ def exported(data: bytes, variant: str | None = None, decoding: dict[str, float]
             has = ", ".join(colorizer.decoding) or "none"
             raise ConfigError(f"--decoding {name}={value:g}: what the method {info.method} takes: {has}")
         architecture[name] = value
+    try:
+        type(colorizer)(**architecture)
+    except ValueError as error:
+        raise ConfigError(f"--decoding: {error}") from None
     said = {"variant": variant} if variant is not None else {}
     changed = replace(info, architecture=architecture, provenance=info.provenance | said)
     return encode_weights(colorizer.state_dict(), changed)

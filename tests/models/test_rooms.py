@@ -142,6 +142,21 @@ class TestUnetVariants:
         )
         assert len(regression.state_dict()) < len(both.state_dict())
 
+    def test_a_blend_lies_between_its_heads(self) -> None:
+        both = UnetColorizer(0.125, head="both").eval()
+        L_B1HW = lightness(1, 1, 64, 64)
+        regressed = both.variant("regression").eval().predict_ab(L_B1HW)
+        classified = both.variant("classification").eval().predict_ab(L_B1HW)
+        enlarged = torch.nn.functional.interpolate(classified, (32, 32), mode="bilinear")
+        for blend, wanted in (
+            (0.0, regressed),
+            (0.25, 0.75 * regressed + 0.25 * enlarged),
+            (1.0, classified),
+        ):
+            blended = UnetColorizer(0.125, head="both", blend=blend).eval()
+            blended.load_state_dict(both.state_dict())
+            torch.testing.assert_close(blended.predict_ab(L_B1HW), wanted)
+
     def test_others_have_none(self) -> None:
         assert UnetColorizer(0.125).variants() == ()
         with pytest.raises(ValueError, match="no variant 'regression'"):

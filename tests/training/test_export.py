@@ -57,6 +57,8 @@ def test_what_is_not_there(both: UnetColorizer) -> None:
         exported(weights_of(both), "vivid")
     with pytest.raises(ConfigError, match=r"--decoding gain=1.2: what the method regression_cnn takes: none"):
         exported(weights_of(RegressionCnn(0.125)), decoding={"gain": 1.2})
+    with pytest.raises(ConfigError, match=r"--decoding: .*blend 1.5 in \[0, 1\]"):
+        exported(weights_of(both), decoding={"blend": 1.5})
     with pytest.raises(ConfigError, match="want name=number"):
         parse_decoding("gain")
     assert parse_decoding("gain=1.5, temperature=0.6") == {"gain": 1.5, "temperature": 0.6}

@@ -26,14 +26,15 @@ class UnetColorizer(TrainableColorizer):
 
     `encoder` "plain" (at `width` of U-Net's channels) or "efficientnet_lite0" (pretrained; `frozen` of its 16
     blocks do not learn). `head`: "regression", "classification", or "both", which learns both on one trunk
-    and colours with the regression; `variant` makes a network of either. A predicted distribution is first
-    freed of the share `correction` in [0, 1] of its class rebalancing (for networks trained with lambda 0.5),
-    then sharpened by `temperature` in (0, 1]; `gain` multiplies the chroma of either head.
+    and colours with the share `blend` in [0, 1] of the second and the rest of the first (0: the regression
+    alone); `variant` makes a network of either. A predicted distribution is first freed of the share
+    `correction` in [0, 1] of its class rebalancing (for networks trained with lambda 0.5), then sharpened by
+    `temperature` in (0, 1]; `gain` >= 0 multiplies the chroma. Raises ValueError outside these ranges.
     """
 
     method: ClassVar[str] = "unet"
     options: ClassVar[tuple[str, ...]] = ("width", "encoder", "head", "frozen", "temperature")
-    decoding: ClassVar[tuple[str, ...]] = ("temperature", "correction", "gain")
+    decoding: ClassVar[tuple[str, ...]] = ("temperature", "correction", "gain", "blend")
     normalisation = "plain: L/100, efficientnet_lite0: sRGB gray - 127/255 over 128/255; ab/110"
 
     def __init__(
@@ -45,14 +46,20 @@ class UnetColorizer(TrainableColorizer):
         temperature: float = TEMPERATURE,
         gain: float = 1.0,
         correction: float = 0.0,
+        blend: float = 0.0,
     ) -> None:
         super().__init__()
+        if not (0 < temperature <= 1 and 0 <= correction <= 1 and gain >= 0 and 0 <= blend <= 1):
+            raise ValueError(
+                f"temperature {temperature:g} must be in (0, 1], correction {correction:g} and "
+                f"blend {blend:g} in [0, 1], gain {gain:g} not negative"
+            )
         self._architecture: dict[str, Any] = {
             "width": width, "encoder": encoder, "head": head, "frozen": frozen,
-            "temperature": temperature, "gain": gain, "correction": correction,
+            "temperature": temperature, "gain": gain, "correction": correction, "blend": blend,
         }  # fmt: skip
         self.pretrained = encoder == "efficientnet_lite0"
-        self.temperature, self.correction, self.gain = temperature, correction, gain
+        self.temperature, self.correction, self.gain, self.blend = temperature, correction, gain, blend
         self.head = head
         self.encoder = PretrainedEncoder(frozen) if self.pretrained else PlainEncoder(width)
         channels = PRETRAINED_DECODER
@@ -83,7 +90,7 @@ class UnetColorizer(TrainableColorizer):
     def variant(self, name: str) -> UnetColorizer:
         if name not in self.variants():
             raise ValueError(f"a U-Net with head {self.head!r} has no variant {name!r}")
-        made = UnetColorizer(**(self._architecture | {"head": name}))
+        made = UnetColorizer(**(self._architecture | {"head": name, "blend": 0.0}))
         kept = set(made.state_dict())
         made.load_state_dict({key: value for key, value in self.state_dict().items() if key in kept})
         return made
@@ -98,22 +105,31 @@ class UnetColorizer(TrainableColorizer):
         )
         return at_quarter, at_half
 
+    def _decoded(self, logits_BQhw: Tensor) -> Tensor:
+        """The chroma of a predicted distribution, Lab units, B x 2 x h x w."""
+        assert self.bins is not None
+        if self.correction:
+            logits_BQhw = self.bins.without_rebalancing(logits_BQhw, self.correction)
+        return annealed_mean(logits_BQhw, self.temperature)
+
     @torch.inference_mode()
     def predict_ab(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None) -> Tensor:
-        """As `Colorizer.predict_ab`; h, w = H/2, W/2 by regression, H/4, W/4 by classification."""
+        """As `Colorizer.predict_ab`; h, w = H/2, W/2 by regression, H/4, W/4 by classification alone."""
         self.check_input(L_B1HW, guides)
         height, width = L_B1HW.shape[-2:]
         with torch.autocast(L_B1HW.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             at_quarter, at_half = self._features(L_B1HW)
-            if self.regression is not None:
-                ab = self.regression(at_half)[..., : height // 2, : width // 2].float() * AB_SCALE
-            else:
-                assert self.classification is not None
-                assert self.bins is not None
+            guesses = []
+            if self.regression is not None and (self.blend < 1 or self.classification is None):
+                guess = self.regression(at_half)[..., : height // 2, : width // 2].float() * AB_SCALE
+                guesses.append((1 - self.blend, guess))
+            if self.classification is not None and (self.blend or not guesses):
                 logits = self.classification(at_quarter)[..., : height // 4, : width // 4]
-                if self.correction:
-                    logits = self.bins.without_rebalancing(logits, self.correction)
-                ab = annealed_mean(logits, self.temperature)
+                guesses.append((self.blend, self._decoded(logits)))
+        ab = guesses[0][1]
+        if len(guesses) == 2:
+            finer = F.interpolate(guesses[1][1], ab.shape[-2:], mode="bilinear", align_corners=False)
+            ab = guesses[0][0] * ab + guesses[1][0] * finer
         scaled_ab: Tensor = ab * self.gain
         return scaled_ab.contiguous()
 
