@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))
 from pipeline import config
 from pipeline.errors import FiatColorError
 from pipeline.flow.benchmark import compare
+from pipeline.storage import refuse_overlap
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         loaded = config.load(config.JobConfig, None, args.overrides)
+        if args.folder:
+            refuse_overlap(str(args.photos), str(args.folder), own=())
     except FiatColorError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

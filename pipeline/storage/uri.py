@@ -1,9 +1,10 @@
-"""What a URI names, and whether an output would fall into its own input."""
+"""What a URI names, and whether something would be written into an input, which is only ever read."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -13,7 +14,7 @@ from pipeline.errors import ConfigError
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 #: What a run writes below its output; an input in there would feed on its own results.
-_OWN_FOLDERS = ("images", "ledger", "runs")
+OWN_FOLDERS = ("images", "derivatives", "ledger", "runs")
 
 
 class S3Location(NamedTuple):
@@ -34,15 +35,27 @@ def parse_uri(uri: str) -> S3Location | Path:
     match = _SCHEME.match(uri)
     scheme = match[1].lower() if match else ""
     if not match:
-        return Path(uri).expanduser().absolute()
+        return _folder(uri)
     rest = uri[match.end() :]
     if scheme == "s3" and rest.startswith("/"):
         return _s3(uri, rest[1:])
     if scheme == "file" and rest.startswith("//"):
-        return Path(unquote(rest[1:]))
+        return _one_root(unquote(rest[1:]))
     raise ConfigError(
         f"{uri!r} is no place this job knows; give a folder, file:///folder or s3://bucket/prefix"
     )
+
+
+def _folder(uri: str) -> Path:
+    try:
+        return _one_root(str(Path(uri).expanduser().absolute()))
+    except RuntimeError as error:  # "~somebody" without a home folder
+        raise ConfigError(f"{uri!r} names no place: {error}") from None
+
+
+def _one_root(path: str) -> Path:
+    """POSIX lets a path that begins with exactly two slashes mean something else; no system here does."""
+    return Path("/" + path.lstrip("/"))
 
 
 def _s3(uri: str, rest: str) -> S3Location:
@@ -55,37 +68,66 @@ def _s3(uri: str, rest: str) -> S3Location:
     return S3Location(bucket, prefix)
 
 
-def refuse_overlap(input_uri: str, output_uri: str) -> None:
+def refuse_overlap(input_uri: str, output_uri: str, own: Sequence[str] = OWN_FOLDERS) -> None:
     """Refuse an output that equals or lies inside the input, and an input inside what a run writes.
 
-    Either way results would come back as sources. An input elsewhere below the output is allowed
-    (`data/scans` into `data`).
+    Either way the source would be written into, or results come back as sources. An input elsewhere below the
+    output is allowed (`data/scans` into `data`). Buckets are compared without regard to letter case: in a
+    virtual-hosted request the name is part of a host name, which has none. Keys have it.
+
+    Args:
+        own: the folders below the output that are written to.
 
     Raises:
-        ConfigError: they overlap, however they are spelled (slashes, "..", symbolic links).
+        ConfigError: they overlap, however they are spelled (slashes, "..", symbolic links, letter case).
     """
     source, out = parse_uri(input_uri), parse_uri(output_uri)
     if isinstance(source, S3Location) and isinstance(out, S3Location):
         inside = _starts(_s3_parts(out), _s3_parts(source))
-        own = any(_starts(_s3_parts(source), [*_s3_parts(out), name]) for name in _OWN_FOLDERS)
+        among = any(_starts(_s3_parts(source), [*_s3_parts(out), name]) for name in own)
     elif isinstance(source, Path) and isinstance(out, Path):
-        inside = _lies_in(out, source)
-        own = any(_lies_in(source, out / name) for name in _OWN_FOLDERS)
+        try:
+            inside = any(_lies_in(place, source) for place in _places(out, own))
+            inside = inside or any(_lies_in(out, linked) for linked in _linked(source))
+            among = any(_lies_in(source, out / name) for name in own)
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+            reason = getattr(error, "strerror", None) or "its symbolic links go round in a circle"
+            raise ConfigError(f"cannot tell {output_uri} from the input {input_uri}: {reason}") from None
     else:
         return
     if inside:
         raise ConfigError(f"the output {output_uri} lies in the input {input_uri}; give a place outside it")
-    if own:
+    if among:
         raise ConfigError(f"the input {input_uri} lies among the results of the output {output_uri}")
 
 
 def _s3_parts(location: S3Location) -> list[str]:
     """Bucket and prefix parts; empty parts are dropped, for a doubled slash is rarely meant."""
-    return [location.bucket, *(part for part in location.prefix.split("/") if part)]
+    return [location.bucket.lower(), *(part for part in location.prefix.split("/") if part)]
 
 
 def _starts(parts: Sequence[str], start: Sequence[str]) -> bool:
     return list(parts[: len(start)]) == list(start)
+
+
+def _places(out: Path, own: Sequence[str]) -> Iterator[Path]:
+    """Where a run writes: the output, its folders, and what links in these lead to."""
+    yield out
+    for name in own:
+        yield out / name
+        yield from _linked(out / name)
+
+
+def _linked(folder: Path) -> Iterator[Path]:
+    """Every symbolic link to a folder below `folder`, links behind links too; each folder is seen once."""
+    waiting, seen = [folder], {folder.resolve()}
+    while waiting:
+        for parent, folders, _ in os.walk(waiting.pop()):
+            links = [path for name in folders if (path := Path(parent, name)).is_symlink()]
+            yield from links
+            fresh = {path.resolve() for path in links} - seen
+            waiting.extend(fresh)
+            seen |= fresh
 
 
 def _lies_in(path: Path, folder: Path) -> bool:

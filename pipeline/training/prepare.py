@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from pipeline.color import srgb_to_lab
 from pipeline.errors import ConfigError
-from pipeline.storage import Store, open_store
+from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.base import printable
 from pipeline.training.candidates import Candidate, candidates
 from pipeline.training.config import PhotosConfig, PrepareConfig
@@ -80,6 +80,8 @@ def prepare_photos(
     more than the share `photos.max_unreadable` cannot be read: then no training data is left at `output`.
     """
     result = Prepared()
+    for uri in inputs:
+        refuse_overlap(uri, output, own=())
     target = open_store(output, config.storage)
     target.check_writable()
     rows: list[dict[str, object]] = []

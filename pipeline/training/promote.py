@@ -16,7 +16,7 @@ from pipeline.models.catalog import Catalog, pin_weights
 from pipeline.models.entries import Entry, Evaluation
 from pipeline.models.registry import location
 from pipeline.models.weights import load_weights
-from pipeline.storage import open_store
+from pipeline.storage import open_store, refuse_overlap
 from pipeline.training.decision import decision_markdown, history_text, why_not
 from pipeline.training.evaluate.config import GRAY, TINT, EvaluateConfig
 from pipeline.training.evaluate.config import Entry as Contestant
@@ -83,6 +83,7 @@ def promote(request: Request, config: PromoteConfig, say: Say = print) -> int:
     Returns the exit status: 0 promoted (or champion already), 3 not. Raises FiatColorError as its parts do;
     RunError where another promoter came first.
     """
+    refuse_overlap(request.photos, request.registry, own=())
     match = _match(request, config.storage)
     if match.champion is not None and match.champion.sha256 == match.sha256:
         say(f"nothing to promote: entry {match.champion.number} of {match.catalog.uri} has these weights")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.config import load
 from pipeline.errors import ConfigError
-from pipeline.storage import open_store
+from pipeline.storage import open_store, refuse_overlap
 from pipeline.training.config import PrepareConfig, TrainConfig
 from pipeline.training.evaluate import EvaluateConfig, evaluate
 from pipeline.training.family import load_family
@@ -42,6 +42,8 @@ def retrain(request: Retraining) -> list[str]:
     Returns the tables. Raises ConfigError for a bad family or unknown names in `only`, RunError where a
     training fails, StorageError as the stores do.
     """
+    for uri in (*request.photos, *request.held_out):
+        refuse_overlap(uri, request.output, own=())
     family = load_family(request.family, [*request.overrides, *_places(request)])
     unknown = [name for name in request.only if name not in family]
     if unknown:
