@@ -1,4 +1,4 @@
-"""The inner loops of `stages.compose` and of its measurements, compiled.
+"""The inner loops of `stages.compose` and of its measurements, compiled, for pixels of 8 and of 16 bits.
 
 Every loop is written so that vectors can run it and so that no reordering of sums is asked of the compiler:
 all CPUs give the same bits. Single precision throughout; literals are float32 constants, because
@@ -15,7 +15,7 @@ from pipeline import color
 from pipeline.compiled import compiled
 
 RUN = 1024  # pixels of one row at a time: the buffers of a run stay in a 64 KiB cache
-LINEAR_STEPS = 65535  # of the table from linear light to 8 bits: 20 steps to the darkest level
+LINEAR_STEPS = 65535  # of the tables from linear light to levels: 20 steps to the darkest level of 8 bits
 
 _ONE = np.float32(1)
 _ZERO = np.float32(0)
@@ -141,18 +141,27 @@ def _reduce_run(size: Any, out: Any, places: Any, kept: Any) -> Any:
 
 
 @compiled
-def _quantise_run(out: Any, to_8bit: Any, rgb8: Any) -> Any:
-    for i in range(rgb8.shape[0]):
+def _quantise_run(out: Any, to_levels: Any, pixels: Any) -> Any:
+    """8 bits: the nearest entry of the table. 16 bits: between two entries, for there the levels are finer
+    than the table; straight lines are off by 0.005 of a level at most."""
+    for i in range(pixels.shape[0]):
         for channel in range(3):
             linear = out[3 + channel, i]
             linear = linear if linear > _ZERO else _ZERO
             linear = linear if linear < _ONE else _ONE
-            rgb8[i, channel] = to_8bit[np.uint32(np.int32(linear * _STEPS + _HALF))]
+            if pixels.itemsize == 1:
+                pixels[i, channel] = to_levels[np.uint32(np.int32(linear * _STEPS + _HALF))]
+            else:
+                position = linear * _STEPS
+                left = np.uint32(np.int32(position))
+                below, above = np.float32(to_levels[left]), np.float32(to_levels[left + np.uint32(1)])
+                level = below + (position - np.float32(left)) * (above - below)
+                pixels[i, channel] = np.uint32(np.int32(level + _HALF))
 
 
 @compiled
-def _measure_run(rgb8: Any, l_u16: Any, seen: Any, linear: Any, out: Any, lanes: Any, sums: Any) -> Any:
-    """Measure 8-bit pixels against their source's lightness.
+def _measure_run(pixels: Any, l_u16: Any, seen: Any, linear: Any, out: Any, lanes: Any, sums: Any) -> Any:
+    """Measure 8- or 16-bit pixels against their source's lightness.
 
     lanes[0], lanes[1]: largest |dL*| and sum of chroma by place in the run: additions in a fixed order that
     vectors can do. sums: pixels seen, then sums of R-G, R+G-2B and of their squares, exact in integers.
@@ -160,7 +169,7 @@ def _measure_run(rgb8: Any, l_u16: Any, seen: Any, linear: Any, out: Any, lanes:
     size, masked = l_u16.size, seen.size > 0
     for i in range(size):
         for channel in range(3):
-            out[channel, i] = linear[rgb8[i, channel]]
+            out[channel, i] = linear[pixels[i, channel]]
     for i in range(size):
         g = out[1, i]
         rg, bg = out[0, i] - g, out[2, i] - g
@@ -175,7 +184,7 @@ def _measure_run(rgb8: Any, l_u16: Any, seen: Any, linear: Any, out: Any, lanes:
     count = rg_sum = yb_sum = rg_squares = yb_squares = np.int64(0)
     for i in range(size):
         weight = np.int64(1 if not masked or seen[i] > 0 else 0)
-        red, green, blue = np.int64(rgb8[i, 0]), np.int64(rgb8[i, 1]), np.int64(rgb8[i, 2])
+        red, green, blue = np.int64(pixels[i, 0]), np.int64(pixels[i, 1]), np.int64(pixels[i, 2])
         rg_int, yb_int = (red - green) * weight, (red + green - blue - blue) * weight
         count += weight
         rg_sum += rg_int
@@ -192,10 +201,11 @@ def _measure_run(rgb8: Any, l_u16: Any, seen: Any, linear: Any, out: Any, lanes:
 @compiled
 def compose_pixels(
     l_u16: Any, alpha: Any, ab_2hw: Any, rows: Any, columns: Any, tuning: Any,
-    to_8bit: Any, linear: Any, rgb8: Any, lanes: Any, sums: Any,
+    to_levels: Any, linear: Any, pixels: Any, lanes: Any, sums: Any,
 ) -> Any:  # fmt: skip
-    """Fill rgb8 and measure it. rows, columns: float32[3,n], for each row and column of the photograph its
-    two neighbours in ab_2hw and the weight of the second. tuning: factors to a/500, b/200 and to the fades.
+    """Fill `pixels` and measure them. rows, columns: float32[3,n], for each row and column of the photograph
+    its two neighbours in ab_2hw and the weight of the second. tuning: factors to a/500, b/200 and the fades.
+    l_u16 may be a strip of the photograph: rows are those of the strip. lanes and sums go on over strips.
     An alpha without rows stands for none.
     """
     low_2w = np.empty((2, ab_2hw.shape[2]), np.float32)
@@ -209,20 +219,20 @@ def compose_pixels(
                 low_2w[channel, x] = above + weight * (ab_2hw[channel, bottom, x] - above)
         for start in range(0, l_u16.shape[1], RUN):
             end = min(start + RUN, l_u16.shape[1])
-            lightness, pixels = l_u16[y, start:end], rgb8[y, start:end]
+            lightness, run = l_u16[y, start:end], pixels[y, start:end]
             seen = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
             if _chroma_run(lightness, seen, low_2w, columns[:, start:end], tuning, out):
                 _reduce_run(end - start, out, places, kept)
-            _quantise_run(out, to_8bit, pixels)
-            _measure_run(pixels, lightness, seen, linear, out, lanes, sums)
+            _quantise_run(out, to_levels, run)
+            _measure_run(run, lightness, seen, linear, out, lanes, sums)
 
 
 @compiled
-def measure_pixels(rgb8: Any, l_u16: Any, alpha: Any, linear: Any, lanes: Any, sums: Any) -> Any:
+def measure_pixels(pixels: Any, l_u16: Any, alpha: Any, linear: Any, lanes: Any, sums: Any) -> Any:
     """What `compose_pixels` measures, for pixels that are there already."""
     out = np.empty((6, RUN), np.float32)
     for y in range(l_u16.shape[0]):
         for start in range(0, l_u16.shape[1], RUN):
             end = min(start + RUN, l_u16.shape[1])
             seen = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
-            _measure_run(rgb8[y, start:end], l_u16[y, start:end], seen, linear, out, lanes, sums)
+            _measure_run(pixels[y, start:end], l_u16[y, start:end], seen, linear, out, lanes, sums)

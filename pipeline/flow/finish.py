@@ -41,9 +41,9 @@ def finish_image(
     """
     settings = ComposeSettings(chroma=job.config.model.chroma)
     composed = compose(decoded.L_u16, ab, decoded.alpha, settings)
-    rgb8, icc, note = composed.rgb8, None, decoded.note
+    rgb8, icc, note = composed.rgb, None, decoded.note
     measures: Measures = composed
-    if (converted := everyday.to_profile(composed.rgb8, decoded.icc)) is not None:
+    if (converted := everyday.to_profile(composed.rgb, decoded.icc)) is not None:
         seen = measure(everyday.from_profile(converted, decoded.icc), decoded.L_u16, decoded.alpha)
         if seen.max_delta_l < MAX_DELTA_L:
             rgb8, measures, icc = converted, seen, decoded.icc

@@ -96,7 +96,7 @@ class Painter:
         L_hw = downscale_luminance(l_u16, -(-max(truth.shape[:2]) // 8) * 8)
         chroma = {GRAY: np.zeros((2, 1, 1), np.float32), TINT: self._tint}
         chroma |= {name: predictor([L_hw])[0] for name, predictor in self._predictors.items()}
-        return {TRUTH: truth} | {name: compose(l_u16, ab_2hw).rgb8 for name, ab_2hw in chroma.items()}
+        return {TRUTH: truth} | {name: compose(l_u16, ab_2hw).rgb for name, ab_2hw in chroma.items()}
 
 
 class Measurer:
