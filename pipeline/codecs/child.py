@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.stack_size(256 * 1024)
-    threading.Thread(target=_die_with_parent, args=(socket_fd,), daemon=True).start()
+    threading.Thread(target=die_with_parent, args=(socket_fd,), daemon=True).start()
     connection = Connection(socket_fd)
     connection.send("ready")
     while True:
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
         gc.collect(0)
 
 
-def _die_with_parent(socket_fd: int) -> None:
+def die_with_parent(socket_fd: int) -> None:
     """End at once when the parent's end of the socket closes, in the middle of a decode too.
 
     Not PR_SET_PDEATHSIG: that fires when the *thread* ends that started the child.

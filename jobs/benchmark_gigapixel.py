@@ -1,0 +1,49 @@
+"""Colour one huge 16-bit master, made here, and compare with libvips re-encoding it: seconds, peak memory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from pipeline import config
+from pipeline.errors import FiatColorError
+from pipeline.flow.gigapixel import compare_master
+
+
+def size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT as (width, height)."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form WIDTHxHEIGHT, e.g. 30000x33400")
+    return int(width), int(height)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=size, default=(30_000, 33_400), metavar="WIDTHxHEIGHT")
+    parser.add_argument("--folder", type=Path, help="a folder with room for 14 bytes a pixel")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
+    args = parser.parse_args(argv)
+    try:
+        loaded = config.load(config.JobConfig, None, args.overrides)
+        with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
+            width, height = args.size
+            print(json.dumps(compare_master(Path(scratch), height, width, loaded), indent=2))
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except FiatColorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
