@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pipeline.errors import BadKey
@@ -52,6 +53,13 @@ class Store(Protocol):
 
         Raises:
             BadKey: this store cannot hold the key. AccessDenied, StorageError: as they say.
+        """
+
+    def put_file(self, key: str, path: Path, content_type: str | None = None) -> None:
+        """Like `put`, from a local file of any size, never the whole of it in memory.
+
+        Raises:
+            OSError: the file cannot be read. Others as `put`.
         """
 
     def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:

@@ -7,11 +7,14 @@ and two hex digits ("caf\ufffdE9.jpg"), for Parquet and S3 hold only Unicode; th
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from pipeline.errors import (
@@ -25,6 +28,7 @@ from pipeline.errors import (
 )
 from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
 
+_COPY_BYTES = 4 * 2**20
 _TEMPORARY = re.compile(r"\.fiat-[0-9a-f]{32}\.tmp")
 _STRAY = re.compile("[\udc80-\udcff]|\ufffd(?=[89A-F][0-9A-F])")
 _ESCAPED = re.compile("\ufffd([89A-F][0-9A-F])")
@@ -101,9 +105,15 @@ class LocalStore:
         return Fetched(data, etag, None)
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        path = self._path(key)
+        self._replace(self._path(key), io.BytesIO(data))
+
+    def put_file(self, key: str, path: Path, content_type: str | None = None) -> None:
+        with path.open("rb") as source:
+            self._replace(self._path(key), source)
+
+    def _replace(self, path: Path, source: BinaryIO) -> None:
         try:
-            temporary = _write_temporary(path, data)
+            temporary = _write_temporary(path, source)
             try:
                 temporary.replace(path)
             except BaseException:
@@ -115,7 +125,7 @@ class LocalStore:
     def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
         path = self._path(key)
         try:
-            temporary = _write_temporary(path, data)
+            temporary = _write_temporary(path, io.BytesIO(data))
             try:
                 _publish(temporary, path)
             finally:
@@ -155,7 +165,7 @@ class LocalStore:
         if self.root.exists() and not self.root.is_dir():
             raise ConfigError(f"{self.root} is a file; give a folder for the results")
         try:
-            _write_temporary(self.root / "check", b"").unlink()
+            _write_temporary(self.root / "check", io.BytesIO()).unlink()
         except (FileExistsError, NotADirectoryError):
             raise ConfigError(f"{self.root} lies below a file; give a folder for the results") from None
         except OSError as error:
@@ -217,13 +227,13 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _write_temporary(path: Path, data: bytes) -> Path:
+def _write_temporary(path: Path, source: BinaryIO) -> Path:
     """A complete file beside `path` under a name that listings leave out; makes the folders above."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".fiat-{uuid4().hex}.tmp"
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            shutil.copyfileobj(source, file, _COPY_BYTES)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

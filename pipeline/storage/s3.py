@@ -6,11 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
 import botocore.config
 import urllib3.exceptions
+from boto3.s3.transfer import TransferConfig
 from botocore import exceptions as aws
 
 from pipeline.config import StorageConfig
@@ -32,6 +34,10 @@ T = TypeVar("T")
 _CHECK_TRIES = 2
 #: Seconds before each new try after 409: a rival put was under way, and it may yet fail or win.
 _CONFLICT_PAUSES = (0.1, 0.3, 1.0, 3.0, 0.0)
+#: Of files: a part is what a retry repeats; two of them are in memory at a time.
+_UPLOAD = TransferConfig(
+    multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=2, use_threads=True
+)
 _clients: dict[tuple[StorageConfig, int, int], Any] = {}
 _clients_lock = threading.Lock()
 
@@ -78,6 +84,18 @@ class S3Store:
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
         self._put(key, data, content_type)
+
+    def put_file(self, key: str, path: Path, content_type: str | None = None) -> None:
+        check_key(key)
+        extra = {"ContentType": content_type} if content_type else None
+        with path.open("rb") as file:
+            self._call(
+                "write",
+                key,
+                lambda: self._client().upload_fileobj(
+                    file, self.bucket, self.prefix + key, ExtraArgs=extra, Config=_UPLOAD
+                ),
+            )
 
     def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
         for pause in _CONFLICT_PAUSES:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
+import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import AlreadyExists, BadKey, ConfigError, FiatColorError, ObjectChanged, ObjectMissing
 from pipeline.storage import ObjectInfo, Store, check_key, open_store
+from pipeline.storage.files import get_file
 from pipeline.storage.ranges import RangedObject
 
 #: In code point order; a folder sorts by its name with the slash, not by its name.
@@ -132,6 +135,37 @@ def test_a_table_is_read_by_its_parts(store):
     store.put("table.parquet", b"changed")
     with pytest.raises(ObjectChanged):
         file.read_row_group(3)
+
+
+@pytest.mark.parametrize("size", [0, 1000, 5000, 40 * 2**20 + 7])
+def test_files_of_any_size_go_in_and_out(store, tmp_path, monkeypatch, size):
+    if size == 5000:  # exactly so many parts
+        monkeypatch.setattr("pipeline.storage.files._PART_BYTES", 1000)
+    data = random.Random(size).randbytes(size)
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(data)
+    store.put("a/big.tif", b"the one before")
+    store.put_file("a/big.tif", source, "image/tiff")
+    (info,) = store.list()
+    assert info.bytes == size
+    saved = get_file(store, "a/big.tif", target, if_etag=info.etag)
+    assert target.read_bytes() == data
+    assert (saved.etag, saved.sha256) == (info.etag, hashlib.sha256(data).hexdigest())
+    assert saved.content_type in (None, "image/tiff")
+
+
+def test_files_are_refused_and_missed_as_other_objects_are(store, tmp_path):
+    source = tmp_path / "source"
+    source.write_bytes(b"1")
+    with pytest.raises(BadKey):
+        store.put_file("a//b", source)
+    with pytest.raises(ObjectMissing):
+        get_file(store, "nope", tmp_path / "target")
+    store.put("a", b"1")
+    (info,) = store.list()
+    store.put("a", b"22")
+    with pytest.raises(ObjectChanged):
+        get_file(store, "a", tmp_path / "target", if_etag=info.etag)
 
 
 @pytest.mark.parametrize("missing", ["nope", "a/nope", "a", "a/b.jpg/under-a-file"])
