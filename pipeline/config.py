@@ -71,6 +71,9 @@ class OutputConfig(Section):
 
     format: Literal["jpeg", "png", "webp", "tiff"] = "jpeg"
     quality: int = Field(92, ge=1, le=100, description="JPEG and WebP quality")
+    depth: Literal["auto", 8] = Field(
+        "auto", description="bits per sample of TIFF and PNG: auto keeps those of the source, 8 or 16"
+    )
     digital_source_type: Literal[
         "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced", "trainedAlgorithmicMedia"
     ] = Field("compositeWithTrainedAlgorithmicMedia", description="IPTC DigitalSourceType of every output")

@@ -6,6 +6,8 @@ on one thread, release the GIL, and use no fast-math: every CPU gives the same b
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -30,6 +32,7 @@ def _lightness_u16(y: F64) -> F64:
 
 
 LINEAR_OF_8BIT: F64 = srgb_to_linear(np.arange(256) / 255).astype(np.float64)
+_Y_OF_RGB: F64 = np.ascontiguousarray(RGB_TO_XYZ[1], dtype=np.float64)
 _Y_WEIGHTED = np.ascontiguousarray(RGB_TO_XYZ[1][:, None] * LINEAR_OF_8BIT[None, :])
 _L_OF_Y = _lightness_u16(np.minimum(np.arange(_TABLE_STEPS + 2) / _TABLE_STEPS, 1.0))
 _L_OF_GRAY8 = np.round(_lightness_u16(LINEAR_OF_8BIT)).astype(np.uint16)
@@ -70,6 +73,53 @@ def luminance_u16_from_gray8(gray8: U8) -> U16:
     if gray8.dtype != np.uint8 or gray8.ndim != 2:
         raise ValueError(f"want uint8[H,W]; got {gray8.dtype} {gray8.shape}")
     return np.take(_L_OF_GRAY8, gray8)
+
+
+@compiled
+def _srgb16_kernel(rgb16: U16, linear: F64, weights: F64, l_of_y: F64, l_u16: U16) -> None:
+    steps = l_of_y.size - 2
+    for row in range(rgb16.shape[0]):
+        for column in range(rgb16.shape[1]):
+            y = (
+                weights[0] * linear[rgb16[row, column, 0]]
+                + weights[1] * linear[rgb16[row, column, 1]]
+                + weights[2] * linear[rgb16[row, column, 2]]
+            ) * steps
+            left = np.uint32(y)
+            value = l_of_y[left] + (y - left) * (l_of_y[left + np.uint32(1)] - l_of_y[left])
+            l_u16[row, column] = np.uint16(value + 0.5)
+
+
+@functools.cache
+def _linear_of_16bit() -> F64:
+    return np.asarray(srgb_to_linear(np.arange(65536) / 65535), dtype=np.float64)
+
+
+@functools.cache
+def _l_of_gray16() -> U16:
+    return np.round(_lightness_u16(_linear_of_16bit())).astype(np.uint16)
+
+
+def luminance_u16_from_srgb16(rgb16: U16) -> U16:
+    """Lightness of sRGB pixels of 16 bits, uint16[H,W,3] to `L_u16` (CIE L* for D65).
+
+    Raises ValueError for another array.
+    """
+    if rgb16.dtype != np.uint16 or rgb16.ndim != 3 or rgb16.shape[2] != 3:
+        raise ValueError(f"want uint16[H,W,3]; got {rgb16.dtype} {rgb16.shape}")
+    l_u16 = np.empty(rgb16.shape[:2], dtype=np.uint16)
+    _srgb16_kernel(np.ascontiguousarray(rgb16), _linear_of_16bit(), _Y_OF_RGB, _L_OF_Y, l_u16)
+    return l_u16
+
+
+def luminance_u16_from_gray16(gray16: U16) -> U16:
+    """Lightness of gray pixels of 16 bits on the sRGB curve, uint16[H,W] to `L_u16`.
+
+    Raises ValueError for another array.
+    """
+    if gray16.dtype != np.uint16 or gray16.ndim != 2:
+        raise ValueError(f"want uint16[H,W]; got {gray16.dtype} {gray16.shape}")
+    return np.take(_l_of_gray16(), gray16)
 
 
 def model_size(height: int, width: int, side: int, multiple: int = 8) -> tuple[int, int]:

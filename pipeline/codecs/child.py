@@ -71,7 +71,8 @@ def _serve(request: Request, exchange: int) -> tuple[object, ...]:
         end = write_all(exchange, np.ascontiguousarray(found.array).data)
         if found.alpha is not None:
             write_all(exchange, np.ascontiguousarray(found.alpha).data, end)
-        return "pixels", found.array.shape, found.alpha is not None, found.mode, found.meta, found.notes
+        shape, deep = found.array.shape, found.array.dtype == np.uint16
+        return "pixels", shape, deep, found.alpha is not None, found.mode, found.meta, found.notes
     except ImageFailure as failure:
         return "failed", failure.code, failure.message
     except MemoryError:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from pipeline.codecs.deep import png16_bytes
+from pipeline.codecs.integrity import png_parts
 from pipeline.codecs.metadata import Provenance, xmp_packet
 from pipeline.codecs.pixels import SourceMeta
 from pipeline.codecs.profiles import examine, srgb_profile
@@ -19,11 +21,14 @@ from pipeline.config import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
 
 U8 = NDArray[np.uint8]
+Levels = NDArray[Any]  # uint8, or uint16 where the format holds it
 
 # From here on the eye of a viewer who chose quality would see coarser chroma, which is all that we add.
 _FULL_CHROMA_QUALITY = 90
 # zlib-ng's level 3 writes twice as fast as Pillow's default of 6, for files 3 percent larger.
 _PNG_LEVEL = 3
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_PIXELS = (b"IHDR", b"IDAT", b"IEND")
 _WEBP_METHOD = 4
 _LARGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
 
@@ -39,20 +44,20 @@ class Source(Protocol):
 
 
 def encode(
-    rgb8: U8, source: Source, icc: bytes | None, output: OutputConfig, provenance: Provenance
+    rgb: Levels, source: Source, icc: bytes | None, output: OutputConfig, provenance: Provenance
 ) -> bytes:
     """Encode a colour image with its profile, the source's EXIF and resolution, and XMP about its making.
 
     Args:
-        rgb8: uint8[H,W,3] in the space of `icc`; sRGB where that is None.
+        rgb: uint8[H,W,3] in the space of `icc`, sRGB where that is None; uint16 for PNG and TIFF.
         source: alpha (laid on white where the format has none) and metadata of the source.
 
     Raises:
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
     """
     largest = _LARGEST_SIDE.get(output.format)
-    if largest is not None and max(rgb8.shape[:2]) > largest:
-        size = f"{rgb8.shape[1]} x {rgb8.shape[0]}"
+    if largest is not None and max(rgb.shape[:2]) > largest:
+        size = f"{rgb.shape[1]} x {rgb.shape[0]}"
         advice = f"{output.format} holds at most {largest:,} pixels a side; set output.format to tiff"
         raise ImageFailure(FailureCode.ENCODE_FAILED, f"{size}: {advice}")
     buffer = io.BytesIO()
@@ -60,9 +65,7 @@ def encode(
     if source.meta.dpi is not None:
         options["dpi"] = source.meta.dpi
     try:
-        _WRITERS[output.format](
-            rgb8, source, output, xmp_packet(provenance, source.meta.xmp), options, buffer
-        )
+        _WRITERS[output.format](rgb, source, output, xmp_packet(provenance, source.meta.xmp), options, buffer)
     except (OSError, ValueError, TypeError, SyntaxError, OverflowError, RuntimeError, struct.error) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise ImageFailure(
@@ -86,14 +89,21 @@ def _jpeg(
 
 
 def _png(
-    rgb8: U8, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
+    rgb: Levels, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
 ) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8"))
     exif = source.meta.exif or b""
-    _with_alpha(rgb8, source.alpha).save(
-        to, "PNG", compress_level=_PNG_LEVEL, pnginfo=text, exif=exif, **options
-    )
+    deep = rgb.dtype == np.uint16
+    image = Image.new("RGB", (1, 1)) if deep else _with_alpha(rgb, source.alpha)
+    image.save(to, "PNG", compress_level=_PNG_LEVEL, pnginfo=text, exif=exif, **options)
+    if deep:
+        said = [chunk for chunk in png_parts(to.getvalue()) if chunk[4:8] not in _PNG_PIXELS]
+        shown = png_parts(png16_bytes(_stacked(rgb, source.alpha), _PNG_LEVEL))
+        pixels = [chunk for chunk in shown if chunk[4:8] in _PNG_PIXELS]
+        to.seek(0)
+        to.truncate()
+        to.write(_PNG_SIGNATURE + b"".join([pixels[0], *said, *pixels[1:]]))
 
 
 def _webp(
@@ -108,19 +118,25 @@ def _webp(
 
 
 def _tiff(
-    rgb8: U8, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
+    rgb: Levels, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
 ) -> None:
-    pixels = rgb8 if source.alpha is None else np.dstack([rgb8, source.alpha])
+    pixels = _stacked(rgb, source.alpha)
     meta = source.meta
     to.write(tiff_bytes(pixels, icc=options["icc_profile"], xmp=xmp, exif=meta.exif, dpi=meta.dpi))
 
 
-_Writer = Callable[[U8, Source, OutputConfig, bytes, dict[str, Any], io.BytesIO], None]
+_Writer = Callable[[Levels, Source, OutputConfig, bytes, dict[str, Any], io.BytesIO], None]
 _WRITERS: dict[str, _Writer] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff}
 
 
+def _stacked(rgb: Levels, alpha: U8 | None) -> Levels:
+    if alpha is None:
+        return rgb
+    return np.dstack([rgb, alpha if rgb.dtype == np.uint8 else alpha.astype(np.uint16) * 257])
+
+
 def _with_alpha(rgb8: U8, alpha: U8 | None) -> Image.Image:
-    return Image.fromarray(rgb8 if alpha is None else np.dstack([rgb8, alpha]))
+    return Image.fromarray(_stacked(rgb8, alpha))
 
 
 def _on_white(rgb8: U8, alpha: U8) -> U8:

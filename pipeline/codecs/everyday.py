@@ -1,8 +1,10 @@
-"""The everyday formats, 8 bits: JPEG, PNG, WebP, TIFF, BMP, GIF. The codecs' door to the other rooms."""
+"""Photographs that fit into memory, in every format that is read. The codecs' door to the other rooms."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,13 @@ from numpy.typing import NDArray
 from pipeline.codecs.encode import encode
 from pipeline.codecs.pixels import DecodeLimits, NoImage, Pixels, SourceMeta, read_pixels
 from pipeline.codecs.profiles import from_profile, to_profile
-from pipeline.luminance import downscale_luminance, luminance_u16_from_gray8, luminance_u16_from_srgb8
+from pipeline.luminance import (
+    downscale_luminance,
+    luminance_u16_from_gray8,
+    luminance_u16_from_gray16,
+    luminance_u16_from_srgb8,
+    luminance_u16_from_srgb16,
+)
 from pipeline.records import Status
 from pipeline.toning import colour_spread
 
@@ -52,6 +60,7 @@ class Decoded:
         meta: what the result carries over from the source.
         color_spread: chroma that is no toning, CIELAB ab units (`toning.colour_spread`); 0 for gray.
         is_color: whether that is over the threshold; only ever True where colour is not to be skipped.
+        depth: bits per sample of the source, 8 or 16: what is kept.
         note: what a reader of the ledger should know, or None.
     """
 
@@ -63,6 +72,7 @@ class Decoded:
     color_spread: float
     is_color: bool
     note: str | None
+    depth: int = 8
 
     @property
     def width(self) -> int:
@@ -120,11 +130,15 @@ def finish(
         return Skip(Status.SKIPPED_OTHER, pixels.message)
     array, alpha = pixels.array, pixels.alpha
     height, width = array.shape[:2]
-    spread = 0.0 if array.ndim == 2 else colour_spread(_visible(array, alpha))
+    deep = bool(array.dtype == np.uint16)
+    if array.ndim == 2:
+        spread = 0.0
+    else:
+        spread = colour_spread(_visible((array >> 8).astype(np.uint8) if deep else array, alpha))
     if spread > color_threshold and skip_color:
         message = f"has real colour already (spread {spread:.1f}, threshold {color_threshold:g})"
         return Skip(Status.SKIPPED_COLOR, message, width, height, pixels.mode)
-    L_u16 = luminance_u16_from_gray8(array) if array.ndim == 2 else luminance_u16_from_srgb8(array)
+    L_u16 = _LIGHTNESS[deep, array.ndim](array)
     return Decoded(
         L_u16=L_u16,
         alpha=alpha,
@@ -134,7 +148,17 @@ def finish(
         color_spread=spread,
         is_color=spread > color_threshold,
         note="; ".join(pixels.notes) or None,
+        depth=16 if deep else 8,
     )
+
+
+_LIGHTNESS: dict[tuple[bool, int], Callable[[NDArray[Any]], NDArray[np.uint16]]] = {
+    (False, 2): luminance_u16_from_gray8,
+    (False, 3): luminance_u16_from_srgb8,
+    (True, 2): luminance_u16_from_gray16,
+    (True, 3): luminance_u16_from_srgb16,
+}
+"""By whether samples have 16 bits, and the array's dimensions."""
 
 
 def _visible(rgb8: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

@@ -32,6 +32,7 @@ _PADDING = b"\xff\x00" * 12
 # Encoders leave a byte or two behind the last pixel; desynchronised data leaves any number.
 _TAIL = 16
 _PLANAR_CONFIGURATION_TAG = 284
+_J2K_START = b"\xff\x4f\xff\x51"  # SOC, then SIZ
 
 
 @dataclass
@@ -175,18 +176,41 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position = end
 
 
-def check_png(data: bytes) -> None:
-    """Walk all chunks of a PNG.
+def png_parts(data: bytes) -> list[bytes]:
+    """The whole chunks of a sound PNG, each with its length and checksum."""
+    parts, position = [], 8
+    while position < len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4], "big")
+        parts.append(data[position:end])
+        position = end
+    return parts
 
-    Raises:
-        ImageFailure: as `png_chunks`; UNSUPPORTED for 16 bits per sample, which Pillow would reduce.
-    """
+
+def check_png(data: bytes) -> int:
+    """Walk all chunks of a PNG; its bits per sample. Raises ImageFailure as `png_chunks`."""
+    bits = 8
     for kind, content in png_chunks(data):
-        if kind == b"IHDR" and content[8:9] == b"\x10":
-            raise ImageFailure(
-                FailureCode.UNSUPPORTED,
-                "a PNG of 16 bits per sample is not supported yet; convert it to 8 bits",
-            )
+        if kind == b"IHDR":
+            bits = content[8]
+    return bits
+
+
+def check_tiff(data: bytes) -> None:
+    """Raises ImageFailure TRUNCATED where the first directory lies behind the end: writers put it last."""
+    order = "little" if data[:2] == b"II" else "big"
+    big = data[2:4] in (b"+\x00", b"\x00+")
+    start = int.from_bytes(data[8:16] if big else data[4:8], order)  # type: ignore[arg-type]
+    if start + 2 > len(data):
+        raise ImageFailure(
+            FailureCode.TRUNCATED,
+            f"the TIFF's directory is at {start:,} and the file ends at {len(data):,}: it was cut short",
+        )
+
+
+def jpeg2000_bits(data: bytes) -> int:
+    """Bits per sample of the first component, by the codestream's SIZ (ITU-T T.800, A.5.1); 8 without it."""
+    start = data.find(_J2K_START)
+    return (data[start + 42] & 0x7F) + 1 if 0 <= start < len(data) - 42 else 8
 
 
 def check_strips(image: ImageFile.ImageFile) -> None:

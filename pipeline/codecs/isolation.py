@@ -33,6 +33,7 @@ _KEPT_BYTES = 64 * 2**20  # of the exchange between images; more is given back
 _CHILD_SETTINGS = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "VIPS_CONCURRENCY": "1",
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20),
@@ -130,10 +131,19 @@ class IsolatedDecoder:
                 raise ImageFailure(code, message)
             case ("no_image", str() as message):
                 return NoImage(message)
-            case ("pixels", tuple() as shape, bool() as has_alpha, str() as mode, meta, list() as notes):
-                size, plane = int(np.prod(shape)), int(np.prod(shape[:2]))
+            case (
+                "pixels",
+                tuple() as shape,
+                deep,
+                bool() as has_alpha,
+                str() as mode,
+                meta,
+                list() as notes,
+            ):
+                count, plane = int(np.prod(shape)), int(np.prod(shape[:2]))
+                size = count * (2 if deep else 1)
                 mapped = mmap.mmap(self._exchange, size + plane * has_alpha, access=mmap.ACCESS_READ)
-                array = np.frombuffer(mapped, np.uint8, size).reshape(shape)
+                array = np.frombuffer(mapped, np.uint16 if deep else np.uint8, count).reshape(shape)
                 alpha = (
                     np.frombuffer(mapped, np.uint8, plane, size).reshape(shape[:2]).copy()
                     if has_alpha

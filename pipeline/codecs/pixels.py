@@ -1,4 +1,4 @@
-"""From the bytes of a file to 8-bit gray or sRGB pixels, upright, with what the file says about itself.
+"""From the bytes of a file to gray or sRGB pixels of 8 or 16 bits, upright, with what it says of itself.
 
 This is the part that hostile files attack; it imports little, because it runs in a child process
 (`pipeline.codecs.isolation`). Nothing partial is ever returned: a picture is whole, or an `ImageFailure`.
@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
     ImageFile,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
-from pipeline.codecs import exif, integrity, profiles, sniff
+from pipeline.codecs import deep, exif, integrity, profiles, sniff
 from pipeline.errors import FailureCode, ImageFailure
 
 U8 = NDArray[np.uint8]
+Levels = NDArray[Any]  # uint8 or uint16
 
 # Our own limits are checked before anything is decoded, with messages that name their keys.
 Image.MAX_IMAGE_PIXELS = None
@@ -38,9 +41,11 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
+    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
 }
 _GRAY_MODES = {"1", "L", "LA", "La"}
-_COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"}
+_COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "CMYK"}
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -77,9 +82,12 @@ class SourceMeta:
 
 @dataclass
 class Pixels:
-    """An upright picture: `array` uint8[H,W] (gray) or uint8[H,W,3] (sRGB); `alpha` uint8[H,W] or None."""
+    """An upright picture: `array` uint8 or uint16, [H,W] gray or [H,W,3] sRGB; `alpha` uint8[H,W] or None.
 
-    array: U8
+    meta.icc is the profile that a result can carry; of 16-bit pixels it may be any RGB profile.
+    """
+
+    array: Levels
     alpha: U8 | None
     mode: str
     meta: SourceMeta
@@ -122,24 +130,38 @@ def _no_readable_image(data: bytes, key: str, content_type: str | None) -> NoIma
 
 
 def _decode(data: bytes, key: str, format_: str, limits: DecodeLimits) -> Pixels:
-    if format_ == "PNG":
-        integrity.check_png(data)
+    bits = integrity.check_png(data) if format_ == "PNG" else 8
+    if format_ == "TIFF":
+        integrity.check_tiff(data)
     stream = integrity.checkable_jpeg(data) if format_ == "JPEG" else io.BytesIO(data)
-    image = _PLUGINS[format_](stream)  # and not `Image.open`, which hides why a file was refused
-    _check_size(image.size, image.mode, limits)
-    _check_depth(image, key)
+    image = _plugin(format_)(stream)  # and not `Image.open`, which hides why a file was refused
+    bits = max(bits, _bits(image, data, key))
+    _check_size(image.size, image.mode, limits, bits)
     notes = _check_frames(image, data)
     integrity.check_strips(image)
+    if bits > 8 and format_ != "JPEG2000":
+        pixels, alpha, more = deep.read_deep(data, format_)
+        return _finish_deep(image, pixels, alpha, format_, notes + more)
     box = image.tile[0][1] if image.tile else None
     image.load()
     if isinstance(stream, integrity.JpegStream):
         stream.check_read_to_end()
     if format_ in ("PNG", "GIF"):
         integrity.check_rows(image, _PLUGINS[format_](io.BytesIO(data)), box or (0, 0, *image.size))
+    if bits > 8:
+        return _finish_deep(image, np.asarray(image).astype(np.uint16), None, format_, notes)
     return _finish(image, format_, notes)
 
 
-def _check_size(size: tuple[int, int], mode: str, limits: DecodeLimits) -> None:
+def _plugin(format_: str) -> type[ImageFile.ImageFile]:
+    if format_ == "HEIF":
+        from pillow_heif import HeifImageFile  # 20 MB of libraries, for the few that come
+
+        return cast(type[ImageFile.ImageFile], HeifImageFile)
+    return _PLUGINS[format_]
+
+
+def _check_size(size: tuple[int, int], mode: str, limits: DecodeLimits, bits: int) -> None:
     width, height = size
     pixels = width * height
     if pixels > limits.pixels:
@@ -147,13 +169,14 @@ def _check_size(size: tuple[int, int], mode: str, limits: DecodeLimits) -> None:
             FailureCode.TOO_LARGE,
             f"{width} x {height} is {pixels:,} pixels; the limit is {limits.pixels:,}, raise limits.pixels",
         )
-    least = pixels * (2 if mode in ("1", "L") else 7)  # Pillow's own copy and ours
+    gray = mode in ("1", "L", "F") or mode.startswith("I")
+    least = pixels * (2 if gray else 7) * (2 if bits > 8 else 1)  # the library's own copy and ours
     if limits.memory is not None and least > limits.memory:
         raise _out_of_memory(limits)
 
 
-def _check_depth(image: ImageFile.ImageFile, key: str) -> None:
-    """Refuse what Pillow would reduce to 8 bits in silence, and what has other channels than ours."""
+def _bits(image: ImageFile.ImageFile, data: bytes, key: str) -> int:
+    """Bits per sample. Raises UNSUPPORTED for what has other channels than ours, and for camera raw files."""
     depths = {1}
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         depths = set(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
@@ -161,12 +184,17 @@ def _check_depth(image: ImageFile.ImageFile, key: str) -> None:
             raise _unsupported(
                 "a camera raw file is not supported", "develop it to an 8-bit TIFF or JPEG first"
             )
+    if image.format == "JPEG2000":
+        depths = {integrity.jpeg2000_bits(data)}
+        if max(depths) > 8 and not image.mode.startswith("I;16"):
+            raise _unsupported(
+                f"a JPEG 2000 of {max(depths)} bits in colour is not supported", "convert it to TIFF"
+            )
     if max(depths) > 8 or image.mode.startswith(("I", "F")):
-        depth = max(depths) if max(depths) > 8 else 32
-        what = f"a {image.format} of {depth} bits per sample is not supported yet"
-        raise _unsupported(what, "convert it to 8 bits")
+        return max(depths) if max(depths) > 8 else 32
     if image.mode not in _GRAY_MODES | _COLOUR_MODES:
         raise _unsupported(f"{image.mode} pixels are not supported yet", "convert it to gray or RGB")
+    return 8
 
 
 def _check_frames(image: ImageFile.ImageFile, data: bytes) -> list[str]:
@@ -197,18 +225,54 @@ def _finish(image: ImageFile.ImageFile, format_: str, notes: list[str]) -> Pixel
     mode, upright = image.mode, cast(Image.Image, image)
     if (turn := _TURNS.get(exif.orientation(image))) is not None:
         upright = image.transpose(turn)
-    width, height = upright.size
-    try:
-        carried = exif.carried_exif(image, width, height)
-    except ValueError:
-        carried = None
-        notes.append("its EXIF cannot be read and was left out")
     icc = image.info.get("icc_profile") or None
+    if mode == "CMYK":
+        upright, why = profiles.cmyk_to_srgb(upright, icc)
+        icc = None
+        notes += [why] if why else []
     array, alpha = _to_arrays(upright)
     if icc is not None:
         array, icc = _honour_profile(array, icc, notes)
-    meta = SourceMeta(format_, icc, carried, _xmp(image), exif.resolution(image))
-    return Pixels(array, alpha, mode, meta, notes)
+    return Pixels(array, alpha, mode, _meta(image, format_, upright.size, icc, notes), notes)
+
+
+def _finish_deep(
+    image: ImageFile.ImageFile, array: Levels, alpha: U8 | None, format_: str, notes: list[str]
+) -> Pixels:
+    """As `_finish`, of pixels uint16[H,W] or uint16[H,W,3] that are not turned yet."""
+    turn = exif.orientation(image)
+    array = _turned(array, turn)
+    alpha = None if alpha is None else _turned(alpha, turn)
+    icc = image.info.get("icc_profile") or None
+    if icc is None and array.ndim == 3:
+        notes.append("no colour profile: sRGB was assumed")
+    if icc is not None:
+        array, icc = _honour_profile(array, icc, notes)
+    mode = image.mode if array.ndim == 2 else "RGB;16"
+    size = (array.shape[1], array.shape[0])
+    return Pixels(array, alpha, mode, _meta(image, format_, size, icc, notes), notes)
+
+
+def _turned(array: Levels, orientation: int) -> Levels:
+    """The array upright, by EXIF orientation 1 to 8 (EXIF 3.0, 4.6.5.1.6)."""
+    if orientation >= 5:
+        array = np.swapaxes(array, 0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)
+
+
+def _meta(
+    image: ImageFile.ImageFile, format_: str, size: tuple[int, int], icc: bytes | None, notes: list[str]
+) -> SourceMeta:
+    try:
+        carried = exif.carried_exif(image, *size)
+    except ValueError:
+        carried = None
+        notes.append("its EXIF cannot be read and was left out")
+    return SourceMeta(format_, icc, carried, _xmp(image), exif.resolution(image))
 
 
 def _to_arrays(image: Image.Image) -> tuple[U8, U8 | None]:
@@ -225,14 +289,17 @@ def _premultiplied_undone(image: Image.Image) -> Image.Image:
     return image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]) if image.mode in ("La", "RGBa") else image
 
 
-def _honour_profile(array: U8, icc: bytes, notes: list[str]) -> tuple[U8, bytes | None]:
+def _honour_profile(array: Levels, icc: bytes, notes: list[str]) -> tuple[Levels, bytes | None]:
     """The pixels in sRGB, and the profile if a result can carry it."""
     profile = profiles.examine(icc)
     needed = "L" if array.ndim == 2 else "RGB"
     if profile.is_srgb:
         return array, icc
+    is_deep = array.dtype == np.uint16
     if needed == "L" and profile.mode is not None:
         # gray under an RGB profile: a scan that was reduced to one channel; the profile's gray axis counts
+        if is_deep:
+            return deep.gray16_to_srgb(array, icc, profile.mode), None
         return profiles.gray_to_srgb(array, icc), None
     if profile.mode != needed:
         notes.append(f"its colour profile was ignored: {profile.problem or 'it does not fit the pixels'}")

@@ -10,12 +10,16 @@ import io
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from pipeline.codecs import deep
+
 U8 = NDArray[np.uint8]
+Levels = NDArray[Any]  # uint8 or uint16
 
 # The largest real profiles, for presses, are near 3 MB; what is larger is an attack or damage.
 _LARGEST = 8 * 2**20
@@ -72,21 +76,41 @@ def gray_to_srgb(gray8: U8, icc: bytes) -> U8:
     return np.take(table, gray8)
 
 
-def from_profile(rgb8: U8, icc: bytes | None) -> U8:
-    """uint8[H,W,3] under an RGB profile to sRGB; unchanged without a usable profile other than sRGB."""
+def cmyk_to_srgb(cmyk: Image.Image, icc: bytes | None) -> tuple[Image.Image, str | None]:
+    """A CMYK picture in sRGB by its profile, else by plain subtraction; the second is then why."""
+    if icc is not None and len(icc) <= _LARGEST:
+        try:
+            theirs = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            if theirs.profile.xcolor_space == "CMYK":
+                ours = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
+                made = ImageCms.ImageCmsTransform(theirs, ours, "CMYK", "RGB", intent=_INTENT).apply(cmyk)
+                return made, None
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
+            pass  # as without a profile, which is said
+    return cmyk.convert("RGB"), "no usable CMYK profile: its inks were taken as plain complements of RGB"
+
+
+def from_profile(rgb: Levels, icc: bytes | None) -> Levels:
+    """uint8 or uint16[H,W,3] under an RGB profile to sRGB; unchanged without a usable one other than sRGB."""
     if icc is None or not _differs(icc):
-        return rgb8
-    return _apply(_transform(icc, "RGB", to_srgb=True), rgb8)
+        return rgb
+    return deep.rgb16_to_srgb(rgb, icc) if rgb.dtype == np.uint16 else _apply(_to_srgb(icc), rgb)
 
 
-def to_profile(rgb8: U8, icc: bytes | None) -> U8 | None:
-    """sRGB uint8[H,W,3] under the RGB profile of the source; None where sRGB is what should be written.
+def to_profile(rgb: Levels, icc: bytes | None) -> Levels | None:
+    """sRGB uint8 or uint16[H,W,3] under the RGB profile of the source; None where sRGB is to be written.
 
     That is: without a profile, with one that is sRGB in effect, and with one that is no RGB profile.
     """
     if icc is None or not _differs(icc):
         return None
-    return _apply(_transform(icc, "RGB", to_srgb=False), rgb8)
+    if rgb.dtype == np.uint16:
+        return deep.rgb16_from_srgb(rgb, icc)
+    return _apply(_transform(icc, "RGB", to_srgb=False), rgb)
+
+
+def _to_srgb(icc: bytes) -> ImageCms.ImageCmsTransform:
+    return _transform(icc, "RGB", to_srgb=True)
 
 
 def _differs(icc: bytes) -> bool:

@@ -8,15 +8,13 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 #: Formats read here, by the name Pillow gives them.
-READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "HEIF", "AVIF")
 
 _CONVERT = "convert it to an 8-bit TIFF or PNG"
 _DEVELOP = "develop it to an 8-bit TIFF or JPEG first"
 
 # (offset, signature, what it is, what the user can do)
 _REFUSED: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000", _CONVERT),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000 (codestream)", _CONVERT),
     (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL", _CONVERT),
     (0, b"\xff\x0a", "JPEG XL (codestream)", _CONVERT),
     (0, b"8BPS", "Photoshop (PSD)", "save it flattened as an 8-bit TIFF"),
@@ -46,13 +44,12 @@ _REFUSED: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"icns", "Apple icons", _CONVERT),
     (0, b"BPG\xfb", "BPG", _CONVERT),
 )
-_BOX_BRANDS = {
-    **dict.fromkeys((b"avif", b"avis"), ("AVIF", _CONVERT)),
-    **dict.fromkeys(
-        (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), ("HEIC", _CONVERT)
-    ),
-    b"crx ": ("a camera raw file (CR3)", _DEVELOP),
+_BOX_BRANDS = {b"crx ": ("a camera raw file (CR3)", _DEVELOP)}
+_READABLE_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"),
 }
+_JPEG_2000 = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
 _BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 # Formats without a signature at their start: their name is all there is to know them by.
 _BY_NAME = {
@@ -97,6 +94,10 @@ def readable_format(data: bytes) -> str | None:
         return None if data[8:11] == b"CR\x02" else "TIFF"
     if data[:6] in (b"GIF87a", b"GIF89a"):
         return "GIF"
+    if data.startswith(_JPEG_2000):
+        return "JPEG2000"
+    if data[4:8] == b"ftyp" and data[8:12] in _READABLE_BRANDS:
+        return _READABLE_BRANDS[data[8:12]]
     # "BM" alone also begins English words: the header's size must be one that exists
     if data[:2] == b"BM" and int.from_bytes(data[14:18], "little") in _BMP_HEADER_SIZES:
         return "BMP"

@@ -13,8 +13,9 @@ from pipeline.codecs.metadata import Provenance
 from pipeline.flow.job import Job
 from pipeline.stages.compose import ComposeSettings, Measures, compose, measure
 
-# The design's promise for 8-bit output: lightness moves by less than this, on every pixel.
-MAX_DELTA_L = 1.0
+# The design's promise by bits of the output: lightness moves by less than this, on every pixel.
+MAX_DELTA_L = {8: 1.0, 16: 0.1}
+_DEEP_FORMATS = ("tiff", "png")
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,18 @@ def finish_image(
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
     """
     settings = ComposeSettings(chroma=job.config.model.chroma)
-    composed = compose(decoded.L_u16, ab, decoded.alpha, settings)
-    rgb8, icc, note = composed.rgb, None, decoded.note
+    keeps_depth = job.config.output.depth == "auto" and job.config.output.format in _DEEP_FORMATS
+    depth = decoded.depth if keeps_depth else 8
+    composed = compose(decoded.L_u16, ab, decoded.alpha, settings, depth=depth)
+    rgb, icc, note = composed.rgb, None, decoded.note
     measures: Measures = composed
     if (converted := everyday.to_profile(composed.rgb, decoded.icc)) is not None:
         seen = measure(everyday.from_profile(converted, decoded.icc), decoded.L_u16, decoded.alpha)
-        if seen.max_delta_l < MAX_DELTA_L:
-            rgb8, measures, icc = converted, seen, decoded.icc
+        if seen.max_delta_l < MAX_DELTA_L[depth]:
+            rgb, measures, icc = converted, seen, decoded.icc
         else:
             note = "; ".join(
-                filter(None, [note, "written as sRGB: its profile cannot hold the lightness in 8 bit"])
+                filter(None, [note, f"written as sRGB: its profile cannot hold the lightness in {depth} bit"])
             )
     provenance = Provenance(
         digital_source_type=job.config.output.digital_source_type,
@@ -59,5 +62,5 @@ def finish_image(
         source_name=key.rsplit("/", 1)[-1],
         source_sha256=source_sha256,
     )
-    data = everyday.encode(rgb8, decoded, icc, job.config.output, provenance)
+    data = everyday.encode(rgb, decoded, icc, job.config.output, provenance)
     return Finished(data, measures.max_delta_l, measures.mean_chroma, measures.colorfulness, note)
