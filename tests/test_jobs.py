@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -213,5 +215,6 @@ def test_every_output_says_that_its_colours_are_guesses(thirty):
     data = (out / row["output_key"]).read_bytes()
     packet = Image.open(io.BytesIO(data)).info["xmp"].decode()
     assert "digitalsourcetype/compositeWithTrainedAlgorithmicMedia" in packet
-    for fact in ("Fiat Color", row["weights_digest"], row["source_sha256"]):
+    day = f"{datetime.fromtimestamp(int(os.environ['SOURCE_DATE_EPOCH']), UTC):%Y-%m-%d}"
+    for fact in ("Fiat Color", row["weights_digest"], row["source_sha256"], f">{day}<"):
         assert fact in packet

@@ -61,6 +61,7 @@ def finish_image(
         software=f"Fiat Color {__version__}",
         source_name=key.rsplit("/", 1)[-1],
         source_sha256=source_sha256,
+        date=job.date,
     )
     data = everyday.encode(rgb, decoded, icc, job.config.output, provenance)
     return Finished(data, measures.max_delta_l, measures.mean_chroma, measures.colorfulness, note)

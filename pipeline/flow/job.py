@@ -9,7 +9,7 @@ from pipeline.config import JobConfig
 
 @dataclass(frozen=True)
 class Job:
-    """One run: travels to every worker once."""
+    """One run: travels to every worker once. date: the UTC day it began, YYYY-MM-DD; outputs state it."""
 
     config: JobConfig
     input: str
@@ -17,3 +17,4 @@ class Job:
     run_id: str
     job_digest: str
     weights_digest: str
+    date: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ def run_job(request: Request) -> int:
     Raises:
         FiatColorError: with the exit status that its class states; what was committed stays.
     """
-    started = time.time()
+    started, date = time.time(), _date()
     source, out = _open(request)
     request = _pinned(request)
     config = request.config
@@ -56,7 +57,7 @@ def run_job(request: Request) -> int:
 
     plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores())
     print(_plan_text(request, plan, work_digest, digest))
-    job = Job(config, source.uri, out.uri, _run_id(), work_digest, digest)
+    job = Job(config, source.uri, out.uri, _run_id(), work_digest, digest, date)
     if request.dry_run:
         print(_estimate_text(job, plan))
         print(f"\nThe effective configuration:\n{effective_yaml(config)}\nDry run: nothing was written.")
@@ -132,6 +133,17 @@ def _method(config: JobConfig) -> str:
 def _run_id() -> str:
     """Sorts by time; the random tail keeps two runs of one second apart."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def _date() -> str:
+    """Today in UTC, or the day of SOURCE_DATE_EPOCH, for outputs of the same bytes on any day
+    (reproducible-builds.org: seconds since 1970)."""
+    stated = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        day = datetime.now(UTC) if stated is None else datetime.fromtimestamp(int(stated), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError(f"SOURCE_DATE_EPOCH is {stated!r}: want seconds since 1970, or unset it") from None
+    return f"{day:%Y-%m-%d}"
 
 
 def _plan_text(request: Request, plan: Plan, digest: str, weights_sha256: str) -> str:

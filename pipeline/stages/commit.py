@@ -28,7 +28,8 @@ def commit_part(out: Store, job_digest: str, shard_id: str, rows: list[LedgerRow
 
     Returns:
         True if this attempt committed the shard, False if another attempt had done so before: then that one's
-        rows stand, and this attempt's images are the same bytes at the same keys.
+        rows stand, and this attempt's images are the same bytes at the same keys (the attempts of one run, or
+        of runs that began on the same day, which images state).
     """
     buffer = io.BytesIO()
     pq.write_table(ledger_table(rows), buffer, compression="zstd")
