@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import pyvips
 from PIL import Image, ImageOps
 
 from pipeline.config import ReportConfig, StorageConfig
@@ -158,10 +160,28 @@ def test_thumbnail_puts_transparency_on_white() -> None:
     assert thumbnail(buffer.getvalue(), 40).getpixel((5, 5)) == (255, 255, 255)
 
 
+def test_thumbnails_show_what_the_job_decoded() -> None:
+    gray = np.linspace(0, 1, 40 * 50, dtype=np.float32).reshape(40, 50)
+    levels = np.rint(gray * 65535).astype(np.uint16)
+    image = pyvips.Image.new_from_array(levels).copy(interpretation="grey16")
+    inverted = bytes(image.tiffsave_buffer(miniswhite=True))
+    floating = bytes(pyvips.Image.new_from_array(gray).tiffsave_buffer())
+    for data in (inverted, floating):
+        shown = np.asarray(thumbnail(data, 50))
+        assert np.abs(shown.astype(int) - (levels >> 8)[..., None]).max() <= 1
+
+
+def test_a_picture_too_large_to_show_is_not_fetched(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path), StorageConfig())
+    row = {"key": "gone.tif", "output_key": "gone.tif", "width": 30_000, "height": 33_400}
+    keys = make_report(store, store, [row], ReportConfig(), a_summary())
+    assert "too large for a thumbnail" in (tmp_path / keys.index).read_text()
+
+
 def test_thumbnail_of_16_bits_is_not_clipped_to_white() -> None:
     buffer = io.BytesIO()
     Image.new("I;16", (40, 30), 32768).save(buffer, "PNG")
-    assert thumbnail(buffer.getvalue(), 40).getpixel((5, 5)) == (127, 127, 127)
+    assert thumbnail(buffer.getvalue(), 40).getpixel((5, 5)) == (128, 128, 128)
 
 
 @pytest.mark.parametrize("size", [(300, 200), (200, 300), (900, 100), (7, 900)])

@@ -8,10 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from pipeline.codecs import sniff
+from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
 from pipeline.config import ReportConfig
-from pipeline.errors import StorageError
+from pipeline.errors import ImageFailure, StorageError
 from pipeline.stages.report.page import report_html
 from pipeline.stages.report.sheet import Pair, contact_sheet
 from pipeline.stages.report.summary import Summary
@@ -20,6 +23,8 @@ from pipeline.storage import Store
 # Decoded on the driver, one thread each: 100 million pixels are 300 MB.
 _MAX_PIXELS = 100_000_000
 _THREADS = 4
+_TOO_LARGE = "too large for a thumbnail"
+_SHOWN_BY_PILLOW = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # fast, and as the job decodes them
 
 
 @dataclass(frozen=True)
@@ -69,18 +74,40 @@ def thumbnail(data: bytes, side: int) -> Image.Image:
     """The encoded picture upright, in sRGB, at most `side` pixels long; toned pictures stay toned.
 
     Raises:
-        OSError, ValueError, SyntaxError, Image.DecompressionBombError: Pillow cannot read it, or too large.
+        OSError, ValueError, SyntaxError, Image.DecompressionBombError, ImageFailure: it cannot be read, or is
+            too large.
     """
+    if sniff.readable_format(data) not in _SHOWN_BY_PILLOW:
+        return _as_decoded(data, side)
     with Image.open(io.BytesIO(data)) as image:
         image.draft(image.mode, (side, side))
         if image.width * image.height > _MAX_PIXELS:
-            raise ValueError("too large for a thumbnail")
+            raise ValueError(_TOO_LARGE)
+        if image.mode == "CMYK" or image.mode.startswith(("I", "F")):
+            return _as_decoded(data, side)
         image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
         upright = ImageOps.exif_transpose(image)
     return _on_white(_to_srgb(upright))
 
 
+def _as_decoded(data: bytes, side: int) -> Image.Image:
+    """Through the job's decoder: it knows MinIsWhite, floating point and inks, which Pillow shows wrongly."""
+    found = read_pixels(data, "", None, DecodeLimits(_MAX_PIXELS))
+    if isinstance(found, NoImage):
+        raise ValueError(found.message)
+    array = found.array if found.array.dtype == np.uint8 else (found.array >> 8).astype(np.uint8)
+    image = Image.fromarray(array).convert("RGB")
+    if found.alpha is not None:
+        image.putalpha(Image.fromarray(found.alpha))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _on_white(image)
+
+
 def _pair(source: Store, out: Store, row: Mapping[str, Any], side: int) -> Pair:
+    if (row.get("width") or 0) * (row.get("height") or 0) > _MAX_PIXELS:
+        return Pair(
+            str(row["key"]), _TOO_LARGE, _TOO_LARGE, _caption(row)
+        )  # not fetched: it may be gigabytes
     before = _picture(source, str(row["key"]), side)
     after = _picture(out, str(row["output_key"]), side)
     return Pair(str(row["key"]), before, after, _caption(row))
@@ -89,7 +116,14 @@ def _pair(source: Store, out: Store, row: Mapping[str, Any], side: int) -> Pair:
 def _picture(store: Store, key: str, side: int) -> Image.Image | str:
     try:
         return thumbnail(store.get(key).data, side)
-    except (StorageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (
+        StorageError,
+        ImageFailure,
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
         return " ".join(str(error).split()) or type(error).__name__
 
 
