@@ -116,7 +116,7 @@ def sources() -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row: `kept` by column, None where the source has no such thing; `said` why it failed, or its note."""
+    """One row: `kept` by column, None where the source has no such thing; `said`: why it failed, or a note."""
 
     name: str
     decoded: bool
@@ -129,7 +129,7 @@ COLUMNS = ("depth", "size", "ICC", "EXIF", "XMP", "DPI")
 
 
 def outcome(name: str, data: bytes, decoder: IsolatedDecoder) -> Outcome:
-    """The file through the decoder's child process, composition and a TIFF, read back with Pillow and libvips."""
+    """The file through the decoder's child, composition and a TIFF, read back with Pillow and libvips."""
     try:
         found = decoder.decode(
             data, "scan", None, DecodeLimits(10**7), model_side=64, skip_color=True, color_threshold=3.0
@@ -170,9 +170,10 @@ def table(rows: list[Outcome]) -> str:
     lines = [
         "# Formats: what goes in and what is kept",
         "",
-        "Written by `python -m tests.codecs.formats_table > docs/formats.md`, checked by `make test`: each kind of",
-        "file is decoded, coloured and written as TIFF, and that is read back by Pillow and libvips. A dash: the",
-        "source has no such thing, or its format no place for it. dL*: the largest change of lightness, of 100.",
+        "Written by `python -m tests.codecs.formats_table > docs/formats.md`, checked by `make test`: each kind",
+        "of file is decoded, coloured and written as TIFF, and that is read back by Pillow and libvips. A dash:",
+        "the source has no such thing, or its format no place for it. dL*: the largest change of lightness, of",
+        "100.",
         "",
         f"| source | coloured | {' | '.join(COLUMNS)} | dL* | says |",
         f"|---|---|{'---|' * len(COLUMNS)}---:|---|",
