@@ -116,7 +116,7 @@ def sources() -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row: `kept` by column, None where the source has no such thing; `said`: why it failed, or a note."""
+    """One row: `kept` by column, None where the source has no such thing; `said`: why it failed, a note."""
 
     name: str
     decoded: bool
@@ -170,10 +170,10 @@ def table(rows: list[Outcome]) -> str:
     lines = [
         "# Formats: what goes in and what is kept",
         "",
-        "Written by `python -m tests.codecs.formats_table > docs/formats.md`, checked by `make test`: each kind",
-        "of file is decoded, coloured and written as TIFF, and that is read back by Pillow and libvips. A dash:",
-        "the source has no such thing, or its format no place for it. dL*: the largest change of lightness, of",
-        "100.",
+        "Written by `python -m tests.codecs.formats_table > docs/formats.md`, checked by `make test`: each",
+        "kind of file is decoded, coloured and written as TIFF, and that is read back by Pillow and libvips.",
+        "A dash: the source has no such thing, or its format no place for it. dL*: the largest change of",
+        "lightness, of 100.",
         "",
         f"| source | coloured | {' | '.join(COLUMNS)} | dL* | says |",
         f"|---|---|{'---|' * len(COLUMNS)}---:|---|",
