@@ -85,6 +85,9 @@ class LimitsConfig(Section):
     pixels: Quantity = Field(100_000_000, ge=1, description="most pixels of one image")
     memory: Quantity = Field(2 * 2**30, ge=256 * 2**20, description="address space of a decoder process")
     seconds: float = Field(60.0, gt=0, description="most seconds to decode one image")
+    stream_bytes: Quantity = Field(
+        256 * 2**20, ge=1, description="TIFFs of so many bytes are read and written in strips (TIFF output)"
+    )
     attempts: int = Field(2, ge=1, le=10, description="tries of a shard before its images run alone")
     stall_seconds: int = Field(1800, ge=30, description="end the run when nothing moves for so long")
 
@@ -231,5 +234,6 @@ def job_digest(config: JobConfig, weights_digest: str) -> str:
         "model": config.model.model_dump(mode="json", exclude={"weights", "batch"}),
         "output": config.output.model_dump(mode="json"),
         "pixels": config.limits.pixels,
+        "stream_bytes": config.limits.stream_bytes,
     }
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]

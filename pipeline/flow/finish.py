@@ -54,7 +54,14 @@ def finish_image(
             note = "; ".join(
                 filter(None, [note, f"written as sRGB: its profile cannot hold the lightness in {depth} bit"])
             )
-    provenance = Provenance(
+    provenance = provenance_of(job, key, source_sha256)
+    data = everyday.encode(rgb, decoded, icc, job.config.output, provenance)
+    return Finished(data, measures.max_delta_l, measures.mean_chroma, measures.colorfulness, note)
+
+
+def provenance_of(job: Job, key: str, source_sha256: str) -> Provenance:
+    """What the result of a source says about its making."""
+    return Provenance(
         digital_source_type=job.config.output.digital_source_type,
         method=job.config.model.method,
         weights_digest=job.weights_digest,
@@ -63,5 +70,3 @@ def finish_image(
         source_sha256=source_sha256,
         date=job.date,
     )
-    data = everyday.encode(rgb, decoded, icc, job.config.output, provenance)
-    return Finished(data, measures.max_delta_l, measures.mean_chroma, measures.colorfulness, note)

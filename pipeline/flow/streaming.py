@@ -5,8 +5,6 @@ Memory is that of a few strips and of the reduced image, whatever the size of th
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -25,52 +23,52 @@ from pipeline.records import Status
 from pipeline.stages.compose import Composer, ComposeSettings, Measures
 from pipeline.toning import colour_spread
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # L* float32[h,w] to ab float32[2,h',w']
-
 _COMPRESSORS = 2  # strips compressed at a time: deflate costs three times what composing does
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """What was written and measured; the seconds of both passes, without those of the network."""
+    """What was written, and what was measured on it."""
 
     width: int
     height: int
     mode: str
     measures: Measures
     note: str | None
-    seconds_decode: float
-    seconds_predict: float
-    seconds_compose: float
 
 
-def colour_master(
+def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> NDArray[np.float32] | Skip:
+    """First pass: what the network sees, float32[h,w] of L*; a Skip for colour that is to be left alone.
+
+    Raises:
+        ImageFailure: the master cannot be read to its end.
+    """
+    reduced, info = master.reduced(model.side), master.info
+    spread = 0.0 if reduced.rgb8 is None else colour_spread(reduced.rgb8)
+    if spread > model.color_threshold and model.skip_color:
+        message = f"has real colour already (spread {spread:.1f}, threshold {model.color_threshold:g})"
+        return Skip(Status.SKIPPED_COLOR, message, info.width, info.height, info.mode)
+    return downscale_luminance(reduced.L_u16, model.side)
+
+
+def write_master(
     master: Master | IsolatedMaster,
     target: BinaryIO,
-    predict: Predict,
+    ab: NDArray[np.float32],
     provenance: Provenance,
-    model: ModelConfig,
-) -> Streamed | Skip:
-    """Write the colour image of `master` as a TIFF of its depth, in sRGB, to an empty file that can seek.
+    settings: ComposeSettings,
+    depth: int | None = None,
+) -> Streamed:
+    """Second pass: the colour image as an sRGB TIFF of `depth` bits, else of the master's, to an empty file.
 
-    Returns a Skip, with nothing written, for real colour that is to be left alone.
+    Args:
+        ab: float32[2,h,w], Lab units, any size.
 
     Raises:
         ImageFailure: the master cannot be read to its end.
         OSError: the file cannot be written.
     """
     info, notes = master.info, list(master.info.notes)
-    start = time.perf_counter()
-    reduced = master.reduced(model.side)
-    spread = 0.0 if reduced.rgb8 is None else colour_spread(reduced.rgb8)
-    if spread > model.color_threshold and model.skip_color:
-        message = f"has real colour already (spread {spread:.1f}, threshold {model.color_threshold:g})"
-        return Skip(Status.SKIPPED_COLOR, message, info.width, info.height, info.mode)
-    model_L = downscale_luminance(reduced.L_u16, model.side)
-    del reduced
-    decoded = time.perf_counter()
-    ab = predict(model_L)
-    predicted = time.perf_counter()
     icc = info.meta.icc
     if icc is None or not examine(icc).is_srgb:
         if icc is not None and examine(icc).mode == "RGB":
@@ -80,36 +78,21 @@ def colour_master(
         width=info.width,
         height=info.height,
         channels=4 if info.has_alpha else 3,
-        depth=info.depth,
+        depth=depth or info.depth,
         icc=icc,
         xmp=xmp_packet(provenance, info.meta.xmp),
         exif=info.meta.exif,
         dpi=info.meta.dpi,
     )
-    measures = _write(master, target, page, ab, ComposeSettings(chroma=model.chroma))
-    return Streamed(
-        info.width,
-        info.height,
-        info.mode,
-        measures,
-        "; ".join(notes) or None,
-        decoded - start,
-        predicted - decoded,
-        time.perf_counter() - predicted,
-    )
-
-
-def _write(
-    master: Master | IsolatedMaster,
-    target: BinaryIO,
-    page: TiffPage,
-    ab: NDArray[np.float32],
-    settings: ComposeSettings,
-) -> Measures:
     composer = Composer(ab, page.height, page.width, settings, depth=page.depth)
     with TiffWriter(target, bytes_at_most=page.bytes_at_most, threads=_COMPRESSORS) as writer:
         writer.page(page)
         for l_u16, alpha in master.strips():
             rgb = composer.strip(l_u16, alpha)
-            writer.write(rgb if alpha is None else np.dstack([rgb, alpha]))
-    return composer.measures()
+            if alpha is None:
+                writer.write(rgb)
+                continue
+            if page.depth < info.depth:
+                alpha = np.rint(alpha / np.float32(257)).astype(np.uint8)
+            writer.write(np.dstack([rgb, alpha]))
+    return Streamed(info.width, info.height, info.mode, composer.measures(), "; ".join(notes) or None)

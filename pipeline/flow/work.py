@@ -28,6 +28,7 @@ from pipeline.errors import (
     ObjectChanged,
     ObjectMissing,
 )
+from pipeline.flow.files import SourceUnreadable, finish_master, goes_through_files, prepare_master
 from pipeline.flow.finish import Finished, finish_image
 from pipeline.flow.job import Job
 from pipeline.flow.result import ShardResult
@@ -38,6 +39,7 @@ from pipeline.storage import Fetched, Store, open_store
 
 # Decoded images waiting for the network: one is enough to keep it busy, and each may be hundreds of MB.
 _DECODED_AHEAD = 2
+_UNREADABLE = (ObjectMissing, ObjectChanged, AccessDenied)  # of a source; each is a row of its own
 
 
 class Attempts(Protocol):
@@ -70,6 +72,7 @@ class Prepared:
     model_L: NDArray[np.float32] | None = None
     ab: NDArray[np.float32] | None = None
     decoded: Decoded | None = None
+    streamed: bool = False  # a master that goes through files: neither `source` nor `decoded` is ever set
     seconds_decode: float = 0.0
     seconds_predict: float = 0.0
 
@@ -111,10 +114,20 @@ class Bench:
         """The ledger row of an image that has no result."""
         return self.row(item, Status.FAILED, failure_code=str(code), message=message, **columns)
 
+    def _defect(self, item: Item, error: Exception) -> LedgerRow:
+        """A defect of ours, found by one image, must not cost the others."""
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return self.failed(item, FailureCode.INTERNAL_ERROR, said[:500])
+
     def fetch(self, item: Item) -> Fetched | LedgerRow:
         """The source bytes, or the row that says why they cannot be had."""
         if item.failure_code is not None:
             return self.failed(item, item.failure_code, item.message or item.failure_code)
+        if goes_through_files(item, self.job.config):
+            return Fetched(b"", item.etag, None)
+        return self._get(item)
+
+    def _get(self, item: Item) -> Fetched | LedgerRow:
         if item.bytes > self.job.config.limits.memory // 2:
             return self.failed(
                 item,
@@ -123,17 +136,56 @@ class Bench:
             )
         try:
             return self.source.get(item.key, if_etag=item.etag)
-        except ObjectMissing:
+        except _UNREADABLE as error:
+            return self._unreadable(item, error)
+
+    def _unreadable(self, item: Item, error: Exception) -> LedgerRow:
+        if isinstance(error, ObjectMissing):
             return self.failed(item, FailureCode.SOURCE_MISSING, "gone since the plan was made")
-        except ObjectChanged:
+        if isinstance(error, ObjectChanged):
             return self.failed(item, FailureCode.SOURCE_CHANGED, "changed since the plan was made; run again")
-        except AccessDenied as error:
-            return self.failed(item, FailureCode.SOURCE_DENIED, str(error))
+        return self.failed(item, FailureCode.SOURCE_DENIED, str(error))
 
     def decode(self, item: Item, fetched: Fetched | LedgerRow) -> Prepared:
         """Fetched bytes as luminance and model input; a failed or skipped image as its row."""
         if isinstance(fetched, LedgerRow):
             return Prepared(item, row=fetched)
+        if goes_through_files(item, self.job.config):
+            return self._prepare_master(item)
+        return self._decode_bytes(item, fetched)
+
+    def _prepare_master(self, item: Item) -> Prepared:
+        """The first pass over a master; where it cannot be read in strips, in memory if that can hold it."""
+        start = time.perf_counter()
+        try:
+            outcome, sha256 = prepare_master(self.source, item, self.job.config)
+        except ImageFailure as failure:
+            if failure.code == FailureCode.UNSUPPORTED and item.bytes <= self.job.config.limits.memory // 2:
+                fetched = self._get(item)
+                return (
+                    Prepared(item, row=fetched)
+                    if isinstance(fetched, LedgerRow)
+                    else self._decode_bytes(item, fetched)
+                )
+            return Prepared(item, row=self.failed(item, failure.code, failure.message))
+        except SourceUnreadable as error:
+            return Prepared(item, row=self._unreadable(item, error.reason))
+        seconds = time.perf_counter() - start
+        if isinstance(outcome, Skipped):
+            row = self.row(
+                item,
+                outcome.status,
+                message=outcome.message,
+                width=outcome.width,
+                height=outcome.height,
+                mode=outcome.mode,
+                source_sha256=sha256,
+                seconds_decode=seconds,
+            )
+            return Prepared(item, row=row)
+        return Prepared(item, model_L=outcome, streamed=True, seconds_decode=seconds)
+
+    def _decode_bytes(self, item: Item, fetched: Fetched) -> Prepared:
         start = time.perf_counter()
         outcome = decode_item(self.decoder, item.key, fetched.data, fetched.content_type, self.job.config)
         seconds = time.perf_counter() - start
@@ -182,7 +234,7 @@ class Bench:
             yield decoding.popleft().result()
 
     def _restore(self, one: Prepared) -> Prepared:
-        if one.row is not None:
+        if one.row is not None or one.streamed:
             return one
         again = self.decode(one.item, Fetched(one.source, one.item.etag, one.content_type))
         again.ab, again.seconds_predict = one.ab, one.seconds_predict
@@ -196,6 +248,8 @@ class Bench:
         """Compose and encode here, write on a thread: the row, or the promise of it."""
         if prepared.row is not None:
             return prepared.row
+        if prepared.streamed:
+            return self._finish_master(prepared)
         item, decoded, ab = prepared.item, prepared.decoded, prepared.ab
         assert decoded is not None
         assert ab is not None
@@ -211,9 +265,8 @@ class Bench:
             )
         except FiatColorError:
             raise
-        except Exception as error:  # a defect of ours, found by one image, must not cost the others
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            return self.failed(item, FailureCode.INTERNAL_ERROR, said[:500])
+        except Exception as error:
+            return self._defect(item, error)
         row = self.row(
             item,
             Status.COLORIZED,
@@ -231,6 +284,42 @@ class Bench:
             seconds_predict=prepared.seconds_predict,
         )
         return self.threads.submit(self._put, row, finished, start)
+
+    def _finish_master(self, prepared: Prepared) -> LedgerRow:
+        """The second pass over a master, and its upload: here, not on a thread, for it takes all there is."""
+        item, start = prepared.item, time.perf_counter()
+        assert prepared.ab is not None
+        try:
+            streamed, source_sha256, output_sha256 = finish_master(
+                self.source, self.out, item, prepared.ab, self.job
+            )
+        except ImageFailure as failure:
+            return self.failed(item, failure.code, failure.message)
+        except BadKey as error:
+            return self.failed(item, FailureCode.BAD_KEY, str(error))
+        except SourceUnreadable as error:
+            return self._unreadable(item, error.reason)
+        except FiatColorError:
+            raise
+        except Exception as error:
+            return self._defect(item, error)
+        return self.row(
+            item,
+            Status.COLORIZED,
+            message=streamed.note,
+            output_key=item.output_key,
+            width=streamed.width,
+            height=streamed.height,
+            mode=streamed.mode,
+            source_sha256=source_sha256,
+            output_sha256=output_sha256,
+            max_delta_l=streamed.measures.max_delta_l,
+            mean_chroma=streamed.measures.mean_chroma,
+            colorfulness=streamed.measures.colorfulness,
+            seconds_decode=prepared.seconds_decode,
+            seconds_predict=prepared.seconds_predict,
+            seconds_compose=time.perf_counter() - start,
+        )
 
     def _put(self, row: LedgerRow, finished: Finished, start: float) -> LedgerRow:
         assert row.output_key is not None

@@ -22,10 +22,10 @@ from pipeline.codecs.metadata import Provenance
 from pipeline.codecs.profiles import srgb_profile
 from pipeline.config import ModelConfig
 from pipeline.errors import FailureCode, ImageFailure
-from pipeline.flow.streaming import Streamed, colour_master
+from pipeline.flow.streaming import Streamed, reduce_master, write_master
 from pipeline.luminance import downscale_luminance
 from pipeline.records import Status
-from pipeline.stages.compose import compose
+from pipeline.stages.compose import ComposeSettings, compose
 
 ROOT = Path(__file__).resolve().parents[2]
 PROVENANCE = Provenance("algorithmicallyEnhanced", "unet", "ab" * 32, "Fiat Color", "a.tif", "cd" * 32)
@@ -36,6 +36,13 @@ def predict(model_L: np.ndarray) -> np.ndarray:
     """Some chroma that depends on the input and varies over the picture."""
     ramp = np.linspace(-40, 40, model_L.shape[1], dtype=np.float32)
     return np.stack([model_L * np.float32(0.3), np.broadcast_to(ramp, model_L.shape)]).astype(np.float32)
+
+
+def colour_master(master, target, predict, provenance, model) -> Streamed | Skip:
+    model_L = reduce_master(master, model)
+    if isinstance(model_L, Skip):
+        return model_L
+    return write_master(master, target, predict(model_L), provenance, ComposeSettings(chroma=model.chroma))
 
 
 def gray(path: Path, height: int = 700, width: int = 500) -> Path:
@@ -84,6 +91,20 @@ def test_alpha_and_eight_bits_go_through(tmp_path: Path) -> None:
     assert np.abs(color.srgb_to_lab(found[..., :3] / 255)[..., 0] - gray_of).max() < 1
 
 
+def test_sixteen_bits_become_eight_where_asked(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 65536, (90, 70, 2), np.uint16)
+    path, file = tmp_path / "a.tif", io.BytesIO()
+    tifffile.imwrite(
+        path, pixels, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
+    )
+    master = Master(path, pixels=10**9)
+    ab = predict(reduce_master(master, MODEL))  # type: ignore[arg-type]
+    write_master(master, file, ab, PROVENANCE, ComposeSettings(), 8)
+    found = tifffile.imread(io.BytesIO(file.getvalue()))
+    assert (found.shape, found.dtype) == ((90, 70, 4), np.uint8)
+    assert np.abs(found[..., 3] - pixels[..., 1] / 257).max() <= 0.51
+
+
 def test_real_colour_is_left_alone(tmp_path: Path) -> None:
     path, file = tmp_path / "a.tif", io.BytesIO()
     pixels = np.random.default_rng(2).integers(0, 65536, (8, 8, 3)).repeat(40, axis=0).repeat(40, axis=1)
@@ -118,8 +139,7 @@ from pathlib import Path
 from pipeline.codecs.isolated_master import IsolatedMaster
 from pipeline.config import ModelConfig
 from pipeline.flow.gigapixel import peak_rss_mib
-from pipeline.flow.streaming import colour_master
-from tests.flow.test_streaming import PROVENANCE, predict
+from tests.flow.test_streaming import PROVENANCE, colour_master, predict
 
 for path in sys.argv[2:]:
     with IsolatedMaster(Path(path), pixels=10**9, memory=2**31, seconds=60) as master, \\

@@ -1,0 +1,114 @@
+"""Masters of a shard, by way of temporary files: downloaded, coloured in strips, uploaded.
+
+Each pass downloads the source anew, so that a master, like a small image, travels between stages as its key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedRandom
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.codecs.everyday import Skip
+from pipeline.codecs.isolated_master import IsolatedMaster
+from pipeline.config import JobConfig
+from pipeline.errors import AccessDenied, ObjectChanged, ObjectMissing, RunError
+from pipeline.flow.finish import provenance_of
+from pipeline.flow.job import Job
+from pipeline.flow.streaming import Streamed, reduce_master, write_master
+from pipeline.records import Item
+from pipeline.stages.commit import CONTENT_TYPES
+from pipeline.stages.compose import ComposeSettings
+from pipeline.storage import Store
+from pipeline.storage.files import get_file
+
+
+class SourceUnreadable(Exception):
+    """The source is missing, changed or denied, as `reason` says; what the output refuses is none of it."""
+
+    def __init__(self, reason: ObjectMissing | ObjectChanged | AccessDenied) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+_SUFFIXES = (".tif", ".tiff")
+
+
+def goes_through_files(item: Item, config: JobConfig) -> bool:
+    """Whether the object is to be read and written in strips: known from its name and size alone."""
+    is_tiff = config.output.format == "tiff" and item.key.lower().endswith(_SUFFIXES)
+    return is_tiff and item.bytes >= config.limits.stream_bytes and item.failure_code is None
+
+
+def prepare_master(store: Store, item: Item, config: JobConfig) -> tuple[NDArray[np.float32] | Skip, str]:
+    """What the network sees of a master, or why it is left alone; and the source's SHA-256.
+
+    Raises:
+        ImageFailure: it cannot be read in strips. SourceUnreadable, StorageError: it cannot be fetched.
+        RunError: no room for a temporary file.
+    """
+    with _downloaded(store, item) as (path, sha256), _opened(path, item, config) as master:
+        return reduce_master(master, config.model), sha256
+
+
+def finish_master(
+    source: Store, out: Store, item: Item, ab: NDArray[np.float32], job: Job
+) -> tuple[Streamed, str, str]:
+    """Colour a master and put it; what was measured, and the SHA-256 of source and output.
+
+    Raises: as `prepare_master`, and BadKey where the store cannot hold the output's name.
+    """
+    assert item.output_key is not None
+    with _downloaded(source, item) as (path, source_sha256), _opened(path, item, job.config) as master:
+        target = path.with_name("output.tif")
+        provenance = provenance_of(job, item.key, source_sha256)
+        with _disk(), target.open("w+b") as file:
+            settings = ComposeSettings(chroma=job.config.model.chroma)
+            depth = 8 if job.config.output.depth == 8 else None
+            streamed = write_master(master, file, ab, provenance, settings, depth)
+            file.seek(0)
+            output_sha256 = _sha256(file)
+        path.unlink()
+        out.put_file(item.output_key, target, CONTENT_TYPES["tiff"])
+        return streamed, source_sha256, output_sha256
+
+
+def _opened(path: Path, item: Item, config: JobConfig) -> IsolatedMaster:
+    limits = config.limits
+    seconds = limits.seconds * max(1.0, item.bytes / limits.stream_bytes)
+    return IsolatedMaster(path, pixels=limits.pixels, memory=limits.memory, seconds=seconds)
+
+
+@contextmanager
+def _downloaded(store: Store, item: Item) -> Iterator[tuple[Path, str]]:
+    with _disk():
+        folder = tempfile.TemporaryDirectory(prefix="fiat-color-")
+    with folder as name:
+        path = Path(name) / "source.tif"
+        try:
+            with _disk():
+                saved = get_file(store, item.key, path, if_etag=item.etag)
+        except (ObjectMissing, ObjectChanged, AccessDenied) as error:
+            raise SourceUnreadable(error) from None
+        yield path, saved.sha256
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = tempfile.gettempdir()
+        raise RunError(
+            f"cannot write a temporary file in {place}: {error.strerror}; set TMPDIR to a disk with room"
+        ) from None
+
+
+def _sha256(file: BufferedRandom) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()
