@@ -56,6 +56,7 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("output_key", pa.string()),  # key of the colour image below OUT; null unless colorized
         pa.field("width", pa.int32()),  # pixels, after EXIF orientation
         pa.field("height", pa.int32()),
+        pa.field("pages", pa.int32()),  # of a TIFF; width, height and mode are the first one's
         pa.field("mode", pa.string()),  # Pillow mode of the source: L, LA, RGB, P, 1 ...
         pa.field("source_sha256", pa.string()),
         pa.field("output_sha256", pa.string()),
@@ -117,6 +118,7 @@ class LedgerRow:
     output_key: str | None = None
     width: int | None = None
     height: int | None = None
+    pages: int | None = None
     mode: str | None = None
     source_sha256: str | None = None
     output_sha256: str | None = None

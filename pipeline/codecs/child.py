@@ -1,8 +1,8 @@
 """The decoder's child process, started by `isolation`: `python -m pipeline.codecs.child` with three numbers.
 
 The numbers are the socket, the exchange file and the bytes of memory. One request at a time: (key, content
-type, limits, size, seconds), with the file in the exchange. Imports stay light, so that a restart costs a
-third of a second and a small address space.
+type, limits, size, seconds, page), with the file in the exchange. Imports stay light, so that a restart costs
+a third of a second and a small address space.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.codecs.exchange import read_all, write_all
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
 from pipeline.errors import FailureCode, ImageFailure
 
-Request = tuple[str, str | None, DecodeLimits, int, float]
+Request = tuple[str, str | None, DecodeLimits, int, float, int]
 _OUT_OF_MEMORY = "decoding needs more than limits.memory allows; raise it or leave the key out"
 
 
@@ -62,17 +62,18 @@ def die_with_parent(socket_fd: int) -> None:
 
 
 def _serve(request: Request, exchange: int) -> tuple[object, ...]:
-    key, content_type, limits, size, seconds = request
+    key, content_type, limits, size, seconds, page = request
     _limit_cpu(seconds)
     try:
-        found = read_pixels(read_all(exchange, size), key, content_type, limits)
+        found = read_pixels(read_all(exchange, size), key, content_type, limits, page)
         if isinstance(found, NoImage):
             return "no_image", found.message
         end = write_all(exchange, np.ascontiguousarray(found.array).data)
         if found.alpha is not None:
             write_all(exchange, np.ascontiguousarray(found.alpha).data, end)
         shape, deep = found.array.shape, found.array.dtype == np.uint16
-        return "pixels", shape, deep, found.alpha is not None, found.mode, found.meta, found.notes
+        has_alpha = found.alpha is not None
+        return "pixels", shape, deep, has_alpha, found.mode, found.meta, found.notes, found.pages
     except ImageFailure as failure:
         return "failed", failure.code, failure.message
     except MemoryError:

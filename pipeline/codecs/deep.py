@@ -24,8 +24,10 @@ _INTEGERS = {"uchar": 8, "ushort": 16, "uint": 32}
 _INTENT = "relative"
 
 
-def read_deep(data: bytes, format_: str) -> tuple[U16, U8 | None, list[str]]:
+def read_deep(data: bytes, format_: str, frame: int = 0) -> tuple[U16, U8 | None, list[str]]:
     """uint16[H,W] or uint16[H,W,3] of 16-bit or floating-point pixels as stored, not turned; alpha; notes.
+
+    `frame`: the directory of a TIFF, from 0.
 
     Floating point is light between 0 and 1, or between its own least and largest value, which a note says.
     Alpha is uint8[H,W], None where all is opaque.
@@ -36,7 +38,9 @@ def read_deep(data: bytes, format_: str) -> tuple[U16, U8 | None, list[str]]:
     import pyvips
 
     try:
-        image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error")
+        image = pyvips.Image.new_from_buffer(
+            data, "", access="sequential", fail_on="error", **({"page": frame} if frame else {})
+        )
         if image.bands > 4 or image.interpretation == "cmyk":
             raise _unsupported(f"a {format_} of {image.bands} channels of {_depth(image)} bits", "RGB")
         pixels, notes = _sixteen_bits(np.asarray(image), image.format, format_)

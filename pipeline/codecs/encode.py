@@ -61,7 +61,7 @@ def encode(
         advice = f"{output.format} holds at most {largest:,} pixels a side; set output.format to tiff"
         raise ImageFailure(FailureCode.ENCODE_FAILED, f"{size}: {advice}")
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"icc_profile": icc or _srgb_of(source.meta)}
+    options: dict[str, Any] = {"icc_profile": icc or srgb_of(source.meta)}
     if source.meta.dpi is not None:
         options["dpi"] = source.meta.dpi
     try:
@@ -74,7 +74,7 @@ def encode(
     return buffer.getvalue()
 
 
-def _srgb_of(meta: SourceMeta) -> bytes:
+def srgb_of(meta: SourceMeta) -> bytes:
     """The source's own sRGB profile, else ours."""
     return meta.icc if meta.icc is not None and examine(meta.icc).is_srgb else srgb_profile()
 
@@ -99,7 +99,7 @@ def _png(
     image.save(to, "PNG", compress_level=_PNG_LEVEL, pnginfo=text, exif=exif, **options)
     if deep:
         said = [chunk for chunk in png_parts(to.getvalue()) if chunk[4:8] not in _PNG_PIXELS]
-        shown = png_parts(png16_bytes(_stacked(rgb, source.alpha), _PNG_LEVEL))
+        shown = png_parts(png16_bytes(stacked(rgb, source.alpha), _PNG_LEVEL))
         pixels = [chunk for chunk in shown if chunk[4:8] in _PNG_PIXELS]
         to.seek(0)
         to.truncate()
@@ -120,7 +120,7 @@ def _webp(
 def _tiff(
     rgb: Levels, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
 ) -> None:
-    pixels = _stacked(rgb, source.alpha)
+    pixels = stacked(rgb, source.alpha)
     meta = source.meta
     to.write(tiff_bytes(pixels, icc=options["icc_profile"], xmp=xmp, exif=meta.exif, dpi=meta.dpi))
 
@@ -129,14 +129,15 @@ _Writer = Callable[[Levels, Source, OutputConfig, bytes, dict[str, Any], io.Byte
 _WRITERS: dict[str, _Writer] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff}
 
 
-def _stacked(rgb: Levels, alpha: U8 | None) -> Levels:
+def stacked(rgb: Levels, alpha: U8 | None) -> Levels:
+    """The pixels with alpha uint8[H,W] as a fourth channel of their depth, where there is one."""
     if alpha is None:
         return rgb
     return np.dstack([rgb, alpha if rgb.dtype == np.uint8 else alpha.astype(np.uint16) * 257])
 
 
 def _with_alpha(rgb8: U8, alpha: U8 | None) -> Image.Image:
-    return Image.fromarray(_stacked(rgb8, alpha))
+    return Image.fromarray(stacked(rgb8, alpha))
 
 
 def _on_white(rgb8: U8, alpha: U8) -> U8:

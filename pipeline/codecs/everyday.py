@@ -60,6 +60,7 @@ class Decoded:
         meta: what the result carries over from the source.
         color_spread: chroma that is no toning, CIELAB ab units (`toning.colour_spread`); 0 for gray.
         is_color: whether that is over the threshold; only ever True where colour is not to be skipped.
+        pages: how many the file has; this is one of them.
         depth: bits per sample of the source, 8 or 16: what is kept.
         note: what a reader of the ledger should know, or None.
     """
@@ -73,6 +74,7 @@ class Decoded:
     is_color: bool
     note: str | None
     depth: int = 8
+    pages: int = 1
 
     @property
     def width(self) -> int:
@@ -109,8 +111,9 @@ def decode(
     model_side: int,
     skip_color: bool,
     color_threshold: float,
+    page: int = 0,
 ) -> Decoded | Skip:
-    """Decode one file in this process; `isolation.IsolatedDecoder` does the same behind limits.
+    """Decode one file (one page of it) in this process; `isolation.IsolatedDecoder` does it behind limits.
 
     Returns:
         The photograph, or why it is left alone: no image and none claimed, or real colour already.
@@ -118,7 +121,7 @@ def decode(
     Raises:
         ImageFailure: see `pixels.read_pixels`.
     """
-    found = read_pixels(data, key, content_type, limits)
+    found = read_pixels(data, key, content_type, limits, page)
     return finish(found, model_side=model_side, skip_color=skip_color, color_threshold=color_threshold)
 
 
@@ -149,6 +152,7 @@ def finish(
         is_color=spread > color_threshold,
         note="; ".join(pixels.notes) or None,
         depth=16 if deep else 8,
+        pages=pixels.pages,
     )
 
 

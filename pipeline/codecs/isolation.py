@@ -85,6 +85,7 @@ class IsolatedDecoder:
         model_side: int,
         skip_color: bool,
         color_threshold: float,
+        page: int = 0,
     ) -> Decoded | Skip:
         """As `everyday.decode`.
 
@@ -93,7 +94,7 @@ class IsolatedDecoder:
                 gets a new child.
             RunError: the child does not start at all.
         """
-        reply = self._ask(data, key, content_type, limits)
+        reply = self._ask(data, key, content_type, limits, page)
         try:
             pixels = self._received(reply)
             return finish(
@@ -105,7 +106,7 @@ class IsolatedDecoder:
             ) from None
 
     def _ask(
-        self, data: bytes, key: str, content_type: str | None, limits: DecodeLimits
+        self, data: bytes, key: str, content_type: str | None, limits: DecodeLimits, page: int
     ) -> tuple[object, ...]:
         if os.fstat(self._exchange).st_size > _KEPT_BYTES:
             os.ftruncate(self._exchange, 0)
@@ -113,7 +114,7 @@ class IsolatedDecoder:
         connection = self._connection if self._alive() and self._connection is not None else self._start()
         deadline = time.monotonic() + self.seconds
         try:
-            connection.send((key, content_type, limits, len(data), self.seconds))
+            connection.send((key, content_type, limits, len(data), self.seconds, page))
             if not connection.poll(max(deadline - time.monotonic(), 0)):
                 self._stop()
                 raise ImageFailure(FailureCode.TIMEOUT, self._over_time())
@@ -131,15 +132,7 @@ class IsolatedDecoder:
                 raise ImageFailure(code, message)
             case ("no_image", str() as message):
                 return NoImage(message)
-            case (
-                "pixels",
-                tuple() as shape,
-                deep,
-                bool() as has_alpha,
-                str() as mode,
-                meta,
-                list() as notes,
-            ):
+            case ("pixels", tuple() as shape, deep, bool() as has_alpha, str() as mode, meta, notes, pages):
                 count, plane = int(np.prod(shape)), int(np.prod(shape[:2]))
                 size = count * (2 if deep else 1)
                 mapped = mmap.mmap(self._exchange, size + plane * has_alpha, access=mmap.ACCESS_READ)
@@ -149,7 +142,7 @@ class IsolatedDecoder:
                     if has_alpha
                     else None
                 )
-                return Pixels(array, alpha, mode, meta, notes)  # type: ignore[arg-type]
+                return Pixels(array, alpha, mode, meta, notes, pages)  # type: ignore[arg-type]
         raise RunError(f"the decoder process sent what it must not: {reply!r:.200}")
 
     def _alive(self) -> bool:

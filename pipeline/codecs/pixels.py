@@ -84,7 +84,7 @@ class SourceMeta:
 class Pixels:
     """An upright picture: `array` uint8 or uint16, [H,W] gray or [H,W,3] sRGB; `alpha` uint8[H,W] or None.
 
-    meta.icc is the profile that a result can carry; of 16-bit pixels it may be any RGB profile.
+    meta.icc is the profile that a result can carry; pages: how many the file has, of which this is one.
     """
 
     array: Levels
@@ -92,6 +92,7 @@ class Pixels:
     mode: str
     meta: SourceMeta
     notes: list[str] = field(default_factory=list)
+    pages: int = 1
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,10 @@ class NoImage:
     message: str
 
 
-def read_pixels(data: bytes, key: str, content_type: str | None, limits: DecodeLimits) -> Pixels | NoImage:
-    """Decode one file in full.
+def read_pixels(
+    data: bytes, key: str, content_type: str | None, limits: DecodeLimits, page: int = 0
+) -> Pixels | NoImage:
+    """Decode one file in full, or of a TIFF of several pages the one numbered `page`, from 0.
 
     Raises:
         ImageFailure: NOT_AN_IMAGE, UNSUPPORTED, CORRUPT, TRUNCATED, TOO_LARGE or OUT_OF_MEMORY, with a
@@ -112,7 +115,7 @@ def read_pixels(data: bytes, key: str, content_type: str | None, limits: DecodeL
     if format_ is None:
         return _no_readable_image(data, key, content_type)
     try:
-        return _decode(data, key, format_, limits)
+        return _decode(data, key, format_, limits, page)
     except ImageFailure:
         raise
     except MemoryError:
@@ -129,18 +132,35 @@ def _no_readable_image(data: bytes, key: str, content_type: str | None) -> NoIma
     return NoImage(f"no image: {sniff.describe_other(data)}")
 
 
-def _decode(data: bytes, key: str, format_: str, limits: DecodeLimits) -> Pixels:
+def _decode(data: bytes, key: str, format_: str, limits: DecodeLimits, page: int) -> Pixels:
     bits = integrity.check_png(data) if format_ == "PNG" else 8
     if format_ == "TIFF":
         integrity.check_tiff(data)
     stream = integrity.checkable_jpeg(data) if format_ == "JPEG" else io.BytesIO(data)
     image = _plugin(format_)(stream)  # and not `Image.open`, which hides why a file was refused
+    frames, notes = _frames(image, data)
+    if page or frames[0]:
+        image.seek(frames[page])
     bits = max(bits, _bits(image, data, key))
     _check_size(image.size, image.mode, limits, bits)
-    notes = _check_frames(image, data)
     integrity.check_strips(image)
+    found = _read(image, data, stream, format_, bits, frames[page], notes)
+    found.pages = len(frames)
+    return found
+
+
+def _read(
+    image: ImageFile.ImageFile,
+    data: bytes,
+    stream: io.BytesIO,
+    format_: str,
+    bits: int,
+    frame: int,
+    notes: list[str],
+) -> Pixels:
+    """The pixels of the frame that `image` stands at."""
     if bits > 8 and format_ != "JPEG2000":
-        pixels, alpha, more = deep.read_deep(data, format_)
+        pixels, alpha, more = deep.read_deep(data, format_, frame)
         return _finish_deep(image, pixels, alpha, format_, notes + more)
     box = image.tile[0][1] if image.tile else None
     image.load()
@@ -197,8 +217,11 @@ def _bits(image: ImageFile.ImageFile, data: bytes, key: str) -> int:
     return 8
 
 
-def _check_frames(image: ImageFile.ImageFile, data: bytes) -> list[str]:
-    """Notes on further pictures in the file. Raises UNSUPPORTED for further pages."""
+def _frames(image: ImageFile.ImageFile, data: bytes) -> tuple[list[int], list[str]]:
+    """Which frames of the file are pages, in order, and notes on further pictures that are not read.
+
+    Raises UNSUPPORTED for a TIFF that begins with a thumbnail: camera raw files do, under other names too.
+    """
     count = getattr(image, "n_frames", 1)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         kinds = []
@@ -206,19 +229,16 @@ def _check_frames(image: ImageFile.ImageFile, data: bytes) -> list[str]:
             image.seek(index)
             kinds.append(int(image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)))
         image.seek(0)
-        pages = sum(not kind & (_REDUCED | _MASK) for kind in kinds)
-        if pages > 1:
-            raise _unsupported(f"a TIFF of {pages} pages is not supported yet", "split it into single pages")
         if kinds[0] & _REDUCED:
             raise _unsupported(
                 "a TIFF whose first image is a thumbnail is not supported", "save it as a plain TIFF"
             )
-        return []
+        return [index for index, kind in enumerate(kinds) if not kind & (_REDUCED | _MASK)] or [0], []
     if count > 1:
-        return [f"first of {count} frames"]
+        return [0], [f"first of {count} frames"]
     if image.format == "JPEG" and b"MPF\x00" in data[:65536]:
-        return ["first of several pictures (MPO)"]
-    return []
+        return [0], ["first of several pictures (MPO)"]
+    return [0], []
 
 
 def _finish(image: ImageFile.ImageFile, format_: str, notes: list[str]) -> Pixels:

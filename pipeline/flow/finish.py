@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import __version__
 from pipeline.codecs import everyday
+from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.metadata import Provenance
 from pipeline.flow.job import Job
 from pipeline.stages.compose import ComposeSettings, Measures, compose, measure
@@ -40,6 +43,51 @@ def finish_image(
     Raises:
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
     """
+    painted = _painted(decoded, ab, job)
+    provenance = provenance_of(job, key, source_sha256)
+    data = everyday.encode(painted.rgb, decoded, painted.icc, job.config.output, provenance)
+    measures = painted.measures
+    return Finished(data, measures.max_delta_l, measures.mean_chroma, measures.colorfulness, painted.note)
+
+
+def finish_pages(
+    pages: Iterable[everyday.Decoded], abs_: Sequence[NDArray[np.float32]], key: str, sha256: str, job: Job
+) -> Finished:
+    """As `finish_image`, of all pages of a TIFF, taken one at a time; `abs_` has the chroma of each.
+
+    max_delta_l is the largest of the pages', chroma and colourfulness are their means.
+    """
+    painted: list[_Painted] = []
+
+    def one_by_one() -> Iterator[Page]:
+        for number, (decoded, ab) in enumerate(zip(pages, abs_, strict=True), 1):
+            made = _painted(decoded, ab, job)
+            note = f"page {number}: {made.note}" if made.note else None
+            painted.append(replace(made, rgb=np.empty(0), note=note))
+            yield Page(made.rgb, decoded, made.icc)
+
+    data = encode_pages(one_by_one(), len(abs_), provenance_of(job, key, sha256))
+    measures = [one.measures for one in painted]
+    return Finished(
+        data,
+        max(one.max_delta_l for one in measures),
+        float(np.mean([one.mean_chroma for one in measures])),
+        float(np.mean([one.colorfulness for one in measures])),
+        "; ".join(one.note for one in painted if one.note) or None,
+    )
+
+
+@dataclass(frozen=True)
+class _Painted:
+    """Colour pixels in the space of `icc` (None: sRGB), what was measured, what is to be said."""
+
+    rgb: NDArray[Any]
+    icc: bytes | None
+    measures: Measures
+    note: str | None
+
+
+def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job) -> _Painted:
     settings = ComposeSettings(chroma=job.config.model.chroma)
     keeps_depth = job.config.output.depth == "auto" and job.config.output.format in _DEEP_FORMATS
     depth = decoded.depth if keeps_depth else 8
@@ -54,9 +102,7 @@ def finish_image(
             note = "; ".join(
                 filter(None, [note, f"written as sRGB: its profile cannot hold the lightness in {depth} bit"])
             )
-    provenance = provenance_of(job, key, source_sha256)
-    data = everyday.encode(rgb, decoded, icc, job.config.output, provenance)
-    return Finished(data, measures.max_delta_l, measures.mean_chroma, measures.colorfulness, note)
+    return _Painted(rgb, icc, measures, note)
 
 
 def provenance_of(job: Job, key: str, source_sha256: str) -> Provenance:

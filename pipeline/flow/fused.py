@@ -55,7 +55,7 @@ class FusedWorker:
         if prepared.row is None:
             assert prepared.model_L is not None
             start = time.perf_counter()
-            prepared.ab = self.predictor([prepared.model_L])[0]
+            prepared.ab, *prepared.further_ab = self.predictor([prepared.model_L, *prepared.further_L])
             prepared.seconds_predict = time.perf_counter() - start
         return self.bench.finish(prepared)
 

@@ -6,6 +6,7 @@ so the last stage decodes once more.
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -68,8 +69,10 @@ class PredictActor:
         shard_id, prepared, began = unpack(batch)
         waiting = [one for one in prepared if one.row is None]
         start = time.perf_counter()
-        for one, ab in zip(waiting, self.predictor([one.model_L for one in waiting]), strict=True):
-            one.ab, one.model_L = ab, None
+        found = iter(self.predictor([L for one in waiting for L in (one.model_L, *one.further_L)]))
+        for one in waiting:
+            one.ab, *one.further_ab = itertools.islice(found, 1 + len(one.further_L))
+            one.model_L, one.further_L = None, []
         share = (time.perf_counter() - start) / max(1, len(waiting))
         for one in waiting:
             one.seconds_predict = share

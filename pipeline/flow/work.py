@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -29,7 +29,7 @@ from pipeline.errors import (
     ObjectMissing,
 )
 from pipeline.flow.files import SourceUnreadable, finish_master, goes_through_files, prepare_master
-from pipeline.flow.finish import Finished, finish_image
+from pipeline.flow.finish import Finished, finish_image, finish_pages
 from pipeline.flow.job import Job
 from pipeline.flow.result import ShardResult
 from pipeline.records import Item, LedgerRow, Status
@@ -72,6 +72,8 @@ class Prepared:
     model_L: NDArray[np.float32] | None = None
     ab: NDArray[np.float32] | None = None
     decoded: Decoded | None = None
+    further_L: list[NDArray[np.float32]] = field(default_factory=list)  # of the pages after the first
+    further_ab: list[NDArray[np.float32]] = field(default_factory=list)
     streamed: bool = False  # a master that goes through files: neither `source` nor `decoded` is ever set
     seconds_decode: float = 0.0
     seconds_predict: float = 0.0
@@ -198,7 +200,7 @@ class Bench:
         if isinstance(outcome, Skipped):
             common |= {"width": outcome.width, "height": outcome.height, "mode": outcome.mode}
             return Prepared(item, row=self.row(item, outcome.status, message=outcome.message, **common))
-        return Prepared(
+        prepared = Prepared(
             item,
             source=fetched.data,
             content_type=fetched.content_type,
@@ -206,6 +208,46 @@ class Bench:
             decoded=outcome,
             seconds_decode=seconds,
         )
+        return prepared if outcome.pages == 1 else self._with_pages(prepared, outcome.pages, common)
+
+    def _with_pages(self, prepared: Prepared, pages: int, common: dict[str, object]) -> Prepared:
+        """What the network sees of the further pages; their pixels are decoded again when they are composed.
+
+        A page that cannot be coloured, or needs not be, decides for the file: half a document is none.
+        """
+        item, format_ = prepared.item, self.job.config.output.format
+        if format_ != "tiff":
+            message = f"it has {pages} pages, which {format_} cannot hold; set output.format=tiff"
+            return Prepared(item, row=self.failed(item, FailureCode.ENCODE_FAILED, message, **common))
+        for number in range(1, pages):
+            start = time.perf_counter()
+            outcome = self._page(prepared, number)
+            prepared.seconds_decode += time.perf_counter() - start
+            if isinstance(outcome, Failed):
+                message = f"page {number + 1} of {pages}: {outcome.message}"
+                return Prepared(item, row=self.failed(item, outcome.code, message, **common))
+            if isinstance(outcome, Skipped):
+                message = f"page {number + 1} of {pages} {outcome.message}"
+                return Prepared(item, row=self.row(item, outcome.status, message=message, **common))
+            prepared.further_L.append(outcome.model_L)
+        return prepared
+
+    def _page(self, prepared: Prepared, number: int) -> Decoded | Failed | Skipped:
+        source, type_ = prepared.source, prepared.content_type
+        return decode_item(self.decoder, prepared.item.key, source, type_, self.job.config, number)
+
+    def _pages(self, prepared: Prepared) -> Iterator[Decoded]:
+        """All pages with their pixels, one at a time. Raises ImageFailure where one no longer decodes."""
+        assert prepared.decoded is not None
+        yield prepared.decoded
+        prepared.decoded = None
+        for number in range(1, len(prepared.further_ab) + 1):
+            # on the thread that decodes ahead: the decoder is for one at a time
+            outcome = self.decode_thread.submit(self._page, prepared, number).result()
+            if not isinstance(outcome, Decoded):
+                code = outcome.code if isinstance(outcome, Failed) else FailureCode.INTERNAL_ERROR
+                raise ImageFailure(code, f"page {number + 1}: {outcome.message}")
+            yield outcome
 
     def prepared(self, items: list[Item]) -> Iterator[Prepared]:
         """Fetch and decode ahead of the consumer, in the order of the items."""
@@ -237,7 +279,7 @@ class Bench:
         if one.row is not None or one.streamed:
             return one
         again = self.decode(one.item, Fetched(one.source, one.item.etag, one.content_type))
-        again.ab, again.seconds_predict = one.ab, one.seconds_predict
+        again.ab, again.further_ab, again.seconds_predict = one.ab, one.further_ab, one.seconds_predict
         again.seconds_decode += one.seconds_decode
         return again
 
@@ -256,7 +298,11 @@ class Bench:
         start = time.perf_counter()
         try:
             digest = hashlib.sha256(prepared.source).hexdigest()
-            finished = finish_image(decoded, ab, item.key, digest, self.job)
+            if prepared.further_ab:
+                pages, abs_ = self._pages(prepared), [ab, *prepared.further_ab]
+                finished = finish_pages(pages, abs_, item.key, digest, self.job)
+            else:
+                finished = finish_image(decoded, ab, item.key, digest, self.job)
         except ImageFailure as failure:
             return self.failed(item, failure.code, failure.message)
         except MemoryError:
@@ -274,6 +320,7 @@ class Bench:
             output_key=item.output_key,
             width=decoded.width,
             height=decoded.height,
+            pages=decoded.pages,
             mode=decoded.mode,
             source_sha256=digest,
             output_sha256=hashlib.sha256(finished.data).hexdigest(),
@@ -310,6 +357,7 @@ class Bench:
             output_key=item.output_key,
             width=streamed.width,
             height=streamed.height,
+            pages=1,
             mode=streamed.mode,
             source_sha256=source_sha256,
             output_sha256=output_sha256,

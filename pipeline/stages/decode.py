@@ -26,9 +26,14 @@ def open_decoder(config: JobConfig) -> IsolatedDecoder:
 
 
 def decode_item(
-    decoder: IsolatedDecoder, key: str, data: bytes, content_type: str | None, config: JobConfig
+    decoder: IsolatedDecoder,
+    key: str,
+    data: bytes,
+    content_type: str | None,
+    config: JobConfig,
+    page: int = 0,
 ) -> Decoded | Failed | Skipped:
-    """One source object decoded; a bad image is a value, not an exception.
+    """One source object decoded (of several pages one, from 0); a bad image is a value, not an exception.
 
     Raises:
         RunError: the decoder's process cannot be started, which is no fault of the image.
@@ -43,6 +48,7 @@ def decode_item(
             model_side=config.model.side,
             skip_color=config.model.skip_color,
             color_threshold=config.model.color_threshold,
+            page=page,
         )
     except ImageFailure as failure:
         return Failed(failure.code, failure.message)

@@ -180,10 +180,6 @@ def failure(
         (encoded(Image.fromarray(GRAY), "PPM"), "Netpbm"),
         (encoded(Image.fromarray(GRAY), "ICO"), "icon"),
         (encoded(Image.fromarray(GRAY), "PDF"), "PDF"),
-        (
-            encoded(Image.fromarray(GRAY), "TIFF", save_all=True, append_images=[Image.fromarray(GRAY)]),
-            "2 pages",
-        ),
         (b"8BPS\0\1" + bytes(20), "Photoshop"),
         (b"\x76\x2f\x31\x01" + bytes(20), "OpenEXR"),
         (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
