@@ -17,10 +17,19 @@ _LOG_SECONDS = 10.0
 
 
 class Reporter:
-    """Shows how far a run is, after each committed shard; on stderr, so that stdout stays the summary."""
+    """Shows how far a run is, after each committed shard; on stderr, so that stdout stays the summary.
 
-    def __init__(self, total: int, stream: TextIO | None = None) -> None:
+    `words`: what is done, to what, and what those are called with which something is wrong.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        stream: TextIO | None = None,
+        words: tuple[str, str, str] = ("colouring", "images", "failed"),
+    ) -> None:
         self.total = total
+        self.doing, self.things, self.bad = words
         self.stream = stream or sys.stderr
         self.started = time.monotonic()
         self.spoken = self.started
@@ -30,7 +39,7 @@ class Reporter:
     def __enter__(self) -> Reporter:
         if self.bar:
             self.bar.start()
-            self.task = self.bar.add_task("colouring", total=self.total, rate="", failed="")
+            self.task = self.bar.add_task(self.doing, total=self.total, rate="", failed="")
         return self
 
     def __exit__(
@@ -41,18 +50,21 @@ class Reporter:
 
     def update(self, tally: Tally) -> None:
         """Show the run's totals so far."""
-        rate = tally.rows / max(1e-9, time.monotonic() - self.started)
-        failed = tally.counts[Status.FAILED]
+        self.show(tally.rows, tally.counts[Status.FAILED])
+
+    def show(self, done: int, bad: int) -> None:
+        """Show that `done` of all are done, and that something is wrong with `bad` of them."""
+        rate = done / max(1e-9, time.monotonic() - self.started)
         if self.bar and self.task is not None:
-            said = f"{failed} failed" if failed else ""
-            self.bar.update(self.task, completed=tally.rows, rate=f"{rate:.1f}/s", failed=said)
+            said = f"{bad} {self.bad}" if bad else ""
+            self.bar.update(self.task, completed=done, rate=f"{rate:.1f}/s", failed=said)
             return
         now = time.monotonic()
-        if now - self.spoken < _LOG_SECONDS and tally.rows < self.total:
+        if now - self.spoken < _LOG_SECONDS and done < self.total:
             return
         self.spoken = now
-        left = (self.total - tally.rows) / max(rate, 1e-9)
-        counts = f"{tally.rows:,} of {self.total:,} images  {rate:.1f}/s  {failed:,} failed"
+        left = (self.total - done) / max(rate, 1e-9)
+        counts = f"{done:,} of {self.total:,} {self.things}  {rate:.1f}/s  {bad:,} {self.bad}"
         print(f"{counts}  about {left:.0f} s left", file=self.stream, flush=True)
 
 
