@@ -73,6 +73,7 @@ def run_verify(request: Request) -> int:
     started = time.time()
     out, source, report = _open(request)
     expected = read_expected(out)
+    report.check_writable()
     tally = Tally(expected.parts, expected.outputs.num_rows)
     works = [_outputs(out, expected, tally)]
     if source is not None:
@@ -98,9 +99,7 @@ def _open(request: Request) -> tuple[Store, Store | None, Store]:
     for place in (*(f"{out.uri}/{name}" for name in (*DELIVERED, "ledger")), request.input):
         if place is not None:
             refuse_overlap(place, where, own=())
-    report = open_store(where, storage)
-    report.check_writable()
-    return out, source, report
+    return out, source, open_store(where, storage)
 
 
 def _run_id() -> str:

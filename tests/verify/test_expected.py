@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
@@ -72,6 +72,7 @@ def test_no_ledger_at_all_is_a_misspelt_place(out):
         read_expected(out)
 
 
+@settings(deadline=None)  # each example writes a ledger
 @given(
     named=st.sets(st.text("ab/é\U0001f3de", min_size=1, max_size=6)),
     there=st.sets(st.text("ab/é\U0001f3de", min_size=1, max_size=6)),
