@@ -64,6 +64,7 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("max_delta_l", pa.float32()),
         pa.field("mean_chroma", pa.float32()),  # mean CIELAB C*ab of the output
         pa.field("colorfulness", pa.float32()),  # Hasler and Suesstrunk 2003, M3
+        pa.field("metadata_changes", pa.list_(pa.string())),  # what of the source's is changed or left out
         pa.field("method", pa.string(), nullable=False),
         pa.field("weights_digest", pa.string(), nullable=False),
         pa.field("job_digest", pa.string(), nullable=False),
@@ -125,6 +126,7 @@ class LedgerRow:
     max_delta_l: float | None = None
     mean_chroma: float | None = None
     colorfulness: float | None = None
+    metadata_changes: list[str] | None = None
     seconds_decode: float | None = None
     seconds_predict: float | None = None
     seconds_compose: float | None = None

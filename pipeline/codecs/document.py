@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.codecs.encode import Levels, Source, srgb_of, stacked
-from pipeline.codecs.metadata import Provenance, xmp_packet
+from pipeline.codecs.encode import Levels, Source, stacked
+from pipeline.codecs.metadata import outgoing
 from pipeline.codecs.tiff import TiffPage, TiffWriter
+from pipeline.codecs.xmp import Provenance
 from pipeline.errors import FailureCode, ImageFailure
 
 
@@ -23,8 +24,13 @@ class Page(NamedTuple):
     icc: bytes | None
 
 
-def encode_pages(pages: Iterable[Page], count: int, provenance: Provenance) -> bytes:
+def encode_pages(
+    pages: Iterable[Page], count: int, provenance: Provenance, listed: list[str] | None = None
+) -> bytes:
     """The TIFF of `count` pages, which are taken one at a time.
+
+    Args:
+        listed: what of the pages' metadata is changed or left out is appended here.
 
     Raises:
         ImageFailure: ENCODE_FAILED where a TIFF cannot hold them.
@@ -33,7 +39,9 @@ def encode_pages(pages: Iterable[Page], count: int, provenance: Provenance) -> b
     try:
         for number, page in enumerate(pages):
             pixels = stacked(page.rgb, page.source.alpha)
-            described = _described(pixels, page, provenance, (number, count))
+            described, changes = _described(pixels, page, provenance, (number, count))
+            if listed is not None:
+                listed.extend(f"page {number + 1}: {change}" for change in changes)
             if writer is None:
                 writer = TiffWriter(file, bytes_at_most=described.bytes_at_most * count)
             writer.page(described)
@@ -47,17 +55,21 @@ def encode_pages(pages: Iterable[Page], count: int, provenance: Provenance) -> b
     return file.getvalue()
 
 
-def _described(pixels: Levels, page: Page, provenance: Provenance, number: tuple[int, int]) -> TiffPage:
+def _described(
+    pixels: Levels, page: Page, provenance: Provenance, number: tuple[int, int]
+) -> tuple[TiffPage, tuple[str, ...]]:
     height, width, channels = pixels.shape
-    meta = page.source.meta
-    return TiffPage(
+    carried = outgoing(page.source.meta, page.icc, "tiff", provenance)
+    described = TiffPage(
         width,
         height,
         channels,
         16 if pixels.dtype == np.uint16 else 8,
-        icc=page.icc or srgb_of(meta),
-        xmp=xmp_packet(provenance, meta.xmp),
-        exif=meta.exif,
-        dpi=meta.dpi,
+        icc=carried.icc,
+        xmp=carried.xmp,
+        exif=carried.exif,
+        dpi=carried.dpi,
         number=number,
+        iptc=carried.iptc,
     )
+    return described, carried.changes

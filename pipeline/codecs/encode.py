@@ -13,10 +13,10 @@ from PIL import Image, PngImagePlugin
 
 from pipeline.codecs.deep import png16_bytes
 from pipeline.codecs.integrity import png_parts
-from pipeline.codecs.metadata import Provenance, xmp_packet
-from pipeline.codecs.pixels import SourceMeta
-from pipeline.codecs.profiles import examine, srgb_profile
+from pipeline.codecs.iptc import photoshop_segment, png_text
+from pipeline.codecs.metadata import Outgoing, SourceMeta, outgoing
 from pipeline.codecs.tiff import tiff_bytes
+from pipeline.codecs.xmp import Provenance, xmp_segments
 from pipeline.config import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
 
@@ -44,13 +44,19 @@ class Source(Protocol):
 
 
 def encode(
-    rgb: Levels, source: Source, icc: bytes | None, output: OutputConfig, provenance: Provenance
+    rgb: Levels,
+    source: Source,
+    icc: bytes | None,
+    output: OutputConfig,
+    provenance: Provenance,
+    listed: list[str] | None = None,
 ) -> bytes:
-    """Encode a colour image with its profile, the source's EXIF and resolution, and XMP about its making.
+    """Encode a colour image with its profile, the source's metadata, and XMP about its making.
 
     Args:
         rgb: uint8[H,W,3] in the space of `icc`, sRGB where that is None; uint16 for PNG and TIFF.
         source: alpha (laid on white where the format has none) and metadata of the source.
+        listed: what of the metadata is changed or left out is appended here.
 
     Raises:
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
@@ -61,71 +67,65 @@ def encode(
         advice = f"{output.format} holds at most {largest:,} pixels a side; set output.format to tiff"
         raise ImageFailure(FailureCode.ENCODE_FAILED, f"{size}: {advice}")
     buffer = io.BytesIO()
-    options: dict[str, Any] = {"icc_profile": icc or srgb_of(source.meta)}
-    if source.meta.dpi is not None:
-        options["dpi"] = source.meta.dpi
     try:
-        _WRITERS[output.format](rgb, source, output, xmp_packet(provenance, source.meta.xmp), options, buffer)
+        carried = outgoing(source.meta, icc, output.format, provenance)
+        _WRITERS[output.format](rgb, source.alpha, output, carried, buffer)
     except (OSError, ValueError, TypeError, SyntaxError, OverflowError, RuntimeError, struct.error) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise ImageFailure(
             FailureCode.ENCODE_FAILED, f"cannot be written as {output.format}: {words}"
         ) from error
+    if listed is not None:
+        listed.extend(carried.changes)
     return buffer.getvalue()
 
 
-def srgb_of(meta: SourceMeta) -> bytes:
-    """The source's own sRGB profile, else ours."""
-    return meta.icc if meta.icc is not None and examine(meta.icc).is_srgb else srgb_profile()
+def _options(carried: Outgoing) -> dict[str, Any]:
+    """What Pillow's writers of all formats take by the same names."""
+    options: dict[str, Any] = {"icc_profile": carried.icc, "exif": carried.exif or b""}
+    return options if carried.dpi is None else {**options, "dpi": carried.dpi}
 
 
-def _jpeg(
-    rgb8: U8, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
-) -> None:
+def _jpeg(rgb8: U8, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
     subsampling = "4:4:4" if output.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
-    exif = source.meta.exif or b""
-    image = Image.fromarray(rgb8 if source.alpha is None else _on_white(rgb8, source.alpha))
-    image.save(to, "JPEG", quality=output.quality, subsampling=subsampling, xmp=xmp, exif=exif, **options)
+    image = Image.fromarray(rgb8 if alpha is None else _on_white(rgb8, alpha))
+    segments = xmp_segments(carried.xmp, carried.xmp_extended)
+    if carried.iptc is not None:
+        segments += photoshop_segment(carried.iptc)
+    options = {**_options(carried), "comment": carried.comment}
+    image.save(to, "JPEG", quality=output.quality, subsampling=subsampling, extra=segments, **options)
 
 
-def _png(
-    rgb: Levels, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
-) -> None:
+def _png(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
     text = PngImagePlugin.PngInfo()
-    text.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8"))
-    exif = source.meta.exif or b""
+    text.add_itxt("XML:com.adobe.xmp", carried.xmp.decode("utf-8"))
+    for key, value in carried.text:
+        text.add_text(key, value)
+    if carried.iptc is not None:
+        text.add_text(*png_text(carried.iptc), zip=True)
     deep = rgb.dtype == np.uint16
-    image = Image.new("RGB", (1, 1)) if deep else _with_alpha(rgb, source.alpha)
-    image.save(to, "PNG", compress_level=_PNG_LEVEL, pnginfo=text, exif=exif, **options)
+    image = Image.new("RGB", (1, 1)) if deep else _with_alpha(rgb, alpha)
+    image.save(to, "PNG", compress_level=_PNG_LEVEL, pnginfo=text, **_options(carried))
     if deep:
         said = [chunk for chunk in png_parts(to.getvalue()) if chunk[4:8] not in _PNG_PIXELS]
-        shown = png_parts(png16_bytes(stacked(rgb, source.alpha), _PNG_LEVEL))
+        shown = png_parts(png16_bytes(stacked(rgb, alpha), _PNG_LEVEL))
         pixels = [chunk for chunk in shown if chunk[4:8] in _PNG_PIXELS]
         to.seek(0)
         to.truncate()
         to.write(_PNG_SIGNATURE + b"".join([pixels[0], *said, *pixels[1:]]))
 
 
-def _webp(
-    rgb8: U8, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
-) -> None:
-    options.pop("dpi", None)  # the format has no field for it
-    exif = source.meta.exif or b""
-    image = _with_alpha(rgb8, source.alpha)
-    image.save(
-        to, "WEBP", quality=output.quality, method=_WEBP_METHOD, exact=True, xmp=xmp, exif=exif, **options
-    )
+def _webp(rgb8: U8, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
+    options = {"quality": output.quality, "method": _WEBP_METHOD, "exact": True, "xmp": carried.xmp}
+    _with_alpha(rgb8, alpha).save(to, "WEBP", **options, **_options(carried))
 
 
-def _tiff(
-    rgb: Levels, source: Source, output: OutputConfig, xmp: bytes, options: dict[str, Any], to: io.BytesIO
-) -> None:
-    pixels = stacked(rgb, source.alpha)
-    meta = source.meta
-    to.write(tiff_bytes(pixels, icc=options["icc_profile"], xmp=xmp, exif=meta.exif, dpi=meta.dpi))
+def _tiff(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
+    pixels, dpi, iptc = stacked(rgb, alpha), carried.dpi, carried.iptc
+    to.write(tiff_bytes(pixels, icc=carried.icc, xmp=carried.xmp, exif=carried.exif, dpi=dpi, iptc=iptc))
 
 
-_Writer = Callable[[Levels, Source, OutputConfig, bytes, dict[str, Any], io.BytesIO], None]
+_Writer = Callable[[Levels, U8 | None, OutputConfig, Outgoing, io.BytesIO], None]
 _WRITERS: dict[str, _Writer] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff}
 
 

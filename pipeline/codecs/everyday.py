@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.encode import encode
-from pipeline.codecs.pixels import DecodeLimits, NoImage, Pixels, SourceMeta, read_pixels
+from pipeline.codecs.metadata import SourceMeta
+from pipeline.codecs.pixels import DecodeLimits, NoImage, Pixels, read_pixels
 from pipeline.codecs.profiles import from_profile, to_profile
 from pipeline.luminance import (
     downscale_luminance,

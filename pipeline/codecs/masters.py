@@ -16,8 +16,8 @@ import pyvips
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from pipeline.codecs import exif, profiles
-from pipeline.codecs.pixels import SourceMeta
+from pipeline.codecs import exif, iptc, profiles
+from pipeline.codecs.metadata import SourceMeta, lost_profile
 from pipeline.color import L_U16_SCALE, srgb_to_lab
 from pipeline.errors import FailureCode, ImageFailure
 
@@ -162,8 +162,9 @@ def _examine(path: Path, image: pyvips.Image, pixels: int) -> MasterInfo:
         raise _unsupported(f"a large TIFF of {image.bands} channels ({image.interpretation})")
     notes: list[str] = []
     with path.open("rb") as file:
-        carried = _header(file, image.width, image.height, notes)
+        carried, changes = _header(file, image.width, image.height)
     icc = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
+    embedded = icc
     if icc is not None and profiles.examine(icc).mode not in (("L", "RGB") if bands == 1 else ("RGB",)):
         problem = profiles.examine(icc).problem or "it does not fit the pixels"
         notes.append(f"its colour profile was ignored: {problem}")
@@ -171,7 +172,10 @@ def _examine(path: Path, image: pyvips.Image, pixels: int) -> MasterInfo:
     xmp = bytes(image.get("xmp-data")) if image.get_typeof("xmp-data") else None
     has_dpi = image.get_typeof("resolution-unit") != 0
     dpi = (round(image.xres * 25.4, 4), round(image.yres * 25.4, 4)) if has_dpi else None
-    meta = SourceMeta("TIFF", icc, carried, xmp, dpi)
+    found = bytes(image.get("iptc-data")) if image.get_typeof("iptc-data") else None
+    iim, of_iptc = iptc.carried_iptc(found)
+    lost = [] if icc is not None else [lost_profile(embedded)]
+    meta = SourceMeta("TIFF", icc, carried, xmp, dpi, iptc=iim, changes=(*lost, *changes, *of_iptc))
     mode = _MODES[image.bands, depth]
     return MasterInfo(image.width, image.height, depth, mode, alpha, meta, tuple(notes))
 
@@ -186,8 +190,9 @@ class _Header:
         return self.tags
 
 
-def _header(file: Any, width: int, height: int, notes: list[str]) -> bytes | None:
-    """The EXIF that goes on. Raises UNSUPPORTED for further pages; reduced copies of the first are none."""
+def _header(file: Any, width: int, height: int) -> tuple[bytes | None, list[str]]:
+    """The EXIF that goes on, and what of it does not. Raises UNSUPPORTED for further pages, which reduced
+    copies of the first are not."""
     head = file.read(8)
     big = head[2:4] in (b"+\x00", b"\x00+")
     head += file.read(8) if big else b""
@@ -205,9 +210,8 @@ def _header(file: Any, width: int, height: int, notes: list[str]) -> bytes | Non
     try:
         tags.load_from_fp(file, first)
         return exif.carried_exif(_Header(tags), width, height)  # type: ignore[arg-type]
-    except (ValueError, *exif.UNREADABLE):
-        notes.append("its EXIF cannot be read and was left out")
-        return None
+    except exif.UNREADABLE:
+        return None, ["exif: cannot be read, left out"]
 
 
 def _lightness_lut(info: MasterInfo) -> pyvips.Image | None:

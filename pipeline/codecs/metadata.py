@@ -1,168 +1,189 @@
-"""XMP: what every result says about how it was made (XMP part 1, ISO 16684-1; IPTC Photo Metadata 2023.1).
+"""What a file says about its picture: read from a source, and made ready for the result.
 
-The result is a document that derives from the source: `xmpMM:DerivedFrom` names the source file and takes
-over its identifiers, `xmpMM:History` goes on after the source's own with one event (XMP Media Management).
+All of it is carried where the result's format has a place for it. What is changed or left out is listed, in
+words for the ledger's column `metadata_changes`.
 """
 
 from __future__ import annotations
 
-import io
-import re
-import zlib
-from dataclasses import dataclass
-from xml.etree import ElementTree
+from dataclasses import dataclass, replace
 
-_IPTC_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_XMP = "http://ns.adobe.com/xap/1.0/"
-_IPTC_EXT = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-_TIFF = "http://ns.adobe.com/tiff/1.0/"
-_EXIF = "http://ns.adobe.com/exif/1.0/"
-FIAT_NAMESPACE = "urn:fiat-color:provenance:1#"
-_MM = "http://ns.adobe.com/xap/1.0/mm/"
-_EVENT = "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"
-_REFERENCE = "http://ns.adobe.com/xap/1.0/sType/ResourceRef#"
-_OURS = {
-    "rdf": _RDF,
-    "x": "adobe:ns:meta/",
-    "xmp": _XMP,
-    "xmpMM": _MM,
-    "stEvt": _EVENT,
-    "stRef": _REFERENCE,
-    "Iptc4xmpExt": _IPTC_EXT,
-    "fiat": FIAT_NAMESPACE,
-}
-_HISTORY, _DERIVED_FROM = f"{{{_MM}}}History", f"{{{_MM}}}DerivedFrom"
-_DOCUMENT, _INSTANCE, _ORIGINAL = (
-    f"{{{_MM}}}{name}ID" for name in ("Document", "Instance", "OriginalDocument")
-)
-# What described the source's pixels and would be wrong of the result's.
-_STALE = {f"{{{_TIFF}}}{name}" for name in ("Orientation", "ImageWidth", "ImageLength", "BitsPerSample")}
-_STALE |= {f"{{{_EXIF}}}{name}" for name in ("PixelXDimension", "PixelYDimension", "ColorSpace")}
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_RESERVED_PREFIX = re.compile(r"ns\d+$")
-# One JPEG segment; a longer packet would need extended XMP.
-LARGEST_PACKET = 65_000
+from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
+
+from pipeline.codecs import exif as exif_block
+from pipeline.codecs import iptc as iim
+from pipeline.codecs.profiles import examine, srgb_profile
+from pipeline.codecs.xmp import LARGEST_PACKET, Provenance, xmp_packet
+
+_XMP_TAG = 700
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\x00"
+_LARGEST_COMMENT = 65_533
+_LARGEST_TEXT = 64 * 2**10
+# Text chunks that hold a profile of some kind: carried by other ways, or no text at all.
+_PROFILE_TEXT = ("Raw profile type ", "XML:com.adobe.xmp")
 
 
 @dataclass(frozen=True)
-class Provenance:
-    """What made a result: `digital_source_type` is an IPTC NewsCode, such as algorithmicallyEnhanced.
+class SourceMeta:
+    """What a result carries over.
 
-    date: the UTC day on which the run began, YYYY-MM-DD. A day and not a second, because two attempts at an
-    image have to come out with the same bytes; the ledger has the second.
+    Attributes:
+        format: Pillow's name of the source's format.
+        icc: RGB profile; None where a result cannot carry it.
+        exif: EXIF block without orientation, thumbnail and file layout.
+        xmp: packet.
+        dpi: pixels per inch in x and y.
+        xmp_extended: the part of a JPEG's packet that its segment could not hold.
+        iptc: IPTC-IIM data sets.
+        comment: of a JPEG or GIF.
+        text: keywords and texts of a PNG.
+        changes: what was changed or left out, for the ledger.
     """
 
-    digital_source_type: str
-    method: str
-    weights_digest: str
-    software: str
-    source_name: str
-    source_sha256: str
-    date: str | None = None
+    format: str
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    xmp_extended: bytes | None = None
+    iptc: bytes | None = None
+    comment: bytes | None = None
+    text: tuple[tuple[str, str], ...] = ()
+    changes: tuple[str, ...] = ()
 
 
-def xmp_packet(provenance: Provenance, source: bytes | None = None) -> bytes:
-    """The XMP of a result: the source's own where it is sound, with our description added.
+@dataclass(frozen=True)
+class Outgoing:
+    """What the file of a result carries; fields as in SourceMeta, with the profile of its pixels."""
 
-    A source packet that does not parse, declares a DTD (entities could grow without bound) or is too long is
-    left out. The bytes depend on the arguments alone.
+    icc: bytes
+    xmp: bytes
+    xmp_extended: bytes | None = None
+    exif: bytes | None = None
+    iptc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    comment: bytes | None = None
+    text: tuple[tuple[str, str], ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+def read_metadata(image: Image.Image, format_: str, size: tuple[int, int], icc: bytes | None) -> SourceMeta:
+    """The metadata of an opened file. Nothing in it, however broken, makes an image fail.
+
+    Args:
+        size: pixels across and down, upright.
+        icc: the profile of the file's pixels that a result can carry, None where it cannot.
     """
-    if source is not None and (root := _parse(source)) is not None:
-        packet = _serialize(root, provenance)
-        if len(packet) <= LARGEST_PACKET:
-            return packet
-    root = ElementTree.Element("{adobe:ns:meta/}xmpmeta")
-    ElementTree.SubElement(root, f"{{{_RDF}}}RDF")
-    return _serialize(root, provenance)
+    exif, changes = exif_block.carried_exif(image, *size)
+    iptc, of_iptc = iim.carried_iptc(iim.read_iptc(image))
+    dpi, of_dpi = exif_block.resolution(image)
+    comment, xmp = image.info.get("comment"), _xmp(image)
+    meta = SourceMeta(
+        format=format_,
+        icc=icc,
+        exif=exif,
+        xmp=xmp,
+        xmp_extended=_extended(image, xmp),
+        iptc=iptc,
+        dpi=dpi,
+        comment=comment if isinstance(comment, bytes) and comment else None,
+        text=_text(image),
+    )
+    lost = [] if icc is not None else [lost_profile(image.info.get("icc_profile"))]
+    return replace(meta, changes=(*lost, *changes, *of_iptc, *iim.other_resources(image), *of_dpi))
 
 
-def _parse(source: bytes) -> ElementTree.Element | None:
-    if len(source) > LARGEST_PACKET or b"<!" in source.replace(b"\x00", b"").replace(b"<!--", b""):
+def lost_profile(icc: bytes | None) -> str:
+    """For the ledger: what becomes of a profile that no result can carry, None where there is none."""
+    if not icc:
+        return "icc: none, sRGB assumed"
+    profile = examine(icc)
+    kind = {"L": "gray ", "RGB": "RGB "}.get(profile.mode or "", "")
+    reason = f", {profile.problem}" if profile.problem else ""
+    return f"icc: {kind}profile replaced by sRGB{reason}"
+
+
+def _xmp(image: Image.Image) -> bytes | None:
+    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    if found is None and isinstance(image, TiffImagePlugin.TiffImageFile):
+        found = image.tag_v2.get(_XMP_TAG)
+    if isinstance(found, str):
+        found = found.encode("utf-8", "replace")
+    return found if isinstance(found, bytes) and found else None
+
+
+def _extended(image: Image.Image, main: bytes | None) -> bytes | None:
+    """The extended packet that `main` names by its MD5, from its segments (XMP part 3, 1.1.3.1)."""
+    if main is None or not isinstance(image, JpegImagePlugin.JpegImageFile):
         return None
-    try:
-        text = source.strip(b"\x00 \r\n\t")
-        for _, (prefix, uri) in ElementTree.iterparse(io.BytesIO(text), events=("start-ns",)):
-            if not prefix or _RESERVED_PREFIX.match(prefix) or prefix in _OURS:
-                prefix = (
-                    f"q{zlib.crc32(uri.encode()):08x}"  # the registry is global: no packet may use another's
-                )
-            ElementTree.register_namespace(prefix, uri)
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError):
-        return None
-    return root if _rdf(root) is not None else None
+    parts: dict[int, bytes] = {}
+    for _, content in image.applist:
+        body = content[len(_EXTENDED_XMP) :]
+        if content.startswith(_EXTENDED_XMP) and body[:32] in main:
+            parts[int.from_bytes(body[36:40], "big")] = body[40:]
+    return b"".join(parts[offset] for offset in sorted(parts)) or None
 
 
-def _rdf(root: ElementTree.Element) -> ElementTree.Element | None:
-    return root if root.tag == f"{{{_RDF}}}RDF" else root.find(f"{{{_RDF}}}RDF")
+def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
+    if not isinstance(image, PngImagePlugin.PngImageFile):
+        return ()
+    found = [(str(key), str(value)) for key, value in image.info.items() if isinstance(value, str)]
+    return tuple((key, value) for key, value in found if not key.startswith(_PROFILE_TEXT))
 
 
-def _serialize(root: ElementTree.Element, provenance: Provenance) -> bytes:
-    """Add our description to the packet's RDF, in place of properties of the same name, and write it out."""
-    rdf = _rdf(root)
-    assert rdf is not None
-    ours = {
-        f"{{{_XMP}}}CreatorTool": provenance.software,
-        f"{{{_IPTC_EXT}}}DigitalSourceType": _IPTC_SOURCE_TYPES + provenance.digital_source_type,
-        f"{{{FIAT_NAMESPACE}}}Method": provenance.method,
-        f"{{{FIAT_NAMESPACE}}}WeightsDigest": provenance.weights_digest,
-        f"{{{FIAT_NAMESPACE}}}SourceName": provenance.source_name,
-        f"{{{FIAT_NAMESPACE}}}SourceSHA256": provenance.source_sha256,
-    }
-    events = rdf.findall(f"{{{_RDF}}}Description/{_HISTORY}/{{{_RDF}}}Seq/{{{_RDF}}}li")
-    document, instance, original = (_take(rdf, name) for name in (_DOCUMENT, _INSTANCE, _ORIGINAL))
-    if (first := original or document) is not None:
-        ours[_ORIGINAL] = first
-    for name in (*ours, *_STALE, _HISTORY, _DERIVED_FROM):
-        _take(rdf, name)
-    source = {"filePath": provenance.source_name, "documentID": document, "instanceID": instance}
-    about = [found.get(f"{{{_RDF}}}about", "") for found in rdf.findall(f"{{{_RDF}}}Description")]
-    made = ElementTree.SubElement(rdf, f"{{{_RDF}}}Description", {f"{{{_RDF}}}about": (about or [""])[0]})
-    for name, value in ours.items():
-        made.set(name, _clean(value))
-    _structure(ElementTree.SubElement(made, _DERIVED_FROM), _REFERENCE, source)
-    sequence = ElementTree.SubElement(ElementTree.SubElement(made, _HISTORY), f"{{{_RDF}}}Seq")
-    sequence.extend(events)
-    _structure(ElementTree.SubElement(sequence, f"{{{_RDF}}}li"), _EVENT, _event(provenance))
-    for prefix, uri in _OURS.items():
-        ElementTree.register_namespace(prefix, uri)
-    body: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=False)
-    return (
-        b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n' + body + b'\n<?xpacket end="r"?>'
+def outgoing(meta: SourceMeta, icc: bytes | None, format_: str, provenance: Provenance) -> Outgoing:
+    """What a result in `format_` (jpeg, png, webp or tiff) carries, and all that was changed on the way.
+
+    Args:
+        icc: profile of the result's pixels; None for sRGB.
+    """
+    jpeg = format_ == "jpeg"
+    changes = list(meta.changes)
+    if meta.icc is not None and icc is None and not examine(meta.icc).is_srgb:
+        changes.append("icc: RGB profile replaced by sRGB")
+    sources = [part for part in (meta.xmp, meta.xmp_extended) if part is not None]
+    packet = xmp_packet(provenance, *sources, most=LARGEST_PACKET if jpeg else None)
+    block = exif_block.completed(
+        meta.exif, meta.dpi, is_srgb=icc is None or examine(icc).is_srgb, positioned=jpeg
+    )
+    fitting, said = _fitting(meta, format_)
+    return Outgoing(
+        icc=icc or _srgb_of(meta),
+        xmp=packet.main,
+        xmp_extended=packet.extended,
+        exif=block,
+        iptc=fitting.iptc,
+        dpi=meta.dpi,
+        comment=fitting.comment,
+        text=fitting.text,
+        changes=(*changes, *packet.changes, *said),
     )
 
 
-def _event(provenance: Provenance) -> dict[str, str | None]:
-    """What we did; the standard lets verbs in the past tense extend its list of actions."""
-    made_with = f"method {provenance.method}, weights sha256:{provenance.weights_digest}"
-    return {
-        "action": "colorized",
-        "softwareAgent": provenance.software,
-        "parameters": f"{made_with}, source sha256:{provenance.source_sha256}",
-        "when": provenance.date,
-        "changed": "/",
-    }
+def _srgb_of(meta: SourceMeta) -> bytes:
+    """The source's own sRGB profile, else ours."""
+    return meta.icc if meta.icc is not None and examine(meta.icc).is_srgb else srgb_profile()
 
 
-def _structure(element: ElementTree.Element, namespace: str, fields: dict[str, str | None]) -> None:
-    """Fill the element with the fields that are not None."""
-    element.set(f"{{{_RDF}}}parseType", "Resource")
-    for name, value in fields.items():
-        if value is not None:
-            ElementTree.SubElement(element, f"{{{namespace}}}{name}").text = _clean(value)
-
-
-def _take(rdf: ElementTree.Element, name: str) -> str | None:
-    """Take a property out of the packet; its value where it is a simple one."""
-    value = None
-    for description in rdf.findall(f"{{{_RDF}}}Description"):
-        value = description.attrib.pop(name, value)
-        for element in description.findall(name):
-            value = element.text or value
-            description.remove(element)
-    return value
-
-
-def _clean(value: str) -> str:
-    return _NOT_XML.sub("\ufffd", value)
+def _fitting(meta: SourceMeta, format_: str) -> tuple[SourceMeta, list[str]]:
+    """Without what the format has no place for, and what that was."""
+    said = []
+    if meta.iptc is not None:
+        reason = f"{format_} has no place for it" if format_ == "webp" else None
+        if format_ == "jpeg":
+            try:
+                iim.photoshop_segment(meta.iptc)
+            except ValueError as error:
+                reason = str(error)
+        if reason:
+            meta = replace(meta, iptc=None)
+            said.append(f"iptc: {reason}, left out")
+    if meta.comment is not None and (format_ != "jpeg" or len(meta.comment) > _LARGEST_COMMENT):
+        meta = replace(meta, comment=None)
+        said.append("comment: left out")
+    small = tuple((key, text) for key, text in meta.text if format_ == "png" and len(text) <= _LARGEST_TEXT)
+    if small != meta.text:
+        names = ", ".join(key for key, text in meta.text if (key, text) not in small)
+        meta = replace(meta, text=small)
+        said.append(f"text: {names[:200]} left out")
+    return meta, said

@@ -26,6 +26,7 @@ from PIL import (
 )
 
 from pipeline.codecs import deep, exif, integrity, profiles, sniff
+from pipeline.codecs.metadata import SourceMeta, read_metadata
 from pipeline.errors import FailureCode, ImageFailure
 
 U8 = NDArray[np.uint8]
@@ -55,7 +56,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_NEW_SUBFILE_TYPE, _BITS_PER_SAMPLE, _XMP, _DNG_VERSION = 254, 258, 700, 50706
+_NEW_SUBFILE_TYPE, _BITS_PER_SAMPLE, _DNG_VERSION = 254, 258, 50706
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType (TIFF 6.0)
 _BEYOND_PILLOW = ("unsupported", "not supported", "unknown pixel mode", "unknown raw mode")
 _CUT_SHORT = ("truncat", "end of file", "eof", "not enough", "unexpected end", "ran out", "too short")
@@ -67,17 +68,6 @@ class DecodeLimits:
 
     pixels: int
     memory: int | None = None
-
-
-@dataclass(frozen=True)
-class SourceMeta:
-    """What a result carries over: Pillow's format name, ICC profile, EXIF (upright), XMP, pixels per inch."""
-
-    format: str
-    icc: bytes | None = None
-    exif: bytes | None = None
-    xmp: bytes | None = None
-    dpi: tuple[float, float] | None = None
 
 
 @dataclass
@@ -253,7 +243,7 @@ def _finish(image: ImageFile.ImageFile, format_: str, notes: list[str]) -> Pixel
     array, alpha = _to_arrays(upright)
     if icc is not None:
         array, icc = _honour_profile(array, icc, notes)
-    return Pixels(array, alpha, mode, _meta(image, format_, upright.size, icc, notes), notes)
+    return Pixels(array, alpha, mode, read_metadata(image, format_, upright.size, icc), notes)
 
 
 def _finish_deep(
@@ -270,7 +260,7 @@ def _finish_deep(
         array, icc = _honour_profile(array, icc, notes)
     mode = image.mode if array.ndim == 2 else "RGB;16"
     size = (array.shape[1], array.shape[0])
-    return Pixels(array, alpha, mode, _meta(image, format_, size, icc, notes), notes)
+    return Pixels(array, alpha, mode, read_metadata(image, format_, size, icc), notes)
 
 
 def _turned(array: Levels, orientation: int) -> Levels:
@@ -282,17 +272,6 @@ def _turned(array: Levels, orientation: int) -> Levels:
     if orientation in (3, 4, 7, 8):
         array = array[::-1]
     return np.ascontiguousarray(array)
-
-
-def _meta(
-    image: ImageFile.ImageFile, format_: str, size: tuple[int, int], icc: bytes | None, notes: list[str]
-) -> SourceMeta:
-    try:
-        carried = exif.carried_exif(image, *size)
-    except ValueError:
-        carried = None
-        notes.append("its EXIF cannot be read and was left out")
-    return SourceMeta(format_, icc, carried, _xmp(image), exif.resolution(image))
 
 
 def _to_arrays(image: Image.Image) -> tuple[U8, U8 | None]:
@@ -325,15 +304,6 @@ def _honour_profile(array: Levels, icc: bytes, notes: list[str]) -> tuple[Levels
         notes.append(f"its colour profile was ignored: {profile.problem or 'it does not fit the pixels'}")
         return array, None
     return profiles.from_profile(array, icc), icc
-
-
-def _xmp(image: ImageFile.ImageFile) -> bytes | None:
-    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    if found is None and isinstance(image, TiffImagePlugin.TiffImageFile):
-        found = image.tag_v2.get(_XMP)
-    if isinstance(found, str):
-        found = found.encode("utf-8", "replace")
-    return found if isinstance(found, bytes) else None
 
 
 def _unsupported(what: str, advice: str) -> ImageFailure:

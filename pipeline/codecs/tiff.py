@@ -52,6 +52,7 @@ class TiffPage:
     description: str | None = None
     name: str | None = None
     number: tuple[int, int] | None = None
+    iptc: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.channels not in (3, 4) or self.depth not in (8, 16) or self.width < 1 or self.height < 1:
@@ -72,7 +73,7 @@ class TiffPage:
     @property
     def bytes_at_most(self) -> int:
         """What the page can take in the file, if nothing of it can be compressed."""
-        said = sum(len(part) for part in (self.icc, self.xmp, self.exif) if part is not None)
+        said = sum(len(part) for part in (self.icc, self.xmp, self.exif, self.iptc) if part is not None)
         strips = -(-self.height // self.strip_rows)
         return self.row_bytes * self.height * 1001 // 1000 + strips * _PER_STRIP + said + 2**20
 
@@ -216,13 +217,14 @@ def tiff_bytes(
     xmp: bytes,
     exif: bytes | None,
     dpi: tuple[float, float] | None,
+    iptc: bytes | None = None,
     compression: Compression = "deflate",
 ) -> bytes:
     """The file for uint8 or uint16[H,W,3] (RGB) or [H,W,4] (with alpha). Raises ValueError for others."""
     if pixels.ndim != 3 or pixels.dtype not in _DEPTHS:
         raise ValueError(f"want uint8 or uint16[H,W,3 or 4]; got {pixels.dtype} {pixels.shape}")
     height, width, channels = pixels.shape
-    page = TiffPage(width, height, channels, _DEPTHS[pixels.dtype], icc, xmp, exif, dpi)
+    page = TiffPage(width, height, channels, _DEPTHS[pixels.dtype], icc, xmp, exif, dpi, iptc=iptc)
     file = io.BytesIO()
     with TiffWriter(file, bytes_at_most=page.bytes_at_most, compression=compression) as writer:
         writer.page(page)
@@ -251,6 +253,7 @@ def _tags_of(page: TiffPage, sizes: list[int], compression: Compression) -> dict
         284: _CHUNKY,
     }
     optional = {270: page.description, 285: page.name, 297: page.number, 700: page.xmp, 34675: page.icc}
+    optional |= {33723: page.iptc}
     tags |= {tag: value for tag, value in optional.items() if value is not None}
     if compression == "deflate":
         tags[317] = _DIFFERENCES

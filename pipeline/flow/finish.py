@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline import __version__
 from pipeline.codecs import everyday
 from pipeline.codecs.document import Page, encode_pages
-from pipeline.codecs.metadata import Provenance
+from pipeline.codecs.xmp import Provenance
 from pipeline.flow.job import Job
 from pipeline.stages.compose import ComposeSettings, Measures, compose, measure
 
@@ -30,6 +30,7 @@ class Finished:
     mean_chroma: float
     colorfulness: float
     note: str | None
+    metadata_changes: tuple[str, ...]
 
 
 def finish_image(
@@ -45,9 +46,11 @@ def finish_image(
     """
     painted = _painted(decoded, ab, job)
     provenance = provenance_of(job, key, source_sha256)
-    data = everyday.encode(painted.rgb, decoded, painted.icc, job.config.output, provenance)
-    measures = painted.measures
-    return Finished(data, measures.max_delta_l, measures.mean_chroma, measures.colorfulness, painted.note)
+    changes: list[str] = []
+    data = everyday.encode(painted.rgb, decoded, painted.icc, job.config.output, provenance, changes)
+    seen = painted.measures
+    measures = (seen.max_delta_l, seen.mean_chroma, seen.colorfulness)
+    return Finished(data, *measures, painted.note, tuple(changes))
 
 
 def finish_pages(
@@ -66,7 +69,8 @@ def finish_pages(
             painted.append(replace(made, rgb=np.empty(0), note=note))
             yield Page(made.rgb, decoded, made.icc)
 
-    data = encode_pages(one_by_one(), len(abs_), provenance_of(job, key, sha256))
+    changes: list[str] = []
+    data = encode_pages(one_by_one(), len(abs_), provenance_of(job, key, sha256), changes)
     measures = [one.measures for one in painted]
     return Finished(
         data,
@@ -74,6 +78,7 @@ def finish_pages(
         float(np.mean([one.mean_chroma for one in measures])),
         float(np.mean([one.colorfulness for one in measures])),
         "; ".join(one.note for one in painted if one.note) or None,
+        tuple(changes),
     )
 
 

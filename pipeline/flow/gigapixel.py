@@ -17,7 +17,7 @@ import torch
 from pipeline import __version__
 from pipeline.codecs.everyday import Skip
 from pipeline.codecs.isolated_master import IsolatedMaster
-from pipeline.codecs.metadata import Provenance
+from pipeline.codecs.xmp import Provenance
 from pipeline.config import JobConfig
 from pipeline.errors import RunError
 from pipeline.flow.streaming import reduce_master, write_master

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pipeline.codecs.everyday import Skip
 from pipeline.codecs.isolated_master import IsolatedMaster
 from pipeline.codecs.masters import Master
-from pipeline.codecs.metadata import Provenance, xmp_packet
-from pipeline.codecs.profiles import examine, srgb_profile
+from pipeline.codecs.metadata import outgoing
+from pipeline.codecs.profiles import examine
 from pipeline.codecs.tiff import TiffPage, TiffWriter
+from pipeline.codecs.xmp import Provenance
 from pipeline.config import ModelConfig
 from pipeline.luminance import downscale_luminance
 from pipeline.records import Status
@@ -35,6 +36,7 @@ class Streamed:
     mode: str
     measures: Measures
     note: str | None
+    metadata_changes: tuple[str, ...] = ()
 
 
 def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> NDArray[np.float32] | Skip:
@@ -70,19 +72,19 @@ def write_master(
     """
     info, notes = master.info, list(master.info.notes)
     icc = info.meta.icc
-    if icc is None or not examine(icc).is_srgb:
-        if icc is not None and examine(icc).mode == "RGB":
-            notes.append("written as sRGB, not in the source's profile")
-        icc = srgb_profile()
+    if icc is not None and not examine(icc).is_srgb and examine(icc).mode == "RGB":
+        notes.append("written as sRGB, not in the source's profile")
+    carried = outgoing(info.meta, None, "tiff", provenance)
     page = TiffPage(
         width=info.width,
         height=info.height,
         channels=4 if info.has_alpha else 3,
         depth=depth or info.depth,
-        icc=icc,
-        xmp=xmp_packet(provenance, info.meta.xmp),
-        exif=info.meta.exif,
-        dpi=info.meta.dpi,
+        icc=carried.icc,
+        xmp=carried.xmp,
+        exif=carried.exif,
+        dpi=carried.dpi,
+        iptc=carried.iptc,
     )
     composer = Composer(ab, page.height, page.width, settings, depth=page.depth)
     with TiffWriter(target, bytes_at_most=page.bytes_at_most, threads=_COMPRESSORS) as writer:
@@ -95,4 +97,5 @@ def write_master(
             if page.depth < info.depth:
                 alpha = np.rint(alpha / np.float32(257)).astype(np.uint8)
             writer.write(np.dstack([rgb, alpha]))
-    return Streamed(info.width, info.height, info.mode, composer.measures(), "; ".join(notes) or None)
+    note = "; ".join(notes) or None
+    return Streamed(info.width, info.height, info.mode, composer.measures(), note, carried.changes)

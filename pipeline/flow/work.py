@@ -327,6 +327,7 @@ class Bench:
             max_delta_l=finished.max_delta_l,
             mean_chroma=finished.mean_chroma,
             colorfulness=finished.colorfulness,
+            metadata_changes=list(finished.metadata_changes),
             seconds_decode=prepared.seconds_decode,
             seconds_predict=prepared.seconds_predict,
         )
@@ -364,6 +365,7 @@ class Bench:
             max_delta_l=streamed.measures.max_delta_l,
             mean_chroma=streamed.measures.mean_chroma,
             colorfulness=streamed.measures.colorfulness,
+            metadata_changes=list(streamed.metadata_changes),
             seconds_decode=prepared.seconds_decode,
             seconds_predict=prepared.seconds_predict,
             seconds_compose=time.perf_counter() - start,

@@ -17,9 +17,9 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from pipeline.codecs.everyday import Decoded, Skip, encode
 from pipeline.codecs.isolation import IsolatedDecoder
-from pipeline.codecs.metadata import Provenance
 from pipeline.codecs.pixels import DecodeLimits
 from pipeline.codecs.profiles import srgb_profile
+from pipeline.codecs.xmp import Provenance
 from pipeline.config import OutputConfig
 from pipeline.errors import ImageFailure
 from pipeline.stages.compose import compose

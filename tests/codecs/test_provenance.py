@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.codecs.encode import encode
 from pipeline.codecs.everyday import Decoded
-from pipeline.codecs.metadata import Provenance
+from pipeline.codecs.xmp import Provenance
 from pipeline.config import OutputConfig
 from tests import servers
 from tests.codecs.samples import colourful, decoded, encoded, photo

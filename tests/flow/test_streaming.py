@@ -18,8 +18,8 @@ from pipeline import color
 from pipeline.codecs.everyday import Skip
 from pipeline.codecs.isolated_master import IsolatedMaster
 from pipeline.codecs.masters import Master
-from pipeline.codecs.metadata import Provenance
 from pipeline.codecs.profiles import srgb_profile
+from pipeline.codecs.xmp import Provenance
 from pipeline.config import ModelConfig
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.flow.streaming import Streamed, reduce_master, write_master

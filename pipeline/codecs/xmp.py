@@ -1,0 +1,261 @@
+"""The XMP of a result: the source's own, and what was done to it.
+
+The result is a document that derives from the source: `xmpMM:DerivedFrom` names the source file and takes
+over its identifiers, `xmpMM:History` goes on after the source's own with one event.
+
+XMP part 1 (ISO 16684-1) for the data model, part 2 for xmpMM, stEvt and stRef, part 3 (1.1.3.1) for packets
+that one JPEG segment cannot hold; IPTC Photo Metadata 2023.1 for DigitalSourceType.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+_IPTC_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+FIAT_NAMESPACE = "urn:fiat-color:provenance:1#"
+_SPACES = {
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "x": "adobe:ns:meta/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "xmpMM": "http://ns.adobe.com/xap/1.0/mm/",
+    "xmpNote": "http://ns.adobe.com/xmp/note/",
+    "stEvt": "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#",
+    "stRef": "http://ns.adobe.com/xap/1.0/sType/ResourceRef#",
+    "tiff": "http://ns.adobe.com/tiff/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+    "fiat": FIAT_NAMESPACE,
+}
+# What described the source's pixels and would be wrong of the result's. The resolution is in the file's own
+# fields, in one unit; the digest is of IPTC-IIM data that another program may have written since.
+# fmt: off
+_STALE = [
+    "tiff:Orientation", "tiff:ImageWidth", "tiff:ImageLength", "tiff:BitsPerSample", "tiff:Compression",
+    "tiff:SamplesPerPixel", "tiff:PhotometricInterpretation", "tiff:PlanarConfiguration",
+    "tiff:YCbCrSubSampling", "tiff:YCbCrPositioning", "tiff:XResolution", "tiff:YResolution",
+    "tiff:ResolutionUnit", "tiff:NativeDigest", "exif:NativeDigest", "exif:PixelXDimension",
+    "exif:PixelYDimension", "exif:ColorSpace", "photoshop:ColorMode", "photoshop:ICCProfile",
+    "photoshop:LegacyIPTCDigest", "xmp:Thumbnails",
+]
+# fmt: on
+_REPLACED = ["xmpMM:DocumentID", "xmpMM:InstanceID", "xmpMM:OriginalDocumentID", "xmpMM:DerivedFrom"]
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_RESERVED_PREFIX = re.compile(r"ns\d+$")
+_STANDARD, _EXTENSION = b"http://ns.adobe.com/xap/1.0/\x00", b"http://ns.adobe.com/xmp/extension/\x00"
+_LARGEST_CONTENT = 65_533
+#: Most bytes of a packet in one JPEG segment (65,502 by part 3), with some room.
+LARGEST_PACKET = 65_000
+#: Most bytes of a source's packet that is read: real ones with thumbnails and histories stay far below.
+LARGEST_SOURCE = 4 * 2**20
+_DEEPEST = 64  # the writer of ElementTree is recursive
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a result: `digital_source_type` is an IPTC NewsCode, such as algorithmicallyEnhanced.
+
+    date: the UTC day on which the run began, YYYY-MM-DD. A day and not a second, because two attempts at an
+    image have to come out with the same bytes; the ledger has the second.
+    """
+
+    digital_source_type: str
+    method: str
+    weights_digest: str
+    software: str
+    source_name: str
+    source_sha256: str
+    date: str | None = None
+
+
+@dataclass(frozen=True)
+class Packet:
+    """`main` with its xpacket wrapper; `extended` for JPEG, where it is needed; `changes` for the ledger."""
+
+    main: bytes
+    extended: bytes | None = None
+    changes: tuple[str, ...] = ()
+
+
+def xmp_packet(provenance: Provenance, *sources: bytes, most: int | None = None) -> Packet:
+    """The packet of a result: the source's properties where they are sound, and ours.
+
+    A source packet that does not parse, declares a DTD (entities could grow without bound), nests deeper
+    than 64 elements or has over 4 MiB is left out. The bytes depend on the arguments alone.
+
+    Args:
+        sources: the source's packet, and its extended one where it has that.
+        most: bytes that the format's one segment holds; beyond them the source's part goes into `extended`.
+    """
+    rdf, changes = _joined(sources)
+    ours = _ours(rdf, provenance, changes)
+    carried = list(rdf)
+    main = _wrapped([*carried, ours])
+    if most is None or len(main) <= most:
+        return Packet(main, None, tuple(changes))
+    extended = _written(carried)
+    ours.set(_q("xmpNote:HasExtendedXMP"), hashlib.md5(extended).hexdigest().upper())
+    main = _wrapped([ours])
+    if len(main) <= most:
+        return Packet(main, extended, (*changes, "xmp: over 64 KB, continued as extended XMP"))
+    return Packet(xmp_packet(provenance).main, None, ("xmp: too long for the format, left out",))
+
+
+def _q(name: str) -> str:
+    """`prefix:name` as ElementTree writes it."""
+    prefix, _, local = name.partition(":")
+    return f"{{{_SPACES[prefix]}}}{local}"
+
+
+def _joined(sources: tuple[bytes, ...]) -> tuple[Element, list[str]]:
+    """One rdf:RDF of all sound packets, and what was wrong with the others."""
+    rdf, changes = Element(_q("rdf:RDF")), []
+    for source in sources:
+        try:
+            rdf.extend(list(_parsed(source)))
+        except (ElementTree.ParseError, ValueError, LookupError) as error:
+            reason = str(error) if type(error) is ValueError else "did not parse"
+            changes.append(f"xmp: {reason}, left out")
+    return rdf, changes
+
+
+def _parsed(source: bytes) -> Element:
+    """The packet's rdf:RDF. Raises ParseError, ValueError or LookupError where it is not sound."""
+    if len(source) > LARGEST_SOURCE:
+        raise ValueError("over 4 MiB")
+    if b"<!" in source.replace(b"\x00", b"").replace(b"<!--", b""):
+        raise ValueError("declares a DTD")
+    depth, text = 0, source.strip(b"\x00 \r\n\t")
+    for event, found in ElementTree.iterparse(io.BytesIO(text), events=("start-ns", "start", "end")):
+        depth += {"start": 1, "end": -1}.get(event, 0)
+        if depth > _DEEPEST:
+            raise ValueError("nested too deep")
+        if event == "start-ns":
+            prefix, uri = found
+            if not prefix or _RESERVED_PREFIX.match(prefix) or prefix in _SPACES:
+                prefix = f"q{zlib.crc32(uri.encode()):08x}"  # the registry is global: none may use another's
+            ElementTree.register_namespace(prefix, uri)
+    root = ElementTree.fromstring(text)
+    rdf = root if root.tag == _q("rdf:RDF") else root.find(_q("rdf:RDF"))
+    if rdf is None:
+        raise ValueError("has no rdf:RDF")
+    return rdf
+
+
+def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
+    """Our description; what it replaces and what is stale leaves `rdf`."""
+    simple = {
+        "Iptc4xmpExt:DigitalSourceType": _IPTC_SOURCE_TYPES + provenance.digital_source_type,
+        "fiat:Method": provenance.method,
+        "fiat:WeightsDigest": provenance.weights_digest,
+        "fiat:SourceName": provenance.source_name,
+        "fiat:SourceSHA256": provenance.source_sha256,
+    }
+    before = {name: _taken(rdf, name) for name in _REPLACED}
+    stale = [name for name in _STALE if _taken(rdf, name) is not None]
+    for name in (*simple, "xmpNote:HasExtendedXMP"):
+        _taken(rdf, name)
+    if stale:
+        changes.append(f"xmp: {', '.join(stale)} left out, it described the source's pixels")
+    if replaced := [name for name, value in before.items() if value is not None]:
+        changes.append(f"xmp: {', '.join(replaced)} replaced by the derivation from them")
+    document, instance, original = (_text(before[name]) for name in _REPLACED[:3])
+    if first := original or document:
+        simple["xmpMM:OriginalDocumentID"] = first
+    if not _holds(rdf, "xmp:CreatorTool"):
+        simple["xmp:CreatorTool"] = provenance.software  # the first known tool (part 2): a scanner's stays
+    abouts = [value for found in rdf if (value := found.get(_q("rdf:about")))]
+    made = Element(_q("rdf:Description"), {_q("rdf:about"): abouts[0] if abouts else ""})
+    for key, value in simple.items():
+        made.set(_q(key), _NOT_XML.sub("\ufffd", value))
+    source = {"filePath": provenance.source_name, "documentID": document, "instanceID": instance}
+    _resource(made, "xmpMM:DerivedFrom", "stRef", source)
+    history = _history(_taken(rdf, "xmpMM:History"), changes)
+    _resource(history, "rdf:li", "stEvt", _event(provenance))
+    ElementTree.SubElement(made, _q("xmpMM:History")).append(history)
+    return made
+
+
+def _event(provenance: Provenance) -> dict[str, str | None]:
+    """What we did; the standard lets verbs in the past tense extend its list of actions."""
+    made_with = f"method {provenance.method}, weights sha256:{provenance.weights_digest}"
+    return {
+        "action": "colorized",
+        "softwareAgent": provenance.software,
+        "parameters": f"{made_with}, source sha256:{provenance.source_sha256}",
+        "when": provenance.date,
+        "changed": "/",
+    }
+
+
+def _history(found: Element | str | None, changes: list[str]) -> Element:
+    """The source's rdf:Seq of events, to be continued; an empty one without any."""
+    if found is None:
+        return Element(_q("rdf:Seq"))
+    sequence = found.find(_q("rdf:Seq")) if isinstance(found, Element) else None
+    if sequence is None:
+        changes.append("xmp: xmpMM:History was no sequence, replaced")
+        return Element(_q("rdf:Seq"))
+    return sequence
+
+
+def _resource(parent: Element, name: str, space: str, fields: dict[str, str | None]) -> None:
+    """A structure below `parent`, without the fields that are None."""
+    made = ElementTree.SubElement(parent, _q(name), {_q("rdf:parseType"): "Resource"})
+    for field, value in fields.items():
+        if value is not None:
+            ElementTree.SubElement(made, _q(f"{space}:{field}")).text = _NOT_XML.sub("\ufffd", value)
+
+
+def _holds(rdf: Element, name: str) -> bool:
+    return any(found.get(_q(name)) or found.find(_q(name)) is not None for found in rdf)
+
+
+def _taken(rdf: Element, name: str) -> Element | str | None:
+    """Remove a property from all descriptions: its element, its text where it was an attribute, or None."""
+    taken: Element | str | None = None
+    for description in rdf.findall(_q("rdf:Description")):
+        taken = description.attrib.pop(_q(name), taken)
+        for element in description.findall(_q(name)):
+            description.remove(element)
+            taken = element
+    return taken
+
+
+def _text(value: Element | str | None) -> str | None:
+    return value.text if isinstance(value, Element) else value
+
+
+def _written(descriptions: list[Element]) -> bytes:
+    for prefix, uri in _SPACES.items():
+        ElementTree.register_namespace(prefix, uri)
+    root = Element(_q("x:xmpmeta"))
+    ElementTree.SubElement(root, _q("rdf:RDF")).extend(descriptions)
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=False)
+    return written
+
+
+def _wrapped(descriptions: list[Element]) -> bytes:
+    """With the xpacket wrapper of part 1, 7.3.2."""
+    begin = b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    return begin + _written(descriptions) + b'\n<?xpacket end="r"?>'
+
+
+def xmp_segments(main: bytes, extended: bytes | None = None) -> bytes:
+    """APP1 segments of a JPEG (XMP part 3, 1.1.3). Raises ValueError where `main` is over 65,502 bytes."""
+    if len(main) > _LARGEST_CONTENT - len(_STANDARD):
+        raise ValueError("the XMP packet is too long for a JPEG")
+    contents = [_STANDARD + main]
+    if extended is not None:
+        head = _EXTENSION + hashlib.md5(extended).hexdigest().upper().encode()
+        for at in range(0, len(extended), LARGEST_PACKET):
+            place = struct.pack(">LL", len(extended), at)
+            contents.append(head + place + extended[at : at + LARGEST_PACKET])
+    return b"".join(b"\xff\xe1" + struct.pack(">H", len(part) + 2) + part for part in contents)
