@@ -10,7 +10,7 @@ import math
 import struct
 from typing import Any
 
-from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, TiffTags
 
 # Tags of IFD 0 that say how pixels are laid out, or that hold what is carried by other ways: ICC, XMP, IPTC,
 # resolution, directories. All others speak of the photograph and its scan, georeferences included.
@@ -65,7 +65,9 @@ _LAYOUT = {
     *(33421, 33422, 33723, 34377, 34665, 34675, 34853, 37724, 40965),
 }
 _MAKER_NOTE, _INTEROPERABILITY, _COLOUR_SPACE = 0x927C, 0xA005, 0xA001
+_TURNED = "original_orientation"  # the name that pillow_heif uses, for the same reason
 _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
+_COMPONENTS, _COMPRESSED_BITS, _YCBCR = 0x9101, 0x9102, b"\x01\x02\x03\x00"
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _POSITIONING = 282, 283, 296, 531
 _INCH, _CENTIMETRE, _CENTERED, _SRGB, _UNCALIBRATED = 2, 3, 1, 1, 0xFFFF
 # A JPEG segment holds 65,533 bytes; some room is left for its header and for what `completed` adds.
@@ -73,6 +75,16 @@ _LARGEST = 64_900
 # Whatever a hostile EXIF block makes Pillow's parser and writer raise.
 _UNREADABLE = (SyntaxError, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError)
 UNREADABLE = (*_UNREADABLE, struct.error, ZeroDivisionError, OverflowError, NotImplementedError, RuntimeError)
+
+# Of type UNDEFINED by EXIF 3.0 and its GPS directory; Pillow does not know them all and would write BYTE.
+_UNDEFINED = {
+    ExifTags.IFD.Exif: (0x8828, 0x9101, 0x927C, 0x9286, 0xA20C, 0xA300, 0xA301, 0xA302, 0xA40B),
+    ExifTags.IFD.GPSInfo: (0x001B, 0x001C),
+}
+for _group, _tags in _UNDEFINED.items():
+    _known = TiffTags.TAGS_V2_GROUPS.setdefault(int(_group), {})
+    for _tag in _tags:
+        _known.setdefault(_tag, TiffTags.TagInfo(_tag, type=TiffTags.UNDEFINED, length=1))
 
 Tags = dict[int, Any]
 
@@ -84,6 +96,11 @@ def orientation(image: Image.Image) -> int:
     except UNREADABLE:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def note_orientation(image: Image.Image) -> None:
+    """Keep the orientation where `carried_exif` finds it: loading turns a TIFF's pixels and forgets it."""
+    image.info.setdefault(_TURNED, orientation(image))
 
 
 def carried_exif(image: Image.Image, width: int, height: int) -> tuple[bytes | None, list[str]]:
@@ -123,7 +140,8 @@ def carried_exif(image: Image.Image, width: int, height: int) -> tuple[bytes | N
 
 def _changes(image: Image.Image, source: Image.Exif) -> list[str]:
     changes = []
-    if (turned := orientation(image)) != 1:
+    info = getattr(image, "info", {})
+    if (turned := info.get(_TURNED) or orientation(image)) != 1:
         changes.append(f"exif: orientation {turned} applied")
     elif source.get(ExifTags.Base.Orientation, 1) != 1:
         changes.append("exif: orientation makes no sense, ignored")
@@ -148,14 +166,15 @@ def _written(main: Tags, exif_ifd: Tags, gps: Tags) -> bytes | None:
 
 
 def completed(
-    block: bytes | None, dpi: tuple[float, float] | None, *, is_srgb: bool, positioned: bool
+    block: bytes | None, dpi: tuple[float, float] | None, format_: str, *, is_srgb: bool
 ) -> bytes | None:
     """A block of `carried_exif` with what only the finished file knows.
 
     Args:
         dpi: pixels per inch, x and y. EXIF keeps fractions, for which JPEG has no place and WebP no field.
         is_srgb: whether the pixels are sRGB (ColorSpace, EXIF 3.0, 4.6.6).
-        positioned: whether the file has YCbCr samples: centred, as JFIF prescribes.
+        format_: jpeg, whose samples are YCbCr and centred (JFIF 1.02); tiff, where EXIF may not repeat what
+            its own tags say; or another.
     """
     if block is None and dpi is None:
         return None
@@ -166,10 +185,16 @@ def completed(
     made.get_ifd(ExifTags.IFD.GPSInfo)
     if inner:
         inner[_COLOUR_SPACE] = _SRGB if is_srgb else _UNCALIBRATED
+        inner.pop(_COMPRESSED_BITS, None)
+        if format_ == "jpeg":
+            inner[_COMPONENTS] = _YCBCR
+        elif format_ == "tiff":
+            for tag in (_COMPONENTS, _PIXEL_X, _PIXEL_Y):
+                inner.pop(tag, None)
     if dpi is not None:
         made[_X_RESOLUTION], made[_Y_RESOLUTION] = (TiffImagePlugin.IFDRational(value) for value in dpi)
         made[_RESOLUTION_UNIT] = _INCH
-    if positioned:
+    if format_ == "jpeg":
         made[_POSITIONING] = _CENTERED
     return made.tobytes()
 

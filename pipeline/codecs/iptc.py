@@ -9,9 +9,11 @@ import hashlib
 import struct
 from collections.abc import Iterator
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, TiffTags
 
-_IPTC_TAG = 33723  # of TIFF, in XMP part 3 and before that in RichTIFF
+IPTC_TAG = 33723  # of TIFF (XMP part 3, 3.3)
+# Photoshop writes it as numbers of 32 bits, and some programs read nothing else; Pillow would keep the first.
+TiffTags.TAGS_V2[IPTC_TAG] = TiffTags.TagInfo(IPTC_TAG, "IptcNaaInfo", TiffTags.LONG, 0)
 _IIM_RESOURCE, _DIGEST_RESOURCE = 0x0404, 0x0425
 _MARKER = 0x1C
 # Image type (number of components), and previews of the object data.
@@ -29,13 +31,15 @@ def read_iptc(image: Image.Image) -> bytes | None:
     if isinstance(found, dict) and isinstance(data := found.get(_IIM_RESOURCE), bytes):
         return data or None
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return _of_tag(image.tag_v2.get(_IPTC_TAG), image.tag_v2.prefix)
+        return _of_tag(image.tag_v2.get(IPTC_TAG), image.tag_v2.prefix)
     text = image.info.get(_PNG_TEXT)
     return _of_text(text) if isinstance(text, str) else None
 
 
 def _of_tag(value: object, prefix: bytes) -> bytes | None:
-    """The tag's bytes; many programs write it as numbers of 32 bits."""
+    """The tag's bytes, of whatever type it is."""
+    if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], bytes):
+        (value,) = value
     if isinstance(value, tuple) and all(isinstance(v, int) and 0 <= v < 2**32 for v in value):
         value = struct.pack(f"{'<' if prefix == b'II' else '>'}{len(value)}L", *value)
     if isinstance(value, bytes) and value and value[0] != _MARKER and value[3:4] == bytes([_MARKER]):
@@ -94,6 +98,12 @@ def _data_sets(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             raise ValueError("was cut short")
         yield data[at + 1], data[at + 2], data[at : begin + size]
         at = begin + size
+
+
+def tiff_words(iptc: bytes) -> tuple[int, ...]:
+    """The tag's value in a little-endian TIFF, filled up with zeros to whole numbers of 32 bits."""
+    padded = iptc + bytes(-len(iptc) % 4)
+    return struct.unpack(f"<{len(padded) // 4}L", padded)
 
 
 def photoshop_segment(iptc: bytes) -> bytes:

@@ -105,8 +105,10 @@ def lost_profile(icc: bytes | None) -> str:
 
 def _xmp(image: Image.Image) -> bytes | None:
     found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    if found is None and isinstance(image, TiffImagePlugin.TiffImageFile):
-        found = image.tag_v2.get(_XMP_TAG)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        found = image.tag_v2.get(
+            _XMP_TAG
+        )  # as it is in the file: Pillow takes the orientation out of its own
     if isinstance(found, str):
         found = found.encode("utf-8", "replace")
     return found if isinstance(found, bytes) and found else None
@@ -143,9 +145,7 @@ def outgoing(meta: SourceMeta, icc: bytes | None, format_: str, provenance: Prov
         changes.append("icc: RGB profile replaced by sRGB")
     sources = [part for part in (meta.xmp, meta.xmp_extended) if part is not None]
     packet = xmp_packet(provenance, *sources, most=LARGEST_PACKET if jpeg else None)
-    block = exif_block.completed(
-        meta.exif, meta.dpi, is_srgb=icc is None or examine(icc).is_srgb, positioned=jpeg
-    )
+    block = exif_block.completed(meta.exif, meta.dpi, format_, is_srgb=icc is None or examine(icc).is_srgb)
     fitting, said = _fitting(meta, format_)
     return Outgoing(
         icc=icc or _srgb_of(meta),

@@ -153,6 +153,7 @@ def _read(
         pixels, alpha, more = deep.read_deep(data, format_, frame)
         return _finish_deep(image, pixels, alpha, format_, notes + more)
     box = image.tile[0][1] if image.tile else None
+    exif.note_orientation(image)
     image.load()
     if isinstance(stream, integrity.JpegStream):
         stream.check_read_to_end()

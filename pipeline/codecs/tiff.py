@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin
 
+from pipeline.codecs.iptc import IPTC_TAG, tiff_words
+
 Levels = NDArray[Any]  # uint8 or uint16
 Compression = Literal["deflate", "none"]
 
@@ -253,8 +255,9 @@ def _tags_of(page: TiffPage, sizes: list[int], compression: Compression) -> dict
         284: _CHUNKY,
     }
     optional = {270: page.description, 285: page.name, 297: page.number, 700: page.xmp, 34675: page.icc}
-    optional |= {33723: page.iptc}
     tags |= {tag: value for tag, value in optional.items() if value is not None}
+    if page.iptc is not None:
+        tags[IPTC_TAG] = tiff_words(page.iptc)
     if compression == "deflate":
         tags[317] = _DIFFERENCES
     if page.channels == 4:

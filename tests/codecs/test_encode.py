@@ -70,7 +70,9 @@ def test_metadata_comes_back(format: str) -> None:
     assert exif[ExifTags.Base.ImageDescription] == "the pier"
     assert exif.get(ExifTags.Base.Orientation, 1) == 1
     inner = exif.get_ifd(ExifTags.IFD.Exif)
-    assert (inner[0x9003], inner[0xA002], inner[0xA003]) == ("1911:05:01 12:00:00", 90, 60)
+    assert inner[0x9003] == "1911:05:01 12:00:00"
+    if format != "tiff":  # whose own tags say it
+        assert (inner[0xA002], inner[0xA003]) == (90, 60)
     assert exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] == "N"
     if format == "webp":  # which has no field of its own for it
         assert float(exif[ExifTags.Base.XResolution]) == 600
