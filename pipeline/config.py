@@ -64,6 +64,18 @@ class ModelConfig(Section):
     chroma: float = Field(1.0, ge=0.0, le=3.0, description="factor on the predicted chroma")
     skip_color: bool = Field(True, description="leave images alone that already have real colour")
     color_threshold: float = Field(3.0, ge=0.0, description="colour spread (ab units) of real colour")
+    neutral_borders: bool = Field(False, description="no chroma in uniform paper margins and film rebates")
+
+
+class C2paConfig(Section):
+    """Signed manifests in the results; the private key stays in its file or in the environment."""
+
+    certificates: str | None = Field(
+        None, description="PEM file: signer's certificate, then its issuers'; null: no manifest"
+    )
+    key: str | None = Field(None, description="PEM file of the private key; null: FIAT_COLOR_C2PA_KEY has it")
+    algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
+    timestamp_url: str | None = Field(None, description="RFC 3161 time stamping authority; null: no stamp")
 
 
 class OutputConfig(Section):
@@ -77,6 +89,7 @@ class OutputConfig(Section):
     digital_source_type: Literal[
         "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced", "trainedAlgorithmicMedia"
     ] = Field("compositeWithTrainedAlgorithmicMedia", description="IPTC DigitalSourceType of every output")
+    c2pa: C2paConfig = C2paConfig()
 
 
 class LimitsConfig(Section):
@@ -232,7 +245,8 @@ def job_digest(config: JobConfig, weights_digest: str) -> str:
     relevant = {
         "weights": weights_digest,
         "model": config.model.model_dump(mode="json", exclude={"weights", "batch"}),
-        "output": config.output.model_dump(mode="json"),
+        # where the key lies changes no signature
+        "output": config.output.model_dump(mode="json", exclude={"c2pa": {"key", "timestamp_url"}}),
         "pixels": config.limits.pixels,
         "stream_bytes": config.limits.stream_bytes,
     }

@@ -137,6 +137,7 @@ def test_limit_and_patterns_choose_what_is_worked_on(tmp_path):
         (("--method", "sepia"), ["model.method", "sepia", "iizuka"]),
         (("--weights", "/nowhere/w.safetensors"), ["/nowhere/w.safetensors"]),
         (("--config", "/nowhere/c.yaml"), ["/nowhere/c.yaml"]),
+        (("--set", "output.c2pa.certificates=/nowhere/chain.pem"), ["output.c2pa", "/nowhere/chain.pem"]),
         (("--limit", "0"), ["plan.limit", "0", "greater than or equal to 1"]),
     ],
 )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-_IPTC_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+IPTC_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 FIAT_NAMESPACE = "urn:fiat-color:provenance:1#"
 _SPACES = {
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
@@ -152,7 +152,7 @@ def _parsed(source: bytes) -> Element:
 def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
     """Our description; what it replaces and what is stale leaves `rdf`."""
     simple = {
-        "Iptc4xmpExt:DigitalSourceType": _IPTC_SOURCE_TYPES + provenance.digital_source_type,
+        "Iptc4xmpExt:DigitalSourceType": IPTC_SOURCE_TYPES + provenance.digital_source_type,
         "fiat:Method": provenance.method,
         "fiat:WeightsDigest": provenance.weights_digest,
         "fiat:SourceName": provenance.source_name,

@@ -9,7 +9,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedRandom
+from io import BufferedReader
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from pipeline.codecs.everyday import Skip
 from pipeline.codecs.isolated_master import IsolatedMaster
+from pipeline.codecs.manifest import ManifestSigner
+from pipeline.codecs.xmp import Provenance
 from pipeline.config import JobConfig
 from pipeline.errors import AccessDenied, ObjectChanged, ObjectMissing, RunError
 from pipeline.flow.finish import provenance_of
@@ -58,9 +60,17 @@ def prepare_master(store: Store, item: Item, config: JobConfig) -> tuple[NDArray
 
 
 def finish_master(
-    source: Store, out: Store, item: Item, ab: NDArray[np.float32], job: Job
+    source: Store,
+    out: Store,
+    item: Item,
+    ab: NDArray[np.float32],
+    job: Job,
+    signer: ManifestSigner | None = None,
 ) -> tuple[Streamed, str, str]:
-    """Colour a master and put it; what was measured, and the SHA-256 of source and output.
+    """Colour a master, sign it where there is a signer, and put it.
+
+    Returns:
+        What was measured, and the SHA-256 of source and output.
 
     Raises: as `prepare_master`, and BadKey where the store cannot hold the output's name.
     """
@@ -72,8 +82,10 @@ def finish_master(
             settings = ComposeSettings(chroma=job.config.model.chroma)
             depth = 8 if job.config.output.depth == 8 else None
             streamed = write_master(master, file, ab, provenance, settings, depth)
-            file.seek(0)
-            output_sha256 = _sha256(file)
+        if signer is not None:
+            target = _signed(path, target, signer, provenance)
+        with target.open("rb") as finished:
+            output_sha256 = _sha256(finished)
         path.unlink()
         out.put_file(item.output_key, target, CONTENT_TYPES["tiff"])
         return streamed, source_sha256, output_sha256
@@ -110,5 +122,13 @@ def _disk() -> Iterator[None]:
         ) from None
 
 
-def _sha256(file: BufferedRandom) -> str:
+def _signed(source: Path, target: Path, signer: ManifestSigner, provenance: Provenance) -> Path:
+    signed = target.with_name("signed.tif")
+    with _disk(), source.open("rb") as before, target.open("rb") as file, signed.open("w+b") as to:
+        signer.sign_file(file, before, to, "tiff", provenance)
+    target.unlink()
+    return signed
+
+
+def _sha256(file: BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()

@@ -85,4 +85,6 @@ def open_predictor(job: Job, device: str) -> Predictor:
     loaded = load_colorizer(
         model.method, model.weights, precision=model.precision, device=device, storage=job.config.storage
     )
-    return Predictor(loaded.colorizer, device=device, batch=model.batch)
+    return Predictor(
+        loaded.colorizer, device=device, batch=model.batch, neutral_borders=model.neutral_borders
+    )

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from pipeline.codecs.manifest import open_signer
 from pipeline.config import JobConfig, effective_yaml, job_digest
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, ConfigError, FiatColorError
 from pipeline.flow.close import Clock, close_run
@@ -51,6 +52,7 @@ def run_job(request: Request) -> int:
     source, out = _open(request)
     request = _pinned(request)
     config = request.config
+    open_signer(config.output.c2pa)  # and forget it: what cannot sign is told before any work starts
     digest = weights_digest(_method(config), config.model.weights, storage=config.storage)
     work_digest = job_digest(config, digest)
     from pipeline.flow.cluster import cores  # Ray is imported late: a typing error is told in a second

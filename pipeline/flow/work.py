@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.everyday import Decoded
+from pipeline.codecs.manifest import open_signer
 from pipeline.errors import (
     AccessDenied,
     BadKey,
@@ -29,7 +30,7 @@ from pipeline.errors import (
     ObjectMissing,
 )
 from pipeline.flow.files import SourceUnreadable, finish_master, goes_through_files, prepare_master
-from pipeline.flow.finish import Finished, finish_image, finish_pages
+from pipeline.flow.finish import Finished, finish_image, finish_pages, provenance_of
 from pipeline.flow.job import Job
 from pipeline.flow.result import ShardResult
 from pipeline.records import Item, LedgerRow, Status
@@ -89,6 +90,7 @@ class Bench:
         self.threads = ThreadPoolExecutor(job.config.run.threads, "transfer")
         self.decode_thread = ThreadPoolExecutor(1, "decode")
         self.decoder = open_decoder(job.config)
+        self.signer = open_signer(job.config.output.c2pa)
 
     def close(self) -> None:
         """Stop the threads and the decoder's child process."""
@@ -303,6 +305,10 @@ class Bench:
                 finished = finish_pages(pages, abs_, item.key, digest, self.job)
             else:
                 finished = finish_image(decoded, ab, item.key, digest, self.job)
+            if self.signer is not None:
+                said = provenance_of(self.job, item.key, digest)
+                signed = self.signer.sign(finished.data, prepared.source, self.job.config.output.format, said)
+                finished = replace(finished, data=signed)
         except ImageFailure as failure:
             return self.failed(item, failure.code, failure.message)
         except MemoryError:
@@ -339,7 +345,7 @@ class Bench:
         assert prepared.ab is not None
         try:
             streamed, source_sha256, output_sha256 = finish_master(
-                self.source, self.out, item, prepared.ab, self.job
+                self.source, self.out, item, prepared.ab, self.job, self.signer
             )
         except ImageFailure as failure:
             return self.failed(item, failure.code, failure.message)

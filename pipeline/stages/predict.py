@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.borders import neutral_borders
 from pipeline.models.base import Colorizer
 
 CPU_BATCH = 1
@@ -21,8 +22,11 @@ class Predictor:
     sizes, and a resumed run must give the bytes that an undisturbed run gives.
     """
 
-    def __init__(self, colorizer: Colorizer, *, device: str, batch: int | None) -> None:
+    def __init__(
+        self, colorizer: Colorizer, *, device: str, batch: int | None, neutral_borders: bool = False
+    ) -> None:
         self.colorizer = colorizer
+        self.neutral_borders = neutral_borders
         self.device = torch.device(device)
         self.batch = batch or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
 
@@ -47,7 +51,7 @@ class Predictor:
             for start in range(0, len(indices), self.batch):
                 chosen = indices[start : start + self.batch]
                 for index, ab in zip(chosen, self._step([inputs[i] for i in chosen]), strict=True):
-                    results[index] = ab
+                    results[index] = neutral_borders(ab, inputs[index]) if self.neutral_borders else ab
         return results
 
     def _step(self, same_size: list[NDArray[np.float32]]) -> NDArray[np.float32]:

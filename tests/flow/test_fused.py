@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from pathlib import Path
 
+import c2pa
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.config import JobConfig, load
 from pipeline.flow.cluster import AttemptRegistry
@@ -13,6 +18,7 @@ from pipeline.flow.job import Job
 from pipeline.models.registry import weights_info
 from pipeline.models.weights import shipped_names
 from pipeline.plan import make_plan
+from tests.codecs.certificates import make_signer
 from tests.job_runner import encoded, fill, ledger, photograph
 
 
@@ -84,3 +90,26 @@ def test_all_shipped_weights_colour_in_the_same_job(name: str, tmp_path: Path) -
     rows = ledger(str(tmp_path / "out"))
     assert [(row["status"], row["method"]) for row in rows] == [("colorized", method)] * 2
     assert all(row["mean_chroma"] > 0.5 and row["max_delta_l"] < 1 for row in rows)
+
+
+def test_signed_results_are_what_the_ledger_says_with_their_borders_neutral(tmp_path: Path) -> None:
+    chain, key = make_signer(tmp_path)
+    framed = np.pad(np.asarray(photograph(1, 128, 96)), 16, constant_values=190)
+    fill(str(tmp_path / "in"), {"a.png": encoded(Image.fromarray(framed), "PNG")})
+    settings = [f"output.c2pa.certificates={chain}", f"output.c2pa.key={key}", "model.neutral_borders=true"]
+    config = load(JobConfig, None, ["model.side=64", "output.format=png", *settings])
+    job = Job(config, str(tmp_path / "in"), str(tmp_path / "out"), "run", "d", "w")
+    worker = FusedWorker(job, AttemptRegistry())
+    try:
+        worker.run(*only_shard(worker))
+    finally:
+        worker.bench.close()
+    (row,) = ledger(str(tmp_path / "out"))
+    data = (tmp_path / "out" / row["output_key"]).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == row["output_sha256"]
+    with c2pa.Reader("image/png", io.BytesIO(data)) as reader:
+        assert reader.get_validation_state() == "Valid"
+    rgb = np.asarray(Image.open(io.BytesIO(data))).astype(int)
+    spread = rgb.max(axis=2) - rgb.min(axis=2)
+    assert spread[:8].max() <= 1
+    assert spread[30:-30, 30:-30].max() > 5
