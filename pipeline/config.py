@@ -89,6 +89,10 @@ class OutputConfig(Section):
     digital_source_type: Literal[
         "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced", "trainedAlgorithmicMedia"
     ] = Field("compositeWithTrainedAlgorithmicMedia", description="IPTC DigitalSourceType of every output")
+    label: Literal["none", "band", "watermark"] = Field(
+        "none", description="visible text: a band below the picture, or small letters in its corner"
+    )
+    label_text: str = Field("Colours added by software", pattern=r"^[^\r\n]+$", max_length=200)
     c2pa: C2paConfig = C2paConfig()
 
 

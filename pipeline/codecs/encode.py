@@ -68,7 +68,8 @@ def encode(
         raise ImageFailure(FailureCode.ENCODE_FAILED, f"{size}: {advice}")
     buffer = io.BytesIO()
     try:
-        carried = outgoing(source.meta, icc, output.format, provenance)
+        pixels = (rgb.shape[1], rgb.shape[0])
+        carried = outgoing(source.meta, icc, output.format, provenance, pixels)
         _WRITERS[output.format](rgb, source.alpha, output, carried, buffer)
     except (OSError, ValueError, TypeError, SyntaxError, OverflowError, RuntimeError, struct.error) as error:
         words = " ".join(str(error).split()) or type(error).__name__

@@ -166,13 +166,19 @@ def _written(main: Tags, exif_ifd: Tags, gps: Tags) -> bytes | None:
 
 
 def completed(
-    block: bytes | None, dpi: tuple[float, float] | None, format_: str, *, is_srgb: bool
+    block: bytes | None,
+    dpi: tuple[float, float] | None,
+    format_: str,
+    *,
+    is_srgb: bool,
+    size: tuple[int, int] | None = None,
 ) -> bytes | None:
     """A block of `carried_exif` with what only the finished file knows.
 
     Args:
         dpi: pixels per inch, x and y. EXIF keeps fractions, for which JPEG has no place and WebP no field.
         is_srgb: whether the pixels are sRGB (ColorSpace, EXIF 3.0, 4.6.6).
+        size: pixels across and down, where the file may have others than the source.
         format_: jpeg, whose samples are YCbCr and centred (JFIF 1.02); tiff, where EXIF may not repeat what
             its own tags say; or another.
     """
@@ -186,6 +192,8 @@ def completed(
     if inner:
         inner[_COLOUR_SPACE] = _SRGB if is_srgb else _UNCALIBRATED
         inner.pop(_COMPRESSED_BITS, None)
+        if size is not None:
+            inner[_PIXEL_X], inner[_PIXEL_Y] = size
         if format_ == "jpeg":
             inner[_COMPONENTS] = _YCBCR
         elif format_ == "tiff":

@@ -133,11 +133,18 @@ def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for key, value in found if not key.startswith(_PROFILE_TEXT))
 
 
-def outgoing(meta: SourceMeta, icc: bytes | None, format_: str, provenance: Provenance) -> Outgoing:
+def outgoing(
+    meta: SourceMeta,
+    icc: bytes | None,
+    format_: str,
+    provenance: Provenance,
+    size: tuple[int, int] | None = None,
+) -> Outgoing:
     """What a result in `format_` (jpeg, png, webp or tiff) carries, and all that was changed on the way.
 
     Args:
         icc: profile of the result's pixels; None for sRGB.
+        size: its pixels across and down, where they may not be the source's.
     """
     jpeg = format_ == "jpeg"
     changes = list(meta.changes)
@@ -145,7 +152,8 @@ def outgoing(meta: SourceMeta, icc: bytes | None, format_: str, provenance: Prov
         changes.append("icc: RGB profile replaced by sRGB")
     sources = [part for part in (meta.xmp, meta.xmp_extended) if part is not None]
     packet = xmp_packet(provenance, *sources, most=LARGEST_PACKET if jpeg else None)
-    block = exif_block.completed(meta.exif, meta.dpi, format_, is_srgb=icc is None or examine(icc).is_srgb)
+    is_srgb = icc is None or examine(icc).is_srgb
+    block = exif_block.completed(meta.exif, meta.dpi, format_, is_srgb=is_srgb, size=size)
     fitting, said = _fitting(meta, format_)
     return Outgoing(
         icc=icc or _srgb_of(meta),

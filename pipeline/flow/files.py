@@ -24,6 +24,7 @@ from pipeline.errors import AccessDenied, ObjectChanged, ObjectMissing, RunError
 from pipeline.flow.finish import provenance_of
 from pipeline.flow.job import Job
 from pipeline.flow.streaming import Streamed, reduce_master, write_master
+from pipeline.label import make_label
 from pipeline.records import Item
 from pipeline.stages.commit import CONTENT_TYPES
 from pipeline.stages.compose import ComposeSettings
@@ -81,7 +82,9 @@ def finish_master(
         with _disk(), target.open("w+b") as file:
             settings = ComposeSettings(chroma=job.config.model.chroma)
             depth = 8 if job.config.output.depth == 8 else None
-            streamed = write_master(master, file, ab, provenance, settings, depth)
+            output, info = job.config.output, master.info
+            label = make_label(output.label, output.label_text, info.width, info.height)
+            streamed = write_master(master, file, ab, provenance, settings, depth, label)
         if signer is not None:
             target = _signed(path, target, signer, provenance)
         with target.open("rb") as finished:

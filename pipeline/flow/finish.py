@@ -13,7 +13,9 @@ from pipeline import __version__
 from pipeline.codecs import everyday
 from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.xmp import Provenance
+from pipeline.config import OutputConfig
 from pipeline.flow.job import Job
+from pipeline.label import make_label
 from pipeline.stages.compose import ComposeSettings, Measures, compose, measure
 
 # The design's promise by bits of the output: lightness moves by less than this, on every pixel.
@@ -47,7 +49,8 @@ def finish_image(
     painted = _painted(decoded, ab, job)
     provenance = provenance_of(job, key, source_sha256)
     changes: list[str] = []
-    data = everyday.encode(painted.rgb, decoded, painted.icc, job.config.output, provenance, changes)
+    drawn = _Drawn(painted.alpha, decoded.meta)
+    data = everyday.encode(painted.rgb, drawn, painted.icc, job.config.output, provenance, changes)
     seen = painted.measures
     measures = (seen.max_delta_l, seen.mean_chroma, seen.colorfulness)
     return Finished(data, *measures, painted.note, tuple(changes))
@@ -66,8 +69,8 @@ def finish_pages(
         for number, (decoded, ab) in enumerate(zip(pages, abs_, strict=True), 1):
             made = _painted(decoded, ab, job)
             note = f"page {number}: {made.note}" if made.note else None
-            painted.append(replace(made, rgb=np.empty(0), note=note))
-            yield Page(made.rgb, decoded, made.icc)
+            painted.append(replace(made, rgb=np.empty(0), alpha=None, note=note))
+            yield Page(made.rgb, _Drawn(made.alpha, decoded.meta), made.icc)
 
     changes: list[str] = []
     data = encode_pages(one_by_one(), len(abs_), provenance_of(job, key, sha256), changes)
@@ -87,9 +90,18 @@ class _Painted:
     """Colour pixels in the space of `icc` (None: sRGB), what was measured, what is to be said."""
 
     rgb: NDArray[Any]
+    alpha: NDArray[np.uint8] | None
     icc: bytes | None
     measures: Measures
     note: str | None
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What encoding needs besides colours."""
+
+    alpha: NDArray[np.uint8] | None
+    meta: everyday.SourceMeta
 
 
 def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job) -> _Painted:
@@ -107,7 +119,24 @@ def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job) -> _P
             note = "; ".join(
                 filter(None, [note, f"written as sRGB: its profile cannot hold the lightness in {depth} bit"])
             )
-    return _Painted(rgb, icc, measures, note)
+    rgb, alpha, note = _labelled(rgb, decoded.alpha, note, job.config.output)
+    return _Painted(rgb, alpha, icc, measures, note)
+
+
+def _labelled(
+    rgb: NDArray[Any], alpha: NDArray[np.uint8] | None, note: str | None, output: OutputConfig
+) -> tuple[NDArray[Any], NDArray[np.uint8] | None, str | None]:
+    """Colours and alpha with the label drawn in or added below, and what is to be said."""
+    label = make_label(output.label, output.label_text, rgb.shape[1], rgb.shape[0])
+    if label is None:
+        return rgb, alpha, note
+    label.draw(rgb)
+    if not label.rows:
+        return rgb, alpha, note
+    rgb = np.vstack([rgb, label.band(3, rgb.dtype)])
+    if alpha is not None:
+        alpha = np.vstack([alpha, np.full((label.rows, alpha.shape[1]), 255, np.uint8)])
+    return rgb, alpha, "; ".join(filter(None, [note, label.said]))
 
 
 def provenance_of(job: Job, key: str, source_sha256: str) -> Provenance:

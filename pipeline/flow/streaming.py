@@ -19,6 +19,7 @@ from pipeline.codecs.profiles import examine
 from pipeline.codecs.tiff import TiffPage, TiffWriter
 from pipeline.codecs.xmp import Provenance
 from pipeline.config import ModelConfig
+from pipeline.label import Label
 from pipeline.luminance import downscale_luminance
 from pipeline.records import Status
 from pipeline.stages.compose import Composer, ComposeSettings, Measures
@@ -60,11 +61,13 @@ def write_master(
     provenance: Provenance,
     settings: ComposeSettings,
     depth: int | None = None,
+    label: Label | None = None,
 ) -> Streamed:
     """Second pass: the colour image as an sRGB TIFF of `depth` bits, else of the master's, to an empty file.
 
     Args:
         ab: float32[2,h,w], Lab units, any size.
+        label: of the master's size; drawn into it, or added below.
 
     Raises:
         ImageFailure: the master cannot be read to its end.
@@ -77,7 +80,7 @@ def write_master(
     carried = outgoing(info.meta, None, "tiff", provenance)
     page = TiffPage(
         width=info.width,
-        height=info.height,
+        height=info.height + (label.rows if label is not None else 0),
         channels=4 if info.has_alpha else 3,
         depth=depth or info.depth,
         icc=carried.icc,
@@ -86,16 +89,23 @@ def write_master(
         dpi=carried.dpi,
         iptc=carried.iptc,
     )
-    composer = Composer(ab, page.height, page.width, settings, depth=page.depth)
+    composer = Composer(ab, info.height, page.width, settings, depth=page.depth)
     with TiffWriter(target, bytes_at_most=page.bytes_at_most, threads=_COMPRESSORS) as writer:
         writer.page(page)
+        top = 0
         for l_u16, alpha in master.strips():
             rgb = composer.strip(l_u16, alpha)
+            if label is not None:
+                label.draw(rgb, top)
+            top += len(rgb)
             if alpha is None:
                 writer.write(rgb)
                 continue
             if page.depth < info.depth:
                 alpha = np.rint(alpha / np.float32(257)).astype(np.uint8)
             writer.write(np.dstack([rgb, alpha]))
+        if label is not None and label.rows:
+            writer.write(label.band(page.channels, np.uint8 if page.depth == 8 else np.uint16))
+            notes.append(label.said)
     note = "; ".join(notes) or None
     return Streamed(info.width, info.height, info.mode, composer.measures(), note, carried.changes)

@@ -113,3 +113,24 @@ def test_signed_results_are_what_the_ledger_says_with_their_borders_neutral(tmp_
     spread = rgb.max(axis=2) - rgb.min(axis=2)
     assert spread[:8].max() <= 1
     assert spread[30:-30, 30:-30].max() > 5
+
+
+@pytest.mark.parametrize("format", ["jpeg", "tiff"])
+def test_a_labelled_result_is_taller_and_its_row_speaks_of_the_source(format: str, tmp_path: Path) -> None:
+    fill(str(tmp_path / "in"), {"a.tif": encoded(photograph(1, 128, 96), "TIFF")})
+    for name, streamed in (("memory", 2**30), ("strips", 1)):
+        settings = ["model.side=64", f"output.format={format}", "output.label=band"]
+        config = load(JobConfig, None, [*settings, f"limits.stream_bytes={streamed}"])
+        job = Job(config, str(tmp_path / "in"), str(tmp_path / name), "run", "d", "w")
+        worker = FusedWorker(job, AttemptRegistry())
+        try:
+            worker.run(*only_shard(worker))
+        finally:
+            worker.bench.close()
+        (row,) = ledger(str(tmp_path / name))
+        assert (row["width"], row["height"]) == (128, 96)
+        assert "rows with a label were added below" in row["message"]
+        with Image.open(tmp_path / name / row["output_key"]) as image:
+            assert image.width == 128
+            assert image.height > 96
+            assert np.asarray(image)[-1].min() > 245
