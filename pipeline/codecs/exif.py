@@ -218,8 +218,11 @@ def resolution(image: Image.Image) -> tuple[tuple[float, float] | None, list[str
             found = tuple(float(exif[tag]) * factor for tag in (_X_RESOLUTION, _Y_RESOLUTION))
         elif isinstance(image, TiffImagePlugin.TiffImageFile):
             unit = image.tag_v2.get(_RESOLUTION_UNIT, _INCH)
+            found = found if _X_RESOLUTION in image.tag_v2 else None  # Pillow makes up 1
         elif isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("jfif_unit") == 2:
             unit = _CENTIMETRE
+        elif isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("jfif_unit") != 1:
+            found = found if _X_RESOLUTION in exif else None  # Pillow makes up 72
     except UNREADABLE:
         pass  # what JFIF, pHYs and the like say counts all the same
     if found is None:

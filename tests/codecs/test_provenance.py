@@ -8,6 +8,7 @@ import subprocess
 from typing import Any
 
 import pytest
+from PIL import ExifTags, Image
 
 from pipeline.codecs.encode import encode
 from pipeline.codecs.everyday import Decoded
@@ -85,3 +86,10 @@ def test_the_history_and_identity_of_the_source_go_on(format: str, tmp_path: Any
     assert "XMP-xmpMM:InstanceID" not in tags
     assert tags["XMP-dc:Creator"] == ["A. Keeper"]
     assert tags["XMP-rdf:About"] == "uuid:7"
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_no_resolution_is_made_up(format: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = "the pier"
+    assert decoded(encoded(photo(), format, exif=exif)).meta.dpi is None
