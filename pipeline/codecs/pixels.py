@@ -153,7 +153,8 @@ def _read(
         pixels, alpha, more = deep.read_deep(data, format_, frame)
         return _finish_deep(image, pixels, alpha, format_, notes + more)
     box = image.tile[0][1] if image.tile else None
-    exif.note_orientation(image)
+    if format_ == "TIFF":  # not of a PNG: its EXIF is found by loading it, and a failure there would be lost
+        exif.note_orientation(image)
     image.load()
     if isinstance(stream, integrity.JpegStream):
         stream.check_read_to_end()
@@ -201,6 +202,10 @@ def _bits(image: ImageFile.ImageFile, data: bytes, key: str) -> int:
             raise _unsupported(
                 f"a JPEG 2000 of {max(depths)} bits in colour is not supported", "convert it to TIFF"
             )
+    if max(depths) > 8 and isinstance(image, TiffImagePlugin.TiffImageFile) and depths - {16, 32, 64}:
+        raise _unsupported(
+            f"a TIFF of {max(depths)} bits per sample is not supported", "convert it to 16 bits"
+        )
     if max(depths) > 8 or image.mode.startswith(("I", "F")):
         return max(depths) if max(depths) > 8 else 32
     if image.mode not in _GRAY_MODES | _COLOUR_MODES:
