@@ -1,4 +1,4 @@
-"""Pixels of more than 8 bits, through libvips: 16-bit and floating-point TIFF, 16-bit PNG, their profiles.
+"""Pixels of more than 8 bits, through libvips: their samples, their profiles, 16-bit PNG.
 
 Pillow reduces 16-bit colour to 8 bits in silence; libvips keeps it (MinIsWhite included) and reads tiles,
 BigTIFF and every compression that libtiff knows. It is imported only where such a file comes: it costs 60 MB
@@ -20,60 +20,50 @@ U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
 
 _FULL = 65535
-_INTEGERS = {"uchar": 8, "ushort": 16, "uint": 32}
+_INTERPRETATIONS = {1: "grey16", 3: "rgb16", 4: "cmyk"}
 _INTENT = "relative"
 
 
-def read_deep(data: bytes, format_: str, frame: int = 0) -> tuple[U16, U8 | None, list[str]]:
-    """uint16[H,W] or uint16[H,W,3] of 16-bit or floating-point pixels as stored, not turned; alpha; notes.
-
-    `frame`: the directory of a TIFF, from 0.
-
-    Floating point is light between 0 and 1, or between its own least and largest value, which a note says.
-    Alpha is uint8[H,W], None where all is opaque.
-
-    Raises:
-        ImageFailure: UNSUPPORTED for other channels or kinds of numbers, TRUNCATED or CORRUPT for damage.
-    """
+def samples(data: bytes, format_: str, **options: Any) -> NDArray[Any]:
+    """[H,W,bands] in the file's own numbers, not turned. Raises ImageFailure TRUNCATED or CORRUPT."""
     import pyvips
 
     try:
-        image = pyvips.Image.new_from_buffer(
-            data, "", access="sequential", fail_on="error", **({"page": frame} if frame else {})
-        )
-        if image.bands > 4 or image.interpretation == "cmyk":
-            raise _unsupported(f"a {format_} of {image.bands} channels of {_depth(image)} bits", "RGB")
-        pixels, notes = _sixteen_bits(np.asarray(image), image.format, format_)
+        image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error", **options)
+        array: NDArray[Any] = np.asarray(image)
+        shape = (image.height, image.width, image.bands)
     except pyvips.Error as error:
         raise damage(str(error), format_) from None
-    pixels = np.atleast_3d(pixels)
+    return array.reshape(shape)  # which libvips leaves out where a side is 1
+
+
+def read_deep(data: bytes, format_: str, bits: int = 16) -> tuple[U16, U8 | None]:
+    """uint16[H,W] or [H,W,3] of a PNG of 16 bits or an AVIF of 10 or 12; alpha uint8[H,W], None for opaque.
+
+    Raises:
+        ImageFailure: TRUNCATED or CORRUPT for damage, UNSUPPORTED where the depth was not kept.
+    """
+    return split(widened(samples(data, format_), bits))
+
+
+def widened(array: NDArray[Any], bits: int) -> U16:
+    """Samples of 9 to 16 bits, which decoders shift to the top of uint16, so that white is 65535 again."""
+    if array.dtype != np.uint16:
+        raise _unsupported(f"an image of {bits} bits per sample", "a TIFF of 16")
+    if bits == 16:
+        return array
+    levels = np.rint((array >> (16 - bits)) * np.float32(_FULL / (2**bits - 1)))
+    return np.asarray(levels, dtype=np.uint16)
+
+
+def split(array: U16) -> tuple[U16, U8 | None]:
+    """[H,W,bands] as gray or colours, and alpha in 8 bits."""
     alpha = None
-    if pixels.shape[2] in (2, 4):
-        alpha = np.ascontiguousarray(pixels[..., -1] >> 8).astype(np.uint8)
+    if array.shape[2] in (2, 4):
+        alpha = np.ascontiguousarray(array[..., -1] >> 8).astype(np.uint8)
         alpha = None if alpha.min() == 255 else alpha
-    colours = pixels[..., 0] if pixels.shape[2] < 3 else pixels[..., :3]
-    return np.ascontiguousarray(colours), alpha, notes
-
-
-def _depth(image: Any) -> int:
-    return _INTEGERS.get(image.format, 32)
-
-
-def _sixteen_bits(array: NDArray[Any], kind: str, format_: str) -> tuple[U16, list[str]]:
-    if kind == "ushort":
-        return array, []
-    if kind == "uint":
-        return (array >> 16).astype(np.uint16), ["32-bit samples were rounded to 16"]
-    if kind not in ("float", "double"):
-        raise _unsupported(f"a {format_} of {kind} samples", "unsigned 16-bit samples")
-    if not np.isfinite(array).all():
-        raise ImageFailure(FailureCode.CORRUPT, f"the {format_} holds samples that are no numbers")
-    low, high = float(array.min()), float(array.max())
-    notes = []
-    if low < 0 or high > 1:
-        notes.append(f"floating-point samples from {low:g} to {high:g} were taken as black to white")
-        array = (array - low) / (high - low)
-    return np.rint(array * _FULL).astype(np.uint16), notes
+    colours = array[..., 0] if array.shape[2] < 3 else array[..., :3]
+    return np.ascontiguousarray(colours), alpha
 
 
 def damage(words: str, format_: str) -> ImageFailure:
@@ -100,7 +90,7 @@ def _gray_table(icc: bytes, mode: str) -> U16:
 
 
 def rgb16_to_srgb(rgb16: U16, icc: bytes) -> U16:
-    """uint16[H,W,3] under an RGB profile to sRGB, relative colorimetric."""
+    """uint16[H,W,3] under an RGB profile, or [H,W,4] under a CMYK one, to sRGB, relative colorimetric."""
     return _through(rgb16, icc, None)
 
 
@@ -115,7 +105,7 @@ def _through(levels: U16, source: bytes | None, target: bytes | None) -> U16:
     import pyvips
 
     image = pyvips.Image.new_from_array(np.ascontiguousarray(levels))
-    image = image.copy(interpretation="rgb16" if levels.shape[2] == 3 else "grey16")
+    image = image.copy(interpretation=_INTERPRETATIONS[levels.shape[2]])
     options: dict[str, Any] = {"intent": _INTENT, "depth": 16}
     with tempfile.NamedTemporaryFile(
         suffix=".icc"

@@ -213,9 +213,18 @@ def jpeg2000_bits(data: bytes) -> int:
     return (data[start + 42] & 0x7F) + 1 if 0 <= start < len(data) - 42 else 8
 
 
+def avif_bits(data: bytes) -> int:
+    """Bits per sample by the first av1C box (AV1-ISOBMFF 2.3.3: high_bitdepth, twelve_bit); 8 without it."""
+    box = data.find(b"av1C")
+    flags = data[box + 6] if 0 <= box < len(data) - 6 else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
 def check_strips(image: ImageFile.ImageFile) -> None:
     """Find a TIFF whose table of strips ends early: Pillow leaves the rest black. Before loading."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile) or any(tile[0] != "raw" for tile in image.tile):
+        return
+    if not image.tile:  # pixels that Pillow cannot hold, which libvips decodes and checks
         return
     planes = len(image.getbands()) if image.tag_v2.get(_PLANAR_CONFIGURATION_TAG, 1) == 2 else 1
     covered = 0

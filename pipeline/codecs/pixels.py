@@ -21,12 +21,12 @@ from PIL import (
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
 )
 
-from pipeline.codecs import deep, exif, integrity, profiles, sniff
+from pipeline.codecs import deep, exif, integrity, profiles, sniff, tiff_source
 from pipeline.codecs.metadata import SourceMeta, read_metadata
+from pipeline.codecs.tiff_source import TiffSource
 from pipeline.errors import FailureCode, ImageFailure
 
 U8 = NDArray[np.uint8]
@@ -39,7 +39,7 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
+    "TIFF": TiffSource,
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
     "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
@@ -56,7 +56,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_NEW_SUBFILE_TYPE, _BITS_PER_SAMPLE, _DNG_VERSION = 254, 258, 50706
+_NEW_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType (TIFF 6.0)
 _BEYOND_PILLOW = ("unsupported", "not supported", "unknown pixel mode", "unknown raw mode")
 _CUT_SHORT = ("truncat", "end of file", "eof", "not enough", "unexpected end", "ran out", "too short")
@@ -123,15 +123,16 @@ def _no_readable_image(data: bytes, key: str, content_type: str | None) -> NoIma
 
 
 def _decode(data: bytes, key: str, format_: str, limits: DecodeLimits, page: int) -> Pixels:
-    bits = integrity.check_png(data) if format_ == "PNG" else 8
-    if format_ == "TIFF":
+    if format_ == "PNG":
+        integrity.check_png(data)
+    elif format_ == "TIFF":
         integrity.check_tiff(data)
     stream = integrity.checkable_jpeg(data) if format_ == "JPEG" else io.BytesIO(data)
     image = _plugin(format_)(stream)  # and not `Image.open`, which hides why a file was refused
     frames, notes = _frames(image, data)
     if page or frames[0]:
         image.seek(frames[page])
-    bits = max(bits, _bits(image, data, key))
+    bits = _bits(image, data, key)
     _check_size(image.size, image.mode, limits, bits)
     integrity.check_strips(image)
     found = _read(image, data, stream, format_, bits, frames[page], notes)
@@ -149,9 +150,12 @@ def _read(
     notes: list[str],
 ) -> Pixels:
     """The pixels of the frame that `image` stands at."""
+    if bits > 8 and isinstance(image, TiffSource):
+        page = tiff_source.read_page(image, data, frame)
+        return _finish_deep(image, page.levels, page.alpha, format_, notes + page.notes)
     if bits > 8 and format_ != "JPEG2000":
-        pixels, alpha, more = deep.read_deep(data, format_, frame)
-        return _finish_deep(image, pixels, alpha, format_, notes + more)
+        pixels, alpha = (_heif_samples if format_ == "HEIF" else deep.read_deep)(data, format_, bits)
+        return _finish_deep(image, pixels, alpha, format_, notes)
     box = image.tile[0][1] if image.tile else None
     if format_ == "TIFF":  # not of a PNG: its EXIF is found by loading it, and a failure there would be lost
         exif.note_orientation(image)
@@ -161,7 +165,8 @@ def _read(
     if format_ in ("PNG", "GIF"):
         integrity.check_rows(image, _PLUGINS[format_](io.BytesIO(data)), box or (0, 0, *image.size))
     if bits > 8:
-        return _finish_deep(image, np.asarray(image).astype(np.uint16), None, format_, notes)
+        levels = deep.widened(np.asarray(image).astype(np.uint16), bits)
+        return _finish_deep(image, levels, None, format_, notes)
     return _finish(image, format_, notes)
 
 
@@ -171,6 +176,15 @@ def _plugin(format_: str) -> type[ImageFile.ImageFile]:
 
         return cast(type[ImageFile.ImageFile], HeifImageFile)
     return _PLUGINS[format_]
+
+
+def _heif_samples(data: bytes, format_: str, bits: int) -> tuple[Levels, U8 | None]:
+    """As `deep.read_deep`: the Pillow plugin reduces to 8 bits, this door to the same library does not."""
+    from pillow_heif import open_heif
+
+    file = open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    array = np.asarray(file[file.primary_index])
+    return deep.split(deep.widened(array if array.ndim == 3 else array[..., None], bits))
 
 
 def _check_size(size: tuple[int, int], mode: str, limits: DecodeLimits, bits: int) -> None:
@@ -189,25 +203,25 @@ def _check_size(size: tuple[int, int], mode: str, limits: DecodeLimits, bits: in
 
 def _bits(image: ImageFile.ImageFile, data: bytes, key: str) -> int:
     """Bits per sample. Raises UNSUPPORTED for what has other channels than ours, and for camera raw files."""
-    depths = {1}
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        depths = set(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))
+    bits = 8
+    if isinstance(image, TiffSource):
+        bits = image.bits
         if _DNG_VERSION in image.tag_v2 or sniff.is_raw_name(key):
             raise _unsupported(
                 "a camera raw file is not supported", "develop it to an 8-bit TIFF or JPEG first"
             )
-    if image.format == "JPEG2000":
-        depths = {integrity.jpeg2000_bits(data)}
-        if max(depths) > 8 and not image.mode.startswith("I;16"):
-            raise _unsupported(
-                f"a JPEG 2000 of {max(depths)} bits in colour is not supported", "convert it to TIFF"
-            )
-    if max(depths) > 8 and isinstance(image, TiffImagePlugin.TiffImageFile) and depths - {16, 32, 64}:
-        raise _unsupported(
-            f"a TIFF of {max(depths)} bits per sample is not supported", "convert it to 16 bits"
-        )
-    if max(depths) > 8 or image.mode.startswith(("I", "F")):
-        return max(depths) if max(depths) > 8 else 32
+    elif image.format == "JPEG2000":
+        bits = integrity.jpeg2000_bits(data)
+        if bits > 16 or (bits > 8 and not image.mode.startswith("I;16")):
+            raise _unsupported(f"a JPEG 2000 of {bits} bits in colour is not supported", "convert it to TIFF")
+    elif image.format == "PNG":
+        bits = data[24]
+    elif image.format == "AVIF":
+        bits = integrity.avif_bits(data)
+    elif image.format == "HEIF":
+        bits = int(image.info.get("bit_depth", 8))
+    if bits > 8:
+        return bits
     if image.mode not in _GRAY_MODES | _COLOUR_MODES:
         raise _unsupported(f"{image.mode} pixels are not supported yet", "convert it to gray or RGB")
     return 8
@@ -219,7 +233,7 @@ def _frames(image: ImageFile.ImageFile, data: bytes) -> tuple[list[int], list[st
     Raises UNSUPPORTED for a TIFF that begins with a thumbnail: camera raw files do, under other names too.
     """
     count = getattr(image, "n_frames", 1)
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+    if isinstance(image, TiffSource):
         kinds = []
         for index in range(count):
             image.seek(index)
@@ -255,16 +269,20 @@ def _finish(image: ImageFile.ImageFile, format_: str, notes: list[str]) -> Pixel
 def _finish_deep(
     image: ImageFile.ImageFile, array: Levels, alpha: U8 | None, format_: str, notes: list[str]
 ) -> Pixels:
-    """As `_finish`, of pixels uint16[H,W] or uint16[H,W,3] that are not turned yet."""
-    turn = exif.orientation(image)
+    """As `_finish`, of pixels uint16[H,W], [H,W,3] or, for CMYK, [H,W,4]; HEIF and AVIF come upright."""
+    turn = 1 if format_ in ("HEIF", "AVIF") else exif.orientation(image)
     array = _turned(array, turn)
     alpha = None if alpha is None else _turned(alpha, turn)
     icc = image.info.get("icc_profile") or None
-    if icc is None and array.ndim == 3:
+    mode = ("I;16" if image.mode == "F" else image.mode) if array.ndim == 2 else "RGB;16"
+    if array.ndim == 3 and array.shape[2] == 4:
+        array, why = profiles.cmyk16_to_srgb(array, icc)
+        icc, mode = None, "CMYK;16"
+        notes += [why] if why else []
+    elif icc is None and array.ndim == 3 and tiff_source.CURVE_APPLIED not in notes:
         notes.append("no colour profile: sRGB was assumed")
     if icc is not None:
         array, icc = _honour_profile(array, icc, notes)
-    mode = image.mode if array.ndim == 2 else "RGB;16"
     size = (array.shape[1], array.shape[0])
     return Pixels(array, alpha, mode, read_metadata(image, format_, size, icc), notes)
 

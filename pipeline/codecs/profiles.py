@@ -26,6 +26,7 @@ _LARGEST = 8 * 2**20
 # Published sRGB profiles differ from each other by a level of 8 bits: rounding of curves and of primaries.
 _SAME_LEVELS = 2
 _INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
+_PLAIN_INKS = "no usable CMYK profile: its inks were taken as plain complements of RGB"
 _COLOUR_SPACES = {"RGB ": "RGB", "GRAY": "L"}
 
 
@@ -87,7 +88,20 @@ def cmyk_to_srgb(cmyk: Image.Image, icc: bytes | None) -> tuple[Image.Image, str
                 return made, None
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
             pass  # as without a profile, which is said
-    return cmyk.convert("RGB"), "no usable CMYK profile: its inks were taken as plain complements of RGB"
+    return cmyk.convert("RGB"), _PLAIN_INKS
+
+
+def cmyk16_to_srgb(cmyk16: NDArray[np.uint16], icc: bytes | None) -> tuple[NDArray[np.uint16], str | None]:
+    """As `cmyk_to_srgb`, of uint16[H,W,4] with 0 for no ink, to uint16[H,W,3]."""
+    if icc is not None and len(icc) <= _LARGEST:
+        try:
+            if ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space == "CMYK":
+                return deep.rgb16_to_srgb(cmyk16, icc), None
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
+            pass  # as without a profile, which is said
+    white = np.float32(65535)
+    made = (white - cmyk16[..., :3]) * ((white - cmyk16[..., 3:]) / white)
+    return np.rint(made).astype(np.uint16), _PLAIN_INKS
 
 
 def from_profile(rgb: Levels, icc: bytes | None) -> Levels:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pillow_heif
 import pyvips
+import tifffile
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from pipeline.codecs.everyday import Decoded, Skip, encode
@@ -62,11 +63,20 @@ def _pillow(image: Image.Image, format_: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _heic(image: Image.Image) -> bytes:
+def _heic(image: Any) -> bytes:
     buffer = io.BytesIO()
-    made = pillow_heif.from_pillow(image)
+    made = image if isinstance(image, pillow_heif.HeifFile) else pillow_heif.from_pillow(image)
     made.save(buffer, quality=90, exif=_exif(), xmp=XMP, icc_profile=srgb_profile())
     return buffer.getvalue()
+
+
+def _tiff(array: Any, **options: Any) -> bytes:
+    """What libvips does not write."""
+    file, tags = io.BytesIO(), [(700, 1, len(XMP), XMP, True)]
+    tifffile.imwrite(
+        file, array, description=WORDS, resolution=(DPI, DPI), resolutionunit=2, extratags=tags, **options
+    )
+    return file.getvalue()
 
 
 def _vips(array: Any, suffix: str, **options: Any) -> bytes:
@@ -86,7 +96,8 @@ def sources() -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Name and maker of each kind of file; the picture is the same 90 x 120 pixels in all."""
     gray, rgb = Image.fromarray(GRAY), Image.fromarray(GRAY).convert("RGB")
     rgb16, tiled = np.dstack([GRAY16] * 3), {"tile": True, "tile_width": 64, "tile_height": 64}
-    palette = rgb.quantize(64)
+    palette, unit = rgb.quantize(64), (GRAY / 255).astype(np.float32)
+    alpha = {"photometric": "minisblack", "extrasamples": ["unassalpha"]}
     yield "JPEG, gray", lambda: _pillow(gray, "JPEG", quality=95)
     yield "JPEG, progressive", lambda: _pillow(gray, "JPEG", progressive=True)
     yield "JPEG, EXIF orientation 6", lambda: _pillow(gray, "JPEG", exif=_exif(6))
@@ -105,12 +116,18 @@ def sources() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "BigTIFF, 16 bits", lambda: _vips(GRAY16, ".tif", bigtiff=True)
     yield "TIFF, 48-bit RGB", lambda: _vips(rgb16, ".tif")
     yield "TIFF, floating point", lambda: _vips((GRAY / 255).astype(np.float32), ".tif")
+    yield "TIFF, floating point, min-is-white", lambda: _tiff(unit, photometric="miniswhite")
+    yield "TIFF, 48-bit RGB, floating point", lambda: _tiff(np.dstack([unit] * 3), photometric="rgb")
+    yield "TIFF, 16 bits and alpha", lambda: _tiff(np.dstack([GRAY16, GRAY16]), **alpha)
+    yield "TIFF, 64-bit CMYK", lambda: _tiff(np.dstack([GRAY16] * 4), photometric="separated")
     yield "TIFF, 2 pages", lambda: _pillow(gray, "TIFF", save_all=True, append_images=[gray])
     yield "TIFF, cut short", lambda: _vips(GRAY16, ".tif")[:9000]
     yield "JPEG 2000", lambda: _pillow(gray, "JPEG2000")
     yield "JPEG 2000, 16 bits", lambda: _pillow(Image.fromarray(GRAY16), "JPEG2000")
     yield "WebP", lambda: _pillow(rgb, "WEBP", lossless=True, exif=_exif(), xmp=XMP)
     yield "HEIC", lambda: _heic(rgb)
+    yield "HEIC, 10 bits", lambda: _heic(pillow_heif.from_bytes("RGB;16", (90, 120), rgb16.tobytes()))
+    yield "AVIF, 10 bits", lambda: _vips(rgb16, ".avif", bitdepth=10, Q=95)
     yield "AVIF", lambda: _pillow(rgb, "AVIF", quality=95)
 
 

@@ -148,7 +148,7 @@ def test_colour_keeps_16_bit_lightness_through_the_file(seed: int) -> None:
     )
     for format_ in ("tiff", "png"):
         data = encode(composed.rgb, found, None, OutputConfig(format=format_), made_by)  # type: ignore[arg-type]
-        again, alpha, _ = read_deep(data, format_)
+        again, alpha = read_deep(data, format_)
         np.testing.assert_array_equal(again, composed.rgb)
         assert alpha is None
         with Image.open(io.BytesIO(data)) as opened:
