@@ -58,6 +58,11 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("pages", pa.int32()),  # of a TIFF; width, height and mode are the first one's
         pa.field("mode", pa.string()),  # Pillow mode of the source: L, LA, RGB, P, 1 ...
+        # pipeline.toning.colour_spread, ab units, the most of all pages; 0: gray; null: nothing was decoded
+        pa.field("color_spread", pa.float32()),
+        pa.field(
+            "color_threshold", pa.float32()
+        ),  # above it a photograph has real colour: model.color_threshold
         pa.field("source_sha256", pa.string()),
         pa.field("output_sha256", pa.string()),
         # max over pixels of |L*(output) - L*(source)| of the 8-bit pixels, before a lossy format encodes them
@@ -120,6 +125,8 @@ class LedgerRow:
     width: int | None = None
     height: int | None = None
     pages: int | None = None
+    color_spread: float | None = None
+    color_threshold: float | None = None
     mode: str | None = None
     source_sha256: str | None = None
     output_sha256: str | None = None

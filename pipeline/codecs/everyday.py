@@ -47,6 +47,8 @@ class Skip:
     width: int | None = None
     height: int | None = None
     mode: str | None = None
+    pages: int | None = None
+    color_spread: float | None = None
 
 
 @dataclass
@@ -141,7 +143,7 @@ def finish(
         spread = colour_spread(_visible((array >> 8).astype(np.uint8) if deep else array, alpha))
     if spread > color_threshold and skip_color:
         message = f"has real colour already (spread {spread:.1f}, threshold {color_threshold:g})"
-        return Skip(Status.SKIPPED_COLOR, message, width, height, pixels.mode)
+        return Skip(Status.SKIPPED_COLOR, message, width, height, pixels.mode, pixels.pages, spread)
     L_u16 = _LIGHTNESS[deep, array.ndim](array)
     return Decoded(
         L_u16=L_u16,

@@ -23,7 +23,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import AccessDenied, ObjectChanged, ObjectMissing, RunError
 from pipeline.flow.finish import provenance_of
 from pipeline.flow.job import Job
-from pipeline.flow.streaming import Streamed, reduce_master, write_master
+from pipeline.flow.streaming import Seen, Streamed, reduce_master, write_master
 from pipeline.label import make_label
 from pipeline.records import Item
 from pipeline.stages.commit import CONTENT_TYPES
@@ -49,7 +49,7 @@ def goes_through_files(item: Item, config: JobConfig) -> bool:
     return is_tiff and item.bytes >= config.limits.stream_bytes and item.failure_code is None
 
 
-def prepare_master(store: Store, item: Item, config: JobConfig) -> tuple[NDArray[np.float32] | Skip, str]:
+def prepare_master(store: Store, item: Item, config: JobConfig) -> tuple[Seen | Skip, str]:
     """What the network sees of a master, or why it is left alone; and the source's SHA-256.
 
     Raises:

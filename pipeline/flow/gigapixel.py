@@ -91,9 +91,9 @@ def colour(source: Path, target: Path, config: JobConfig) -> dict[str, float]:
         target.open("w+b") as file,
     ):
         start = time.perf_counter()
-        model_L = reduce_master(master, model)
-        assert not isinstance(model_L, Skip)
-        ab = predictor([model_L])[0]
+        seen = reduce_master(master, model)
+        assert not isinstance(seen, Skip)
+        ab = predictor([seen.model_L])[0]
         predicted = time.perf_counter()
         outcome = write_master(master, file, ab, provenance, ComposeSettings(chroma=model.chroma))
         done = time.perf_counter()

@@ -29,6 +29,14 @@ _COMPRESSORS = 2  # strips compressed at a time: deflate costs three times what 
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What the network sees, float32[h,w] of L*, and the master's colour spread (`toning.colour_spread`)."""
+
+    model_L: NDArray[np.float32]
+    color_spread: float
+
+
+@dataclass(frozen=True)
 class Streamed:
     """What was written, and what was measured on it."""
 
@@ -40,8 +48,8 @@ class Streamed:
     metadata_changes: tuple[str, ...] = ()
 
 
-def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> NDArray[np.float32] | Skip:
-    """First pass: what the network sees, float32[h,w] of L*; a Skip for colour that is to be left alone.
+def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> Seen | Skip:
+    """First pass: what the network sees; a Skip for colour that is to be left alone.
 
     Raises:
         ImageFailure: the master cannot be read to its end.
@@ -50,8 +58,8 @@ def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> NDArra
     spread = 0.0 if reduced.rgb8 is None else colour_spread(reduced.rgb8)
     if spread > model.color_threshold and model.skip_color:
         message = f"has real colour already (spread {spread:.1f}, threshold {model.color_threshold:g})"
-        return Skip(Status.SKIPPED_COLOR, message, info.width, info.height, info.mode)
-    return downscale_luminance(reduced.L_u16, model.side)
+        return Skip(Status.SKIPPED_COLOR, message, info.width, info.height, info.mode, 1, spread)
+    return Seen(downscale_luminance(reduced.L_u16, model.side), spread)
 
 
 def write_master(

@@ -75,6 +75,7 @@ class Prepared:
     decoded: Decoded | None = None
     further_L: list[NDArray[np.float32]] = field(default_factory=list)  # of the pages after the first
     further_ab: list[NDArray[np.float32]] = field(default_factory=list)
+    color_spread: float = 0.0
     streamed: bool = False  # a master that goes through files: neither `source` nor `decoded` is ever set
     seconds_decode: float = 0.0
     seconds_predict: float = 0.0
@@ -184,10 +185,17 @@ class Bench:
                 height=outcome.height,
                 mode=outcome.mode,
                 source_sha256=sha256,
+                **self._color(outcome.color_spread, outcome.pages),
                 seconds_decode=seconds,
             )
             return Prepared(item, row=row)
-        return Prepared(item, model_L=outcome, streamed=True, seconds_decode=seconds)
+        return Prepared(
+            item,
+            model_L=outcome.model_L,
+            color_spread=outcome.color_spread,
+            streamed=True,
+            seconds_decode=seconds,
+        )
 
     def _decode_bytes(self, item: Item, fetched: Fetched) -> Prepared:
         start = time.perf_counter()
@@ -201,6 +209,7 @@ class Bench:
             return Prepared(item, row=self.failed(item, outcome.code, outcome.message, **common))
         if isinstance(outcome, Skipped):
             common |= {"width": outcome.width, "height": outcome.height, "mode": outcome.mode}
+            common |= self._color(outcome.color_spread, outcome.pages)
             return Prepared(item, row=self.row(item, outcome.status, message=outcome.message, **common))
         prepared = Prepared(
             item,
@@ -208,9 +217,15 @@ class Bench:
             content_type=fetched.content_type,
             model_L=outcome.model_L,
             decoded=outcome,
+            color_spread=outcome.color_spread,
             seconds_decode=seconds,
         )
         return prepared if outcome.pages == 1 else self._with_pages(prepared, outcome.pages, common)
+
+    def _color(self, spread: float | None, pages: int | None) -> dict[str, object]:
+        """The columns on pages and on what was measured to tell real colour from toning, where it was."""
+        threshold = None if spread is None else self.job.config.model.color_threshold
+        return {"pages": pages, "color_spread": spread, "color_threshold": threshold}
 
     def _with_pages(self, prepared: Prepared, pages: int, common: dict[str, object]) -> Prepared:
         """What the network sees of the further pages; their pixels are decoded again when they are composed.
@@ -230,7 +245,9 @@ class Bench:
                 return Prepared(item, row=self.failed(item, outcome.code, message, **common))
             if isinstance(outcome, Skipped):
                 message = f"page {number + 1} of {pages} {outcome.message}"
+                common |= self._color(outcome.color_spread, outcome.pages)
                 return Prepared(item, row=self.row(item, outcome.status, message=message, **common))
+            prepared.color_spread = max(prepared.color_spread, outcome.color_spread)
             prepared.further_L.append(outcome.model_L)
         return prepared
 
@@ -326,7 +343,7 @@ class Bench:
             output_key=item.output_key,
             width=decoded.width,
             height=decoded.height,
-            pages=decoded.pages,
+            **self._color(prepared.color_spread, decoded.pages),
             mode=decoded.mode,
             source_sha256=digest,
             output_sha256=hashlib.sha256(finished.data).hexdigest(),
@@ -364,7 +381,7 @@ class Bench:
             output_key=item.output_key,
             width=streamed.width,
             height=streamed.height,
-            pages=1,
+            **self._color(prepared.color_spread, 1),
             mode=streamed.mode,
             source_sha256=source_sha256,
             output_sha256=output_sha256,

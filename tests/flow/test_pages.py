@@ -60,6 +60,7 @@ def test_all_pages_keep_size_depth_lightness_and_words(tmp_path: Path) -> None:
     row, images = coloured(document(*PAGES), tmp_path)
     assert (row["status"], row["pages"], row["width"], row["height"]) == ("colorized", 3, 90, 60)
     assert row["max_delta_l"] < 1
+    assert (round(row["color_spread"], 6), row["color_threshold"]) == (0, 3)
     data = (images / "album.tif").read_bytes()
     with Image.open(io.BytesIO(data)) as opened:
         assert opened.n_frames == 3  # type: ignore[attr-defined]
@@ -91,6 +92,7 @@ def test_a_page_in_colour_or_beyond_repair_decides_for_the_file(tmp_path: Path) 
     row, images = coloured(document(PAGES[0], colourful()), tmp_path)
     assert row["status"] == "skipped_color"
     assert row["message"].startswith("page 2 of 2 has real colour already")
+    assert row["color_spread"] > row["color_threshold"] == 3
     whole = document(*(photo(300, 300, seed=seed) for seed in range(3)))
     with Image.open(io.BytesIO(whole)) as opened:
         opened.seek(1)

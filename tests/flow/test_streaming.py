@@ -39,10 +39,12 @@ def predict(model_L: np.ndarray) -> np.ndarray:
 
 
 def colour_master(master, target, predict, provenance, model) -> Streamed | Skip:
-    model_L = reduce_master(master, model)
-    if isinstance(model_L, Skip):
-        return model_L
-    return write_master(master, target, predict(model_L), provenance, ComposeSettings(chroma=model.chroma))
+    seen = reduce_master(master, model)
+    if isinstance(seen, Skip):
+        return seen
+    return write_master(
+        master, target, predict(seen.model_L), provenance, ComposeSettings(chroma=model.chroma)
+    )
 
 
 def gray(path: Path, height: int = 700, width: int = 500) -> Path:
@@ -98,7 +100,7 @@ def test_sixteen_bits_become_eight_where_asked(tmp_path: Path) -> None:
         path, pixels, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
     )
     master = Master(path, pixels=10**9)
-    ab = predict(reduce_master(master, MODEL))  # type: ignore[arg-type]
+    ab = predict(reduce_master(master, MODEL).model_L)  # type: ignore[arg-type]
     write_master(master, file, ab, PROVENANCE, ComposeSettings(), 8)
     found = tifffile.imread(io.BytesIO(file.getvalue()))
     assert (found.shape, found.dtype) == ((90, 70, 4), np.uint8)
