@@ -95,6 +95,14 @@ def test_png_rows_that_are_missing_with_right_checksums(rows: int) -> None:
     assert outcome(png(128, 96, lines)) == FailureCode.TRUNCATED
 
 
+def test_an_animated_png_that_lost_the_header_of_a_frame() -> None:
+    frames = [Image.fromarray(GRAY), Image.fromarray(GRAY[::-1])]
+    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    assert isinstance(outcome(data), Decoded)
+    header = data.rindex(b"fcTL") - 4  # where its length stands; 38 bytes with its checksum
+    assert outcome(data[:header] + data[header + 38 :]) == FailureCode.CORRUPT
+
+
 def test_png_with_a_flipped_bit_in_its_image_data() -> None:
     data = bytearray(FILES["png"])
     data[data.index(b"IDAT") + 900] ^= 4
