@@ -81,7 +81,7 @@ def read_page(image: TiffSource, data: bytes, page: int) -> DeepPage:
         image.load()
         gray = np.rint(np.asarray(image, np.uint16) * np.float32(_WHITE / 4095))
         return DeepPage(gray.astype(np.uint16), None)
-    if bands is None or image.bits not in (16, 32):
+    if bands is None or image.bits not in (16, 32) or len(set(image.tag_v2[_BITS_PER_SAMPLE])) > 1:
         raise _unsupported(f"a TIFF of {image.bits} bits and photometric interpretation {photometric}")
     array = deep.samples(data, "TIFF", page=page)
     notes: list[str] = []
