@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from pipeline.codecs.encode import encode
 from pipeline.codecs.metadata import SourceMeta
-from pipeline.codecs.pixels import DecodeLimits, NoImage, Pixels, read_pixels
+from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
 from pipeline.codecs.profiles import from_profile, to_profile
+from pipeline.codecs.upright import Pixels
 from pipeline.luminance import (
     downscale_luminance,
     luminance_u16_from_gray8,

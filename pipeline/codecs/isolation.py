@@ -21,7 +21,8 @@ import numpy as np
 
 from pipeline.codecs.everyday import Decoded, Skip, finish
 from pipeline.codecs.exchange import open_exchange, write_all
-from pipeline.codecs.pixels import DecodeLimits, NoImage, Pixels
+from pipeline.codecs.pixels import DecodeLimits, NoImage
+from pipeline.codecs.upright import Pixels
 from pipeline.errors import FailureCode, ImageFailure, RunError
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,9 @@ from pipeline.codecs.everyday import Decoded
 from pipeline.errors import FailureCode
 from pipeline.flow.finish import finish_image
 from pipeline.flow.job import Job
+from pipeline.flow.prepared import Attempts, Prepared
 from pipeline.flow.result import ShardResult
-from pipeline.flow.work import Attempts, Bench, Prepared
+from pipeline.flow.work import Bench
 from pipeline.models.registry import load_colorizer
 from pipeline.records import Item, LedgerRow
 from pipeline.stages.decode import decode_item
@@ -76,7 +77,7 @@ class FusedWorker:
 def lost_row(bench: Bench, item: Item) -> LedgerRow:
     """The row of an image that takes its worker down."""
     message = "its worker died while it coloured this image alone; lower limits.pixels or model.side"
-    return bench.failed(item, FailureCode.WORKER_LOST, message)
+    return bench.rows.failed(item, FailureCode.WORKER_LOST, message)
 
 
 def open_predictor(job: Job, device: str) -> Predictor:

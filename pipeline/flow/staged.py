@@ -15,8 +15,9 @@ import pyarrow as pa
 from pipeline.flow.cluster import RemoteAttempts
 from pipeline.flow.fused import lost_row, open_predictor
 from pipeline.flow.job import Job
+from pipeline.flow.prepared import Prepared
 from pipeline.flow.transport import pack, shard_of, unpack
-from pipeline.flow.work import Bench, Prepared
+from pipeline.flow.work import Bench
 from pipeline.records import Item
 
 _held: dict[tuple[str, str, str, str], Bench] = {}

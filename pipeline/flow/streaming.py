@@ -47,6 +47,19 @@ class Streamed:
     note: str | None
     metadata_changes: tuple[str, ...] = ()
 
+    @property
+    def max_delta_l(self) -> float:
+        """As in `Measures`, like the next two."""
+        return self.measures.max_delta_l
+
+    @property
+    def mean_chroma(self) -> float:
+        return self.measures.mean_chroma
+
+    @property
+    def colorfulness(self) -> float:
+        return self.measures.colorfulness
+
 
 def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> Seen | Skip:
     """First pass: what the network sees; a Skip for colour that is to be left alone.

@@ -16,8 +16,9 @@ from PIL import Image
 from pipeline.codecs.deep import gray16_to_srgb, png16_bytes, read_deep, rgb16_from_srgb, rgb16_to_srgb
 from pipeline.codecs.everyday import Decoded, encode, finish
 from pipeline.codecs.isolation import IsolatedDecoder
-from pipeline.codecs.pixels import DecodeLimits, Pixels, read_pixels
+from pipeline.codecs.pixels import DecodeLimits, read_pixels
 from pipeline.codecs.profiles import srgb_profile
+from pipeline.codecs.upright import Pixels
 from pipeline.codecs.xmp import Provenance
 from pipeline.config import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure

@@ -16,7 +16,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, TiffImagePlugin
 
 from pipeline.codecs import deep
-from pipeline.codecs.pixels import DecodeLimits, Pixels, read_pixels
+from pipeline.codecs.pixels import DecodeLimits, read_pixels
+from pipeline.codecs.upright import Pixels
 from pipeline.color import linear_to_srgb
 from pipeline.errors import FailureCode, ImageFailure
 from tests.codecs.samples import encoded, photo

@@ -15,7 +15,7 @@ from pipeline.errors import RunError
 from pipeline.flow.cluster import AttemptRegistry
 from pipeline.flow.fused import FusedWorker
 from pipeline.flow.job import Job
-from pipeline.flow.work import Prepared
+from pipeline.flow.prepared import Prepared
 from pipeline.plan import make_plan
 from tests.job_runner import encoded, fill, ledger, photograph
 
