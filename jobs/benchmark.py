@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipeline import config
-from pipeline.errors import FiatColorError
+from pipeline.command import exit_status
 from pipeline.flow.benchmark import compare
 from pipeline.storage import refuse_overlap
 
@@ -28,17 +28,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="keep the files here (default: a temporary folder)")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     args = parser.parse_args(argv)
-    try:
+
+    def work() -> None:
         loaded = config.load(config.JobConfig, None, args.overrides)
         if args.folder:
             refuse_overlap(str(args.photos), str(args.folder), own=())
-    except FiatColorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = args.folder or Path(scratch)
-        print(json.dumps(compare(args.photos, folder, args.count, args.side, loaded), indent=2))
-    return 0
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = args.folder or Path(scratch)
+            print(json.dumps(compare(args.photos, folder, args.count, args.side, loaded), indent=2))
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

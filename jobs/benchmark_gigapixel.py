@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipeline import config
-from pipeline.errors import FiatColorError
+from pipeline.command import exit_status
+from pipeline.errors import RunError
 from pipeline.flow.gigapixel import compare_master
 
 
@@ -31,18 +32,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="a folder with room for 14 bytes a pixel")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     args = parser.parse_args(argv)
-    try:
+
+    def work() -> None:
         loaded = config.load(config.JobConfig, None, args.overrides)
-        with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
-            width, height = args.size
-            print(json.dumps(compare_master(Path(scratch), height, width, loaded), indent=2))
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except FiatColorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+        try:
+            with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
+                width, height = args.size
+                print(json.dumps(compare_master(Path(scratch), height, width, loaded), indent=2))
+        except OSError as error:
+            raise RunError(str(error)) from error
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

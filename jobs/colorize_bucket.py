@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.errors import FiatColorError
+from pipeline.command import exit_status
 from pipeline.flow.run import Request, run_job
 
 EPILOG = """\
@@ -56,12 +56,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     short = {"model.method": args.method, "model.weights": args.weights, "plan.limit": args.limit}
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
-    try:
+
+    def work() -> int:
         loaded = config.load(config.JobConfig, args.config, overrides)
         return run_job(Request(args.input, args.output, loaded, args.dry_run))
-    except FiatColorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.errors import FiatColorError
+from pipeline.command import exit_status
 from pipeline.training.evaluate import EvaluateConfig, evaluate, shortcuts
 
 EPILOG = """\
@@ -41,14 +41,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
-    try:
+
+    def work() -> None:
         short = shortcuts(methods=args.methods, sheets=args.sheets, split=args.split, limit=args.limit)
         loaded = config.load(EvaluateConfig, args.config, args.overrides + short)
         print(evaluate(args.input, args.output, loaded), end="")
-    except FiatColorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.errors import FiatColorError
+from pipeline.command import exit_status
 from pipeline.training.config import PrepareConfig
 from pipeline.training.prepare import Prepared, prepare_photos
 
@@ -48,13 +48,12 @@ def say(line: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
-    try:
+
+    def work() -> None:
         loaded = config.load(PrepareConfig, args.config, args.overrides)
         show(prepare_photos(args.input, args.output, loaded, args.manifest, say))
-    except FiatColorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

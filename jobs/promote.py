@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.errors import FiatColorError
+from pipeline.command import exit_status
 from pipeline.training.promote import PromoteConfig, Request, promote, roll_back, show_history
 
 EPILOG = """\
@@ -66,7 +66,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
-    try:
+
+    def work() -> int:
         loaded = config.load(PromoteConfig, args.config, args.overrides)
         if args.history:
             return show_history(args.registry, loaded.storage)
@@ -75,9 +76,8 @@ def main(argv: list[str] | None = None) -> int:
             return roll_back(args.registry, number, args.dry_run, loaded.storage)
         asked = (args.registry, args.challenger, args.photos, args.output, tuple(args.trained_on))
         return promote(Request(*asked, first=args.first, dry_run=args.dry_run), loaded)
-    except FiatColorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

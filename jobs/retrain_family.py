@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.errors import FiatColorError
+from pipeline.command import exit_status
 from pipeline.training.retrain import Retraining, retrain
 
 EPILOG = """\
@@ -51,15 +51,13 @@ def main(argv: list[str] | None = None) -> int:
     lists = {
         name: tuple(getattr(args, name)) for name in ("photos", "held_out", "only", "exclude", "overrides")
     }
-    try:
-        for table in retrain(
-            Retraining(**lists, output=args.output, family=args.family, evaluation=args.evaluation)
-        ):
+    asked = Retraining(**lists, output=args.output, family=args.family, evaluation=args.evaluation)
+
+    def work() -> None:
+        for table in retrain(asked):
             print(table)
-    except FiatColorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.errors import FiatColorError
+from pipeline.command import exit_status
 from pipeline.training.config import TrainConfig
 from pipeline.training.export import parse_decoding
 from pipeline.training.family import load_run
@@ -41,22 +41,20 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     short = {"data.photos": args.photos, "train.storage": args.storage}
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
-    try:
+
+    def work() -> None:
         if args.run:
             loaded = load_run(args.config or "configs/train/family.yaml", args.run, overrides)
         else:
             loaded = config.load(TrainConfig, args.config, overrides)
         if args.export:
-            export(
-                loaded, args.export, args.variant, parse_decoding(args.decoding) if args.decoding else None
-            )
+            decoding = parse_decoding(args.decoding) if args.decoding else None
+            export(loaded, args.export, args.variant, decoding)
             print(f"wrote {args.export}")
         else:
             print(f"trained; checkpoints are in {train(loaded)}")
-    except FiatColorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.errors import FiatColorError
+from pipeline.command import exit_status
 from pipeline.flow.verify import Request, run_verify
 
 EPILOG = """\
@@ -39,12 +39,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
-    try:
+
+    def work() -> int:
         loaded = config.load(config.JobConfig, args.config, args.overrides)
         return run_verify(Request(args.output, loaded, args.input, args.report))
-    except FiatColorError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

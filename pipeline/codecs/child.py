@@ -63,7 +63,7 @@ def die_with_parent(socket_fd: int) -> None:
 
 def _serve(request: Request, exchange: int) -> tuple[object, ...]:
     key, content_type, limits, size, seconds, page = request
-    _limit_cpu(seconds)
+    limit_cpu(seconds)
     try:
         found = read_pixels(read_all(exchange, size), key, content_type, limits, page)
         if isinstance(found, NoImage):
@@ -80,7 +80,7 @@ def _serve(request: Request, exchange: int) -> tuple[object, ...]:
         return "failed", FailureCode.OUT_OF_MEMORY, _OUT_OF_MEMORY
 
 
-def _limit_cpu(seconds: float) -> None:
+def limit_cpu(seconds: float) -> None:
     """SIGXCPU a little after the limit: the kernel's watchdog, should the parent not be there to kill."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     until = usage.ru_utime + usage.ru_stime + seconds + 1

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.child import die_with_parent
+from pipeline.codecs.child import die_with_parent, limit_cpu
 from pipeline.codecs.masters import Master, MasterInfo, Reduced
 from pipeline.errors import FailureCode, ImageFailure, RunError
 
@@ -132,20 +132,13 @@ def _serve(connection: Connection) -> None:
     connection.send(master.info)
     while True:
         request = connection.recv()
-        _limit_cpu(seconds)
+        limit_cpu(seconds)
         if request[0] == "reduced":
             connection.send(master.reduced(request[1]))
         else:
             for strip in master.strips():
                 connection.send(strip)
             connection.send(None)
-
-
-def _limit_cpu(seconds: float) -> None:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(min(usage.ru_utime + usage.ru_stime + seconds + 1, 2**31))
-    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard < 0 else min(soft, hard), hard))
 
 
 def main(arguments: list[str]) -> None:

@@ -176,3 +176,21 @@ def test_png_of_16_bits_with_alpha() -> None:
         assert opened.size == GRAY16.shape[::-1]
     again = pyvips.Image.new_from_buffer(png16_bytes(pixels_hw4, 3), "")
     np.testing.assert_array_equal(np.asarray(again), pixels_hw4)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_cmyk_goes_through_its_own_profile(depth: int) -> None:
+    """libvips brings a press profile; its own conversion back is the reference."""
+    inks = pyvips.Image.new_from_array(np.dstack([GRAY] * 3)).copy(interpretation="srgb")
+    inks = inks.icc_transform("cmyk", input_profile="srgb", depth=depth, intent="relative")
+    wanted = np.asarray(inks.icc_transform("srgb", input_profile="cmyk", depth=8, intent="relative")).astype(
+        int
+    )
+    found = pixels(bytes(inks.tiffsave_buffer(profile="cmyk")))
+    plain = pixels(bytes(inks.tiffsave_buffer(keep="none")))
+    assert "no usable CMYK profile" not in "; ".join(found.notes)
+    assert "no usable CMYK profile" in "; ".join(plain.notes)
+    assert found.array.dtype == (np.uint16 if depth == 16 else np.uint8)
+    unit = 257 if depth == 16 else 1
+    assert np.abs(found.array / unit - wanted).max() <= 3
+    assert np.abs(plain.array / unit - wanted).mean() > 10

@@ -1,0 +1,17 @@
+"""What every job in `jobs/` does around its work: a user's mistake is one line and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from pipeline.errors import FiatColorError
+
+
+def exit_status(work: Callable[[], int | None]) -> int:
+    """What `work` returns, 0 for None; of a FiatColorError its status, with one line on stderr."""
+    try:
+        return work() or 0
+    except FiatColorError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
