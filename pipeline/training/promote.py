@@ -83,8 +83,8 @@ def promote(request: Request, config: PromoteConfig, say: Say = print) -> int:
     Returns the exit status: 0 promoted (or champion already), 3 not. Raises FiatColorError as its parts do;
     RunError where another promoter came first.
     """
+    match = _match(request, config.storage)  # only reads, and says best what is wrong with the registry
     refuse_overlap(request.photos, request.registry, own=())
-    match = _match(request, config.storage)
     if match.champion is not None and match.champion.sha256 == match.sha256:
         say(f"nothing to promote: entry {match.champion.number} of {match.catalog.uri} has these weights")
         return EXIT_DONE
