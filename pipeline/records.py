@@ -65,6 +65,8 @@ LEDGER_SCHEMA = pa.schema(
         ),  # above it a photograph has real colour: model.color_threshold
         pa.field("source_sha256", pa.string()),
         pa.field("output_sha256", pa.string()),
+        pa.field("derivative_key", pa.string()),  # key of the second, smaller file below OUT; null: none
+        pa.field("derivative_sha256", pa.string()),
         # max over pixels of |L*(output) - L*(source)| of the 8-bit pixels, before a lossy format encodes them
         pa.field("max_delta_l", pa.float32()),
         pa.field("mean_chroma", pa.float32()),  # mean CIELAB C*ab of the output
@@ -130,6 +132,8 @@ class LedgerRow:
     mode: str | None = None
     source_sha256: str | None = None
     output_sha256: str | None = None
+    derivative_key: str | None = None
+    derivative_sha256: str | None = None
     max_delta_l: float | None = None
     mean_chroma: float | None = None
     colorfulness: float | None = None

@@ -67,6 +67,18 @@ def test_a_part_that_cannot_be_read_is_named_and_the_others_count(out):
     assert all("\n" not in found.message for found in expected.unreadable)
 
 
+def test_the_second_file_of_an_image_is_expected_too(out):
+    derived = replace(
+        row("a.tif", b"master"),
+        derivative_key="derivatives/a.tif.jpg",
+        derivative_sha256=hashlib.sha256(b"access").hexdigest(),
+    )
+    commit_part(out, "digest", "1", [derived, row("b.tif", b"alone")])
+    named = {pair["key"]: pair["sha256"] for pair in read_expected(out).outputs.to_pylist()}
+    files = {"derivatives/a.tif.jpg": b"access", "images/a.tif": b"master", "images/b.tif": b"alone"}
+    assert named == {key: hashlib.sha256(data).digest() for key, data in files.items()}
+
+
 def test_no_ledger_at_all_is_a_misspelt_place(out):
     with pytest.raises(ConfigError, match="no ledger"):
         read_expected(out)
