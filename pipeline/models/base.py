@@ -45,6 +45,30 @@ class Colorizer(nn.Module, ABC):
         if unknown:
             raise ValueError(f"{self.method} takes no guide {', '.join(sorted(unknown))}")
 
+    def picture_guide(
+        self, guides: Mapping[str, Tensor] | None, name: str, channels: int, batch: int
+    ) -> Tensor | None:
+        """A guide that is a picture for each image, B x `channels` x h x w; None where it was not given.
+
+        h and w are multiples of 8 and need not be the image's. Raises ValueError for another shape.
+        """
+        guide = (guides or {}).get(name)
+        if guide is None:
+            return None
+        shape = tuple(guide.shape)
+        if (
+            len(shape) != 4
+            or shape[:2] != (batch, channels)
+            or shape[2] % 8
+            or shape[3] % 8
+            or not all(shape)
+        ):
+            raise ValueError(
+                f"{self.method} wants the guide {name} as {batch} x {channels} x h x w, h and w multiples "
+                f"of 8; got {shape}"
+            )
+        return guide
+
 
 @dataclass(frozen=True)
 class Objective:

@@ -20,9 +20,13 @@ class IizukaColorizer(TrainableColorizer):
     `width` scales the paper's channels; `classes` is the number of training labels (0: no classification
     loss); without `global_branch` it is the paper's baseline; `global_side`, a multiple of 32, is the square
     that the global branch sees; `space` ("lab", "yuv", "rgb") is where the network predicts and its loss is.
+
+    The guide "style", B x 1 x h x w, is the L* of another picture whose global features take the place of the
+    image's own (the paper calls it style transfer); the baseline has none and takes none.
     """
 
     method: ClassVar[str] = "iizuka"
+    guides: ClassVar[frozenset[str]] = frozenset({"style"})
     options: ClassVar[tuple[str, ...]] = ("width", "global_branch", "global_side", "space")
     ab_range: ClassVar[tuple[float, float]] = AB_RANGE
     normalisation = NORMALISATION["lab"]
@@ -43,6 +47,8 @@ class IizukaColorizer(TrainableColorizer):
         self._architecture = built
         self.space, self.global_side = space, global_side
         self.normalisation = NORMALISATION[space]
+        if not global_branch:
+            self.guides = frozenset()  # type: ignore[misc]  # of this network alone: nothing to replace
         self.network = IizukaNetwork(width, classes, global_branch, global_side, CHANNELS[space])
 
     @classmethod
@@ -57,13 +63,16 @@ class IizukaColorizer(TrainableColorizer):
     def architecture(self) -> dict[str, Any]:
         return dict(self._architecture)
 
-    def _run(self, L_B1HW: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _run(self, L_B1HW: Tensor, style_B1hw: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The network's numbers and class logits (of the style, where there is one)."""
         x = (L_B1HW / 100.0).contiguous(memory_format=torch.channels_last)
         square = (self.global_side, self.global_side)
-        if self.network.global_features is None or x.shape[-2:] == square:
+        seen = x if style_B1hw is None else style_B1hw / 100.0
+        if self.network.global_features is None or (seen is x and x.shape[-2:] == square):
             unit, logits = self.network(x)
         else:
-            resized = F.interpolate(x, square, mode="bilinear", antialias=True, align_corners=False)
+            resized = F.interpolate(seen, square, mode="bilinear", antialias=True, align_corners=False)
+            resized = resized.contiguous(memory_format=torch.channels_last)
             unit, logits = self.network(x, resized)
         return unit, logits
 
@@ -71,8 +80,9 @@ class IizukaColorizer(TrainableColorizer):
     def predict_ab(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None) -> Tensor:
         """As `Colorizer.predict_ab`; h, w = H/2, W/2, and every value lies in AB_RANGE."""
         self.check_input(L_B1HW, guides)
+        style_B1hw = self.picture_guide(guides, "style", 1, L_B1HW.shape[0])
         with torch.autocast(L_B1HW.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            unit, _ = self._run(L_B1HW)
+            unit, _ = self._run(L_B1HW, style_B1hw)
         return chroma_of(self.space, unit.float(), F.avg_pool2d(L_B1HW, 2)).contiguous()
 
     def forward(
