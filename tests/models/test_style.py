@@ -56,7 +56,7 @@ def test_a_portrait_warms_a_street(shipped: Colorizer, street: str) -> None:
 @pytest.mark.skipif(not SUNSET.exists(), reason="no shared photographs beside the checkout")
 @pytest.mark.parametrize("street", STREETS)
 def test_a_sunset_warms_a_daylight_street(shipped: Colorizer, street: str) -> None:
-    """A sunset behind surfboards. Of seven sunsets two do so: the network takes the others for a bright sea."""
+    """A sunset behind surfboards. Of seven sunsets two do so: the others look like a bright sea."""
     a, b = shift(shipped, street, SUNSET)
     assert float(a) > 2
     assert float(b) > 2
