@@ -1,0 +1,112 @@
+"""The container's recipe: linted, pinned, complete. No container engine is needed: what the image installs is
+installed here, into a fresh folder, and the job is run from it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from importlib import metadata
+from pathlib import Path
+from sysconfig import get_path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.job_runner import encoded, fill, photograph
+
+REPO = Path(__file__).resolve().parents[2]
+DOCKERFILE = REPO / "infra" / "Dockerfile"
+LOCK = (REPO / "requirements.lock").read_text(encoding="utf-8")
+
+
+def test_hadolint_finds_nothing() -> None:
+    hadolint = Path(get_path("scripts")) / "hadolint"
+    done = subprocess.run([hadolint, "--no-color", DOCKERFILE], capture_output=True, text=True, check=False)
+    assert done.stdout + done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_the_image_runs_as_a_numbered_user_who_is_not_root() -> None:
+    users = re.findall(r"^USER (\S+)", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1])
+
+
+def test_what_the_image_copies_is_let_through() -> None:
+    """.dockerignore leaves everything out but a list; what the recipe copies must be on it, and exist."""
+    rules = (REPO / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    kept = [rule[1:] for rule in rules if rule.startswith("!")]
+    assert "*" in rules
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE)
+    sources = [source for copy in copies for source in copy.split()]
+    assert set(sources) == set(kept)
+    assert [source for source in sources if not (REPO / source).exists()] == []
+
+
+def test_the_lock_pins_everything_that_runs() -> None:
+    """The image installs pyproject's dependencies under the lock as constraint: what the lock does not name,
+    pip would choose by itself. The NVIDIA libraries are pinned by torch."""
+    pinned = {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", LOCK, re.MULTILINE)}
+    project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    waiting, seen = [Requirement(line) for line in project["dependencies"]], set[tuple[str, str]]()
+    while waiting:
+        wanted = waiting.pop()
+        for extra in ["", *sorted(wanted.extras)]:
+            if (wanted.name, extra) in seen:
+                continue
+            seen.add((wanted.name, extra))
+            needs = [Requirement(line) for line in metadata.requires(wanted.name) or []]
+            waiting += [r for r in needs if r.marker is None or r.marker.evaluate({"extra": extra})]
+    needed = {canonicalize_name(name) for name, _ in seen}
+    assert len(needed) > 50
+    not_cuda = {name for name in needed - pinned if not re.match(r"nvidia|cuda|triton", name)}
+    assert not_cuda == set()
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package as `pip install .` leaves it, and beside it `app/` as in the image."""
+    root = tmp_path_factory.mktemp("image")
+    left_out = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        (root / "src").mkdir(exist_ok=True)
+        shutil.copy(REPO / name, root / "src" / name)
+    shutil.copytree(REPO / "pipeline", root / "src" / "pipeline", ignore=left_out)
+    for name in ("jobs", "configs"):
+        shutil.copytree(REPO / name, root / "app" / name, ignore=left_out)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--no-index", "--no-compile", "--target", root / "site", root / "src"], check=True)
+    return root
+
+
+def test_the_package_brings_all_that_pipeline_holds(installed: Path) -> None:
+    def held(folder: Path) -> set[str]:
+        files = (path for path in folder.rglob("*") if path.is_file())
+        left_out = ("*.pyc", "*.nbi", "*.nbc")
+        return {str(p.relative_to(folder)) for p in files if not any(fnmatch(p.name, x) for x in left_out)}
+
+    expected = held(REPO / "pipeline")
+    assert {"weights/faithful.safetensors", "training/evaluate/imagenet_wnids.txt"} <= expected
+    assert held(installed / "site" / "pipeline") == expected
+
+
+def test_the_job_runs_from_the_installed_package(installed: Path) -> None:
+    """As in the image: beside the jobs lies no pipeline, so that only the installed one can be imported."""
+    program = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    fill(str(installed / "in"), {"a.jpg": encoded(photograph(1))})
+    job = [sys.executable, "-c", program, "jobs/colorize_bucket.py", "--output", str(installed / "out")]
+    done = subprocess.run(
+        [*job, "--input", str(installed / "in"), "--dry-run"],
+        capture_output=True, text=True, cwd=installed / "app", check=False, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(installed / "site"), "NUMBA_DISABLE_JIT": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shipped = (REPO / "pipeline" / "weights" / "faithful.safetensors").read_bytes()
+    assert f"weights  shipped#sha256={hashlib.sha256(shipped).hexdigest()}" in done.stdout
+    assert not (installed / "out").exists()
