@@ -53,10 +53,13 @@ class NetworkConfig(Section):
     head: Literal["regression", "classification", "both"] | None = Field(None, description="unet")
     frozen: int | None = Field(None, ge=0, le=16, description="unet; pretrained blocks that do not learn")
     temperature: float | None = Field(None, gt=0, le=1, description="of the annealed mean over ab bins")
+    weights: str | None = Field(
+        None, description="trained weights to begin with: shipped name, path, URI or registry:URI/NAME"
+    )
 
     def options(self) -> dict[str, Any]:
         """The options that are set, for the method's constructor."""
-        return self.model_dump(exclude={"method"}, exclude_none=True)
+        return self.model_dump(exclude={"method", "weights"}, exclude_none=True)
 
     @model_validator(mode="after")
     def _fitting(self) -> NetworkConfig:

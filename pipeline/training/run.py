@@ -13,6 +13,7 @@ from ray.train.torch import TorchTrainer
 
 from pipeline.errors import ConfigError, FiatColorError, RunError
 from pipeline.flow.cluster import FORWARDED
+from pipeline.models.catalog import pin_weights
 from pipeline.models.registry import METHODS
 from pipeline.training.checkpoint import weights_in
 from pipeline.training.config import TrainConfig
@@ -20,6 +21,7 @@ from pipeline.training.dataset import Dataset, streams
 from pipeline.training.export import exported, write_weights
 from pipeline.training.loop import train_worker
 from pipeline.training.run_folder import RunFolder, check_writable, run_folder, s3_environment
+from pipeline.training.warm_start import warm_start
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -32,6 +34,7 @@ def train(config: TrainConfig) -> str:
     """
     data = Dataset.open(config.data, config.storage)  # a mistake costs a line here, not a worker's traceback
     _check_labels(config, data)
+    config = _checked_start(config, data.labels)
     folder = run_folder(config.train.storage, config.train.name, config.storage)
     check_writable(folder, config.storage)
     settings = config.model_dump(mode="json")
@@ -62,6 +65,17 @@ def _check_labels(config: TrainConfig, data: Dataset) -> None:
             f"{data.train.table.num_rows} photographs at {config.data.photos} none has a label that counts: "
             f"set loss.alpha=0, or lower data.label_images ({config.data.label_images})"
         )
+
+
+def _checked_start(config: TrainConfig, labels: tuple[str, ...]) -> TrainConfig:
+    """The configuration with `model.weights` pinned, so that every worker begins with the same bytes.
+    Raises WeightsError and ConfigError as `warm_start` does."""
+    if config.model.weights is None:
+        return config
+    weights = pin_weights(config.model.weights, config.storage)
+    model = METHODS[config.model.method].start(config.model.options(), len(labels))
+    warm_start(model, str(weights), labels if model.classes else (), config.storage)
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": weights})})
 
 
 def _trainer(config: TrainConfig, settings: dict[str, Any], folder: RunFolder) -> Any:

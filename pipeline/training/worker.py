@@ -20,6 +20,7 @@ from pipeline.training.dataset import Dataset, streams
 from pipeline.training.memory import Photos
 from pipeline.training.progress import Journal
 from pipeline.training.sampling import Sampler
+from pipeline.training.warm_start import warm_start
 
 
 class Refused(ConfigError):
@@ -60,6 +61,8 @@ def set_up(config: TrainConfig) -> Worker:
     model = METHODS[config.model.method].start(config.model.options(), len(data.labels))
     if not model.classes:
         data = replace(data, labels=())
+    if config.model.weights is not None:
+        warm_start(model, config.model.weights, data.labels, config.storage)
     if model.bin_head is not None:
         model.bin_head.prior_Q.copy_(torch.from_numpy(data.ab_prior()))
     device = ray.train.torch.get_device()

@@ -1,0 +1,39 @@
+"""Begin a training run with trained weights in place of random or merely pretrained ones."""
+
+from __future__ import annotations
+
+from pipeline.config import StorageConfig
+from pipeline.errors import ConfigError
+from pipeline.models.base import TrainableColorizer
+from pipeline.models.registry import location
+from pipeline.models.weights import load_weights
+
+_LABEL_HEAD = "classifier."
+
+
+def warm_start(
+    model: TrainableColorizer, weights: str, labels: tuple[str, ...], storage: StorageConfig | None = None
+) -> None:
+    """Fill `model`, whose classes are `labels`, from the weights named as for `load_colorizer`.
+
+    What tells labels apart begins anew where the weights know other labels. Raises WeightsError for weights
+    that cannot be had or are another method's, ConfigError where they are of another network.
+    """
+    loaded = load_weights(location(model.method, weights), model.method, storage)
+    skipped = loaded.info.labels != labels
+    wanted = {
+        name: tensor.shape
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point() and not (skipped and _LABEL_HEAD in name)
+    }
+    found = {name: tensor for name, tensor in loaded.tensors.items() if not (skipped and _LABEL_HEAD in name)}
+    odd = sorted(
+        (wanted.keys() ^ found.keys())
+        | {name for name in wanted.keys() & found.keys() if wanted[name] != found[name].shape}
+    )
+    if odd:
+        raise ConfigError(
+            f"model.weights={weights} are of another network ({loaded.info.architecture}), {len(odd)} "
+            f"tensors differ, e.g. {odd[0]}: set the options under model to those of the weights"
+        )
+    model.load_state_dict(found, strict=False)
