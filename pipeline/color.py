@@ -35,6 +35,8 @@ NEUTRAL_FADE_LIGHT_L = 94.0
 GAMUT_TOLERANCE = 1e-5
 GAMUT_BISECTIONS = 14  # chroma to 1/16384 of the way: below 0.02 Lab units
 
+UV_NEWTON_STEPS = 7  # to 2e-9 Lab units for any a, b in +-120; sRGB colours need five
+
 
 def _rgb_to_xyz_matrix() -> NDArray[np.float64]:
     """Linear sRGB to XYZ from the standard's primaries and D65 (x 0.3127, y 0.3290)."""
@@ -166,3 +168,32 @@ def srgb_to_yuv(srgb: Floats) -> Floats:
 def yuv_to_srgb(yuv: Floats) -> Floats:
     """The inverse of `srgb_to_yuv`; not clipped."""
     return _apply(YUV_TO_RGB, _floats(yuv))
+
+
+def lab_to_uv(lab: Floats) -> Floats:
+    """The U and V [..., 2] of Lab colours, as `srgb_to_yuv` has them; sRGB need not hold the colours."""
+    return srgb_to_yuv(lab_to_srgb(lab, clip=False))[..., 1:]
+
+
+def uv_to_ab(L: Floats, uv: Floats) -> Floats:
+    """The a and b [..., 2] of the colours of lightness `L` [...] whose U and V are `uv` [..., 2].
+
+    The inverse of `lab_to_uv` at constant lightness: Y of a colour is not that of the gray of its lightness,
+    so Y is found here. Luminance is a convex, rising function of it, and Newton's steps from above stay
+    above and converge.
+    """
+    L, uv = _floats(L, None), _floats(uv, 2)
+    offsets = _apply(YUV_TO_RGB[:, 1:], uv)  # R - Y, G - Y, B - Y
+    weights = RGB_TO_XYZ[1].astype(uv.dtype)
+    luminance = _lab_f_inverse((L + 16) / 116)
+    # By Jensen's inequality this Y is too large or right.
+    y = linear_to_srgb(luminance.astype(uv.dtype, copy=False)) - offsets @ weights
+    for _ in range(UV_NEWTON_STEPS):
+        srgb = y[..., None] + offsets
+        y -= (srgb_to_linear(srgb) @ weights - luminance) / (_srgb_to_linear_slope(srgb) @ weights)
+    return srgb_to_lab(y[..., None] + offsets)[..., 1:]
+
+
+def _srgb_to_linear_slope(srgb: Floats) -> Floats:
+    power = 2.4 / 1.055 * ((np.maximum(srgb, SRGB_KNEE) + 0.055) / 1.055) ** 1.4
+    return np.where(srgb <= SRGB_KNEE, 1 / 12.92, power).astype(srgb.dtype, copy=False)

@@ -37,6 +37,15 @@ def test_lab_and_yuv_round_trip(srgb: F64) -> None:
     np.testing.assert_allclose(color.yuv_to_srgb(color.srgb_to_yuv(srgb)), srgb, atol=1e-12)
 
 
+def test_chroma_comes_back_from_u_and_v_and_the_lightness() -> None:
+    """Of any colour of this chroma, in sRGB or not: the luma is found, not the gray's."""
+    lab = random_lab() * [1, 0.75, 0.75]
+    np.testing.assert_allclose(color.uv_to_ab(lab[:, 0], color.lab_to_uv(lab)), lab[:, 1:], atol=1e-7)
+    gray = color.uv_to_ab(lab[:, 0].astype(np.float32), np.zeros((len(lab), 2), np.float32))
+    assert gray.dtype == np.float32
+    assert np.abs(gray).max() < 1e-3
+
+
 def test_lab_and_yuv_agree_with_scikit_image() -> None:
     srgb = random_srgb()
     # scikit-image rounds the matrix and the white point to 4 to 6 digits
