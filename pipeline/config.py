@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from pipeline.errors import ConfigError
+from pipeline.output_config import OutputConfig
+from pipeline.section import Section as Section  # the door for the configurations of other jobs
 
 _UNITS = {"": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {f"{u}b": n for u, n in list(_UNITS.items()) if u and u != "b"}
@@ -32,12 +34,6 @@ def parse_quantity(value: Any) -> Any:
 
 
 Quantity = Annotated[int, BeforeValidator(parse_quantity)]
-
-
-class Section(BaseModel):
-    """Base of all configuration models: immutable, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PlanConfig(Section):
@@ -65,35 +61,6 @@ class ModelConfig(Section):
     skip_color: bool = Field(True, description="leave images alone that already have real colour")
     color_threshold: float = Field(3.0, ge=0.0, description="colour spread (ab units) of real colour")
     neutral_borders: bool = Field(False, description="no chroma in uniform paper margins and film rebates")
-
-
-class C2paConfig(Section):
-    """Signed manifests in the results; the private key stays in its file or in the environment."""
-
-    certificates: str | None = Field(
-        None, description="PEM file: signer's certificate, then its issuers'; null: no manifest"
-    )
-    key: str | None = Field(None, description="PEM file of the private key; null: FIAT_COLOR_C2PA_KEY has it")
-    algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
-    timestamp_url: str | None = Field(None, description="RFC 3161 time stamping authority; null: no stamp")
-
-
-class OutputConfig(Section):
-    """How results are written."""
-
-    format: Literal["jpeg", "png", "webp", "tiff"] = "jpeg"
-    quality: int = Field(92, ge=1, le=100, description="JPEG and WebP quality")
-    depth: Literal["auto", 8] = Field(
-        "auto", description="bits per sample of TIFF and PNG: auto keeps those of the source, 8 or 16"
-    )
-    digital_source_type: Literal[
-        "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced", "trainedAlgorithmicMedia"
-    ] = Field("compositeWithTrainedAlgorithmicMedia", description="IPTC DigitalSourceType of every output")
-    label: Literal["none", "band", "watermark"] = Field(
-        "none", description="visible text: a band below the picture, or small letters in its corner"
-    )
-    label_text: str = Field("Colours added by software", pattern=r"^[^\r\n]+$", max_length=200)
-    c2pa: C2paConfig = C2paConfig()
 
 
 class LimitsConfig(Section):
@@ -223,6 +190,8 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         allowed = ", ".join(_keys_at(model, location[:-1]))
         where = f"in {parent}" if parent else "at the top level"
         return f"unknown configuration key {key!r}; allowed {where}: {allowed}{more}"
+    if first["type"] == "value_error" and isinstance(first["input"], dict):  # of keys that do not go together
+        return f"configuration section {key!r}: {first['ctx']['error']}{more}"
     said = first["msg"][0].lower() + first["msg"][1:]
     return f"configuration key {key!r} has the value {first['input']!r}: {said}{more}"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.codecs.encode import Levels, Source, stacked
 from pipeline.codecs.metadata import outgoing
-from pipeline.codecs.tiff import TiffPage, TiffWriter
+from pipeline.codecs.tiff import Compression, TiffPage, TiffWriter
 from pipeline.codecs.xmp import Provenance
 from pipeline.errors import FailureCode, ImageFailure
 
@@ -25,7 +25,11 @@ class Page(NamedTuple):
 
 
 def encode_pages(
-    pages: Iterable[Page], count: int, provenance: Provenance, listed: list[str] | None = None
+    pages: Iterable[Page],
+    count: int,
+    provenance: Provenance,
+    listed: list[str] | None = None,
+    compression: Compression = "deflate",
 ) -> bytes:
     """The TIFF of `count` pages, which are taken one at a time.
 
@@ -43,7 +47,8 @@ def encode_pages(
             if listed is not None:
                 listed.extend(f"page {number + 1}: {change}" for change in changes)
             if writer is None:
-                writer = TiffWriter(file, bytes_at_most=described.bytes_at_most * count)
+                most = described.bytes_at_most(compression) * count
+                writer = TiffWriter(file, bytes_at_most=most, compression=compression)
             writer.page(described)
             writer.write(pixels)
         if writer is None:

@@ -17,8 +17,8 @@ from pipeline.codecs.iptc import photoshop_segment, png_text
 from pipeline.codecs.metadata import Outgoing, SourceMeta, outgoing
 from pipeline.codecs.tiff import tiff_bytes
 from pipeline.codecs.xmp import Provenance, xmp_segments
-from pipeline.config import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
+from pipeline.output_config import OutputConfig
 
 U8 = NDArray[np.uint8]
 Levels = NDArray[Any]  # uint8, or uint16 where the format holds it
@@ -88,7 +88,9 @@ def _options(carried: Outgoing) -> dict[str, Any]:
 
 
 def _jpeg(rgb8: U8, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
-    subsampling = "4:4:4" if output.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
+    subsampling: str = output.subsampling
+    if subsampling == "auto":
+        subsampling = "4:4:4" if output.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
     image = Image.fromarray(rgb8 if alpha is None else _on_white(rgb8, alpha))
     segments = xmp_segments(carried.xmp, carried.xmp_extended)
     if carried.iptc is not None:
@@ -122,8 +124,16 @@ def _webp(rgb8: U8, alpha: U8 | None, output: OutputConfig, carried: Outgoing, t
 
 
 def _tiff(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
-    pixels, dpi, iptc = stacked(rgb, alpha), carried.dpi, carried.iptc
-    to.write(tiff_bytes(pixels, icc=carried.icc, xmp=carried.xmp, exif=carried.exif, dpi=dpi, iptc=iptc))
+    written = tiff_bytes(
+        stacked(rgb, alpha),
+        icc=carried.icc,
+        xmp=carried.xmp,
+        exif=carried.exif,
+        dpi=carried.dpi,
+        iptc=carried.iptc,
+        compression=output.tiff_compression,
+    )
+    to.write(written)
 
 
 _Writer = Callable[[Levels, U8 | None, OutputConfig, Outgoing, io.BytesIO], None]

@@ -16,8 +16,8 @@ from PIL import Image
 
 from pipeline.codecs.sniff import readable_format
 from pipeline.codecs.xmp import IPTC_SOURCE_TYPES, Provenance
-from pipeline.config import C2paConfig
 from pipeline.errors import ConfigError, FailureCode, ImageFailure
+from pipeline.output_config import C2paConfig
 
 KEY_VARIABLE = "FIAT_COLOR_C2PA_KEY"
 _MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tiff": "image/tiff"}

@@ -1,8 +1,8 @@
 """A TIFF writer for finished pixels that come in rows: TIFF 6.0, or BigTIFF where 4 GiB might not do.
 
-Deflate with horizontal differences (TIFF technical note 2; TIFF 6.0, section 14), any number of pages, with
-EXIF and GPS directories. Pillow's compressed writer and libvips both go through libtiff, which cannot write
-those directories into a stream, and Pillow has no 16-bit RGB; Pillow does write our directories.
+Deflate (TIFF technical note 2) or LZW, with horizontal differences (TIFF 6.0, section 14), any number of
+pages, with EXIF and GPS directories. Pillow's compressed writer and libvips both go through libtiff, which
+cannot write those directories into a stream, and Pillow has no 16-bit RGB; Pillow does write our directories.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from pipeline.codecs.iptc import IPTC_TAG, tiff_words
+from pipeline.codecs.lzw import lzw, most_bytes
 
 Levels = NDArray[Any]  # uint8 or uint16
-Compression = Literal["deflate", "none"]
+Compression = Literal["deflate", "lzw", "none"]
 
 _LEVEL = 3
 _STRIP_BYTES = 256 * 1024  # before compression; enough to compress well, small enough to read in part
 _LARGEST = 2**32 - 1  # offsets of TIFF 6.0 are 32 bits wide
 _PER_STRIP = 16 + 64  # bytes of a strip in the directory, and what deflate adds to noise
 _RGB, _CHUNKY, _DIFFERENCES, _UNASSOCIATED_ALPHA, _INCH = 2, 1, 2, 2, 2
-_SCHEMES = {"none": 1, "deflate": 8}
+_SCHEMES = {"none": 1, "lzw": 5, "deflate": 8}
 _LONG, _LONG8 = 4, 16
 _STRIP_OFFSETS = 273
 _DEPTHS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
@@ -72,12 +73,13 @@ class TiffPage:
         """Rows of one strip."""
         return min(max(1, _STRIP_BYTES // self.row_bytes), self.height)
 
-    @property
-    def bytes_at_most(self) -> int:
+    def bytes_at_most(self, compression: Compression = "deflate") -> int:
         """What the page can take in the file, if nothing of it can be compressed."""
         said = sum(len(part) for part in (self.icc, self.xmp, self.exif, self.iptc) if part is not None)
         strips = -(-self.height // self.strip_rows)
-        return self.row_bytes * self.height * 1001 // 1000 + strips * _PER_STRIP + said + 2**20
+        pixels = self.row_bytes * self.height
+        pixels = most_bytes(pixels) if compression == "lzw" else pixels * 1001 // 1000
+        return pixels + strips * _PER_STRIP + said + 2**20
 
 
 class TiffWriter:
@@ -228,7 +230,7 @@ def tiff_bytes(
     height, width, channels = pixels.shape
     page = TiffPage(width, height, channels, _DEPTHS[pixels.dtype], icc, xmp, exif, dpi, iptc=iptc)
     file = io.BytesIO()
-    with TiffWriter(file, bytes_at_most=page.bytes_at_most, compression=compression) as writer:
+    with TiffWriter(file, bytes_at_most=page.bytes_at_most(compression), compression=compression) as writer:
         writer.page(page)
         writer.write(pixels)
     return file.getvalue()
@@ -239,7 +241,8 @@ def _packed(rows: Levels, compression: Compression) -> bytes:
         return rows.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes()
     differences = rows.copy()
     differences[:, 1:] -= rows[:, :-1]
-    return zlib.compress(differences.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes(), _LEVEL)
+    data = differences.astype(rows.dtype.newbyteorder("<"), copy=False).tobytes()
+    return lzw(data) if compression == "lzw" else zlib.compress(data, _LEVEL)
 
 
 def _tags_of(page: TiffPage, sizes: list[int], compression: Compression) -> dict[int, Any]:
@@ -258,7 +261,7 @@ def _tags_of(page: TiffPage, sizes: list[int], compression: Compression) -> dict
     tags |= {tag: value for tag, value in optional.items() if value is not None}
     if page.iptc is not None:
         tags[IPTC_TAG] = tiff_words(page.iptc)
-    if compression == "deflate":
+    if compression != "none":
         tags[317] = _DIFFERENCES
     if page.channels == 4:
         tags[338] = _UNASSOCIATED_ALPHA

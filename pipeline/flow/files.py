@@ -84,7 +84,9 @@ def finish_master(
             depth = 8 if job.config.output.depth == 8 else None
             output, info = job.config.output, master.info
             label = make_label(output.label, output.label_text, info.width, info.height)
-            streamed = write_master(master, file, ab, provenance, settings, depth, label)
+            streamed = write_master(
+                master, file, ab, provenance, settings, depth, label, output.tiff_compression
+            )
         if signer is not None:
             target = _signed(path, target, signer, provenance)
         with target.open("rb") as finished:

@@ -13,9 +13,9 @@ from pipeline import __version__
 from pipeline.codecs import everyday
 from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.xmp import Provenance
-from pipeline.config import OutputConfig
 from pipeline.flow.job import Job
 from pipeline.label import make_label
+from pipeline.output_config import OutputConfig
 from pipeline.stages.compose import ComposeSettings, Measures, compose, measure
 
 # The design's promise by bits of the output: lightness moves by less than this, on every pixel.
@@ -73,7 +73,8 @@ def finish_pages(
             yield Page(made.rgb, _Drawn(made.alpha, decoded.meta), made.icc)
 
     changes: list[str] = []
-    data = encode_pages(one_by_one(), len(abs_), provenance_of(job, key, sha256), changes)
+    provenance, compression = provenance_of(job, key, sha256), job.config.output.tiff_compression
+    data = encode_pages(one_by_one(), len(abs_), provenance, changes, compression)
     measures = [one.measures for one in painted]
     return Finished(
         data,

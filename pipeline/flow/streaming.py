@@ -16,7 +16,7 @@ from pipeline.codecs.isolated_master import IsolatedMaster
 from pipeline.codecs.masters import Master
 from pipeline.codecs.metadata import outgoing
 from pipeline.codecs.profiles import examine
-from pipeline.codecs.tiff import TiffPage, TiffWriter
+from pipeline.codecs.tiff import Compression, TiffPage, TiffWriter
 from pipeline.codecs.xmp import Provenance
 from pipeline.config import ModelConfig
 from pipeline.label import Label
@@ -83,6 +83,7 @@ def write_master(
     settings: ComposeSettings,
     depth: int | None = None,
     label: Label | None = None,
+    compression: Compression = "deflate",
 ) -> Streamed:
     """Second pass: the colour image as an sRGB TIFF of `depth` bits, else of the master's, to an empty file.
 
@@ -111,7 +112,8 @@ def write_master(
         iptc=carried.iptc,
     )
     composer = Composer(ab, info.height, page.width, settings, depth=page.depth)
-    with TiffWriter(target, bytes_at_most=page.bytes_at_most, threads=_COMPRESSORS) as writer:
+    most = page.bytes_at_most(compression)
+    with TiffWriter(target, bytes_at_most=most, compression=compression, threads=_COMPRESSORS) as writer:
         writer.page(page)
         top = 0
         for l_u16, alpha in master.strips():

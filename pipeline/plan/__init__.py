@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.config import JobConfig, PlanConfig
+from pipeline.output_config import OutputConfig
 from pipeline.plan.done import Done, DoneSet, hash_keys, read_done
 from pipeline.plan.keys import Patterns, Refusal, find_refusals, output_key
 from pipeline.plan.shards import Shard, cut, plan_table, write_shards
@@ -63,8 +64,8 @@ def make_plan(source: Store, out: Store, config: JobConfig, job_digest: str, *, 
     statuses = done.statuses(hash_keys((o.key for o in objects), (o.etag for o in objects)))
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
     keys = [o.key for o in objects]
-    refusals = find_refusals(keys, config.output.format, statuses == _COLORIZED)
-    items = [_item(objects[i], config.output.format, done, refusals.get(i)) for i in todo.tolist()]
+    refusals = find_refusals(keys, config.output, statuses == _COLORIZED)
+    items = [_item(objects[i], config.output, done, refusals.get(i)) for i in todo.tolist()]
     return Plan(
         items_listed=len(objects),
         bytes_listed=sum(o.bytes for o in objects),
@@ -100,8 +101,8 @@ def _keep(listed: Iterable[ObjectInfo], config: PlanConfig) -> tuple[list[Object
     return kept, excluded
 
 
-def _item(found: ObjectInfo, format: str, done: Done, refusal: Refusal | None) -> Item:
+def _item(found: ObjectInfo, output: OutputConfig, done: Done, refusal: Refusal | None) -> Item:
     attempts = done.attempts_of(found.key, found.etag)
     if refusal:
         return Item(*found, attempts, None, refusal.code, refusal.message)
-    return Item(*found, attempts, output_key(found.key, format))
+    return Item(*found, attempts, output_key(found.key, output))

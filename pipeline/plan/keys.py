@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import BadKey, FailureCode
+from pipeline.output_config import OutputConfig
 from pipeline.plan.done import digests
 from pipeline.storage import check_key
 
@@ -21,6 +22,10 @@ SUFFIXES = {
     "webp": (".webp",),
     "tiff": (".tif", ".tiff"),
 }
+#: Suffixes of what can become a result: these are replaced, others are part of a name ("box 3.1911").
+_REPLACEABLE = re.compile(
+    r"\.(jpe?g|jpe|jfif|mpo|a?png|webp|tiff?|bmp|dib|gif|jp2|j2k|jpf|jpx|j2c|jpc|heic|heif|hif|avif)"
+)
 
 
 class Refusal(NamedTuple):
@@ -30,13 +35,23 @@ class Refusal(NamedTuple):
     message: str
 
 
-def output_key(key: str, format: str) -> str:
-    """Where the colour image of a source goes: "images/", the source's key, and a suffix if it has another.
+def output_key(key: str, output: OutputConfig) -> str:
+    """Where the colour image of a source goes: "images/", the source's folder, and a name by `output.suffix`.
 
-    `a.tif` becomes `images/a.tif.jpg`, so `a.png` and `a.jpg` never meet; `A.JPG` stays as it is.
+    As JPEG, `append` makes `images/a.tif.jpg` of `a.tif`, so that `a.png` and `a.jpg` never meet; `replace`
+    makes `images/a.jpg`, `_color` makes `images/a_color.jpg`. A suffix that is the format's own stays as it
+    is: `A.JPG`, `A_color.JPG`. Every result has a suffix of its format.
     """
-    suffixes = SUFFIXES[format]
-    return f"images/{key}" if key.lower().endswith(suffixes) else f"images/{key}{suffixes[0]}"
+    folder, slash, name = key.rpartition("/")
+    suffixes = SUFFIXES[output.format]
+    if output.suffix == "append":
+        return f"images/{key}" if name.lower().endswith(suffixes) else f"images/{key}{suffixes[0]}"
+    stem, dot, end = name.rpartition(".")
+    if not stem or not _REPLACEABLE.fullmatch(dot + end.lower()):
+        stem, end = name, ""
+    kept = dot + end if dot + end.lower() in suffixes else suffixes[0]
+    text = "" if output.suffix == "replace" else output.suffix
+    return f"images/{folder}{slash}{stem}{text}{kept}"
 
 
 class Patterns:
@@ -85,14 +100,16 @@ def is_folder_marker(key: str) -> bool:
     return key.endswith("/")
 
 
-def find_refusals(keys: Sequence[str], format: str, finished: NDArray[np.bool_]) -> dict[int, Refusal]:
+def find_refusals(
+    keys: Sequence[str], output: OutputConfig, finished: NDArray[np.bool_]
+) -> dict[int, Refusal]:
     """The keys (by index, in key order) whose result has no place to go.
 
     Of two with one output key the later is refused, unless it is the one that was finished before
     (`finished[i]`): its result is there already and must not be overwritten. The whole listing counts, done
     or not, so that a resumed run refuses the same keys as an undisturbed one.
     """
-    outputs = [output_key(key, format) for key in keys]
+    outputs = [output_key(key, output) for key in keys]
     refusals = _bad_keys(keys, outputs)
     owners = np.array(
         [i for i in range(len(keys)) if i not in refusals and not is_folder_marker(keys[i])], int

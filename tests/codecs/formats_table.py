@@ -21,8 +21,8 @@ from pipeline.codecs.isolation import IsolatedDecoder
 from pipeline.codecs.pixels import DecodeLimits
 from pipeline.codecs.profiles import srgb_profile
 from pipeline.codecs.xmp import Provenance
-from pipeline.config import OutputConfig
 from pipeline.errors import ImageFailure
+from pipeline.output_config import OutputConfig
 from pipeline.stages.compose import compose
 from tests.codecs.samples import photo, toned
 

@@ -20,9 +20,9 @@ from pipeline.codecs.pixels import DecodeLimits, read_pixels
 from pipeline.codecs.profiles import srgb_profile
 from pipeline.codecs.upright import Pixels
 from pipeline.codecs.xmp import Provenance
-from pipeline.config import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.luminance import luminance_u16_from_gray16, luminance_u16_from_srgb16
+from pipeline.output_config import OutputConfig
 from pipeline.stages.compose import compose
 from tests.codecs.samples import encoded, photo
 

@@ -13,8 +13,8 @@ from PIL import ExifTags, Image, ImageCms
 from pipeline.codecs.encode import encode
 from pipeline.codecs.everyday import Decoded
 from pipeline.codecs.xmp import FIAT_NAMESPACE, LARGEST_SOURCE, Provenance, xmp_packet
-from pipeline.config import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
+from pipeline.output_config import OutputConfig
 from tests.codecs.samples import colourful, decoded, encoded, photo
 from tests.codecs.test_everyday import wide_profile
 
@@ -118,6 +118,21 @@ def test_webp_keeps_alpha_and_jpeg_lays_it_on_white() -> None:
 def test_jpeg_chroma_is_full_from_quality_90_on() -> None:
     assert written("jpeg", source(), quality=90).layer[0][1:3] == (1, 1)  # type: ignore[attr-defined]
     assert written("jpeg", source(), quality=89).layer[0][1:3] == (2, 2)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("asked", "factors"), [("4:4:4", (1, 1)), ("4:2:2", (2, 1)), ("4:2:0", (2, 2))])
+def test_jpeg_chroma_is_as_asked_for(asked: str, factors: tuple[int, int]) -> None:
+    data = encode(RGB, source(), None, OutputConfig(subsampling=asked), PROVENANCE)
+    assert Image.open(io.BytesIO(data)).layer[0][1:3] == factors  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("asked", "scheme"), [("none", 1), ("lzw", 5), ("deflate", 8), ("auto", 8)])
+def test_tiff_compression_is_as_asked_for(asked: str, scheme: int) -> None:
+    data = encode(RGB, source(), None, OutputConfig(format="tiff", compression=asked), PROVENANCE)
+    image = Image.open(io.BytesIO(data))
+    assert image.tag_v2[259] == scheme  # type: ignore[attr-defined]
+    assert image.tag_v2.get(317, 1) == (1 if asked == "none" else 2)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(np.asarray(image), RGB)
 
 
 @pytest.mark.parametrize("format", FORMATS)

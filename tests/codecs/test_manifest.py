@@ -14,8 +14,9 @@ from PIL import Image
 
 from pipeline.codecs.encode import encode
 from pipeline.codecs.manifest import KEY_VARIABLE, ManifestSigner, open_signer
-from pipeline.config import C2paConfig, JobConfig, OutputConfig, effective_yaml, job_digest
+from pipeline.config import JobConfig, effective_yaml, job_digest
 from pipeline.errors import ConfigError
+from pipeline.output_config import C2paConfig, OutputConfig
 from tests.codecs.certificates import make_signer
 from tests.codecs.samples import colourful, decoded, encoded, photo
 from tests.codecs.test_provenance import PROVENANCE

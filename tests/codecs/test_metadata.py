@@ -20,7 +20,7 @@ from pipeline.codecs.exif import completed
 from pipeline.codecs.iptc import carried_iptc, photoshop_segment, tiff_words
 from pipeline.codecs.profiles import srgb_profile
 from pipeline.codecs.xmp import LARGEST_PACKET, xmp_packet, xmp_segments
-from pipeline.config import OutputConfig
+from pipeline.output_config import OutputConfig
 from tests import servers
 from tests.codecs.samples import colourful, decoded, encoded, photo
 from tests.codecs.test_provenance import PROVENANCE, exiftool

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from pipeline.codecs.encode import encode
 from pipeline.codecs.everyday import Decoded
 from pipeline.codecs.xmp import Provenance
-from pipeline.config import OutputConfig
+from pipeline.output_config import OutputConfig
 from tests import servers
 from tests.codecs.samples import colourful, decoded, encoded, photo
 

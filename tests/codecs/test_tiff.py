@@ -44,7 +44,7 @@ def with_vips(data: bytes, page: int = 0) -> np.ndarray:
 
 @given(
     st.integers(1, 70), st.integers(1, 90), st.sampled_from([3, 4]), st.sampled_from([8, 16]),
-    st.sampled_from(["deflate", "none"]), st.booleans(), st.integers(1, 3), st.integers(1, 9),
+    st.sampled_from(["deflate", "lzw", "none"]), st.booleans(), st.integers(1, 3), st.integers(1, 9),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_pixels_come_back_whatever_the_layout_and_the_rows_they_came_in(
@@ -58,7 +58,8 @@ def test_pixels_come_back_whatever_the_layout_and_the_rows_they_came_in(
             writer.write(pixels[top : top + step])
     data = file.getvalue()
     assert data[2] == (43 if big else 42)
-    np.testing.assert_array_equal(tifffile.imread(io.BytesIO(data)), pixels)
+    if compression != "lzw":  # for which tifffile wants imagecodecs
+        np.testing.assert_array_equal(tifffile.imread(io.BytesIO(data)), pixels)
     np.testing.assert_array_equal(with_vips(data), pixels)
     if depth == 8:  # Pillow has no 16-bit RGB
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), pixels)
@@ -69,12 +70,12 @@ def test_the_bytes_depend_on_pixels_and_metadata_alone() -> None:
     once = tiff_bytes(pixels, icc=srgb_profile(), xmp=XMP, exif=exif_block(), dpi=(300, 300))
     file = io.BytesIO()
     page = TiffPage(300, 900, 3, 16, srgb_profile(), XMP, exif_block(), (300, 300))
-    with TiffWriter(file, bytes_at_most=page.bytes_at_most, threads=3) as writer:
+    with TiffWriter(file, bytes_at_most=page.bytes_at_most(), threads=3) as writer:
         writer.page(page)
         for top in range(0, 900, 7):
             writer.write(pixels[top : top + 7])
     assert file.getvalue() == once
-    assert len(once) <= page.bytes_at_most
+    assert len(once) <= page.bytes_at_most()
     with Image.open(io.BytesIO(once)) as image:
         assert len(image.tag_v2[279]) > 1
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import FailureCode
+from pipeline.output_config import OutputConfig
 from pipeline.plan import output_key
 from pipeline.plan.keys import Patterns, find_refusals
 
@@ -16,7 +17,11 @@ part = st.sampled_from(["a", "b", "a.jpg", "a.JPG", "a.jpg.jpg", "a.tif", "b.png
 some_keys = st.sets(st.lists(part, min_size=1, max_size=3).map("/".join).filter(bool), max_size=12).map(
     sorted
 )
-formats = st.sampled_from(["jpeg", "png", "webp", "tiff"])
+outputs_ = st.builds(
+    OutputConfig,
+    format=st.sampled_from(["jpeg", "png", "webp", "tiff"]),
+    suffix=st.sampled_from(["append", "replace", "_color"]),
+)
 
 
 @pytest.mark.parametrize(
@@ -36,32 +41,48 @@ formats = st.sampled_from(["jpeg", "png", "webp", "tiff"])
     ],
 )
 def test_output_key(key, format, output):
-    assert output_key(key, format) == output
+    assert output_key(key, OutputConfig(format=format)) == output
 
 
-def refuse(keys, format="jpeg", finished=()):
-    return find_refusals(keys, format, np.array([key in finished for key in keys], bool))
+@pytest.mark.parametrize(
+    ("key", "replaced", "with_text"),
+    [
+        ("a.tif", "images/a.jpg", "images/a_color.jpg"),
+        ("deep/er/A.JPEG", "images/deep/er/A.JPEG", "images/deep/er/A_color.JPEG"),
+        ("box 3.1911", "images/box 3.1911.jpg", "images/box 3.1911_color.jpg"),
+        ("a.tif/b", "images/a.tif/b.jpg", "images/a.tif/b_color.jpg"),
+        (".tif", "images/.tif.jpg", "images/.tif_color.jpg"),
+        ("a.tar.Png", "images/a.tar.jpg", "images/a.tar_color.jpg"),
+    ],
+)
+def test_output_key_with_another_suffix(key, replaced, with_text):
+    assert output_key(key, OutputConfig(suffix="replace")) == replaced
+    assert output_key(key, OutputConfig(suffix="_color")) == with_text
 
 
-@given(keys=some_keys, format=formats)
-def test_what_is_not_refused_can_stand_in_one_folder(keys, format):
-    refused = refuse(keys, format)
-    outputs = [output_key(key, format) for i, key in enumerate(keys) if i not in refused and key[-1] != "/"]
+def refuse(keys, output=None, finished=()):
+    return find_refusals(keys, output or OutputConfig(), np.array([key in finished for key in keys], bool))
+
+
+@given(keys=some_keys, output=outputs_)
+def test_what_is_not_refused_can_stand_in_one_folder(keys, output):
+    refused = refuse(keys, output)
+    outputs = [output_key(key, output) for i, key in enumerate(keys) if i not in refused and key[-1] != "/"]
     assert len(set(outputs)) == len(outputs)
-    folders = {output.rsplit("/", n)[0] for output in outputs for n in range(1, output.count("/") + 1)}
+    folders = {made.rsplit("/", n)[0] for made in outputs for n in range(1, made.count("/") + 1)}
     assert not folders & set(outputs)
-    for output in outputs:
-        assert not {"", ".", ".."} & set(output.split("/"))
-        assert max(len(name.encode()) for name in output.split("/")) <= 255
+    for made in outputs:
+        assert not {"", ".", ".."} & set(made.split("/"))
+        assert max(len(name.encode()) for name in made.split("/")) <= 255
 
 
-@given(keys=some_keys, format=formats, data=st.data())
-def test_a_finished_result_keeps_its_place(keys, format, data):
-    good = [key for i, key in enumerate(keys) if i not in refuse(keys, format)]
+@given(keys=some_keys, output=outputs_, data=st.data())
+def test_a_finished_result_keeps_its_place(keys, output, data):
+    good = [key for i, key in enumerate(keys) if i not in refuse(keys, output)]
     later = data.draw(st.sets(st.sampled_from(good))) if good else set()
-    refused = {keys[i] for i in refuse(keys, format, finished=later)}
+    refused = {keys[i] for i in refuse(keys, output, finished=later)}
     assert not refused & later  # and what could all stand together before still can
-    assert refused == {keys[i] for i in refuse(keys, format)}
+    assert refused == {keys[i] for i in refuse(keys, output)}
 
 
 def test_of_two_equal_outputs_the_later_key_is_refused():
@@ -73,6 +94,13 @@ def test_of_two_equal_outputs_the_later_key_is_refused():
 
 def test_of_two_equal_outputs_the_finished_one_stays():
     assert list(refuse(["a.tif", "a.tif.jpg"], finished=["a.tif.jpg"])) == [0]
+
+
+def test_replaced_suffixes_can_meet_and_then_the_later_key_is_refused():
+    refused = refuse(["a.jpg", "a.png", "a.tif", "b.png"], OutputConfig(suffix="replace"))
+    assert {i: refusal.code for i, refusal in refused.items()} == dict.fromkeys(
+        (1, 2), FailureCode.OUTPUT_COLLISION
+    )
 
 
 def test_a_result_cannot_be_the_folder_of_others():

@@ -1,0 +1,83 @@
+"""How results are written: the section `output`. A setting without effect is an error, not a silence.
+
+A setting counts as made where it differs from its default: the saved configuration of a run spells out all.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pipeline.section import Section
+
+
+def _ratio(value: Any) -> Any:
+    """YAML 1.1 takes an unquoted 4:2:0 for a number to base 60: 14,520."""
+    return f"{value // 3600}:{value // 60 % 60}:{value % 60}" if isinstance(value, int) else value
+
+
+Subsampling = Annotated[Literal["auto", "4:4:4", "4:2:2", "4:2:0"], BeforeValidator(_ratio)]
+
+
+class C2paConfig(Section):
+    """Signed manifests in the results; the private key stays in its file or in the environment."""
+
+    certificates: str | None = Field(
+        None, description="PEM file: signer's certificate, then its issuers'; null: no manifest"
+    )
+    key: str | None = Field(None, description="PEM file of the private key; null: FIAT_COLOR_C2PA_KEY has it")
+    algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
+    timestamp_url: str | None = Field(None, description="RFC 3161 time stamping authority; null: no stamp")
+
+
+class OutputConfig(Section):
+    """How results are written."""
+
+    format: Literal["jpeg", "png", "webp", "tiff"] = "jpeg"
+    quality: int = Field(92, ge=1, le=100, description="JPEG and WebP quality")
+    subsampling: Subsampling = Field(
+        "auto", description="of JPEG's chroma: auto is 4:4:4 from quality 90 on, 4:2:0 below"
+    )
+    compression: Literal["auto", "none", "lzw", "deflate"] = Field(
+        "auto", description="of TIFF, with horizontal differences: auto is deflate"
+    )
+    depth: Literal["auto", 8] = Field(
+        "auto", description="bits per sample of TIFF and PNG: auto keeps those of the source, 8 or 16"
+    )
+    suffix: str = Field(
+        "append",
+        pattern=r"^(append|replace|[_-][A-Za-z0-9_-]{0,39})$",
+        description="a.tif as JPEG: append: a.tif.jpg; replace: a.jpg; a text such as _color: a_color.jpg",
+    )
+    digital_source_type: Literal[
+        "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced", "trainedAlgorithmicMedia"
+    ] = Field("compositeWithTrainedAlgorithmicMedia", description="IPTC DigitalSourceType of every output")
+    label: Literal["none", "band", "watermark"] = Field(
+        "none", description="visible text: a band below the picture, or small letters in its corner"
+    )
+    label_text: str = Field("Colours added by software", pattern=r"^[^\r\n]+$", max_length=200)
+    c2pa: C2paConfig = C2paConfig()
+
+    @property
+    def tiff_compression(self) -> Literal["none", "lzw", "deflate"]:
+        """What `compression` stands for in a TIFF."""
+        return "deflate" if self.compression == "auto" else self.compression
+
+    @model_validator(mode="after")
+    def _effective(self) -> OutputConfig:
+        lossy, deep = ("jpeg", "webp"), ("tiff", "png")
+        self._only("quality", 92, lossy)
+        self._only("subsampling", "auto", ("jpeg",))
+        self._only("compression", "auto", ("tiff",))
+        self._only("depth", "auto", deep)
+        return self
+
+    def _only(self, name: str, default: object, formats: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value != default and self.format not in formats:
+            fit = " or ".join(formats)
+            raise ValueError(
+                f"output.{name}={value} has no effect on output.format={self.format}, "
+                f"only on {fit}: leave it out or change the format"
+            )

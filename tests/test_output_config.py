@@ -1,0 +1,51 @@
+"""Settings of the section `output` that go together, and those that cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.config import JobConfig, effective_yaml, load
+from pipeline.errors import ConfigError
+
+
+def config(*settings: str) -> JobConfig:
+    return load(JobConfig, None, [f"output.{setting}" for setting in settings])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["format=png", "quality=80"], "output.quality=80 has no effect on output.format=png"),
+        (
+            ["format=webp", "subsampling=4:4:4"],
+            "output.subsampling=4:4:4 has no effect on output.format=webp",
+        ),
+        (["compression=lzw"], "output.compression=lzw has no effect on output.format=jpeg, only on tiff"),
+        (
+            ["format=webp", "depth=8"],
+            "output.depth=8 has no effect on output.format=webp, only on tiff or png",
+        ),
+        (["compression=zip"], "'none', 'lzw' or 'deflate'"),
+        (["suffix=apend"], "output.suffix"),
+        (["suffix=_a/b"], "output.suffix"),
+    ],
+)
+def test_what_has_no_effect_is_one_line(settings: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(*settings)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["format=tiff", "compression=none", "depth=8"],
+        ["format=webp", "quality=70"],
+        ["quality=85", "subsampling=4:2:2", "suffix=-color_1"],
+    ],
+)
+def test_what_goes_together_survives_being_saved(settings: list[str], tmp_path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(effective_yaml(config(*settings)), encoding="utf-8")
+    assert load(JobConfig, str(file)) == config(*settings)
