@@ -63,6 +63,14 @@ class ModelConfig(Section):
     neutral_borders: bool = Field(False, description="no chroma in uniform paper margins and film rebates")
 
 
+class GuidesConfig(Section):
+    """What archivists know of single images: scribbles, points, references, styles, methods."""
+
+    file: str | None = Field(None, description="Parquet, CSV or JSON Lines, one row an image; null: none")
+    sidecars: bool = Field(True, description="also take NAME.scribbles.png and the like beside a source")
+    side: int = Field(1024, ge=64, le=8192, description="longest side on which scribbles are spread, pixels")
+
+
 class LimitsConfig(Section):
     """What one image, one worker and one shard may cost before they are given up."""
 
@@ -113,6 +121,7 @@ class JobConfig(Section):
 
     plan: PlanConfig = PlanConfig()
     model: ModelConfig = ModelConfig()
+    guides: GuidesConfig = GuidesConfig()
     output: OutputConfig = OutputConfig()
     limits: LimitsConfig = LimitsConfig()
     storage: StorageConfig = StorageConfig()

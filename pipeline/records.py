@@ -33,6 +33,8 @@ ITEM_TYPE = pa.struct(
         pa.field("output_key", pa.string()),  # below OUT; null: decided to fail at planning
         pa.field("failure_code", pa.string()),  # set where planning already knows the image fails
         pa.field("message", pa.string()),
+        pa.field("guide", pa.string()),  # pipeline.guides.Guide as JSON; null: none
+        pa.field("guide_digest", pa.string()),
     ]
 )
 
@@ -72,7 +74,8 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("mean_chroma", pa.float32()),  # mean CIELAB C*ab of the output
         pa.field("colorfulness", pa.float32()),  # Hasler and Suesstrunk 2003, M3
         pa.field("metadata_changes", pa.list_(pa.string())),  # what of the source's is changed or left out
-        pa.field("method", pa.string(), nullable=False),
+        pa.field("guide_digest", pa.string()),  # over the image's guide, 16 hex digits; null: it had none
+        pa.field("method", pa.string(), nullable=False),  # the one this image was coloured with
         pa.field("weights_digest", pa.string(), nullable=False),
         pa.field("job_digest", pa.string(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
@@ -105,6 +108,8 @@ class Item:
     output_key: str | None = None
     failure_code: str | None = None
     message: str | None = None
+    guide: str | None = None
+    guide_digest: str | None = None
 
 
 @dataclass
@@ -138,6 +143,7 @@ class LedgerRow:
     mean_chroma: float | None = None
     colorfulness: float | None = None
     metadata_changes: list[str] | None = None
+    guide_digest: str | None = None
     seconds_decode: float | None = None
     seconds_predict: float | None = None
     seconds_compose: float | None = None

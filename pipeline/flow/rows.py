@@ -69,6 +69,7 @@ class Rows:
             bytes=item.bytes,
             status=status,
             attempts=item.attempts + 1,
+            guide_digest=item.guide_digest,
             method=self.job.config.model.method,
             weights_digest=self.job.weights_digest,
             job_digest=self.job.job_digest,

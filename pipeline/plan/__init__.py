@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipeline.config import JobConfig, PlanConfig
 from pipeline.output_config import OutputConfig
 from pipeline.plan.done import Done, DoneSet, hash_keys, read_done
+from pipeline.plan.guided import Guidance, GuideBook, Guided
 from pipeline.plan.keys import Patterns, Refusal, find_refusals, output_key
 from pipeline.plan.shards import Shard, cut, plan_table, write_shards
 from pipeline.records import Item, Status
@@ -18,6 +19,9 @@ from pipeline.storage import ObjectInfo, Store
 __all__ = [
     "Done",
     "DoneSet",
+    "Guidance",
+    "GuideBook",
+    "Guided",
     "Plan",
     "Shard",
     "hash_keys",
@@ -35,7 +39,8 @@ class Plan:
 
     `items_listed` and `bytes_listed` count the objects under the input that the patterns keep, `excluded`
     those they leave out; `done` counts the listed ones that the ledger has, by status. What `plan.limit` cuts
-    off is in none of `done` and `todo_items`.
+    off is in none of `done` and `todo_items`. `guidance` has the guides of all that are listed, and
+    the sidecars, which are in no count.
     """
 
     items_listed: int
@@ -45,27 +50,43 @@ class Plan:
     todo_items: int
     todo_bytes: int
     shards: list[Shard]
+    guidance: Guidance = field(default_factory=Guidance)
 
 
-def make_plan(source: Store, out: Store, config: JobConfig, job_digest: str, *, workers: int) -> Plan:
+def make_plan(
+    source: Store,
+    out: Store,
+    config: JobConfig,
+    job_digest: str,
+    *,
+    workers: int,
+    guides: GuideBook | None = None,
+) -> Plan:
     """The plan for N listed objects, M of them done, the other N - M in n shards.
 
     In steps:
       1. read the ledger's done-set and list the source: M rows, N objects in key order;
-      2. subtract: N - M objects to do, at most `plan.limit` of them;
+      2. subtract: N - M objects to do, at most `plan.limit` of them; a guide that is new, changed or gone
+         makes an image undone;
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
     Raises:
         StorageError: the source cannot be listed or a ledger part not be read.
+        ConfigError: some guides do not fit.
     """
     done = read_done(out, job_digest, retry_failed=config.plan.retry_failed)
-    objects, excluded = _keep(source.list(), config.plan)
-    statuses = done.statuses(hash_keys((o.key for o in objects), (o.etag for o in objects)))
-    todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
-    keys = [o.key for o in objects]
+    objects, excluded, guidance = _listed(source, config.plan, guides)
+    hashes = hash_keys((o.key for o in objects), (o.etag for o in objects))
+    statuses, keys = done.statuses(hashes), [o.key for o in objects]
     refusals = find_refusals(keys, config.output, statuses == _COLORIZED)
-    items = [_item(objects[i], config.output, done, refusals.get(i)) for i in todo.tolist()]
+    guided = _by_index(keys, guidance)
+    statuses[done.otherwise_guided(hashes, {i: guide.digest for i, guide in guided.items()})] = -1
+    todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
+    items = [
+        _item(objects[i], config.output, tried, refusals.get(i), guided.get(i))
+        for i, tried in zip(todo.tolist(), done.tried(hashes[todo]), strict=True)
+    ]
     return Plan(
         items_listed=len(objects),
         bytes_listed=sum(o.bytes for o in objects),
@@ -74,6 +95,7 @@ def make_plan(source: Store, out: Store, config: JobConfig, job_digest: str, *, 
         todo_items=len(items),
         todo_bytes=sum(item.bytes for item in items),
         shards=cut(items, job_digest, config.plan, workers),
+        guidance=guidance,
     )
 
 
@@ -89,6 +111,25 @@ def write_plan(out: Store, run_id: str, plan: Plan) -> None:
 _COLORIZED = list(Status).index(Status.COLORIZED)
 
 
+def _listed(
+    source: Store, config: PlanConfig, book: GuideBook | None
+) -> tuple[list[ObjectInfo], int, Guidance]:
+    """The objects to colour, in key order, how many the patterns leave out, and what guides there are."""
+    if book is None:
+        return *_keep(source.list(), config), Guidance()
+    objects, excluded = _keep(book.watch(source.list()), config)
+    guidance = book.resolve(objects)
+    if guidance.sidecars:
+        objects = [found for found in objects if found.key not in guidance.sidecars]
+    return objects, excluded, guidance
+
+
+def _by_index(keys: list[str], guidance: Guidance) -> Mapping[int, Guided]:
+    if not guidance.guides:
+        return {}
+    return {i: guidance.guides[key] for i, key in enumerate(keys) if key in guidance.guides}
+
+
 def _keep(listed: Iterable[ObjectInfo], config: PlanConfig) -> tuple[list[ObjectInfo], int]:
     """The objects that the patterns keep, and how many they leave out."""
     patterns = Patterns(config.include, config.exclude)
@@ -101,8 +142,10 @@ def _keep(listed: Iterable[ObjectInfo], config: PlanConfig) -> tuple[list[Object
     return kept, excluded
 
 
-def _item(found: ObjectInfo, output: OutputConfig, done: Done, refusal: Refusal | None) -> Item:
-    attempts = done.attempts_of(found.key, found.etag)
+def _item(
+    found: ObjectInfo, output: OutputConfig, attempts: int, refusal: Refusal | None, guide: Guided | None
+) -> Item:
+    json, digest = guide or (None, None)
     if refusal:
-        return Item(*found, attempts, None, refusal.code, refusal.message)
-    return Item(*found, attempts, output_key(found.key, output))
+        return Item(*found, attempts, None, refusal.code, refusal.message, json, digest)
+    return Item(*found, attempts, output_key(found.key, output), None, None, json, digest)

@@ -1,14 +1,15 @@
 """What is done already: the ledger's rows as sorted arrays of 64-bit identities.
 
-An image is done when the ledger has its key and ETag under the present job digest. A Python set of strings
-needs over 100 bytes a key, the sorted array eight.
+An image is done when the ledger has its key and ETag under the present job digest, and the row that counts
+names the guide that the image has now, or none where it has none. A Python set of strings needs over 100
+bytes a key, the sorted array eight; guides and repeated tries are few, and stand in dictionaries.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,12 +20,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.errors import StorageError
-from pipeline.records import Status
+from pipeline.records import LEDGER_SCHEMA, Status
 from pipeline.storage import Store
 
 _STATUSES = [str(status) for status in Status]
 _FAILED = _STATUSES.index(Status.FAILED)
 _THREADS = 16
+# The whole part's schema, so that a part from before a column existed reads as nulls.
+_COLUMNS = ("key", "etag", "status", "attempts", "finished_at", "guide_digest")
+_SCHEMA = pa.schema([LEDGER_SCHEMA.field(name) for name in _COLUMNS])
 
 
 def digests(texts: Iterable[bytes]) -> NDArray[np.int64]:
@@ -62,8 +66,11 @@ class Done:
 
     done: DoneSet
     codes: NDArray[np.int8]
-    #: identity of a failed image that is not done because it is to be retried -> attempts so far
+    #: identity -> attempts so far: of failed images that are not done because they are to be retried, and of
+    #: all others that were tried more than once
     attempts: dict[int, int] = field(default_factory=dict)
+    #: identity -> digest of the guide that its result was made with; results without one are not in it
+    guides: dict[int, str] = field(default_factory=dict)
 
     def statuses(self, hashes: NDArray[np.int64]) -> NDArray[np.int8]:
         """For each hash the status code of its row, -1 where it is not done."""
@@ -72,18 +79,43 @@ class Done:
             return np.full(len(hashes), -1, np.int8)
         return np.where(at >= 0, self.codes[at], np.int8(-1))
 
-    def attempts_of(self, key: str, etag: str) -> int:
-        """How often earlier runs tried this image in vain."""
-        return self.attempts.get(int(hash_keys([key], [etag])[0]), 0) if self.attempts else 0
+    def otherwise_guided(self, hashes: NDArray[np.int64], wanted: Mapping[int, str]) -> NDArray[np.int64]:
+        """Indices of the hashes whose result, if they have one, was made with another guide than now wanted.
+
+        Args:
+            wanted: index -> guide digest, of those that have a guide.
+        """
+        changed = [i for i, digest in wanted.items() if self.guides.get(int(hashes[i])) != digest]
+        if self.guides:
+            had = np.flatnonzero(np.isin(hashes, np.fromiter(self.guides, np.int64, len(self.guides))))
+            changed += [i for i in had.tolist() if i not in wanted]
+        return np.array(sorted(changed), np.int64)
+
+    def tried(self, hashes: NDArray[np.int64]) -> list[int]:
+        """For each hash how often earlier runs tried this image."""
+        once: list[int] = self.done.contains(hashes).astype(int).tolist()
+        if not self.attempts:
+            return once
+        return [self.attempts.get(h, least) for h, least in zip(hashes.tolist(), once, strict=True)]
+
+
+class _Guided(NamedTuple):
+    """A row whose image had a guide."""
+
+    hash: int
+    attempts: int
+    finished_at: int
+    digest: str
 
 
 class _Rows(NamedTuple):
-    """The columns of one or many ledger parts."""
+    """The columns of one or many ledger parts, and those of their rows that name a guide."""
 
     hashes: NDArray[np.int64]
     codes: NDArray[np.int8]
     attempts: NDArray[np.int32]
     finished_at: NDArray[np.int64]
+    guided: list[_Guided]
 
 
 def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> Done:
@@ -102,14 +134,15 @@ def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> Done:
         return Done(DoneSet(np.empty(0, np.int64)), np.empty(0, np.int8))
     rows = _latest(_joined(read))
     retried = (rows.codes == _FAILED) & retry_failed
-    attempts = dict(zip(rows.hashes[retried].tolist(), rows.attempts[retried].tolist(), strict=True))
-    return Done(DoneSet(rows.hashes[~retried]), rows.codes[~retried], attempts)
+    told = retried | (rows.attempts > 1)
+    attempts = dict(zip(rows.hashes[told].tolist(), rows.attempts[told].tolist(), strict=True))
+    return Done(DoneSet(rows.hashes[~retried]), rows.codes[~retried], attempts, _guides(rows))
 
 
 def _read_part(out: Store, key: str) -> _Rows:
     data = out.get(key).data
     try:
-        table = pq.read_table(io.BytesIO(data), columns=["key", "etag", "status", "attempts", "finished_at"])
+        table = pq.read_table(io.BytesIO(data), columns=list(_COLUMNS), schema=_SCHEMA)
         codes = [_STATUSES.index(status) for status in table["status"].to_pylist()]
         hashes = hash_keys(table["key"].to_pylist(), table["etag"].to_pylist())
     except (pa.ArrowException, ValueError, KeyError) as error:
@@ -117,8 +150,13 @@ def _read_part(out: Store, key: str) -> _Rows:
         raise StorageError(
             f"the ledger part {key} in {out.uri} cannot be read ({reason}); remove it to do its images again"
         ) from None
-    finished = table["finished_at"].cast(pa.int64()).to_numpy()
-    return _Rows(hashes, np.array(codes, np.int8), table["attempts"].to_numpy(), finished)
+    finished, attempts = table["finished_at"].cast(pa.int64()).to_numpy(), table["attempts"].to_numpy()
+    digests_ = table["guide_digest"]
+    guided = [
+        _Guided(int(hashes[i]), int(attempts[i]), int(finished[i]), digests_[i].as_py())
+        for i in np.flatnonzero(digests_.is_valid()).tolist()
+    ]
+    return _Rows(hashes, np.array(codes, np.int8), attempts, finished, guided)
 
 
 def _joined(parts: list[_Rows]) -> _Rows:
@@ -127,11 +165,12 @@ def _joined(parts: list[_Rows]) -> _Rows:
         np.concatenate([part.codes for part in parts]),
         np.concatenate([part.attempts for part in parts]),
         np.concatenate([part.finished_at for part in parts]),
+        [row for part in parts for row in part.guided],
     )
 
 
 def _latest(rows: _Rows) -> _Rows:
-    """One row per identity, by ascending identity."""
+    """One row per identity, by ascending identity; `guided` stays as it is."""
     order = np.lexsort((rows.finished_at, rows.attempts, rows.hashes))
     hashes = rows.hashes[order]
     last = order[np.append(hashes[1:] != hashes[:-1], True)] if len(order) else order
@@ -140,4 +179,17 @@ def _latest(rows: _Rows) -> _Rows:
         codes=rows.codes[last],
         attempts=rows.attempts[last],
         finished_at=rows.finished_at[last],
+        guided=rows.guided,
     )
+
+
+def _guides(latest: _Rows) -> dict[int, str]:
+    """By identity the guide digests of the rows that count."""
+    if not latest.guided:
+        return {}
+    at = DoneSet(latest.hashes).positions(np.array([row.hash for row in latest.guided], np.int64)).tolist()
+    return {
+        row.hash: row.digest
+        for row, i in zip(latest.guided, at, strict=True)
+        if (latest.attempts[i], latest.finished_at[i]) == (row.attempts, row.finished_at)
+    }

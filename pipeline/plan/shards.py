@@ -68,6 +68,8 @@ def _shard(items: list[Item], job_digest: str) -> Shard:
     digest = hashlib.sha256(job_digest.encode())
     for item in items:
         digest.update(f"\n{item.key}\0{item.etag}\0{item.attempts}".encode())
+        if item.guide_digest is not None:
+            digest.update(f"\0{item.guide_digest}".encode())
     return Shard(digest.hexdigest()[:16], sum(item.bytes for item in items), items)
 
 

@@ -17,8 +17,11 @@ def row(
     attempts: int = 1,
     finished_at: datetime = datetime(2026, 1, 1, tzinfo=UTC),
     etag: str = "e",
+    guide: str | None = None,
 ) -> LedgerRow:
-    return LedgerRow(key, etag, 1, status, attempts, "iizuka", "weights", "digest", "run", finished_at)
+    row = LedgerRow(key, etag, 1, status, attempts, "iizuka", "weights", "digest", "run", finished_at)
+    row.guide_digest = guide
+    return row
 
 
 def put_part(out: Store, job_digest: str, shard_id: str, rows: list[LedgerRow]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import StorageError
 from pipeline.plan import DoneSet, hash_keys, read_done
-from pipeline.records import Status
+from pipeline.records import Status, ledger_table
 from pipeline.storage import open_store
 from tests.plan.ledgers import put_part, row
 
@@ -54,6 +56,17 @@ def statuses(done, *keys):
     return [list(Status)[code] if code >= 0 else None for code in codes.tolist()]
 
 
+def tried(done, *keys):
+    return done.tried(hash_keys(keys, ["e"] * len(keys)))
+
+
+def otherwise(done, wanted, *keys):
+    """The keys whose result was made with another guide than `wanted` has for them."""
+    hashes = hash_keys(keys, ["e"] * len(keys))
+    indices = done.otherwise_guided(hashes, {keys.index(key): digest for key, digest in wanted.items()})
+    return [keys[i] for i in indices.tolist()]
+
+
 def test_an_empty_ledger(out):
     done = read_done(out, "digest", retry_failed=False)
     assert statuses(done, "a", "b") == [None, None]
@@ -66,7 +79,7 @@ def test_only_parts_of_this_digest_count(out):
     put_part(out, "digest-of-another-model", "1", [row("d")])
     done = read_done(out, "digest", retry_failed=False)
     assert statuses(done, "a", "b", "c", "d") == [Status.COLORIZED, Status.SKIPPED_COLOR, Status.FAILED, None]
-    assert done.attempts_of("c", "e") == 0
+    assert tried(done, "a", "c", "d") == [1, 1, 0]
     assert statuses(done, "b") == [Status.SKIPPED_COLOR]
 
 
@@ -81,7 +94,7 @@ def test_failed_images_come_back_with_their_attempts_when_asked_for(out):
     )
     done = read_done(out, "digest", retry_failed=True)
     assert statuses(done, "a", "b", "c") == [Status.COLORIZED, None, Status.SKIPPED_OTHER]
-    assert (done.attempts_of("b", "e"), done.attempts_of("a", "e")) == (3, 0)
+    assert tried(done, "b", "a", "d") == [3, 1, 0]
 
 
 def test_of_several_rows_the_one_with_most_attempts_counts_then_the_latest(out):
@@ -92,7 +105,26 @@ def test_of_several_rows_the_one_with_most_attempts_counts_then_the_latest(out):
     done = read_done(out, "digest", retry_failed=False)
     assert statuses(done, "a", "b") == [Status.COLORIZED, Status.COLORIZED]
     assert len(done.done.hashes) == 2
-    assert read_done(out, "digest", retry_failed=True).attempts == {}
+    assert tried(read_done(out, "digest", retry_failed=True), "a", "b") == [2, 1]
+
+
+def test_the_guide_of_the_row_that_counts_must_be_the_one_wanted_now(out):
+    put_part(out, "digest", "1", [row("a"), row("b", guide="g1"), row("c", guide="g1"), row("d")])
+    put_part(out, "digest", "2", [row("b", attempts=2, guide="g2"), row("c", attempts=2)])
+    done = read_done(out, "digest", retry_failed=False)
+    assert otherwise(done, {"b": "g2"}, *"abcd") == []
+    assert otherwise(done, {"a": "g1", "b": "g1"}, *"abcd") == ["a", "b"]
+    assert otherwise(done, {"c": "g1"}, *"abcd") == ["b", "c"]  # b's is gone, c's row without one counts
+    assert otherwise(done, {}, *"acd") == []
+
+
+def test_a_part_from_before_guides_is_read(out):
+    buffer = io.BytesIO()
+    pq.write_table(ledger_table([row("a")]).drop_columns(["guide_digest"]), buffer)
+    out.put("ledger/digest/part-1.parquet", buffer.getvalue())
+    done = read_done(out, "digest", retry_failed=False)
+    assert statuses(done, "a") == [Status.COLORIZED]
+    assert otherwise(done, {}, "a") == []
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1 not parquet"])

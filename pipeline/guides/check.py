@@ -1,0 +1,168 @@
+"""All guides of a job, from its file and from sidecars: checked against the source before any work starts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.guides.guide import OBJECT_KINDS, Guide, GuideObject, Point
+from pipeline.guides.heads import upright_sizes
+from pipeline.guides.methods import Methods
+from pipeline.guides.objects import Named, Names, Seen, Sizes, look, misfit, outside
+from pipeline.guides.sidecars import Sidecars
+from pipeline.guides.table import Row, Table, read_table
+from pipeline.plan import Guidance, Guided
+from pipeline.storage import ObjectInfo, Store
+
+_THREADS = 16
+_TOLD = 4  # problems in the message: it is one line
+
+
+@dataclass
+class _Asked:
+    """What is asked for one image, as far as its row and its sidecars go."""
+
+    source: ObjectInfo
+    where: str
+    points: tuple[Point, ...] = ()
+    method: str | None = None
+    objects: dict[str, Named] = field(default_factory=dict)
+
+    @property
+    def given(self) -> frozenset[str]:
+        return frozenset(self.objects) | ({"scribbles"} if self.points else frozenset())
+
+
+class Guides:
+    """The `plan.GuideBook` of a job."""
+
+    def __init__(self, source: Store, config: JobConfig, methods: Methods) -> None:
+        """Reads the guides file. Raises as `table.read_table`."""
+        self.source = source
+        self.config = config
+        self.methods = methods
+        file = config.guides.file
+        self.table: Table | None = read_table(file, config.storage) if file is not None else None
+        self.sidecars = Sidecars()
+        self._rows: Mapping[str, Row] = self.table.rows if self.table else {}
+        self._unseen = set(self._rows)
+        self._problems: list[str] = list(self.table.problems) if self.table else []
+
+    def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+        """The same objects, seen in passing: they must hold every key of the file, and may be sidecars."""
+        for found in self.sidecars.watch(listed) if self.config.guides.sidecars else listed:
+            if self._unseen:
+                self._unseen.discard(found.key)
+            yield found
+
+    def resolve(self, kept: Sequence[ObjectInfo]) -> Guidance:
+        """The guides of the objects that the patterns keep, checked.
+
+        Raises:
+            ConfigError: all that is wrong with them, the first few in words.
+            StorageError: the store fails.
+        """
+        assigned = self.sidecars.assign(kept)
+        used = frozenset(found.key for kinds in assigned.values() for found in kinds.values())
+        for key in sorted(self._unseen):
+            self._problem(self._rows[key].where, f"the key {key!r} is not in {self.source.uri}")
+        asked = [
+            self._ask(o, assigned.get(o.key, {})) for o in kept if o.key in self._rows or o.key in assigned
+        ]
+        guides = self._checked([one for one in asked if one.source.key not in used])
+        if self._problems:
+            told = "; ".join(self._problems[:_TOLD])
+            more = len(self._problems) - _TOLD
+            count = f"{len(self._problems):,} problem{'s' if len(self._problems) > 1 else ''}"
+            raise ConfigError(f"{count} with the guides: {told}" + (f"; and {more} more" if more > 0 else ""))
+        made = {key: Guided(guide.to_json(), guide.digest()) for key, guide in guides.items()}
+        return Guidance(made, used, tuple(_said(guides, used, self.sidecars.orphans(used))))
+
+    def _problem(self, where: str, said: str) -> None:
+        self._problems.append(f"{where}: {said}")
+
+    def _ask(self, source: ObjectInfo, sidecars: dict[str, ObjectInfo]) -> _Asked:
+        """What the row says; a sidecar counts where the row has nothing of its kind."""
+        row = self._rows.get(source.key)
+        where = row.where if row else f"sidecars of {source.key!r}"
+        asked = _Asked(source, where, row.points if row else (), row.method if row else None)
+        for kind, found in sidecars.items():
+            asked.objects[kind] = Named(f"sidecar {found.key!r}", found.key, self.source, found.key)
+        if row and self.table:
+            names = Names(self.table.folder, self.config.storage)
+            for kind in OBJECT_KINDS:
+                if (name := getattr(row, kind)) is not None:
+                    try:
+                        asked.objects[kind] = names.find(where, name)
+                    except ConfigError as error:
+                        self._problem(where, f"{kind}: {error}")
+        return asked
+
+    def _checked(self, asked: list[_Asked]) -> dict[str, Guide]:
+        """By source key the guides; what is wrong is noted. Heads and sizes are read in parallel."""
+        hinted = [one for one in asked if "scribbles" in one.given]
+        objects = {(n.store.uri, n.key): n for one in asked for n in one.objects.values()}
+        with ThreadPoolExecutor(_THREADS) as pool:
+            sizes_of = dict(
+                zip([one.source.key for one in hinted], pool.map(self._sizes, hinted), strict=True)
+            )
+            seen = dict(zip(objects, pool.map(look, objects.values()), strict=True))
+        weights = cache(self.methods.weights)
+        guides = {}
+        for one in asked:
+            sizes = sizes_of.get(one.source.key, set())
+            for said in outside(one.points, sizes):
+                self._problem(one.where, said)
+            found = self._found(one, seen, sizes)
+            try:
+                method = self.methods.choose(one.method, one.given)
+            except ValueError as error:
+                self._problem(one.where, str(error))
+                continue
+            other = method if method != self.methods.job else None
+            guide = Guide(
+                points=one.points,
+                method=other,
+                weights=weights(other) if other else None,
+                side=self.config.guides.side if "scribbles" in one.given else 0,
+                **found,
+            )
+            if guide.kinds or guide.method:
+                guides[one.source.key] = guide
+        return guides
+
+    def _sizes(self, one: _Asked) -> Sizes:
+        return upright_sizes(self.source, one.source.key, one.source.etag, one.source.bytes)
+
+    def _found(
+        self, one: _Asked, seen: Mapping[tuple[str, str], Seen | str], sizes: Sizes
+    ) -> dict[str, GuideObject]:
+        found = {}
+        for kind, named in one.objects.items():
+            outcome = seen[named.store.uri, named.key]
+            if isinstance(outcome, str):
+                self._problem(named.where, f"{kind}: {outcome}")
+                continue
+            if (said := misfit(kind, named.name, outcome.head, sizes)) is not None:
+                self._problem(named.where, said)
+            found[kind] = GuideObject(named.name, named.store.uri, named.key, outcome.etag)
+        return found
+
+
+def _said(guides: Mapping[str, Guide], used: frozenset[str], orphans: list[str]) -> Iterator[str]:
+    """Lines for the plan that a person reads."""
+    if guides:
+        kinds = Counter(kind for guide in guides.values() for kind in guide.kinds or ("method alone",))
+        each = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+        yield f"guides   {len(guides):,} images: {each}" + (f" ({len(used):,} sidecars)" if used else "")
+    if orphans:
+        more = f" and {len(orphans) - 1:,} more" if len(orphans) > 1 else ""
+        yield (
+            f"note     {orphans[0]!r}{more} named like sidecars, but there is no photograph of that name: "
+            "taken for photographs"
+        )

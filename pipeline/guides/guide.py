@@ -1,0 +1,132 @@
+"""What is known of one image's colours, as it travels from the plan to the workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+#: Guides that are objects in a store, and the words for them in columns and in the names of sidecars.
+OBJECT_KINDS = ("scribbles", "reference", "style")
+DEFAULT_RADIUS = 3.0
+_WANTED = '[[x, y, "#rrggbb", radius], ...]'
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+class Point(NamedTuple):
+    """A disc of one colour: centre and radius in pixels of the upright source, colour `#rrggbb` in sRGB."""
+
+    x: float
+    y: float
+    color: str
+    radius: float = DEFAULT_RADIUS
+
+
+class GuideObject(NamedTuple):
+    """An object in a store: `folder` a URI or absolute path, `key` below it, and the version meant.
+
+    `name` is the key or URI as the user wrote it, for messages and for the digest.
+    """
+
+    name: str
+    folder: str
+    key: str
+    etag: str
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What one image is coloured by, beside its lightness.
+
+    `method` is None where the image is coloured with the job's own, else the registry name of another, whose
+    shipped weights have the digest `weights`. `side`: longest side on which hints are spread, pixels; 0 where
+    there are none.
+    """
+
+    scribbles: GuideObject | None = None
+    points: tuple[Point, ...] = ()
+    reference: GuideObject | None = None
+    style: GuideObject | None = None
+    method: str | None = None
+    weights: str | None = None
+    side: int = 0
+
+    @property
+    def has_hints(self) -> bool:
+        """Whether colours are given at places of the image itself."""
+        return self.scribbles is not None or bool(self.points)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Which guides it holds, in the order of the columns."""
+        return tuple(name for name in ("scribbles", "points", "reference", "style") if getattr(self, name))
+
+    def objects(self) -> dict[str, GuideObject]:
+        """The guides that are objects, by kind."""
+        found = {kind: getattr(self, kind) for kind in OBJECT_KINDS}
+        return {kind: value for kind, value in found.items() if value is not None}
+
+    def digest(self) -> str:
+        """16 hex digits over everything that changes the image's colours.
+
+        Objects count by their name and version, not by their folder: guides may be moved together. Their ETag
+        alone would not do, for on a folder it is size and time, which two files can share.
+        """
+        said = asdict(self) | {kind: [o.name, o.etag] for kind, o in self.objects().items()}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """One line; `from_json` reads it back to an equal guide."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Guide:
+        """The inverse of `to_json`."""
+        said: dict[str, Any] = json.loads(text)
+        for kind in OBJECT_KINDS:
+            said[kind] = GuideObject(*said[kind]) if said[kind] is not None else None
+        said["points"] = tuple(Point(*point) for point in said["points"])
+        return cls(**{field.name: said[field.name] for field in fields(cls)})
+
+
+def parse_points(value: object) -> tuple[Point, ...]:
+    """Points from a list of (x, y, #rrggbb[, radius]) or of mappings with these names, or from it as JSON.
+
+    Raises:
+        ValueError: one line on what is wrong; a coordinate below 0, a radius not above 0, no such colour.
+    """
+    if isinstance(value, str):
+        text = value
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            raise ValueError(f"points {text[:60]!r} are not JSON: want {_WANTED}") from None
+    if not isinstance(value, list):
+        raise ValueError(f"points {value!r:.60} are no list: want {_WANTED}")
+    return tuple(_point(one) for one in value)
+
+
+def _point(value: Any) -> Point:
+    if isinstance(value, dict):
+        if unknown := set(value) - set(Point._fields):
+            raise ValueError(f"a point has no {sorted(unknown)[0]!r}: there are x, y, color, radius")
+        value = [value.get("x"), value.get("y"), value.get("color"), value.get("radius", DEFAULT_RADIUS)]
+    if not isinstance(value, list | tuple) or len(value) not in (3, 4):
+        raise ValueError(f'point {value!r:.60}: want [x, y, "#rrggbb", radius]')
+    x, y, color, radius = [*value, DEFAULT_RADIUS][:4]
+    radius = DEFAULT_RADIUS if radius is None else radius
+    if not all(_is_number(n) for n in (x, y, radius)) or radius <= 0:
+        raise ValueError(f"point {value!r:.60}: x, y and radius are pixels, radius above 0")
+    if x < 0 or y < 0:
+        raise ValueError(f"point ({x:g}, {y:g}) lies outside the image")
+    if not isinstance(color, str) or not _COLOR.fullmatch(color):
+        raise ValueError(
+            f"point ({x:g}, {y:g}) has the colour {color!r:.40}: want #rrggbb, two hex digits each"
+        )
+    return Point(float(x), float(y), color.lower(), float(radius))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9

@@ -1,0 +1,51 @@
+"""Which method colours an image that has guides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+_PICTURES = frozenset({"reference", "style"})
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What the guides must know of the methods.
+
+    Attributes:
+        job: the one of the whole job.
+        takes: by method the guides it takes; hints (scribbles, points) go over the result of any other.
+        needs: by method the guides without which it cannot colour, where there are such.
+        shared: guides that the whole job has.
+        weights: the digest of a method's shipped weights.
+    """
+
+    job: str
+    takes: Mapping[str, frozenset[str]]
+    needs: Mapping[str, frozenset[str]]
+    weights: Callable[[str], str]
+    shared: frozenset[str] = frozenset()
+
+    def choose(self, stated: str | None, given: frozenset[str]) -> str:
+        """The method for an image with these guides, hints being called "scribbles".
+
+        The one that is stated; else the job's own, if it takes the pictures; else the first that does.
+
+        Raises:
+            ValueError: there is none, it does not take a guide, or lacks one that it needs.
+        """
+        if stated is not None and stated not in self.takes:
+            raise ValueError(f"unknown method {stated!r}; there are: {', '.join(sorted(self.takes))}")
+        pictures = given & _PICTURES
+        able = [name for name in (self.job, *self.takes) if pictures <= self.takes[name]]
+        if not able:
+            raise ValueError(f"no method takes both {' and '.join(sorted(pictures))}")
+        method = stated or able[0]
+        if refused := pictures - self.takes[method]:
+            named = ", ".join(dict.fromkeys(able))
+            raise ValueError(f"the method {method!r} takes no {min(refused)}; leave it out, or name {named}")
+        has = given | (self.shared if method == self.job else frozenset())
+        if lacking := self.needs.get(method, frozenset()) - has:
+            wanted = "scribbles or points" if min(lacking) == "scribbles" else f"a {min(lacking)}"
+            raise ValueError(f"the method {method!r} needs {wanted}")
+        return method

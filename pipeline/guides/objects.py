@@ -1,0 +1,101 @@
+"""The objects that guides are: found, identified by their ETag, and held against their photograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pipeline.codecs.sniff import readable_format
+from pipeline.config import StorageConfig
+from pipeline.errors import AccessDenied, BadKey, ConfigError, ObjectMissing
+from pipeline.guides.guide import Point
+from pipeline.guides.heads import png_head
+from pipeline.guides.table import split_uri
+from pipeline.storage import Store, open_store
+
+_HEAD_BYTES = 4096
+Sizes = set[tuple[int, int]]
+
+
+class Named(NamedTuple):
+    """An object as a row or a sidecar names it; `where` says which, for messages."""
+
+    where: str
+    name: str
+    store: Store
+    key: str
+
+
+class Seen(NamedTuple):
+    """An object that is there: its ETag and its first bytes."""
+
+    etag: str
+    head: bytes
+
+
+@dataclass
+class Names:
+    """Turns what a row says into stores and keys: below `folder`, or a path or URI of its own."""
+
+    folder: Store
+    storage: StorageConfig
+    stores: dict[str, Store] = field(default_factory=dict)
+
+    def find(self, where: str, name: str) -> Named:
+        """Raises ConfigError for a URI that names no place."""
+        if "://" not in name and not name.startswith("/"):
+            return Named(where, name, self.folder, name)
+        folder, key = split_uri(name)
+        if folder not in self.stores:
+            self.stores[folder] = open_store(folder, self.storage)
+        return Named(where, name, self.stores[folder], key)
+
+
+def look(named: Named) -> Seen | str:
+    """The object, or why it cannot be had. Raises StorageError where the store fails."""
+    try:
+        found = named.store.get(named.key, max_bytes=_HEAD_BYTES)
+    except ObjectMissing:
+        return f"there is no {named.name!r} in {named.store.uri}"
+    except (AccessDenied, BadKey, ConfigError) as error:
+        return str(error)
+    return Seen(found.etag, found.data)
+
+
+def misfit(kind: str, name: str, head: bytes, sizes: Sizes) -> str | None:
+    """What is wrong with an object as this kind of guide for a source that has one of these sizes, upright.
+
+    Without any size known only the object itself is judged; its worker sees the rest.
+    """
+    if kind != "scribbles":
+        return None if readable_format(head) else f"{kind} {name!r} is no picture of a format that is read"
+    png = png_head(head)
+    if png is None:
+        return f"scribbles {name!r} are no PNG"
+    if png.kind in ("RGB", "gray"):
+        return f"scribbles {name!r} have no alpha channel ({png.kind}): it says where colour is given"
+    if sizes and not any(proportional((png.width, png.height), size) for size in sizes):
+        width, height = min(sizes)
+        return (
+            f"scribbles {name!r} of {png.width} x {png.height} do not fit a source of {width} x {height}: "
+            "they must have its size or its proportions"
+        )
+    return None
+
+
+def outside(points: tuple[Point, ...], sizes: Sizes) -> list[str]:
+    """A line for each point that lies in none of the sizes; none where no size is known."""
+    return [
+        f"point ({point.x:g}, {point.y:g}) lies outside the image of {width} x {height}"
+        for point in points
+        for width, height in [min(sizes, default=(0, 0))]
+        if sizes and not any(point.x < w and point.y < h for w, h in sizes)
+    ]
+
+
+def proportional(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes have the same proportions, but for rounding the smaller one to whole pixels."""
+    (w, h), (W, H) = sorted((one, other))
+    if not (w and h and W and H):
+        return False
+    return abs(w - h * W / H) <= 1 or abs(h - w * H / W) <= 1

@@ -1,0 +1,62 @@
+"""Guides that lie beside their photograph: `NAME.scribbles.png`, `NAME.reference.jpg`, `NAME.style.jpg`.
+
+NAME is the photograph's key, with or without its suffix: both `a/tram.scribbles.png` and
+`a/tram.tif.scribbles.png` belong to `a/tram.tif`, and the longer name goes first where both are there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pipeline.codecs.sniff import claims_image
+from pipeline.storage import ObjectInfo
+
+_SIDECAR = re.compile(
+    r"(?P<name>.+)\.(?:(?P<scribbles>scribbles)\.png"
+    r"|(?P<reference>reference|style)\.(?:jpe?g|png|webp|tiff?))",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass
+class Sidecars:
+    """Candidates seen while the source was listed: by kind and name their objects."""
+
+    candidates: dict[tuple[str, str], ObjectInfo] = field(default_factory=dict)
+
+    def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+        """The same objects; those whose names are sidecars' are remembered."""
+        for found in listed:
+            if (match := _SIDECAR.fullmatch(found.key)) is not None:
+                kind = (match["scribbles"] or match["reference"]).lower()
+                self.candidates.setdefault((kind, match["name"]), found)
+            yield found
+
+    def assign(self, kept: Iterable[ObjectInfo]) -> dict[str, dict[str, ObjectInfo]]:
+        """By the key of each photograph its sidecars by kind."""
+        if not self.candidates:
+            return {}
+        are_sidecars = {found.key for found in self.candidates.values()}
+        assigned: dict[str, dict[str, ObjectInfo]] = {}
+        for found in kept:
+            if found.key in are_sidecars or claims_image(found.key, None) is None:
+                continue
+            for kind in {kind for kind, _ in self.candidates}:
+                sidecar = self.candidates.get((kind, found.key)) or self.candidates.get(
+                    (kind, stem(found.key))
+                )
+                if sidecar is not None:
+                    assigned.setdefault(found.key, {})[kind] = sidecar
+        return assigned
+
+    def orphans(self, used: frozenset[str]) -> list[str]:
+        """Keys of objects that are named like sidecars and belong to no photograph, in order."""
+        return sorted(found.key for found in self.candidates.values() if found.key not in used)
+
+
+def stem(key: str) -> str:
+    """The key without the suffix of its last part."""
+    folder, slash, name = key.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)

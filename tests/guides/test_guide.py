@@ -1,0 +1,90 @@
+"""Guides as values: there and back, and a digest that changes with all that changes colours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.guides.guide import Guide, GuideObject, Point, parse_points
+
+objects = st.none() | st.builds(GuideObject, st.text(), st.text(), st.text(), st.text())
+points = st.builds(
+    Point,
+    st.floats(0, 1e5),
+    st.floats(0, 1e5),
+    st.integers(0, 0xFFFFFF).map("#{:06x}".format),
+    st.floats(0.1, 100),
+)
+guides = st.builds(
+    Guide,
+    objects,
+    st.lists(points, max_size=3).map(tuple),
+    objects,
+    objects,
+    st.none() | st.text(),
+    st.none() | st.text(),
+    st.integers(0, 4096),
+)
+
+
+@given(guides)
+def test_json_there_and_back(guide):
+    assert Guide.from_json(guide.to_json()) == guide
+    assert Guide.from_json(guide.to_json()).digest() == guide.digest()
+
+
+@given(st.lists(points, min_size=1, max_size=5))
+def test_points_are_read_as_lists_as_mappings_and_as_json(made):
+    lists = [list(point) for point in made]
+    assert parse_points(lists) == tuple(made)
+    assert parse_points([point._asdict() for point in made]) == tuple(made)
+    assert parse_points(str(lists).replace("'", '"')) == tuple(made)
+
+
+def test_the_digest_changes_with_everything_but_the_folder():
+    base = Guide(
+        GuideObject("a.png", "/x", "a.png", "1"),
+        (Point(1, 2, "#aabbcc"),),
+        reference=GuideObject("r.jpg", "/x", "r.jpg", "2"),
+        side=1024,
+    )
+    assert base.scribbles
+    others = [
+        replace(base, scribbles=base.scribbles._replace(etag="9")),
+        replace(base, scribbles=base.scribbles._replace(name="b.png")),
+        replace(base, points=(Point(1, 2, "#aabbcd"),)),
+        replace(base, points=()),
+        replace(base, reference=None),
+        replace(base, style=base.reference),
+        replace(base, method="welsh"),
+        replace(base, weights="w"),
+        replace(base, side=512),
+    ]
+    assert len({guide.digest() for guide in [base, *others]}) == len(others) + 1
+    moved = replace(base, scribbles=base.scribbles._replace(folder="s3://elsewhere"))
+    assert moved.digest() == base.digest()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[[1, 2", "not JSON"),
+        ({"x": 1}, "no list"),
+        ([[1, 2]], "want [x, y"),
+        ([[1, 2, "green"]], "'green': want #rrggbb"),
+        ([[1, 2, "#12345"]], "want #rrggbb"),
+        ([[1, 2, "#12345g"]], "want #rrggbb"),
+        ([[-1, 2, "#123456"]], "(-1, 2) lies outside"),
+        ([["1", 2, "#123456"]], "are pixels"),
+        ([[1, 2, "#123456", 0]], "radius above 0"),
+        ([[float("nan"), 2, "#123456"]], "are pixels"),
+        ([{"x": 1, "y": 2, "colour": "#123456"}], "no 'colour'"),
+    ],
+)
+def test_what_is_no_point_is_told(value, said):
+    with pytest.raises(ValueError, match=r"\w") as error:
+        parse_points(value)
+    assert said in str(error.value)
