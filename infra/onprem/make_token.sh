@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Make the secret of a Ray cluster in FILE (default ~/.ray/auth_token): 64 hex digits that only the owner may read.
+# A secret that is there stays, and gets mode 0600. Every machine of the cluster needs the same one: copy it with
+# `scp -p`.
+set -euo pipefail
+FILE=${1:-$HOME/.ray/auth_token}
+
+umask 077
+mkdir -p "$(dirname "$FILE")"
+if [[ ! -s $FILE ]]; then
+    od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > "$FILE.part"
+    mv "$FILE.part" "$FILE"
+fi
+chmod 600 "$FILE"
