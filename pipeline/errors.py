@@ -72,6 +72,7 @@ class FailureCode(StrEnum):
     SOURCE_MISSING = "source_missing"
     SOURCE_DENIED = "source_denied"
     SOURCE_CHANGED = "source_changed"
+    GUIDE_INVALID = "guide_invalid"
     BAD_KEY = "bad_key"
     OUTPUT_COLLISION = "output_collision"
     ENCODE_FAILED = "encode_failed"
