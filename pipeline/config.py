@@ -105,6 +105,7 @@ class RunConfig(Section):
 
     topology: Literal["auto", "fused", "staged"] = "auto"
     workers: int | None = Field(None, ge=1, description="colouring workers; null: one per core or GPU")
+    gpus: int | None = Field(None, ge=0, description="GPUs to ask for; null: those the cluster has now")
     threads: int = Field(4, ge=1, le=256, description="parallel downloads per worker")
     address: str | None = Field(None, description="Ray cluster; null: the job's own, else a local one")
 

@@ -117,7 +117,13 @@ def capacity(address: str | None) -> tuple[int, int]:
 
 def layout(config: JobConfig) -> Layout:
     """Topology and worker count for the running cluster: GPUs ask for staged, CPUs alone for fused."""
-    cpus, gpus = capacity(config.run.address)
+    return layout_for(config, *capacity(config.run.address))
+
+
+def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
+    """The layout over so many CPUs and GPUs; those that `run.gpus` names count instead, for a cluster that grows
+    on demand has none until somebody asks."""
+    gpus = gpus if config.run.gpus is None else config.run.gpus
     topology = config.run.topology if config.run.topology != "auto" else ("staged" if gpus else "fused")
     # Staged predict actors on CPUs must leave CPUs to the tasks around them; fused actors are alone.
     default = cpus if topology == "fused" else gpus or max(1, cpus // 2)
