@@ -18,13 +18,17 @@ PRECISIONS = ("auto", "fp32", "bf16")
 class Colorizer(nn.Module, ABC):
     """A network that guesses chroma from luminance.
 
-    `method` is its name in the registry, `guides` what it takes besides luminance, `trainable` whether it is
-    a `TrainableColorizer`. `precision` ("fp32" or "bf16") is set by whoever loads it.
+    `method` is its name in the registry, `guides` what it takes besides luminance, `needs` those of them
+    without which it cannot colour, `trainable` whether it is a `TrainableColorizer`. `revision` tells the
+    results of a method without weights apart: it is raised with every change of them. `precision` ("fp32" or
+    "bf16") is set by whoever loads it.
     """
 
     method: ClassVar[str]
     guides: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset()
     trainable: ClassVar[bool] = False
+    revision: ClassVar[int] = 1
     precision: str = "fp32"
 
     @abstractmethod
@@ -44,6 +48,9 @@ class Colorizer(nn.Module, ABC):
         unknown = set(guides or {}) - self.guides
         if unknown:
             raise ValueError(f"{self.method} takes no guide {', '.join(sorted(unknown))}")
+        missing = self.needs - set(guides or {})
+        if missing:
+            raise ValueError(f"{self.method} needs the guide {', '.join(sorted(missing))}")
 
     def picture_guide(
         self, guides: Mapping[str, Tensor] | None, name: str, channels: int, batch: int

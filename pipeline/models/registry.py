@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 
 from pipeline.config import StorageConfig
@@ -9,6 +11,7 @@ from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
 from pipeline.models.classification_cnn import ClassificationCnn
 from pipeline.models.iizuka import IizukaColorizer
+from pipeline.models.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.regression_cnn import RegressionCnn
 from pipeline.models.unet import UnetColorizer
 from pipeline.models.weights import (
@@ -20,9 +23,15 @@ from pipeline.models.weights import (
     shipped_names,
 )
 
-METHODS: dict[str, type[TrainableColorizer]] = {
+NETWORKS: dict[str, type[TrainableColorizer]] = {
     room.method: room for room in (IizukaColorizer, RegressionCnn, ClassificationCnn, UnetColorizer)
 }
+"""The methods that learn, and colour with weights."""
+
+SOLVERS: dict[str, type[Colorizer]] = {room.method: room for room in (ReferenceColorizer, WelshColorizer)}
+"""The methods that colour by guides alone, without weights."""
+
+METHODS: dict[str, type[Colorizer]] = {**NETWORKS, **SOLVERS}
 
 DEFAULT_METHOD = "unet"
 DEFAULT_WEIGHTS = {"unet": "faithful"}
@@ -32,10 +41,12 @@ DEFAULT_WEIGHTS = {"unet": "faithful"}
 def location(method: str | None, weights: str | None) -> str:
     """Where the weights are: `weights` as it is, unless it is the name of shipped ones or None.
 
-    Raises ConfigError for an unknown method, WeightsError where none ship for it.
+    Raises ConfigError for an unknown method and one without weights, WeightsError where none ship for it.
     """
     if method is not None and method not in METHODS:
         raise ConfigError(f"unknown method {method!r}; there are: {', '.join(METHODS)}")
+    if method in SOLVERS:
+        raise ConfigError(f"the method {method!r} has no weights; leave them out")
     if weights is None:
         method = method or DEFAULT_METHOD
         shipped = SHIPPED / f"{DEFAULT_WEIGHTS.get(method, method)}.safetensors"
@@ -54,11 +65,13 @@ def location(method: str | None, weights: str | None) -> str:
 
 
 def weights_digest(method: str | None, weights: str | None, *, storage: StorageConfig | None = None) -> str:
-    """SHA-256 (64 hex digits) of the weights file; no network is built.
+    """SHA-256 (64 hex digits) of the weights file, or of a solver's name and revision; nothing is built.
 
     `weights`: a path or URI, optionally with `#sha256=HEX`, the name of shipped weights, or None for the
     method's default. Raises ConfigError for an unknown method, WeightsError as `fetch_weights` does.
     """
+    if method in SOLVERS and weights is None:
+        return hashlib.sha256(f"{method} {SOLVERS[method].revision}".encode()).hexdigest()
     return fetch_weights(location(method, weights), storage)[1]
 
 
@@ -85,6 +98,10 @@ def load_colorizer(
     Raises ConfigError for an unknown method, WeightsError for weights that are missing, damaged, of another
     digest or method, ValueError for an unknown precision.
     """
+    if method in SOLVERS and weights is None:
+        solver = SOLVERS[method]()
+        solver.precision = resolve_precision("fp32", device)  # the only one there is
+        return LoadedColorizer(solver.eval(), method, weights_digest(method, None), solver.precision)
     loaded = load_weights(location(method, weights), method, storage)
     colorizer: Colorizer = build_colorizer(loaded)
     colorizer.precision = resolve_precision(precision, device)
@@ -96,7 +113,7 @@ def build_colorizer(weights: Weights) -> TrainableColorizer:
     """The network that the metadata describes, filled, float32, in evaluation mode. Raises WeightsError where
     tensors and metadata do not fit each other."""
     try:
-        colorizer = METHODS[weights.info.method](**weights.info.architecture)
+        colorizer = NETWORKS[weights.info.method](**weights.info.architecture)
         missing, unexpected = colorizer.load_state_dict(weights.tensors, strict=False)
     except (TypeError, KeyError, RuntimeError, ValueError) as error:
         line = " ".join(str(error).split())[:200]

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Quantity, Section, StorageConfig
 from pipeline.models.base import Objective
-from pipeline.models.registry import METHODS
+from pipeline.models.registry import NETWORKS
 
 
 class PhotosConfig(Section):
@@ -63,7 +63,7 @@ class NetworkConfig(Section):
 
     @model_validator(mode="after")
     def _fitting(self) -> NetworkConfig:
-        taken = METHODS[self.method].options
+        taken = NETWORKS[self.method].options
         for name in self.options():
             if name not in taken:
                 raise ValueError(f"{name} is no option of the method {self.method}: {', '.join(taken)}")

@@ -14,7 +14,7 @@ from ray.train.torch import TorchTrainer
 from pipeline.errors import ConfigError, FiatColorError, RunError
 from pipeline.flow.cluster import FORWARDED
 from pipeline.models.catalog import pin_weights
-from pipeline.models.registry import METHODS
+from pipeline.models.registry import NETWORKS
 from pipeline.training.checkpoint import weights_in
 from pipeline.training.config import TrainConfig
 from pipeline.training.dataset import Dataset, streams
@@ -59,7 +59,7 @@ def _check_labels(config: TrainConfig, data: Dataset) -> None:
     """Raises ConfigError where the loss has a part for labels and the photographs have none that count."""
     if data.labels or not config.loss.alpha:
         return
-    if METHODS[config.model.method].start(config.model.options(), 2).classes:
+    if NETWORKS[config.model.method].start(config.model.options(), 2).classes:
         raise ConfigError(
             f"the loss classifies labels (loss.alpha is {config.loss.alpha:g}), but of "
             f"{data.train.table.num_rows} photographs at {config.data.photos} none has a label that counts: "
@@ -73,7 +73,7 @@ def _checked_start(config: TrainConfig, labels: tuple[str, ...]) -> TrainConfig:
     if config.model.weights is None:
         return config
     weights = pin_weights(config.model.weights, config.storage)
-    model = METHODS[config.model.method].start(config.model.options(), len(labels))
+    model = NETWORKS[config.model.method].start(config.model.options(), len(labels))
     warm_start(model, str(weights), labels if model.classes else (), config.storage)
     return config.model_copy(update={"model": config.model.model_copy(update={"weights": weights})})
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer, resolve_precision
-from pipeline.models.registry import METHODS
+from pipeline.models.registry import NETWORKS
 from pipeline.models.weights import WeightsInfo
 from pipeline.training.checkpoint import AveragedModel, RunState
 from pipeline.training.config import OptimConfig, TrainConfig
@@ -58,7 +58,7 @@ def set_up(config: TrainConfig) -> Worker:
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     data = Dataset.open(config.data, config.storage)
-    model = METHODS[config.model.method].start(config.model.options(), len(data.labels))
+    model = NETWORKS[config.model.method].start(config.model.options(), len(data.labels))
     if not model.classes:
         data = replace(data, labels=())
     if config.model.weights is not None:

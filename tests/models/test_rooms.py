@@ -19,7 +19,7 @@ from pipeline.models.efficientnet_lite import (
 )
 from pipeline.models.iizuka import IizukaColorizer
 from pipeline.models.iizuka.spaces import chroma_of, target_unit
-from pipeline.models.registry import METHODS, location
+from pipeline.models.registry import METHODS, NETWORKS, location
 from pipeline.models.regression_cnn import RegressionCnn
 from pipeline.models.unet import UnetColorizer
 from pipeline.models.unet.network import PretrainedEncoder
@@ -246,4 +246,5 @@ def test_names_of_shipped_weights() -> None:
 def test_every_room_is_in_the_registry() -> None:
     for name, room in METHODS.items():
         assert room.method == name
-        assert issubclass(room, TrainableColorizer)
+        assert issubclass(room, TrainableColorizer) == room.trainable == (name in NETWORKS)
+        assert room.needs <= room.guides

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pipeline.color_torch import lab_to_srgb_t, srgb_to_lab_t
 from pipeline.models.ab_bins import histogram
 from pipeline.models.base import Objective
-from pipeline.models.registry import METHODS
+from pipeline.models.registry import METHODS, NETWORKS
 
 SIDE, IMAGES = 64, 4
 CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {
@@ -69,7 +69,7 @@ def test_one_batch_is_learned_by_heart(case: str) -> None:
     method, options, objective = CASES[case]
     torch.manual_seed(0)
     L_B1HW, ab_B2HW, label_B = batch()
-    colorizer = METHODS[method].start(options, 2)
+    colorizer = NETWORKS[method].start(options, 2)
     if colorizer.bin_head is not None:  # the prior of these pictures: a flat one would rebalance nothing
         counts = torch.from_numpy(histogram(ab_B2HW.movedim(1, -1).reshape(-1, 2).numpy()))
         colorizer.bin_head.prior_Q.copy_(counts / counts.sum())

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.config import load
-from pipeline.models.registry import METHODS, load_colorizer
+from pipeline.models.registry import NETWORKS, load_colorizer
 from pipeline.models.weights import SHIPPED, shipped_names
 from pipeline.training.config import PrepareConfig, TrainConfig
 from pipeline.training.evaluate import EvaluateConfig
@@ -22,13 +22,13 @@ TRAIN = sorted(
 
 @pytest.mark.parametrize("file", TRAIN, ids=lambda path: path.name)
 def test_train(file: Path) -> None:
-    assert load(TrainConfig, str(file)).model.method in METHODS
+    assert load(TrainConfig, str(file)).model.method in NETWORKS
 
 
 def test_family() -> None:
     """Every run validates, under its own name, and all have the same photographs and the same budget."""
     family = load_family(str(CONFIGS / "train" / "family.yaml"))
-    assert {run.model.method for run in family.values()} == set(METHODS)
+    assert {run.model.method for run in family.values()} == set(NETWORKS)
     assert [run.train.name for run in family.values()] == list(family)
     shared = [
         run.model_dump(include={"data": True, "optim": True, "train": {"steps", "batch"}})
@@ -56,7 +56,7 @@ def test_prepare_lists_the_defaults() -> None:
 def test_shipped_weights(name: str) -> None:
     """They load by their name, and a model card speaks of these very bytes."""
     loaded = load_colorizer(None, name)
-    assert loaded.method in METHODS
+    assert loaded.method in NETWORKS
     assert any(loaded.weights_digest in card.read_text() for card in SHIPPED.glob("*.md"))
 
 
