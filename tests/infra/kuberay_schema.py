@@ -133,6 +133,6 @@ def _schema(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(manifest: dict[str, Any]) -> None:
-    """Raises jsonschema's ValidationError for what the cluster would refuse; KeyError or FileNotFoundError for a
-    kind that does not exist."""
+    """Raises jsonschema's ValidationError for what the cluster would refuse; KeyError or FileNotFoundError
+    for a kind that does not exist."""
     jsonschema.Draft202012Validator(_schema(manifest), registry=_registry()).validate(manifest)
