@@ -17,7 +17,7 @@ from pipeline.flow.progress import Reporter
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.verify.check import OUTPUTS, SOURCES, Checked, Kind, check_shard
 from pipeline.verify.compare import compare, cut, listed_table
-from pipeline.verify.expected import Expected, read_expected
+from pipeline.verify.expected import DELIVERED, Expected, read_expected
 from pipeline.verify.findings import Finding, findings_table
 from pipeline.verify.report import (
     Tally,
@@ -30,8 +30,6 @@ from pipeline.verify.report import (
     write_report,
 )
 
-#: Folders below OUT that hold nothing but what a ledger names.
-DELIVERED = ("images/", "derivatives/")
 #: Tries of a shard whose worker died; a shard only reads.
 _RETRIES = 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -39,17 +40,24 @@ class Checked(NamedTuple):
 
 
 def sha256_of(store: Store, info: ObjectInfo) -> bytes:
-    """The digest of the listed object, read range by range.
+    """The digest of the listed object; raises as `chunks_of` does."""
+    digest = hashlib.sha256()
+    for chunk in chunks_of(store, info):
+        digest.update(chunk)
+    return digest.digest()
+
+
+def chunks_of(store: Store, info: ObjectInfo) -> Iterator[bytes]:
+    """The listed object, range by range.
 
     Raises:
         ObjectChanged: it is no longer the listed version. StorageError: it cannot be read.
     """
-    file, digest = RangedObject(store, info), hashlib.sha256()
+    file = RangedObject(store, info)
     while chunk := file.read(_CHUNK):
-        digest.update(chunk)
+        yield chunk
     if file.bytes_read != info.bytes:
         raise ObjectChanged(f"{info.key} has {file.bytes_read} bytes, not the {info.bytes} listed")
-    return digest.digest()
 
 
 def check_shard(store: Store, shard: pa.Table, kind: Kind, threads: int) -> Checked:
@@ -66,15 +74,32 @@ def check_shard(store: Store, shard: pa.Table, kind: Kind, threads: int) -> Chec
 
 
 def _check(store: Store, kind: Kind, key: str, etag: str, bytes: int, sha256: bytes) -> Found | None:
-    expected = sha256.hex()
+    return check(store, kind, ObjectInfo(key, etag, bytes), sha256.hex())
+
+
+def check(
+    store: Store,
+    kind: Kind,
+    info: ObjectInfo,
+    expected: str,
+    read: Callable[[Store, ObjectInfo], bytes] = sha256_of,
+) -> Found | None:
+    """What is wrong with one object, None where its digest is as expected (hex).
+
+    Args:
+        read: reads the object and returns its digest; raises as `sha256_of` does.
+
+    Raises:
+        StorageError: the store as a whole cannot be read.
+    """
     try:
-        found = sha256_of(store, ObjectInfo(key, etag, bytes)).hex()
+        found = read(store, info).hex()
     except ObjectMissing:
-        return Found(key, kind.missing, "it was listed and is gone, or is no regular file", expected)
+        return Found(info.key, kind.missing, "it was listed and is gone, or is no regular file", expected)
     except ObjectChanged:
-        return Found(key, kind.changed, "it was replaced while it was verified: verify again", expected)
+        return Found(info.key, kind.changed, "it was replaced while it was read: try again", expected)
     except StorageError as error:
-        return stop_or_find(store, error, Found(key, kind.unreadable, str(error), expected))
+        return stop_or_find(store, error, Found(info.key, kind.unreadable, str(error), expected))
     if found == expected:
         return None
-    return Found(key, kind.changed, "its bytes are not those that the ledger records", expected, found)
+    return Found(info.key, kind.changed, "its bytes are not those that the ledger records", expected, found)

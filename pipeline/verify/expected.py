@@ -25,8 +25,10 @@ from pipeline.verify.findings import Finding, Found
 EXPECTED_SCHEMA = pa.schema(
     [("key", pa.large_string()), ("sha256", pa.binary(32)), ("finished_at", pa.int64())]
 )
+#: Folders below OUT that hold nothing but what a ledger names.
+DELIVERED = ("images/", "derivatives/")
 #: Columns of a ledger that name an output and its checksum.
-_OUTPUTS = (("output_key", "output_sha256"), ("derivative_key", "derivative_sha256"))
+OUTPUTS = (("output_key", "output_sha256"), ("derivative_key", "derivative_sha256"))
 _THREADS = 16
 
 
@@ -64,7 +66,7 @@ def read_expected(out: Store) -> Expected:
             sources.append(part.sources)
     if not count:
         raise ConfigError(f"there is no ledger below {out.uri}/ledger; give the --output of a colouring run")
-    return Expected(_latest(outputs), _latest(sources), count, unreadable)
+    return Expected(_one_each(outputs), _one_each(sources), count, unreadable)
 
 
 def stop_or_find(store: Store, error: StorageError, found: Found) -> Found:
@@ -96,7 +98,7 @@ def _read(out: Store, key: str) -> _Part | Found:
 
 
 def _part(file: pq.ParquetFile) -> _Part:
-    named = [pair for pair in _OUTPUTS if pair[0] in file.schema_arrow.names or pair is _OUTPUTS[0]]
+    named = [pair for pair in OUTPUTS if pair[0] in file.schema_arrow.names or pair is OUTPUTS[0]]
     columns = ["key", "source_sha256", "status", "finished_at", *(name for pair in named for name in pair)]
     table = file.read(columns=columns)
     colorized = table.filter(pc.equal(table["status"], str(Status.COLORIZED)))
@@ -116,9 +118,12 @@ def _expected(table: pa.Table, key: str, sha256: str) -> pa.Table:
     return pa.table(columns, schema=EXPECTED_SCHEMA)
 
 
-def _latest(tables: list[pa.Table]) -> pa.Table:
-    """One row a key, the one finished last, by key."""
-    table = pa.concat_tables(tables) if tables else EXPECTED_SCHEMA.empty_table()
+def _one_each(tables: list[pa.Table]) -> pa.Table:
+    return latest(pa.concat_tables([EXPECTED_SCHEMA.empty_table(), *tables]))
+
+
+def latest(table: pa.Table) -> pa.Table:
+    """Of the rows for each `key` the one with the latest `finished_at`, by key; other columns stay."""
     table = table.sort_by([("key", "ascending"), ("finished_at", "descending")]).combine_chunks()
     if table.num_rows < 2:
         return table

@@ -1,0 +1,52 @@
+"""The ledger of an output in forms that archives take in. `--help` says how; docs/export.md says more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipeline import config
+from pipeline.command import exit_status
+from pipeline.flow.export import FORMATS, Request, run_export
+
+EPILOG = """\
+example: python jobs/export.py --output colored/ --format premis --to premis.xml
+
+What is exported is only read. Export when no colouring run is under way. Nothing is written over.
+Exit status: 0 exported; 3 objects are not as the ledger says, TO.findings.csv names them and nothing is
+exported; 1 did not finish, run it again; 2 bad usage or configuration.
+"""
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="Export the ledger: one row per source image (csv), or preservation metadata (premis).",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--output", required=True, metavar="URI", help="the --output of colouring runs")
+    parser.add_argument("--format", required=True, choices=FORMATS)
+    parser.add_argument("--to", required=True, metavar="URI", help="the file to make")
+    parser.add_argument("--prefix", default="", metavar="TEXT", help="premis: goes before each originalName")
+    parser.add_argument("--config", metavar="FILE", help="YAML, the one that coloured will do")
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+
+    def work() -> int:
+        loaded = config.load(config.JobConfig, args.config, args.overrides)
+        return run_export(Request(args.output, args.format, args.to, loaded, args.prefix))
+
+    return exit_status(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Where an export goes: one file that is there whole or not at all, and never in place of another."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from pipeline.config import StorageConfig
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage import Store, open_store, refuse_overlap
+from pipeline.storage.uri import parse_uri
+from pipeline.verify.expected import DELIVERED
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file at a local `path`, or (`path` None) the object `key` of a bucket."""
+
+    uri: str
+    path: Path | None
+    store: Store
+    key: str
+
+    @contextmanager
+    def create(self, media_type: str) -> Iterator[BinaryIO]:
+        """A file to write; when the block ends without an error, it is at its place.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if self.path is None:
+            with tempfile.NamedTemporaryFile() as file:
+                yield file  # type: ignore[misc]  # typeshed's wrapper is no BinaryIO by name
+                file.flush()
+                self.store.put_file(self.key, Path(file.name), media_type)
+            return
+        partial = self.path.with_name(f".{uuid4().hex}.partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as local:
+                yield local
+            partial.rename(self.path)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path}: {error.strerror or error}") from None
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def open_target(uri: str, storage: StorageConfig) -> Target:
+    """What `--to` names; touches neither disk nor network.
+
+    Raises:
+        ConfigError: it names no file.
+    """
+    location = parse_uri(uri)
+    if isinstance(location, Path):
+        return Target(uri, location, open_store(str(location.parent), storage), location.name)
+    folder, _, name = location.prefix.rpartition("/")
+    if not name:
+        raise ConfigError(f"{uri!r} is a whole bucket; give s3://{location.bucket}/NAME for the export")
+    parent = f"s3://{location.bucket}/{folder}"
+    return Target(uri, None, open_store(parent, storage), name)
+
+
+def refuse_occupied(out: Store, target: Target) -> None:
+    """Refuse a place that is taken, or that lies among what colouring runs write.
+
+    Raises:
+        ConfigError: it is. StorageError: that cannot be told.
+    """
+    for name in (*DELIVERED, "ledger"):
+        refuse_overlap(f"{out.uri}/{name}", target.uri, own=())
+    taken = target.store.exists(target.key) if target.path is None else _is_there(target.path)
+    if taken:
+        raise ConfigError(f"{target.uri} is there already; move it away, or give another --to")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_symlink() or path.exists()
+    except OSError as error:
+        raise ConfigError(f"cannot look for {path}: {error.strerror}") from None

@@ -1,0 +1,87 @@
+"""A whole export: the rows that count, the objects they name, the document. `jobs/export.py` calls this."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pipeline.config import JobConfig
+from pipeline.errors import EXIT_DONE, ConfigError
+from pipeline.export.ledger import Parts, list_parts, newest_images
+from pipeline.export.objects import find_objects
+from pipeline.export.premis import write_premis
+from pipeline.export.report import findings_text, write_findings
+from pipeline.export.table import write_csv
+from pipeline.export.target import Target, open_target, refuse_occupied
+from pipeline.flow.progress import Reporter
+from pipeline.storage import open_store
+from pipeline.verify.findings import EXIT_FINDINGS
+
+FORMATS = ("csv", "premis")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; `format` is one of FORMATS, `prefix` goes before each key in PREMIS."""
+
+    output: str
+    format: str
+    to: str
+    config: JobConfig
+    prefix: str = ""
+
+
+def run_export(request: Request) -> int:
+    """Write the ledger below `output` to `to`; whatever is exported is only read.
+
+    Returns:
+        0: it is written; 3: objects are not as the ledger says, so that nothing but the list of them is.
+
+    Raises:
+        FiatColorError: with the exit status that its class states; nothing is written then.
+    """
+    started = time.monotonic()
+    out = open_store(request.output, request.config.storage)
+    out.check_readable()
+    target = open_target(request.to, request.config.storage)
+    refuse_occupied(out, target)
+    parts = list_parts(out)
+    return {"csv": _csv, "premis": _premis}[request.format](request, parts, target, started)
+
+
+def _csv(request: Request, parts: Parts, target: Target, started: float) -> int:
+    images = newest_images(parts)
+    with target.create("text/csv") as file, _reporter(images.num_rows, "rows") as reporter:
+        rows = write_csv(parts, images, file, lambda done: reporter.show(done, 0))
+    return _done(f"{rows:,} rows", target, started)
+
+
+def _premis(request: Request, parts: Parts, target: Target, started: float) -> int:
+    objects = find_objects(parts)
+    if objects.findings.num_rows:
+        return _refused(objects.findings, target, request.config)
+    if not objects.there.num_rows:
+        raise ConfigError(f"no image was coloured below {request.output}; PREMIS describes coloured images")
+    total = objects.there.num_rows
+    with target.create("application/xml") as file, _reporter(total, "objects") as reporter:
+        written = write_premis(
+            parts, objects.there, file, lambda done: reporter.show(done, 0), request.prefix
+        )
+    return _done(f"{written:,} objects", target, started)
+
+
+def _refused(findings: pa.Table, target: Target, config: JobConfig) -> int:
+    report = write_findings(findings, target, config.storage)
+    print(findings_text(findings, report))
+    return EXIT_FINDINGS
+
+
+def _done(what: str, target: Target, started: float) -> int:
+    print(f"exported {what} to {target.uri} in {time.monotonic() - started:.1f} s")
+    return EXIT_DONE
+
+
+def _reporter(total: int, things: str) -> Reporter:
+    return Reporter(total, words=("writing", things, "findings"))
