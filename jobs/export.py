@@ -24,14 +24,18 @@ exported; 1 did not finish, run it again; 2 bad usage or configuration.
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description="Export the ledger: one row per source image (csv), or preservation metadata (premis).",
+        description="Export the ledger: a row per source image (csv), preservation metadata (premis), or the "
+        "coloured images with both (bagit).",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--output", required=True, metavar="URI", help="the --output of colouring runs")
     parser.add_argument("--format", required=True, choices=FORMATS)
-    parser.add_argument("--to", required=True, metavar="URI", help="the file to make")
+    parser.add_argument("--to", required=True, metavar="URI", help="the file to make; bagit: a local folder")
     parser.add_argument("--prefix", default="", metavar="TEXT", help="premis: goes before each originalName")
+    parser.add_argument(
+        "--bag-info", action="append", default=[], metavar="LABEL=VALUE", help="bagit: more tags"
+    )
     parser.add_argument("--config", metavar="FILE", help="YAML, the one that coloured will do")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
@@ -43,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = config.load(config.JobConfig, args.config, args.overrides)
-        return run_export(Request(args.output, args.format, args.to, loaded, args.prefix))
+        request = Request(args.output, args.format, args.to, loaded, args.prefix, tuple(args.bag_info))
+        return run_export(request)
 
     return exit_status(work)
 

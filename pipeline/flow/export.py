@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 
@@ -9,8 +10,10 @@ import pyarrow as pa
 
 from pipeline.config import JobConfig
 from pipeline.errors import EXIT_DONE, ConfigError
+from pipeline.export.bag import finish_bag, hidden_folder, pack
+from pipeline.export.bag_metadata import bag_info, describe, parse_labels
 from pipeline.export.ledger import Parts, list_parts, newest_images
-from pipeline.export.objects import find_objects
+from pipeline.export.objects import Objects, find_objects
 from pipeline.export.premis import write_premis
 from pipeline.export.report import findings_text, write_findings
 from pipeline.export.table import write_csv
@@ -19,18 +22,22 @@ from pipeline.flow.progress import Reporter
 from pipeline.storage import open_store
 from pipeline.verify.findings import EXIT_FINDINGS
 
-FORMATS = ("csv", "premis")
+FORMATS = ("csv", "premis", "bagit")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for; `format` is one of FORMATS, `prefix` goes before each key in PREMIS."""
+    """What the user asked for; `format` is one of FORMATS, `prefix` goes before each key in PREMIS.
+
+    `bag_info`: LABEL=VALUE for the bag's bag-info.txt.
+    """
 
     output: str
     format: str
     to: str
     config: JobConfig
     prefix: str = ""
+    bag_info: tuple[str, ...] = ()
 
 
 def run_export(request: Request) -> int:
@@ -46,9 +53,13 @@ def run_export(request: Request) -> int:
     out = open_store(request.output, request.config.storage)
     out.check_readable()
     target = open_target(request.to, request.config.storage)
+    if request.format == "bagit" and target.path is None:
+        raise ConfigError(
+            f"a bag is a folder, and {target.uri} is none; give a local --to and upload it then"
+        )
     refuse_occupied(out, target)
     parts = list_parts(out)
-    return {"csv": _csv, "premis": _premis}[request.format](request, parts, target, started)
+    return {"csv": _csv, "premis": _premis, "bagit": _bagit}[request.format](request, parts, target, started)
 
 
 def _csv(request: Request, parts: Parts, target: Target, started: float) -> int:
@@ -62,14 +73,38 @@ def _premis(request: Request, parts: Parts, target: Target, started: float) -> i
     objects = find_objects(parts)
     if objects.findings.num_rows:
         return _refused(objects.findings, target, request.config)
-    if not objects.there.num_rows:
-        raise ConfigError(f"no image was coloured below {request.output}; PREMIS describes coloured images")
+    _require_images(request, objects)
     total = objects.there.num_rows
     with target.create("application/xml") as file, _reporter(total, "objects") as reporter:
         written = write_premis(
             parts, objects.there, file, lambda done: reporter.show(done, 0), request.prefix
         )
     return _done(f"{written:,} objects", target, started)
+
+
+def _bagit(request: Request, parts: Parts, target: Target, started: float) -> int:
+    assert target.path is not None
+    named = parse_labels(request.bag_info)
+    objects = find_objects(parts)
+    _require_images(request, objects)
+    total, threads = objects.there.num_rows, request.config.run.threads
+    with hidden_folder(target.path) as bag:
+        with Reporter(total, words=("copying", "objects", "findings")) as reporter:
+            packed = pack(parts.out, objects.there, bag, threads, reporter.show)
+        findings = pa.concat_tables([objects.findings, packed.findings])
+        if findings.num_rows:
+            return _refused(findings, target, request.config)
+        describe(parts, objects.there, bag)
+        print("reading the bag again", file=sys.stderr, flush=True)
+        finish_bag(bag, target.path, [*bag_info(request.output, packed), *named])
+    if objects.unexpected:
+        print(f"left out {objects.unexpected:,} objects that no ledger part names (see docs/verify.md)")
+    return _done(f"a bag of {packed.objects:,} objects, {packed.bytes / 1e6:,.1f} MB,", target, started)
+
+
+def _require_images(request: Request, objects: Objects) -> None:
+    if not objects.there.num_rows and not objects.findings.num_rows:
+        raise ConfigError(f"no image was coloured below {request.output}, so there is nothing to export")
 
 
 def _refused(findings: pa.Table, target: Target, config: JobConfig) -> int:

@@ -1,0 +1,140 @@
+"""Delivered objects as a bag (BagIt 1.0, RFC 8493) in a local folder.
+
+The payload is copied, never linked: a bag is handed on, and what then happens to it must not happen to OUT.
+The folder gets its name last, after the bagit library has read all of it again; until then it is hidden, and
+without `bagit.txt`, written after all the rest, it is no bag to any program.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import bagit
+import pyarrow as pa
+
+from pipeline.errors import StorageError
+from pipeline.storage import ObjectInfo, Store, check_key
+from pipeline.storage.base import printable
+from pipeline.verify.check import OUTPUTS, check, chunks_of
+from pipeline.verify.findings import Found, findings_table
+
+_BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+_MANIFEST = "manifest-sha256.txt"
+_AT_A_TIME = 256
+# what it logs it also raises
+logging.getLogger("bagit").addHandler(logging.NullHandler())
+
+
+class Packed(NamedTuple):
+    """The payload: how many objects and bytes, and (FINDINGS_SCHEMA) what is wrong with it."""
+
+    objects: int
+    bytes: int
+    findings: pa.Table
+
+
+@contextmanager
+def hidden_folder(target: Path) -> Iterator[Path]:
+    """A folder beside `target` to make the bag in; what `finish_bag` did not rename is removed.
+
+    Raises:
+        StorageError: it cannot be made, or something in it not be written.
+    """
+    folder = target.with_name(f".{uuid4().hex}.partial")
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        raise StorageError(f"cannot write the bag:{where}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pack(
+    out: Store, objects: pa.Table, bag: Path, threads: int, packed: Callable[[int, int], None]
+) -> Packed:
+    """Copy the objects to `data/`, and list in the manifest the digests of the bytes that were copied.
+
+    Args:
+        objects: columns key, sha256 (hex), etag, bytes.
+        packed: is told how many objects were copied so far, and how many were not as the ledger says.
+
+    Raises:
+        StorageError: the store as a whole cannot be read. OSError: the bag cannot be written.
+    """
+    (bag / "data").mkdir()
+    findings, count, size = list[Found](), 0, 0
+    with (
+        (bag / _MANIFEST).open("w", encoding="utf-8", newline="\n") as manifest,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        for batch in objects.sort_by("key").to_batches(max_chunksize=_AT_A_TIME):
+            rows = batch.to_pylist()
+            for row, found in zip(rows, pool.map(lambda row: _copy(out, bag, row), rows), strict=True):
+                count, size = count + 1, size + row["bytes"]
+                if found:
+                    findings.append(found)
+                manifest.write(_manifest_line(row["sha256"], f"data/{row['key']}"))
+                packed(count, len(findings))
+    return Packed(count, size, findings_table(findings))
+
+
+def _copy(out: Store, bag: Path, row: dict[str, Any]) -> Found | None:
+    check_key(row["key"])
+    path = bag / "data" / row["key"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def copied(store: Store, info: ObjectInfo) -> bytes:
+        digest = hashlib.sha256()
+        with path.open("xb") as file:
+            for chunk in chunks_of(store, info):
+                file.write(chunk)
+                digest.update(chunk)
+        return digest.digest()
+
+    return check(out, OUTPUTS, ObjectInfo(row["key"], row["etag"], row["bytes"]), row["sha256"], copied)
+
+
+def finish_bag(bag: Path, target: Path, info: Sequence[tuple[str, str]]) -> None:
+    """Write the tag files that make it a bag, have the bagit library read all of it, and give it its name.
+
+    Args:
+        bag: with the payload, its manifest, and further tag files in `metadata/`.
+        info: labels and values of bag-info.txt, in this order.
+
+    Raises:
+        StorageError: what is read back is not what was written. OSError: it cannot be written.
+    """
+    lines = (f"{label}: {' '.join(value.split())}\n" for label, value in info)
+    (bag / "bag-info.txt").write_text("".join(lines), encoding="utf-8")
+    metadata = sorted(path for path in (bag / "metadata").rglob("*") if path.is_file())
+    listed = [_manifest_line(hashlib.sha256(_BAGIT).hexdigest(), "bagit.txt")]
+    for path in (bag / "bag-info.txt", bag / _MANIFEST, *metadata):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        listed.append(_manifest_line(digest, path.relative_to(bag).as_posix()))
+    (bag / "tagmanifest-sha256.txt").write_text("".join(listed), encoding="utf-8")
+    (bag / "bagit.txt").write_bytes(_BAGIT)
+    try:
+        bagit.Bag(str(bag)).validate()
+    except bagit.BagError as error:
+        reason = printable(str(error))[:300]
+        raise StorageError(
+            f"the bag was not valid when it was read again, and is removed: {reason}"
+        ) from None
+    bag.rename(target)
+
+
+def _manifest_line(digest: str, name: str) -> str:
+    """A percent sign stays, as the bagit library has it: it does not decode the %25 of RFC 8493, 2.1.3."""
+    encoded = name.replace("\r", "%0D").replace("\n", "%0A")
+    return f"{digest}  {encoded}\n"
