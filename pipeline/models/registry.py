@@ -13,6 +13,7 @@ from pipeline.models.classification_cnn import ClassificationCnn
 from pipeline.models.iizuka import IizukaColorizer
 from pipeline.models.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.regression_cnn import RegressionCnn
+from pipeline.models.scribble import ScribbleColorizer
 from pipeline.models.unet import UnetColorizer
 from pipeline.models.weights import (
     SHIPPED,
@@ -28,7 +29,9 @@ NETWORKS: dict[str, type[TrainableColorizer]] = {
 }
 """The methods that learn, and colour with weights."""
 
-SOLVERS: dict[str, type[Colorizer]] = {room.method: room for room in (ReferenceColorizer, WelshColorizer)}
+SOLVERS: dict[str, type[Colorizer]] = {
+    room.method: room for room in (ScribbleColorizer, ReferenceColorizer, WelshColorizer)
+}
 """The methods that colour by guides alone, without weights."""
 
 METHODS: dict[str, type[Colorizer]] = {**NETWORKS, **SOLVERS}
