@@ -63,6 +63,14 @@ def lab_to_srgb_t(lab_B3HW: Tensor, *, clip: bool = True) -> Tensor:
     return srgb.clamp(0, 1) if clip else srgb
 
 
+def gray_level_t(L: Tensor) -> Tensor:
+    """The sRGB level in [0, 1] of the gray of lightness L in [0, 100]; any shape. One channel of what
+    `lab_to_srgb_t` gives for a = b = 0."""
+    f = (L + 16) / 116
+    y = torch.where(f > LAB_DELTA, f**3, LAB_SLOPE * (f - LAB_OFFSET))
+    return linear_to_srgb_t(y).clamp(0, 1)
+
+
 def srgb_to_yuv_t(rgb_B3HW: Tensor) -> Tensor:
     """sRGB in [0, 1] to Y in [0, 1], U in +-0.436, V in +-0.615 (ITU-R BT.601)."""
     return _apply(RGB_TO_YUV, rgb_B3HW)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from pipeline.config import StorageConfig
 from tests import servers
@@ -22,6 +23,10 @@ _CREDENTIALS = {
 
 # Outputs state their day, and midnight may not part two runs whose outputs a test compares: 2026-01-01.
 os.environ.setdefault("SOURCE_DATE_EPOCH", "1767225600")
+
+# A loaded machine takes a quarter of a second for what is a millisecond's work: time is no property of colours.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,10 @@ FORWARDED = (
     "AWS_RESPONSE_CHECKSUM_VALIDATION",
 )
 
+# Freed memory is kept for the next image: to get it from the system again page by page took a fifth of the
+# network's time. Larger pieces than 32 MiB, which glibc allows no more for, are given back.
+_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -56,7 +60,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    forwarded = {name: os.environ[name] for name in FORWARDED if name in os.environ}
+    forwarded = _ALLOCATOR | {name: os.environ[name] for name in FORWARDED if name in os.environ}
     if address:
         try:
             ray.init(address=address, runtime_env={"env_vars": forwarded}, **quiet)

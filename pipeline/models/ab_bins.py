@@ -107,8 +107,10 @@ def rebalancing(prior_Q: Tensor, uniform: float) -> Tensor:
 
 def annealed_mean(logits_BQhw: Tensor, temperature: float = TEMPERATURE) -> Tensor:
     """`ab_B2hw`, float32, Lab units: the mean over the distribution sharpened by `temperature` in (0, 1]."""
-    probability = torch.softmax(logits_BQhw.float() / temperature, dim=1)
-    return torch.einsum("bqhw,qc->bchw", probability, bins().to(logits_BQhw.device))
+    with torch.autocast(logits_BQhw.device.type, enabled=False):
+        # bins last: of channels-last logits nothing is copied, and the mean is one matrix product
+        probability = torch.softmax(logits_BQhw.movedim(1, -1).float() / temperature, dim=-1)
+        return (probability @ bins().to(logits_BQhw.device)).movedim(-1, 1)
 
 
 class BinHead(nn.Module):

@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
 from pipeline.models.classification_cnn import ClassificationCnn
 from pipeline.models.iizuka import IizukaColorizer
+from pipeline.models.inference import ready_for_inference
 from pipeline.models.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.regression_cnn import RegressionCnn
 from pipeline.models.scribble import ScribbleColorizer
@@ -107,6 +108,7 @@ def load_colorizer(
         return LoadedColorizer(solver.eval(), method, weights_digest(method, None), solver.precision)
     loaded = load_weights(location(method, weights), method, storage)
     colorizer: Colorizer = build_colorizer(loaded)
+    ready_for_inference(colorizer)
     colorizer.precision = resolve_precision(precision, device)
     colorizer.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     return LoadedColorizer(colorizer.eval(), loaded.info.method, loaded.digest, colorizer.precision)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.color_torch import lab_to_srgb_t
+from pipeline.color_torch import gray_level_t
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
 from pipeline.models.base import Objective, TrainableColorizer
 from pipeline.models.blocks import OutputConv, scaled
@@ -99,7 +99,7 @@ class UnetColorizer(TrainableColorizer):
         """Features at 1/4 and at 1/2 of the (padded) size."""
         x = L_B1HW / 100.0
         if self.pretrained:
-            x = (gray_level(L_B1HW) - 127 / 255) * (255 / 128)
+            x = (gray_level_t(L_B1HW) - 127 / 255) * (255 / 128)
         at_quarter, at_half = self.decoder(
             self.encoder(padded(x).contiguous(memory_format=torch.channels_last))
         )
@@ -159,9 +159,3 @@ class UnetColorizer(TrainableColorizer):
             losses["bins"] = cross.detach()
             loss = cross if self.regression is None else loss + objective.bins * cross
         return {"loss": loss, **losses}
-
-
-def gray_level(L_B1HW: Tensor) -> Tensor:
-    """The sRGB level in [0, 1] of the gray of lightness L in [0, 100]."""
-    zero = torch.zeros_like(L_B1HW)
-    return lab_to_srgb_t(torch.cat([L_B1HW, zero, zero], 1))[:, :1]
