@@ -60,7 +60,7 @@ def _check(name: str, array: F32, leading: tuple[int, ...]) -> None:
 
 
 def _taps(count: int, length: int) -> tuple[F32, NDArray[np.int64]]:
-    """For each of `length` pixels the weights float32[length,TAPS] of its samples by distance, and the first."""
+    """For each of `length` pixels weights float32[length,TAPS] of its samples by distance, and the first."""
     position = (np.arange(length) + 0.5) * count / length - 0.5
     first = np.floor(position).astype(np.int64) - (TAPS // 2 - 1)
     distance = position[:, None] - (first[:, None] + np.arange(TAPS))

@@ -24,7 +24,7 @@ _CREDENTIALS = {
 # Outputs state their day, and midnight may not part two runs whose outputs a test compares: 2026-01-01.
 os.environ.setdefault("SOURCE_DATE_EPOCH", "1767225600")
 
-# A loaded machine takes a quarter of a second for what is a millisecond's work: time is no property of colours.
+# A loaded machine may take 200 times the time for the same: no property of colours is about time.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 

@@ -24,7 +24,7 @@ def bilinear(ab_2hw: F32, shape: tuple[int, ...]) -> F32:
 
 
 def test_edges_are_sharper_than_bilinear() -> None:
-    """A photograph whose dark and light parts have two colours: the reduced chroma finds their outlines again."""
+    """A photograph whose dark and light parts have two colours: the chroma finds their outlines again."""
     with Image.open(PHOTOS / "buffalo-savings-bank-1908.jpg") as image:
         l_u16 = luminance_u16_from_gray8(np.asarray(image.convert("L").crop((0, 0, 768, 512))))
     L_HW = l_u16.astype(np.float32) / np.float32(655.35)

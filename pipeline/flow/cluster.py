@@ -125,8 +125,8 @@ def layout(config: JobConfig) -> Layout:
 
 
 def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
-    """The layout over so many CPUs and GPUs; those that `run.gpus` names count instead, for a cluster that grows
-    on demand has none until somebody asks."""
+    """The layout over so many CPUs and GPUs; those that `run.gpus` names count instead, for a cluster that
+    grows on demand has none until somebody asks."""
     gpus = gpus if config.run.gpus is None else config.run.gpus
     topology = config.run.topology if config.run.topology != "auto" else ("staged" if gpus else "fused")
     # Staged predict actors on CPUs must leave CPUs to the tasks around them; fused actors are alone.

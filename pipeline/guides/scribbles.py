@@ -32,12 +32,12 @@ def read_scribbles(png: bytes, width: int, height: int, side: int) -> F32:
         side: the longer side at which the hints are used, as in `luminance.model_size`.
 
     Returns:
-        float32[3,h,w], (h, w) from `model_size`: a and b in Lab units, and confidence in [0, 1]. A pixel takes
-        the mean colour of all that lies in it, weighted by alpha, and the largest alpha, not the mean:
+        float32[3,h,w], (h, w) from `model_size`: a and b in Lab units, and confidence in [0, 1]. A pixel
+        takes the mean colour of all that lies in it, weighted by alpha, and the largest alpha, not the mean:
         a thin stroke is as sure as a broad one.
 
     Raises:
-        ImageFailure: GUIDE_INVALID for what is no PNG, is damaged, has no alpha or nothing drawn, does not fit.
+        ImageFailure: GUIDE_INVALID for what is no PNG, is damaged, has no alpha, nothing drawn, does not fit.
     """
     head = png_head(png)
     if head is None:

@@ -16,7 +16,7 @@ from pipeline.models.propagation import propagate
 class ScribbleColorizer(Colorizer):
     """Colours each image by the guide "scribbles", B x 3 x H x W: a, b in Lab units and confidence in [0, 1].
 
-    There is nothing to learn. The equations are solved on a CPU at the size that is given, whatever the device.
+    There is nothing to learn. The equations are solved on a CPU at the size given, whatever the device.
     """
 
     method: ClassVar[str] = "scribble"
@@ -24,8 +24,8 @@ class ScribbleColorizer(Colorizer):
     needs: ClassVar[frozenset[str]] = guides
 
     def predict_ab(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None) -> Tensor:
-        """As `Colorizer.predict_ab`; h, w = H, W. Raises ValueError where scribbles are missing, hold nothing,
-        or are of another size."""
+        """As `Colorizer.predict_ab`; h, w = H, W. Raises ValueError where scribbles are missing,
+        hold nothing, or are of another size."""
         self.check_input(L_B1HW, guides)
         hints_B3HW = self.picture_guide(guides, "scribbles", 3, L_B1HW.shape[0])
         assert hints_B3HW is not None
