@@ -11,6 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.section import Section
 
+_ACCESS_SIDE = 3000  # pixels: fills every screen, and an A4 print at 250 per inch
+
 
 def _ratio(value: Any) -> Any:
     """YAML 1.1 takes an unquoted 4:2:0 for a number to base 60: 14,520."""
@@ -29,6 +31,54 @@ class C2paConfig(Section):
     key: str | None = Field(None, description="PEM file of the private key; null: FIAT_COLOR_C2PA_KEY has it")
     algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
     timestamp_url: str | None = Field(None, description="RFC 3161 time stamping authority; null: no stamp")
+
+
+def _refuse_idle(section: Any, path: str, name: str, formats: tuple[str, ...]) -> None:
+    """ValueError where the setting differs from its default and the section's format is none of these."""
+    value = getattr(section, name)
+    if value != type(section).model_fields[name].default and section.format not in formats:
+        raise ValueError(
+            f"{path}.{name}={value} has no effect on {path}.format={section.format}, "
+            f"only on {' or '.join(formats)}: leave it out or change the format"
+        )
+
+
+class DerivativeConfig(Section):
+    """A second file of each image, from the same coloured pixels, in 8 bits, below OUT/derivatives."""
+
+    format: Literal["none", "jpeg", "tiff_pyramid"] = Field(
+        "none", description="a JPEG for access, or a tiled pyramid for IIIF image servers"
+    )
+    side: int | None = Field(
+        None, ge=16, le=16_000, description="longest side, pixels; null: 3000 for jpeg, all for tiff_pyramid"
+    )
+    quality: int = Field(88, ge=1, le=100, description="of the JPEG, or of the pyramid's JPEG tiles")
+    compression: Literal["auto", "jpeg", "deflate"] = Field(
+        "auto", description="of the pyramid's tiles: auto is jpeg"
+    )
+
+    @property
+    def file_format(self) -> Literal["jpeg", "tiff"]:
+        """By the names of `OutputConfig.format`; for what is not "none"."""
+        return "jpeg" if self.format == "jpeg" else "tiff"
+
+    @property
+    def longest(self) -> int | None:
+        """What `side` stands for; None for the image's own."""
+        return _ACCESS_SIDE if self.side is None and self.format == "jpeg" else self.side
+
+    @model_validator(mode="after")
+    def _effective(self) -> DerivativeConfig:
+        pyramid = ("tiff_pyramid",)
+        _refuse_idle(self, "output.derivative", "side", ("jpeg", *pyramid))
+        _refuse_idle(self, "output.derivative", "quality", ("jpeg", *pyramid))
+        _refuse_idle(self, "output.derivative", "compression", pyramid)
+        if self.compression == "deflate" and self.quality != type(self).model_fields["quality"].default:
+            raise ValueError(
+                f"output.derivative.quality={self.quality} has no effect on tiles with compression=deflate: "
+                "leave one of them out"
+            )
+        return self
 
 
 class OutputConfig(Section):
@@ -57,6 +107,7 @@ class OutputConfig(Section):
         "none", description="visible text: a band below the picture, or small letters in its corner"
     )
     label_text: str = Field("Colours added by software", pattern=r"^[^\r\n]+$", max_length=200)
+    derivative: DerivativeConfig = DerivativeConfig()
     c2pa: C2paConfig = C2paConfig()
 
     @property
@@ -66,18 +117,8 @@ class OutputConfig(Section):
 
     @model_validator(mode="after")
     def _effective(self) -> OutputConfig:
-        lossy, deep = ("jpeg", "webp"), ("tiff", "png")
-        self._only("quality", 92, lossy)
-        self._only("subsampling", "auto", ("jpeg",))
-        self._only("compression", "auto", ("tiff",))
-        self._only("depth", "auto", deep)
+        _refuse_idle(self, "output", "quality", ("jpeg", "webp"))
+        _refuse_idle(self, "output", "subsampling", ("jpeg",))
+        _refuse_idle(self, "output", "compression", ("tiff",))
+        _refuse_idle(self, "output", "depth", ("tiff", "png"))
         return self
-
-    def _only(self, name: str, default: object, formats: tuple[str, ...]) -> None:
-        value = getattr(self, name)
-        if value != default and self.format not in formats:
-            fit = " or ".join(formats)
-            raise ValueError(
-                f"output.{name}={value} has no effect on output.format={self.format}, "
-                f"only on {fit}: leave it out or change the format"
-            )

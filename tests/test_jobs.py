@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.job_runner import REPO, encoded, fill, image_digests, lasting, ledger, photograph, run
@@ -220,3 +224,31 @@ def test_every_output_says_that_its_colours_are_guesses(thirty):
     day = f"{datetime.fromtimestamp(int(os.environ['SOURCE_DATE_EPOCH']), UTC):%Y-%m-%d}"
     for fact in ("Fiat Color", row["weights_digest"], row["source_sha256"], f">{day}<"):
         assert fact in packet
+
+
+def test_masters_with_access_copies_are_delivered_and_verified(tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for index in range(3):
+        levels = np.asarray(photograph(index, 320, 200)).astype(np.uint16) * 257
+        tifffile.imwrite(source / f"scan {index}.tif", levels, compression="zlib")
+    masters = ("--config", REPO / "configs" / "colorize" / "master-and-access.yaml", *FAST)
+    done = run("--input", source, "--output", out, *masters, "--set", "output.derivative.side=160")
+    assert done.returncode == 0, done.stderr
+    for row in ledger(str(out)):
+        assert row["output_key"] == f"images/{row['key']}"
+        assert row["derivative_key"] == f"derivatives/{row['key']}.jpg"
+        master = tifffile.TiffFile(out / row["output_key"]).pages[0]
+        assert (master.shape, master.dtype, master.compression.name) == ((200, 320, 3), "uint16", "LZW")
+        with Image.open(out / row["derivative_key"]) as access:
+            assert (access.format, access.size) == ("JPEG", (160, 100))
+            assert row["source_sha256"] in access.info["xmp"].decode()
+    verify = [sys.executable, str(REPO / "jobs" / "verify.py"), "--output", str(out), "--input", str(source)]
+    assert subprocess.run(verify, capture_output=True, timeout=120).returncode == 0
+    damaged = out / ledger(str(out))[1]["derivative_key"]
+    data = bytearray(damaged.read_bytes())
+    data[-100] ^= 1
+    damaged.write_bytes(data)
+    found = subprocess.run(verify, capture_output=True, text=True, timeout=120)
+    assert found.returncode == 3, found.stderr
+    assert "derivatives/scan 1.tif.jpg" in found.stdout

@@ -26,6 +26,15 @@ def config(*settings: str) -> JobConfig:
             "output.depth=8 has no effect on output.format=webp, only on tiff or png",
         ),
         (["compression=zip"], "'none', 'lzw' or 'deflate'"),
+        (
+            ["derivative.side=800"],
+            "output.derivative.side=800 has no effect on output.derivative.format=none",
+        ),
+        (["derivative.format=jpeg", "derivative.compression=jpeg"], "compression=jpeg has no effect"),
+        (
+            ["derivative={format: tiff_pyramid, compression: deflate, quality: 80}"],
+            "output.derivative.quality=80 has no effect",
+        ),
         (["suffix=apend"], "output.suffix"),
         (["suffix=_a/b"], "output.suffix"),
     ],
@@ -42,6 +51,8 @@ def test_what_has_no_effect_is_one_line(settings: list[str], said: str) -> None:
     [
         ["format=tiff", "compression=none", "depth=8"],
         ["format=webp", "quality=70"],
+        ["format=tiff", "derivative={format: jpeg, side: 2000, quality: 80}"],
+        ["derivative={format: tiff_pyramid, compression: deflate}"],
         ["quality=85", "subsampling=4:2:2", "suffix=-color_1"],
     ],
 )

@@ -48,28 +48,47 @@ class ManifestSigner:
         except (c2pa.C2paError, ValueError) as error:
             raise ConfigError(f"output.c2pa cannot sign: {_words(error)}") from None
 
-    def sign(self, data: bytes, source: bytes, format_: str, provenance: Provenance) -> bytes:
+    def sign(
+        self, data: bytes, source: bytes, format_: str, provenance: Provenance, *, resized: bool = False
+    ) -> bytes:
         """The finished file with a manifest that names the source as its parent.
+
+        Args:
+            resized: it has fewer pixels than the source.
 
         Raises:
             ImageFailure: ENCODE_FAILED where it cannot be signed.
         """
         signed = io.BytesIO()
-        self.sign_file(io.BytesIO(data), io.BytesIO(source), signed, format_, provenance)
+        self.sign_file(io.BytesIO(data), io.BytesIO(source), signed, format_, provenance, resized=resized)
         return signed.getvalue()
 
     def sign_file(
-        self, file: BinaryIO, source: BinaryIO, signed: BinaryIO, format_: str, provenance: Provenance
+        self,
+        file: BinaryIO,
+        source: BinaryIO,
+        signed: BinaryIO,
+        format_: str,
+        provenance: Provenance,
+        *,
+        resized: bool = False,
     ) -> None:
         """As `sign`, from files that can seek to one."""
         try:
-            self._sign(file, source, signed, format_, provenance)
+            self._sign(file, source, signed, format_, provenance, resized=resized)
         except c2pa.C2paError as error:
             message = f"the result cannot be signed: {_words(error)}"
             raise ImageFailure(FailureCode.ENCODE_FAILED, message) from error
 
     def _sign(
-        self, file: BinaryIO, source: BinaryIO, signed: BinaryIO, format_: str, provenance: Provenance
+        self,
+        file: BinaryIO,
+        source: BinaryIO,
+        signed: BinaryIO,
+        format_: str,
+        provenance: Provenance,
+        *,
+        resized: bool = False,
     ) -> None:
         parent = {"title": provenance.source_name, "relationship": "parentOf", "instance_id": _SOURCE}
         found = readable_format(source.read(64))
@@ -77,18 +96,18 @@ class ManifestSigner:
         kind = _MIME.get((found or "").lower(), "application/octet-stream")
         with (
             c2pa.Context(settings=self._settings) as context,
-            c2pa.Builder(_definition(format_, provenance), context=context) as builder,
+            c2pa.Builder(_definition(format_, provenance, resized), context=context) as builder,
         ):
             builder.add_ingredient(parent, kind, source)
             builder.sign(self._signer, _MIME[format_], file, signed)
 
 
-def _definition(format_: str, provenance: Provenance) -> dict[str, object]:
+def _definition(format_: str, provenance: Provenance, resized: bool) -> dict[str, object]:
     """The claim: the source was opened, then its colours were changed by a trained model."""
     name, _, version = provenance.software.rpartition(" ")
     agent = {"name": name or version, "version": version}
     made_with = f"colorized: method {provenance.method}, weights sha256:{provenance.weights_digest}"
-    actions = [
+    actions: list[dict[str, object]] = [
         {"action": "c2pa.opened", "parameters": {"ingredientIds": [_SOURCE]}},
         {
             "action": "c2pa.color_adjustments",
@@ -97,6 +116,8 @@ def _definition(format_: str, provenance: Provenance) -> dict[str, object]:
             "description": f"{made_with}; the colours are a guess",
         },
     ]
+    if resized:
+        actions.append({"action": "c2pa.resized", "softwareAgent": agent})
     return {
         "claim_generator_info": [agent],
         "title": provenance.source_name,

@@ -18,10 +18,11 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import ExifTags, TiffImagePlugin
 
 from pipeline.codecs.iptc import IPTC_TAG, tiff_words
 from pipeline.codecs.lzw import lzw, most_bytes
+from pipeline.codecs.tiff_tags import LONG, LONG8, exif_directories
 
 Levels = NDArray[Any]  # uint8 or uint16
 Compression = Literal["deflate", "lzw", "none"]
@@ -32,7 +33,6 @@ _LARGEST = 2**32 - 1  # offsets of TIFF 6.0 are 32 bits wide
 _PER_STRIP = 16 + 64  # bytes of a strip in the directory, and what deflate adds to noise
 _RGB, _CHUNKY, _DIFFERENCES, _UNASSOCIATED_ALPHA, _INCH = 2, 1, 2, 2, 2
 _SCHEMES = {"none": 1, "lzw": 5, "deflate": 8}
-_LONG, _LONG8 = 4, 16
 _STRIP_OFFSETS = 273
 _DEPTHS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
 
@@ -184,7 +184,7 @@ class TiffWriter:
             self._flush()
         while self._pending:
             self._append(self._pending.popleft().result())
-        main, directories = _tags_of_exif(page.exif)
+        main, directories = exif_directories(page.exif)
         for tag, entries in directories.items():
             directory = self._directory(tag)
             for inner, value in entries.items():
@@ -197,7 +197,7 @@ class TiffWriter:
         return TiffImagePlugin.ImageFileDirectory_v2(ifh=self._header, group=group)
 
     def _put_directory(self, tags: dict[int, Any]) -> None:
-        offset = _LONG8 if self.big else _LONG
+        offset = LONG8 if self.big else LONG
         directory = self._directory()
         for tag in (_STRIP_OFFSETS, ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
             directory.tagtype[int(tag)] = offset
@@ -283,18 +283,3 @@ def _with_offsets(written: bytes, at: int, offsets: list[int], big: bool) -> byt
             place = field if len(offsets) == 1 else struct.unpack_from(f"<{code}", written, field)[0] - at
             return written[:place] + packed + written[place + len(packed) :]
     raise AssertionError("the directory has no strip offsets")
-
-
-def _tags_of_exif(exif: bytes | None) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
-    """Tags of IFD 0, and those of the EXIF and GPS directories by the tag that points to them."""
-    if exif is None:
-        return {}, {}
-    source = Image.Exif()
-    source.load(exif)
-    main: dict[int, Any] = dict(source)
-    directories = {}
-    for directory in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        main.pop(directory, None)
-        if entries := dict(source.get_ifd(directory)):
-            directories[int(directory)] = entries
-    return main, directories

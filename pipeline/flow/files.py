@@ -9,22 +9,25 @@ import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.everyday import Skip
+from pipeline.codecs.derivative import Made, Said, derive_file
+from pipeline.codecs.everyday import Skip, SourceMeta
 from pipeline.codecs.isolated_master import IsolatedMaster
 from pipeline.codecs.manifest import ManifestSigner
 from pipeline.codecs.xmp import Provenance
 from pipeline.config import JobConfig
 from pipeline.errors import AccessDenied, ObjectChanged, ObjectMissing, RunError
-from pipeline.flow.finish import provenance_of
+from pipeline.flow.finish import changes_beside, provenance_of
 from pipeline.flow.job import Job
 from pipeline.flow.streaming import Seen, Streamed, reduce_master, write_master
 from pipeline.label import make_label
+from pipeline.output_config import DerivativeConfig
+from pipeline.plan import derivative_key
 from pipeline.records import Item
 from pipeline.stages.commit import CONTENT_TYPES
 from pipeline.stages.compose import ComposeSettings
@@ -67,11 +70,11 @@ def finish_master(
     ab: NDArray[np.float32],
     job: Job,
     signer: ManifestSigner | None = None,
-) -> tuple[Streamed, str, str]:
-    """Colour a master, sign it where there is a signer, and put it.
+) -> tuple[Streamed, dict[str, str]]:
+    """Colour a master, derive its second file, sign them where there is a signer, and put them.
 
     Returns:
-        What was measured, and the SHA-256 of source and output.
+        What was measured, and the ledger's columns on keys and SHA-256.
 
     Raises: as `prepare_master`, and BadKey where the store cannot hold the output's name.
     """
@@ -87,13 +90,37 @@ def finish_master(
             streamed = write_master(
                 master, file, ab, provenance, settings, depth, label, output.tiff_compression
             )
+        columns = {"source_sha256": source_sha256}
+        if (key := derivative_key(item.output_key, output)) is not None:
+            derived, made = _derived(path, target, info.meta, provenance, output.derivative, signer)
+            columns |= {"derivative_key": key, "derivative_sha256": _sha256(derived)}
+            out.put_file(key, derived, CONTENT_TYPES[output.derivative.file_format])
+            derived.unlink()
+            changes = changes_beside(made, streamed.metadata_changes)
+            streamed = replace(streamed, metadata_changes=(*streamed.metadata_changes, *changes))
         if signer is not None:
-            target = _signed(path, target, signer, provenance)
-        with target.open("rb") as finished:
-            output_sha256 = _sha256(finished)
+            target = _signed(path, target, signer, provenance, "tiff")
+        columns["output_sha256"] = _sha256(target)
         path.unlink()
         out.put_file(item.output_key, target, CONTENT_TYPES["tiff"])
-        return streamed, source_sha256, output_sha256
+        return streamed, columns
+
+
+def _derived(
+    source: Path,
+    finished: Path,
+    meta: SourceMeta,
+    provenance: Provenance,
+    config: DerivativeConfig,
+    signer: ManifestSigner | None,
+) -> tuple[Path, Made]:
+    """The derivative of a finished file, beside it."""
+    derived = finished.with_name(f"derivative.{config.file_format}")
+    with _disk():
+        made = derive_file(finished, derived, Said(meta, None, provenance), config)
+    if signer is not None:
+        derived = _signed(source, derived, signer, provenance, config.file_format, resized=made.resized)
+    return derived, made
 
 
 def _opened(path: Path, item: Item, config: JobConfig) -> IsolatedMaster:
@@ -127,13 +154,22 @@ def _disk() -> Iterator[None]:
         ) from None
 
 
-def _signed(source: Path, target: Path, signer: ManifestSigner, provenance: Provenance) -> Path:
-    signed = target.with_name("signed.tif")
+def _signed(
+    source: Path,
+    target: Path,
+    signer: ManifestSigner,
+    provenance: Provenance,
+    format_: str,
+    *,
+    resized: bool = False,
+) -> Path:
+    signed = target.with_name(f"signed-{target.name}")
     with _disk(), source.open("rb") as before, target.open("rb") as file, signed.open("w+b") as to:
-        signer.sign_file(file, before, to, "tiff", provenance)
+        signer.sign_file(file, before, to, format_, provenance, resized=resized)
     target.unlink()
     return signed
 
 
-def _sha256(file: BufferedReader) -> str:
-    return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

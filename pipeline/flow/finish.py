@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline import __version__
 from pipeline.codecs import everyday
+from pipeline.codecs.derivative import Made, Said, derive
 from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.xmp import Provenance
 from pipeline.flow.job import Job
@@ -24,6 +25,14 @@ _DEEP_FORMATS = ("tiff", "png")
 
 
 @dataclass(frozen=True)
+class Derived:
+    """The second file of an image; `resized`: it has fewer pixels than the first."""
+
+    data: bytes
+    resized: bool
+
+
+@dataclass(frozen=True)
 class Finished:
     """An encoded colour image and what was measured on its pixels before the format encoded them."""
 
@@ -33,6 +42,7 @@ class Finished:
     colorfulness: float
     note: str | None
     metadata_changes: tuple[str, ...]
+    derivative: Derived | None = None
 
 
 def finish_image(
@@ -51,9 +61,10 @@ def finish_image(
     changes: list[str] = []
     drawn = _Drawn(painted.alpha, decoded.meta)
     data = everyday.encode(painted.rgb, drawn, painted.icc, job.config.output, provenance, changes)
+    derivative, made = _derived(painted, decoded.meta, provenance, job.config.output)
     seen = painted.measures
     measures = (seen.max_delta_l, seen.mean_chroma, seen.colorfulness)
-    return Finished(data, *measures, painted.note, tuple(changes))
+    return Finished(data, *measures, painted.note, (*changes, *changes_beside(made, changes)), derivative)
 
 
 def finish_pages(
@@ -61,29 +72,51 @@ def finish_pages(
 ) -> Finished:
     """As `finish_image`, of all pages of a TIFF, taken one at a time; `abs_` has the chroma of each.
 
-    max_delta_l is the largest of the pages', chroma and colourfulness are their means.
+    max_delta_l is the largest of the pages', chroma and colourfulness are their means; the derivative is of
+    the first page.
     """
     painted: list[_Painted] = []
+    derived: list[tuple[Derived | None, Made]] = []
+    provenance, output = provenance_of(job, key, sha256), job.config.output
 
     def one_by_one() -> Iterator[Page]:
         for number, (decoded, ab) in enumerate(zip(pages, abs_, strict=True), 1):
             made = _painted(decoded, ab, job)
+            if not painted:
+                derived.append(_derived(made, decoded.meta, provenance, output))
             note = f"page {number}: {made.note}" if made.note else None
             painted.append(replace(made, rgb=np.empty(0), alpha=None, note=note))
             yield Page(made.rgb, _Drawn(made.alpha, decoded.meta), made.icc)
 
     changes: list[str] = []
-    provenance, compression = provenance_of(job, key, sha256), job.config.output.tiff_compression
-    data = encode_pages(one_by_one(), len(abs_), provenance, changes, compression)
+    data = encode_pages(one_by_one(), len(abs_), provenance, changes, output.tiff_compression)
     measures = [one.measures for one in painted]
+    ((derivative, of_first),) = derived
     return Finished(
         data,
         max(one.max_delta_l for one in measures),
         float(np.mean([one.mean_chroma for one in measures])),
         float(np.mean([one.colorfulness for one in measures])),
         "; ".join(one.note for one in painted if one.note) or None,
-        tuple(changes),
+        (*changes, *changes_beside(of_first, (change.removeprefix("page 1: ") for change in changes))),
+        derivative,
     )
+
+
+def changes_beside(made: Made, known: Iterable[str]) -> tuple[str, ...]:
+    """For the ledger: what of the metadata the derivative alone changes or leaves out."""
+    already = set(known)
+    return tuple(f"derivative: {change}" for change in made.changes if change not in already)
+
+
+def _derived(
+    painted: _Painted, meta: everyday.SourceMeta, provenance: Provenance, output: OutputConfig
+) -> tuple[Derived | None, Made]:
+    """The derivative, where there is to be one."""
+    if output.derivative.format == "none":
+        return None, Made((), False)
+    data, made = derive(painted.rgb, painted.alpha, Said(meta, painted.icc, provenance), output.derivative)
+    return Derived(data, made.resized), made
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from pipeline.flow.job import Job
 from pipeline.flow.prepared import Prepared
 from pipeline.flow.result import ShardResult
 from pipeline.flow.rows import UNREADABLE, Rows
+from pipeline.plan import derivative_key
 from pipeline.records import Item, LedgerRow, Status
 from pipeline.stages.commit import commit_part, put_image
 from pipeline.stages.decode import Failed, Skipped, decode_item, open_decoder
@@ -226,6 +227,7 @@ class Bench:
             decoded.pages,
             source_sha256=digest,
             output_sha256=hashlib.sha256(finished.data).hexdigest(),
+            **self._of_derivative(item, finished),
             seconds_decode=prepared.seconds_decode,
             seconds_predict=prepared.seconds_predict,
         )
@@ -241,17 +243,31 @@ class Bench:
             finished = finish_image(decoded, ab, key, digest, self.job)
         if self.signer is None:
             return finished
-        said, format_ = provenance_of(self.job, key, digest), self.job.config.output.format
-        return replace(finished, data=self.signer.sign(finished.data, prepared.source, format_, said))
+        said, output = provenance_of(self.job, key, digest), self.job.config.output
+        derivative, source = finished.derivative, prepared.source
+        if derivative is not None:
+            format_, resized = output.derivative.file_format, derivative.resized
+            signed = self.signer.sign(derivative.data, source, format_, said, resized=resized)
+            derivative = replace(derivative, data=signed)
+        data = self.signer.sign(finished.data, source, output.format, said)
+        return replace(finished, data=data, derivative=derivative)
+
+    def _of_derivative(self, item: Item, finished: Finished) -> dict[str, object]:
+        """The ledger's columns on the second file, where there is one."""
+        if finished.derivative is None:
+            return {}
+        assert item.output_key is not None
+        return {
+            "derivative_key": derivative_key(item.output_key, self.job.config.output),
+            "derivative_sha256": hashlib.sha256(finished.derivative.data).hexdigest(),
+        }
 
     def _finish_master(self, prepared: Prepared) -> LedgerRow:
         """The second pass over a master, and its upload: here, not on a thread, for it takes all there is."""
         item, start = prepared.item, time.perf_counter()
         assert prepared.ab is not None
         try:
-            streamed, source_sha256, output_sha256 = finish_master(
-                self.source, self.out, item, prepared.ab, self.job, self.signer
-            )
+            streamed, columns = finish_master(self.source, self.out, item, prepared.ab, self.job, self.signer)
         except Exception as error:
             return self.rows.of_error(item, error)
         return self.rows.colorized(
@@ -260,8 +276,7 @@ class Bench:
             streamed,
             prepared.color_spread,
             1,
-            source_sha256=source_sha256,
-            output_sha256=output_sha256,
+            **columns,
             seconds_decode=prepared.seconds_decode,
             seconds_predict=prepared.seconds_predict,
             seconds_compose=time.perf_counter() - start,
@@ -269,8 +284,13 @@ class Bench:
 
     def _put(self, row: LedgerRow, finished: Finished, start: float) -> LedgerRow:
         assert row.output_key is not None
+        output = self.job.config.output
         try:
-            put_image(self.out, row.output_key, finished.data, self.job.config.output.format)
+            put_image(self.out, row.output_key, finished.data, output.format)
+            if finished.derivative is not None:
+                assert row.derivative_key is not None
+                data, format_ = finished.derivative.data, output.derivative.file_format
+                put_image(self.out, row.derivative_key, data, format_)
         except BadKey as error:
             return replace(
                 row,
@@ -279,6 +299,8 @@ class Bench:
                 message=str(error),
                 output_key=None,
                 output_sha256=None,
+                derivative_key=None,
+                derivative_sha256=None,
             )
         row.seconds_compose = time.perf_counter() - start
         row.finished_at = datetime.now(UTC)

@@ -11,7 +11,7 @@ from pipeline.config import JobConfig, PlanConfig
 from pipeline.output_config import OutputConfig
 from pipeline.plan.done import Done, DoneSet, hash_keys, read_done
 from pipeline.plan.guided import Guidance, GuideBook, Guided
-from pipeline.plan.keys import Patterns, Refusal, find_refusals, output_key
+from pipeline.plan.keys import Patterns, Refusal, derivative_key, find_refusals, output_key
 from pipeline.plan.shards import Shard, cut, plan_table, write_shards
 from pipeline.records import Item, Status
 from pipeline.storage import ObjectInfo, Store
@@ -24,6 +24,7 @@ __all__ = [
     "Guided",
     "Plan",
     "Shard",
+    "derivative_key",
     "hash_keys",
     "make_plan",
     "output_key",

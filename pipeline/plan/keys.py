@@ -54,6 +54,19 @@ def output_key(key: str, output: OutputConfig) -> str:
     return f"images/{folder}{slash}{stem}{text}{kept}"
 
 
+def derivative_key(result: str, output: OutputConfig) -> str | None:
+    """Where the second file of an image goes whose first is at `result`; None where there is to be none.
+
+    `images/a.tif` has its JPEG at `derivatives/a.tif.jpg` and its pyramid at `derivatives/a.tif`. The suffix
+    depends on the formats alone: results with different keys have derivatives with different keys.
+    """
+    if output.derivative.format == "none":
+        return None
+    format_ = output.derivative.file_format
+    added = "" if format_ == output.format else SUFFIXES[format_][0]
+    return f"derivatives/{result.removeprefix('images/')}{added}"
+
+
 class Patterns:
     """Glob patterns over whole keys, case-sensitive.
 
@@ -110,7 +123,18 @@ def find_refusals(
     or not, so that a resumed run refuses the same keys as an undisturbed one.
     """
     outputs = [output_key(key, output) for key in keys]
-    refusals = _bad_keys(keys, outputs)
+    refusals: dict[int, Refusal] = {}
+    _refuse(keys, outputs, finished, refusals)
+    if output.derivative.format != "none":
+        _refuse(keys, [str(derivative_key(result, output)) for result in outputs], finished, refusals)
+    return refusals
+
+
+def _refuse(
+    keys: Sequence[str], outputs: Sequence[str], finished: NDArray[np.bool_], refusals: dict[int, Refusal]
+) -> None:
+    """Refuse what cannot stand at its place in `outputs`, among those that are not refused yet."""
+    _refuse_bad(keys, outputs, refusals)
     owners = np.array(
         [i for i in range(len(keys)) if i not in refusals and not is_folder_marker(keys[i])], int
     )
@@ -120,18 +144,15 @@ def find_refusals(
     owners, hashes = owners[order], hashes[order]
     _refuse_equal(keys, outputs, owners, hashes, refusals)
     _refuse_nested(keys, outputs, owners, hashes, finished, refusals)
-    return refusals
 
 
-def _bad_keys(keys: Sequence[str], outputs: Sequence[str]) -> dict[int, Refusal]:
-    refusals = {}
+def _refuse_bad(keys: Sequence[str], outputs: Sequence[str], refusals: dict[int, Refusal]) -> None:
     for index, output in enumerate(outputs):
         try:
             if not is_folder_marker(keys[index]):
                 check_key(output)
         except BadKey as error:
-            refusals[index] = Refusal(FailureCode.BAD_KEY, str(error))
-    return refusals
+            refusals.setdefault(index, Refusal(FailureCode.BAD_KEY, str(error)))
 
 
 def _refuse_equal(
@@ -166,7 +187,7 @@ def _refuse_nested(
     folder_hashes = digests(folder.encode() for folder in folders)
     for at in np.flatnonzero(np.isin(folder_hashes, hashes)).tolist():
         file = int(owners[np.searchsorted(hashes, folder_hashes[at])])
-        start = folders[at].removeprefix("images/") + "/"
+        start = folders[at].partition("/")[2] + "/"
         # "0" follows "/": all keys below the folder stand between the two
         span = range(bisect_left(keys, start), bisect_left(keys, start[:-1] + "0"))
         below = [i for i in span if not is_folder_marker(keys[i])]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import FailureCode
-from pipeline.output_config import OutputConfig
-from pipeline.plan import output_key
+from pipeline.output_config import DerivativeConfig, OutputConfig
+from pipeline.plan import derivative_key, output_key
 from pipeline.plan.keys import Patterns, find_refusals
 
 #: Few characters, so that suffixes, equal outputs and files that are folders come about often.
@@ -21,6 +21,7 @@ outputs_ = st.builds(
     OutputConfig,
     format=st.sampled_from(["jpeg", "png", "webp", "tiff"]),
     suffix=st.sampled_from(["append", "replace", "_color"]),
+    derivative=st.sampled_from(["none", "jpeg", "tiff_pyramid"]).map(lambda f: DerivativeConfig(format=f)),
 )
 
 
@@ -68,6 +69,7 @@ def refuse(keys, output=None, finished=()):
 def test_what_is_not_refused_can_stand_in_one_folder(keys, output):
     refused = refuse(keys, output)
     outputs = [output_key(key, output) for i, key in enumerate(keys) if i not in refused and key[-1] != "/"]
+    outputs += [key for result in outputs if (key := derivative_key(result, output)) is not None]
     assert len(set(outputs)) == len(outputs)
     folders = {made.rsplit("/", n)[0] for made in outputs for n in range(1, made.count("/") + 1)}
     assert not folders & set(outputs)
@@ -101,6 +103,29 @@ def test_replaced_suffixes_can_meet_and_then_the_later_key_is_refused():
     assert {i: refusal.code for i, refusal in refused.items()} == dict.fromkeys(
         (1, 2), FailureCode.OUTPUT_COLLISION
     )
+
+
+@pytest.mark.parametrize(
+    ("format", "derivative", "key"),
+    [
+        ("tiff", "none", None),
+        ("tiff", "jpeg", "derivatives/x/a.tif.jpg"),
+        ("tiff", "tiff_pyramid", "derivatives/x/a.tif"),
+        ("jpeg", "jpeg", "derivatives/x/a.tif.jpg"),
+        ("png", "tiff_pyramid", "derivatives/x/a.tif.png.tif"),
+    ],
+)
+def test_derivative_key(format, derivative, key):
+    output = OutputConfig(format=format, derivative=DerivativeConfig(format=derivative))
+    assert derivative_key(output_key("x/a.tif", output), output) == key
+
+
+def test_a_derivative_cannot_be_the_folder_of_others():
+    output = OutputConfig(format="tiff", derivative=DerivativeConfig(format="jpeg"))
+    keys = ["a.tif", "a.tif.jpg/b.tif"]
+    assert refuse(keys, OutputConfig(format="tiff")) == {}
+    assert list(refuse(keys, output)) == [1]
+    assert list(refuse(keys, output, finished=[keys[1]])) == [0]
 
 
 def test_a_result_cannot_be_the_folder_of_others():

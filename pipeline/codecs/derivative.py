@@ -1,0 +1,160 @@
+"""A second, smaller file of a coloured image: a JPEG for access, or a tiled pyramid for IIIF image servers.
+
+In 8 bits, in the colour space of the first file, with its metadata; what is transparent is laid on white, and
+the resolution is that of the smaller picture. libvips reads, reduces (Lanczos, after a box) and writes in
+strips, so that memory does not grow with the picture.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import struct
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.codecs.encode import Levels, encode, stacked
+from pipeline.codecs.metadata import SourceMeta, outgoing
+from pipeline.codecs.tiff_tags import amend
+from pipeline.codecs.xmp import Provenance
+from pipeline.errors import FailureCode, ImageFailure
+from pipeline.output_config import DerivativeConfig, OutputConfig
+
+if TYPE_CHECKING:
+    import pyvips  # costs 60 MB of address space: only where there is something to derive
+
+_TILE = 256
+_WHITE = 255
+_CLASSIC = 4_000_000_000  # bytes that surely fit between the offsets of a TIFF that is no BigTIFF
+_UNWRITABLE = (OSError, ValueError, TypeError, OverflowError, RuntimeError, struct.error)
+
+
+class Said(NamedTuple):
+    """What a derivative says: the metadata of its source, the profile of its pixels (None: sRGB), ours."""
+
+    meta: SourceMeta
+    icc: bytes | None
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was changed or left out, for the ledger; `resized`: it has fewer pixels than the first file."""
+
+    changes: tuple[str, ...]
+    resized: bool
+
+
+def derive(rgb: Levels, alpha: Any, said: Said, config: DerivativeConfig) -> tuple[bytes, Made]:
+    """The derivative of coloured pixels, uint8 or uint16[H,W,3], with alpha uint8[H,W] or None.
+
+    Raises:
+        ImageFailure: ENCODE_FAILED where it cannot be written.
+    """
+    import pyvips
+
+    pixels = np.ascontiguousarray(stacked(rgb, alpha))
+    deep = "rgb16" if pixels.dtype == np.uint16 else "srgb"
+    try:
+        image = pyvips.Image.new_from_array(pixels).copy(interpretation=deep)
+        if config.format == "jpeg":
+            return _jpeg(image, said, config)
+        reduced = _reduced(image, config)
+        file = io.BytesIO(reduced.tiffsave_buffer(**_pyramid(reduced, config)))
+        made = _amend(file, said, image, reduced)
+    except (pyvips.Error, *_UNWRITABLE) as error:
+        raise _unwritten(error) from error
+    return file.getvalue(), made
+
+
+def derive_file(path: Path, target: Path, said: Said, config: DerivativeConfig) -> Made:
+    """As `derive`, from a finished TIFF to another file.
+
+    Raises:
+        ImageFailure: ENCODE_FAILED where it cannot be written. OSError: the disk is full.
+    """
+    import pyvips
+
+    try:
+        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error")
+        if config.format == "jpeg":
+            data, made = _jpeg(image, said, config)
+            target.write_bytes(data)
+            return made
+        reduced = _reduced(image, config)
+        reduced.tiffsave(str(target), **_pyramid(reduced, config))
+        with target.open("r+b") as file:
+            return _amend(file, said, image, reduced)
+    except (pyvips.Error, *_UNWRITABLE) as error:
+        if (full := os.strerror(errno.ENOSPC)) in str(error):
+            raise OSError(errno.ENOSPC, full) from error
+        raise _unwritten(error) from error
+
+
+def _reduced(image: pyvips.Image, config: DerivativeConfig) -> pyvips.Image:
+    """8 bits, opaque, no larger than `config.longest`; without a resolution of its own."""
+    image = image.copy(xres=1, yres=1)
+    if image.format == "ushort":
+        image = (image * (1 / 257)).rint().cast("uchar").copy(interpretation="srgb")
+    if image.bands == 4:
+        image = image.flatten(background=[_WHITE] * 3)
+    longest = config.longest
+    if longest is None or max(image.width, image.height) <= longest:
+        return image
+    return image.thumbnail_image(longest, height=longest, size="down", no_rotate=True)
+
+
+def _jpeg(image: pyvips.Image, said: Said, config: DerivativeConfig) -> tuple[bytes, Made]:
+    reduced = _reduced(image, config)
+    array: NDArray[np.uint8] = np.asarray(reduced).reshape(reduced.height, reduced.width, 3)
+    changes = _alpha(image)
+    output = OutputConfig(format="jpeg", quality=config.quality)
+    source = _Opaque(_scaled(said.meta, reduced.width / image.width))
+    data = encode(array, source, said.icc, output, said.provenance, changes)
+    return data, Made(tuple(changes), reduced.width < image.width)
+
+
+def _pyramid(reduced: pyvips.Image, config: DerivativeConfig) -> dict[str, Any]:
+    """Options for libvips; the layers below are half as large each, as further directories of the file."""
+    options: dict[str, Any] = {"tile": True, "pyramid": True, "tile_width": _TILE, "tile_height": _TILE}
+    options |= {"keep": "none", "resunit": "cm", "bigtiff": reduced.width * reduced.height * 4 > _CLASSIC}
+    if config.compression == "deflate":
+        return options | {"compression": "deflate", "predictor": "horizontal"}
+    return options | {"compression": "jpeg", "Q": config.quality}
+
+
+def _amend(file: Any, said: Said, image: pyvips.Image, reduced: pyvips.Image) -> Made:
+    meta = _scaled(said.meta, reduced.width / image.width)
+    carried = outgoing(meta, said.icc, "tiff", said.provenance)
+    amend(file, carried)
+    return Made((*_alpha(image), *carried.changes), reduced.width < image.width)
+
+
+def _alpha(image: pyvips.Image) -> list[str]:
+    return ["alpha: laid on white"] if image.bands == 4 else []
+
+
+def _scaled(meta: SourceMeta, scale: float) -> SourceMeta:
+    """The smaller picture of the same print: fewer pixels per inch; none where it is less than one."""
+    if meta.dpi is None:
+        return meta
+    x, y = (value * scale for value in meta.dpi)
+    return replace(meta, dpi=(x, y) if min(x, y) >= 1 else None)
+
+
+def _unwritten(error: Exception) -> ImageFailure:
+    words = " ".join(str(error).split())[:300] or type(error).__name__
+    return ImageFailure(FailureCode.ENCODE_FAILED, f"the derivative cannot be written: {words}")
+
+
+@dataclass(frozen=True)
+class _Opaque:
+    """What encoding needs besides colours."""
+
+    meta: SourceMeta
+    alpha: None = None
