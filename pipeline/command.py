@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Callable
 
 from pipeline.errors import FiatColorError
@@ -15,3 +17,13 @@ def exit_status(work: Callable[[], int | None]) -> int:
     except FiatColorError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+
+
+def stop_on_sigterm() -> None:
+    """A scheduler's SIGTERM ends the work as Ctrl-C does; call it after Ray has set its own handler."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +22,7 @@ from pipeline.config import StorageConfig
 from pipeline.stages.commit import commit_part
 from pipeline.storage import Store, open_store
 from tests.export.ledgers import deliver, row
-from tests.job_runner import encoded, fill, photograph, run
+from tests.job_runner import REPO, encoded, fill, photograph, run
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "export" / "premis-3-0.xsd"))
 
@@ -163,6 +166,36 @@ def test_a_bag_that_cannot_be_written_leaves_nothing_behind(tmp_path, export, no
     assert done.status == 1
     assert "a%0D.jpg" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "out"]
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path, export, no_storage):
+    out = open_store(str(tmp_path / "out"), no_storage)
+    deliver(out)
+    (tmp_path / "file").write_bytes(b"")
+    for format in ("csv", "premis"):
+        done = export("--output", out.uri, "--format", format, "--to", str(tmp_path / "file" / "x"))
+        assert done.status == 1
+        assert done.stderr.splitlines()[-1].startswith(f"error: cannot write {tmp_path}/file/x")
+
+
+def test_a_terminated_job_leaves_no_half_made_bag(tmp_path, no_storage):
+    out = open_store(str(tmp_path / "out"), no_storage)
+    names = [f"{i}.jpg" for i in range(1500)]
+    for name in names:
+        out.put(f"images/{name}", name.encode())
+    commit_part(out, "digest", "0", [row(name, name.encode()) for name in names])
+    made = tmp_path / "made"
+    args = ("--output", out.uri, "--format", "bagit", "--to", str(made / "bag"))
+    command = [sys.executable, str(REPO / "jobs" / "export.py"), *args]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
+        while job.poll() is None and not list(made.glob(".*.partial/data/images/*")):
+            time.sleep(0.01)
+        job.terminate()
+        _, said = job.communicate(timeout=60)
+    assert job.returncode == 1
+    assert said.splitlines()[-1] == "error: interrupted; nothing was exported, run it again"
+    assert "Traceback" not in said
+    assert list(made.iterdir()) == []
 
 
 def test_what_a_real_run_delivers_becomes_a_valid_bag(tmp_path, export):

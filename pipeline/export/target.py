@@ -33,22 +33,36 @@ class Target:
         Raises:
             StorageError: it cannot be written.
         """
-        if self.path is None:
-            with tempfile.NamedTemporaryFile() as file:
-                yield file  # type: ignore[misc]  # typeshed's wrapper is no BinaryIO by name
-                file.flush()
-                self.store.put_file(self.key, Path(file.name), media_type)
-            return
-        partial = self.path.with_name(f".{uuid4().hex}.partial")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as local:
-                yield local
-            partial.rename(self.path)
+            if self.path is None:
+                writing = _whole_object(self.store, self.key, media_type)
+            else:
+                writing = _whole_file(self.path)
+            with writing as file:
+                yield file
         except OSError as error:
-            raise StorageError(f"cannot write {self.path}: {error.strerror or error}") from None
-        finally:
-            partial.unlink(missing_ok=True)
+            raise StorageError(f"cannot write {self.uri}: {error.strerror or error}") from None
+
+
+@contextmanager
+def _whole_object(store: Store, key: str, media_type: str) -> Iterator[BinaryIO]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "export")
+        with path.open("wb") as file:
+            yield file
+        store.put_file(key, path, media_type)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{uuid4().hex}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def open_target(uri: str, storage: StorageConfig) -> Target:

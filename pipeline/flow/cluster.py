@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,16 +91,6 @@ def _start_local(cpus: int, environment: dict[str, str], quiet: dict[str, Any]) 
     except Exception as error:  # Ray raises a bare Exception where its processes are not up in time
         reason = " ".join(str(error).split())
         raise RunError(f"Ray did not start on this machine, is it overloaded? ({reason})") from error
-
-
-def stop_on_sigterm() -> None:
-    """A scheduler's SIGTERM ends the run as Ctrl-C does; call it after Ray has set its own handler."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)
 
 
 def cores() -> int:

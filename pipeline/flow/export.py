@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pipeline.command import stop_on_sigterm
 from pipeline.config import JobConfig
-from pipeline.errors import EXIT_DONE, ConfigError
+from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError
 from pipeline.export.bag import finish_bag, hidden_folder, pack
 from pipeline.export.bag_metadata import bag_info, describe, parse_labels
 from pipeline.export.ledger import Parts, list_parts, newest_images
@@ -49,6 +50,14 @@ def run_export(request: Request) -> int:
     Raises:
         FiatColorError: with the exit status that its class states; nothing is written then.
     """
+    stop_on_sigterm()
+    try:
+        return _export(request)
+    except KeyboardInterrupt:
+        raise FiatColorError("interrupted; nothing was exported, run it again") from None
+
+
+def _export(request: Request) -> int:
     started = time.monotonic()
     out = open_store(request.output, request.config.storage)
     out.check_readable()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.codecs.manifest import open_signer
+from pipeline.command import stop_on_sigterm
 from pipeline.config import JobConfig, effective_yaml, job_digest
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, ConfigError, FiatColorError
 from pipeline.flow.close import Clock, close_run
@@ -74,7 +75,7 @@ def run_job(request: Request) -> int:
 
 def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> int:
     from pipeline.flow.chain import run_chain
-    from pipeline.flow.cluster import cluster, layout, stop_on_sigterm
+    from pipeline.flow.cluster import cluster, layout
 
     planned = time.time()
     tally = Tally(job.config.report.sample)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
+from pipeline.command import stop_on_sigterm
 from pipeline.config import JobConfig
 from pipeline.errors import FiatColorError, RunError
 from pipeline.flow.progress import Reporter
@@ -124,7 +125,7 @@ def _sources(source: Store, expected: Expected, tally: Tally) -> _Work:
 
 def _hash(config: JobConfig, works: list[_Work], tally: Tally) -> None:
     """Hash all shards on Ray and count what comes back."""
-    from pipeline.flow.cluster import capacity, cluster, stop_on_sigterm  # Ray is imported late, as in run.py
+    from pipeline.flow.cluster import capacity, cluster  # Ray is imported late, as in run.py
 
     total = sum(work.both.num_rows for work in works)
     try:

@@ -11,8 +11,9 @@ import pyarrow as pa
 import ray.data
 from ray.data import ActorPoolStrategy
 
+from pipeline.command import stop_on_sigterm
 from pipeline.flow.bounds import bounded_actor, explained, tune
-from pipeline.flow.cluster import capacity, cluster, stop_on_sigterm
+from pipeline.flow.cluster import capacity, cluster
 from pipeline.flow.transport import pack, unpack
 from pipeline.training.evaluate.measure import Measured, Measurer, Task
 from pipeline.training.evaluate.photographs import Photograph
