@@ -12,6 +12,7 @@ from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer,
 from pipeline.models.classification_cnn import ClassificationCnn
 from pipeline.models.iizuka import IizukaColorizer
 from pipeline.models.inference import ready_for_inference
+from pipeline.models.patch import PatchColorizer
 from pipeline.models.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.regression_cnn import RegressionCnn
 from pipeline.models.scribble import ScribbleColorizer
@@ -26,7 +27,8 @@ from pipeline.models.weights import (
 )
 
 NETWORKS: dict[str, type[TrainableColorizer]] = {
-    room.method: room for room in (IizukaColorizer, RegressionCnn, ClassificationCnn, UnetColorizer)
+    room.method: room
+    for room in (IizukaColorizer, RegressionCnn, ClassificationCnn, UnetColorizer, PatchColorizer)
 }
 """The methods that learn, and colour with weights."""
 

@@ -42,7 +42,7 @@ class NetworkConfig(Section):
     """The network to train. What is left null has the method's own default; not every option is every
     method's."""
 
-    method: Literal["iizuka", "regression_cnn", "classification_cnn", "unet"] = "iizuka"
+    method: Literal["iizuka", "regression_cnn", "classification_cnn", "unet", "patch"] = "iizuka"
     width: float | None = Field(None, gt=0, le=2, description="factor on the paper's channels")
     global_branch: bool | None = Field(None, description="iizuka; false: without global features")
     global_side: int | None = Field(

@@ -19,6 +19,7 @@ from pipeline.models.efficientnet_lite import (
 )
 from pipeline.models.iizuka import IizukaColorizer
 from pipeline.models.iizuka.spaces import chroma_of, target_unit
+from pipeline.models.patch import PatchColorizer
 from pipeline.models.registry import METHODS, NETWORKS, location
 from pipeline.models.regression_cnn import RegressionCnn
 from pipeline.models.unet import UnetColorizer
@@ -30,6 +31,7 @@ ROOMS = {
     "unet": lambda: UnetColorizer(0.125),
     "unet, bins": lambda: UnetColorizer(0.125, head="classification"),
     "unet, lite0": lambda: UnetColorizer(encoder="efficientnet_lite0", head="both", frozen=5),
+    "patch": lambda: PatchColorizer(0.25),
     "iizuka": lambda: IizukaColorizer(0.125, global_side=64),
     "iizuka, rgb": lambda: IizukaColorizer(0.125, global_side=64, space="rgb"),
     "iizuka, yuv": lambda: IizukaColorizer(0.125, global_side=64, space="yuv"),

@@ -28,6 +28,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {
         Objective(uniform=0.5, regression="smooth_l1", bins=0.01),
     ),
     "iizuka": ("iizuka", {"width": 0.25, "global_side": 64}, Objective(alpha=0.0005)),
+    "patch": ("patch", {"width": 0.5}, Objective()),
     "iizuka, no global branch": ("iizuka", {"width": 0.25, "global_branch": False}, Objective()),
     "iizuka, sum": (
         "iizuka", {"width": 0.25, "global_side": 64}, Objective(alpha=1 / 300, reduction="sum"),
