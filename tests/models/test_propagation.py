@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import skimage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline import color
+from pipeline.metrics import ciede2000_lab
 from pipeline.models.propagation import affinities, propagate
 
 F32 = NDArray[np.float32]
+KODAK = Path(__file__).resolve().parents[3] / "shared/photos/eval/codec-corpus"
 
 
 def nothing_known(height: int, width: int) -> tuple[F32, F32]:
@@ -133,3 +139,30 @@ def test_what_it_refuses(change: dict[str, object], said: str) -> None:
     } | change
     with pytest.raises(ValueError, match=said):
         propagate(**arguments)  # type: ignore[arg-type]
+
+
+class TestOneKnownPixelInAHundred:
+    """The paper's promise, on photographs whose colours are known: CIEDE2000 below 3."""
+
+    @staticmethod
+    def error(rgb: Image.Image, side: int) -> float:
+        """Mean CIEDE2000 of a photograph, its longer side `side` pixels, from 1 % of its colours."""
+        rgb = rgb.convert("RGB")
+        rgb.thumbnail((side, side), Image.Resampling.LANCZOS)
+        lab = color.srgb_to_lab(np.asarray(rgb, np.float32) / 255)
+        known = np.random.default_rng(0).random(lab.shape[:2]) < 0.01
+        ab_2HW = np.moveaxis(np.where(known[..., None], lab[..., 1:], np.nan), -1, 0)
+        made = lab.copy()
+        made[..., 1:] = np.moveaxis(propagate(lab[..., 0], ab_2HW, known.astype(np.float32)), 0, -1)
+        return ciede2000_lab(lab.astype(np.float64), color.reduce_chroma_to_gamut(made).astype(np.float64))
+
+    def test_a_portrait(self) -> None:
+        assert self.error(Image.fromarray(skimage.data.astronaut()), 256) < 3
+
+    @pytest.mark.skipif(not KODAK.is_dir(), reason="needs the shared photographs")
+    def test_kodak(self) -> None:
+        """24 exact solutions of 100,000 equations: about 25 s of one core. Measured on average 3.17 at 256
+        pixels, 2.74 at 384, 2.42 at 512."""
+        photographs = sorted(KODAK.glob("*.jpg"))
+        assert len(photographs) == 24
+        assert np.mean([self.error(Image.open(file), 384) for file in photographs]) < 3
