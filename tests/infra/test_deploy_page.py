@@ -1,4 +1,4 @@
-"""docs/deploy.md keeps to what is there; commands that need no server are run or read as their program does."""
+"""docs/deploy.md keeps to what is there: what needs no server is run, or read as its program reads it."""
 
 from __future__ import annotations
 
