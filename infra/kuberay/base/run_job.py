@@ -55,6 +55,7 @@ def job_from(pattern: dict[str, Any]) -> dict[str, Any]:
 def wait(api: Api, name: str) -> dict[str, Any]:
     """The job's status once it has ended. A Kubernetes API that is away for a while does no harm."""
     said = None
+    status: dict[str, Any]
     while True:
         try:
             status = api.call("GET", f"/{name}").get("status", {})
@@ -62,7 +63,7 @@ def wait(api: Api, name: str) -> dict[str, Any]:
             if error.code == 404:
                 return {"message": "it was deleted"}
             status = {"jobDeploymentStatus": f"unknown: {error}"}
-        except OSError as error:
+        except (OSError, ValueError) as error:
             status = {"jobDeploymentStatus": f"unknown: {error}"}
         stands = status.get("jobDeploymentStatus", "New")
         if stands != said:
@@ -82,7 +83,7 @@ def main(argv: list[str]) -> int:
     try:
         api = Api(server, (account / "namespace").read_text().strip(), account)
         name = api.call("POST", body=job_from(api.call("GET", f"/{argv[0]}")))["metadata"]["name"]
-    except OSError as error:
+    except (OSError, ValueError) as error:
         print(f"error: no RayJob could be made of {argv[0]}: {error}", file=sys.stderr)
         return 2
     status = wait(api, name)
