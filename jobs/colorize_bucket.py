@@ -42,6 +42,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--weights", metavar="URI", help="short for --set model.weights=URI; registry:URI/NAME: the champion"
     )
     parser.add_argument(
+        "--guides",
+        metavar="URI",
+        help="short for --set guides.file=URI: scribbles, references, styles",
+    )
+    parser.add_argument(
         "--limit", metavar="N", help="short for --set plan.limit=N: the first N undone objects"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
@@ -55,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
     short = {"model.method": args.method, "model.weights": args.weights, "plan.limit": args.limit}
+    short["guides.file"] = args.guides
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
 
     def work() -> int:

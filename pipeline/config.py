@@ -60,7 +60,16 @@ class ModelConfig(Section):
     chroma: float = Field(1.0, ge=0.0, le=3.0, description="factor on the predicted chroma")
     skip_color: bool = Field(True, description="leave images alone that already have real colour")
     color_threshold: float = Field(3.0, ge=0.0, description="colour spread (ab units) of real colour")
+    style: str | None = Field(
+        None, description="picture whose style all images borrow, path or URI; null: none; for iizuka"
+    )
+    reference: str | None = Field(
+        None, description="colour picture that all images are coloured after, path or URI; null: none"
+    )
     neutral_borders: bool = Field(False, description="no chroma in uniform paper margins and film rebates")
+
+
+PICTURES = ("style", "reference")  # of ModelConfig: guides that all images share
 
 
 class GuidesConfig(Section):
@@ -227,7 +236,9 @@ def job_digest(config: JobConfig, weights_digest: str) -> str:
     """
     relevant = {
         "weights": weights_digest,
-        "model": config.model.model_dump(mode="json", exclude={"weights", "batch"}),
+        # pictures count by content, and not at all where there are none: ledgers from before them stay good
+        "model": config.model.model_dump(mode="json", exclude={"weights", "batch", *PICTURES})
+        | {kind: uri.rpartition("#sha256=")[2] for kind in PICTURES if (uri := getattr(config.model, kind))},
         # where the key lies changes no signature
         "output": config.output.model_dump(mode="json", exclude={"c2pa": {"key", "timestamp_url"}}),
         "pixels": config.limits.pixels,

@@ -95,9 +95,8 @@ class IsolatedDecoder:
                 gets a new child.
             RunError: the child does not start at all.
         """
-        reply = self._ask(data, key, content_type, limits, page)
         try:
-            pixels = self._received(reply)
+            pixels = self.pixels(data, key, content_type, limits, page)
             return finish(
                 pixels, model_side=model_side, skip_color=skip_color, color_threshold=color_threshold
             )
@@ -105,6 +104,12 @@ class IsolatedDecoder:
             raise ImageFailure(
                 FailureCode.OUT_OF_MEMORY, "no memory for the decoded pixels; lower limits.pixels"
             ) from None
+
+    def pixels(
+        self, data: bytes, key: str, content_type: str | None, limits: DecodeLimits, page: int = 0
+    ) -> Pixels | NoImage:
+        """As `pixels.read_pixels`; the arrays are good until the next request. Raises as `decode`."""
+        return self._received(self._ask(data, key, content_type, limits, page))
 
     def _ask(
         self, data: bytes, key: str, content_type: str | None, limits: DecodeLimits, page: int

@@ -22,9 +22,10 @@ from pipeline.codecs import everyday
 from pipeline.config import JobConfig
 from pipeline.flow.cluster import cores
 from pipeline.flow.finish import finish_image
-from pipeline.flow.fused import open_predictor
 from pipeline.flow.job import Job
+from pipeline.flow.predictors import open_predictor
 from pipeline.models.registry import weights_digest
+from pipeline.records import Item
 
 _JOB = Path(__file__).resolve().parents[2] / "jobs" / "colorize_bucket.py"
 
@@ -78,9 +79,8 @@ def _loop(job: Job, keys: list[str], barrier: Barrier) -> None:
             color_threshold=model.color_threshold,
         )
         assert isinstance(decoded, everyday.Decoded)
-        finished = finish_image(
-            decoded, predictor([decoded.model_L])[0], key, hashlib.sha256(source).hexdigest(), job
-        )
+        sha256, item = hashlib.sha256(source).hexdigest(), Item(key, "", len(source))
+        finished = finish_image(decoded, predictor([decoded.model_L])[0], item, sha256, job)
         (Path(job.output) / key).write_bytes(finished.data)
 
     color(keys[0])

@@ -78,6 +78,7 @@ def close_run(
         failed_before=failed_before,
         todo=plan.todo_items,
         counts=tally.counts,
+        guided=tally.guided,
         failures=tally.failures,
         images_per_second=tally.counts[Status.COLORIZED] / max(clock.ended - clock.began, 1e-6) or None,
         seconds=clock.seconds(),

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.errors import ImageFailure
+from pipeline.flow.finish import finish_image
 from pipeline.flow.job import Job
 from pipeline.flow.work import Bench
 from pipeline.plan import Plan
@@ -28,22 +29,21 @@ class Estimate:
 def estimate_seconds(job: Job, plan: Plan) -> Estimate:
     """Colour a few evenly spread images of the plan in this process, write nothing, and scale up."""
     from pipeline.flow.cluster import cores
-    from pipeline.flow.finish import finish_image
-    from pipeline.flow.fused import open_predictor
+    from pipeline.flow.predictors import Predictors
 
     items = [item for shard in plan.shards for item in shard.items]
     chosen = items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE]
-    bench, predictor = Bench(job), open_predictor(job, "cpu")
+    bench, predictors = Bench(job), Predictors(job, "cpu")
     workers = job.config.run.workers or cores()
 
     def color(item: Item) -> None:
         prepared = bench.decode(item, bench.fetch(item))
-        if prepared.decoded is not None and prepared.model_L is not None:
-            ab = predictor([prepared.model_L])[0]
-            with suppress(
-                ImageFailure
-            ):  # a row of the run, no end of an estimate; its time counts as any other's
-                finish_image(prepared.decoded, ab, item.key, "", job)
+        if prepared.decoded is not None:
+            predictors.color([prepared])
+        if prepared.decoded is not None and prepared.row is None:
+            # a failure is a row of the run, no end of an estimate; its time counts as any other's
+            with suppress(ImageFailure):
+                finish_image(prepared.decoded, bench.chroma(prepared), item, "", job)
 
     try:
         color(chosen[0])  # compiles and warms up

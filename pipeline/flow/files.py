@@ -81,7 +81,7 @@ def finish_master(
     assert item.output_key is not None
     with _downloaded(source, item) as (path, source_sha256), _opened(path, item, job.config) as master:
         target = path.with_name("output.tif")
-        provenance = provenance_of(job, item.key, source_sha256)
+        provenance = provenance_of(job, item, source_sha256)
         with _disk(), target.open("w+b") as file:
             settings = ComposeSettings(chroma=job.config.model.chroma)
             depth = 8 if job.config.output.depth == 8 else None

@@ -17,6 +17,7 @@ from pipeline.codecs.xmp import Provenance
 from pipeline.flow.job import Job
 from pipeline.label import make_label
 from pipeline.output_config import OutputConfig
+from pipeline.records import Item
 from pipeline.stages.compose import ComposeSettings, Measures, compose, measure
 
 # The design's promise by bits of the output: lightness moves by less than this, on every pixel.
@@ -46,7 +47,7 @@ class Finished:
 
 
 def finish_image(
-    decoded: everyday.Decoded, ab: NDArray[np.float32], key: str, source_sha256: str, job: Job
+    decoded: everyday.Decoded, ab: NDArray[np.float32], item: Item, source_sha256: str, job: Job
 ) -> Finished:
     """Compose at full resolution and encode with the source's metadata and our provenance.
 
@@ -57,7 +58,7 @@ def finish_image(
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
     """
     painted = _painted(decoded, ab, job)
-    provenance = provenance_of(job, key, source_sha256)
+    provenance = provenance_of(job, item, source_sha256)
     changes: list[str] = []
     drawn = _Drawn(painted.alpha, decoded.meta)
     data = everyday.encode(painted.rgb, drawn, painted.icc, job.config.output, provenance, changes)
@@ -68,7 +69,7 @@ def finish_image(
 
 
 def finish_pages(
-    pages: Iterable[everyday.Decoded], abs_: Sequence[NDArray[np.float32]], key: str, sha256: str, job: Job
+    pages: Iterable[everyday.Decoded], abs_: Sequence[NDArray[np.float32]], item: Item, sha256: str, job: Job
 ) -> Finished:
     """As `finish_image`, of all pages of a TIFF, taken one at a time; `abs_` has the chroma of each.
 
@@ -77,7 +78,7 @@ def finish_pages(
     """
     painted: list[_Painted] = []
     derived: list[tuple[Derived | None, Made]] = []
-    provenance, output = provenance_of(job, key, sha256), job.config.output
+    provenance, output = provenance_of(job, item, sha256), job.config.output
 
     def one_by_one() -> Iterator[Page]:
         for number, (decoded, ab) in enumerate(zip(pages, abs_, strict=True), 1):
@@ -173,14 +174,15 @@ def _labelled(
     return rgb, alpha, "; ".join(filter(None, [note, label.said]))
 
 
-def provenance_of(job: Job, key: str, source_sha256: str) -> Provenance:
+def provenance_of(job: Job, item: Item, source_sha256: str) -> Provenance:
     """What the result of a source says about its making."""
+    made_with = job.made_with(item)
     return Provenance(
         digital_source_type=job.config.output.digital_source_type,
-        method=job.config.model.method,
-        weights_digest=job.weights_digest,
+        method=made_with.method,
+        weights_digest=made_with.weights,
         software=f"Fiat Color {__version__}",
-        source_name=key.rsplit("/", 1)[-1],
+        source_name=item.key.rsplit("/", 1)[-1],
         source_sha256=source_sha256,
         date=job.date,
     )

@@ -6,19 +6,20 @@ import io
 import time
 from concurrent.futures import Future
 
+import numpy as np
 from PIL import Image
 
 from pipeline.codecs.everyday import Decoded
 from pipeline.errors import FailureCode
 from pipeline.flow.finish import finish_image
 from pipeline.flow.job import Job
+from pipeline.flow.predictors import Predictors
 from pipeline.flow.prepared import Attempts, Prepared
 from pipeline.flow.result import ShardResult
 from pipeline.flow.work import Bench
-from pipeline.models.registry import load_colorizer
+from pipeline.models.registry import METHODS
 from pipeline.records import Item, LedgerRow
 from pipeline.stages.decode import decode_item
-from pipeline.stages.predict import Predictor
 
 
 class FusedWorker:
@@ -28,7 +29,7 @@ class FusedWorker:
         self.job = job
         self.attempts = attempts
         self.bench = Bench(job)
-        self.predictor = open_predictor(job, device)
+        self.predictors = Predictors(job, device)
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -37,7 +38,10 @@ class FusedWorker:
         Image.new("L", (64, 64), 128).save(buffer, "JPEG")
         decoded = decode_item(self.bench.decoder, "warm-up.jpg", buffer.getvalue(), None, self.job.config)
         if isinstance(decoded, Decoded):
-            finish_image(decoded, self.predictor([decoded.model_L])[0], "warm-up.jpg", "", self.job)
+            method, ab = self.job.config.model.method, np.zeros((2, 8, 8), np.float32)
+            if not METHODS[method].needs:
+                ab = self.predictors.of(method)([decoded.model_L])[0]
+            finish_image(decoded, ab, Item("warm-up.jpg", "", 0), "", self.job)
 
     def run(self, shard_id: str, items: list[Item]) -> ShardResult:
         """Colour and commit one shard; after too many lost workers, image by image.
@@ -54,9 +58,8 @@ class FusedWorker:
 
     def _color(self, prepared: Prepared) -> LedgerRow | Future[LedgerRow]:
         if prepared.row is None:
-            assert prepared.model_L is not None
             start = time.perf_counter()
-            prepared.ab, *prepared.further_ab = self.predictor([prepared.model_L, *prepared.further_L])
+            self.predictors.color([prepared])
             prepared.seconds_predict = time.perf_counter() - start
         return self.bench.finish(prepared)
 
@@ -78,14 +81,3 @@ def lost_row(bench: Bench, item: Item) -> LedgerRow:
     """The row of an image that takes its worker down."""
     message = "its worker died while it coloured this image alone; lower limits.pixels or model.side"
     return bench.rows.failed(item, FailureCode.WORKER_LOST, message)
-
-
-def open_predictor(job: Job, device: str) -> Predictor:
-    """The job's network on this device, ready for batches."""
-    model = job.config.model
-    loaded = load_colorizer(
-        model.method, model.weights, precision=model.precision, device=device, storage=job.config.storage
-    )
-    return Predictor(
-        loaded.colorizer, device=device, batch=model.batch, neutral_borders=model.neutral_borders
-    )

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.config import JobConfig
+from pipeline.guides.guide import Guide
+from pipeline.records import Item
+
+
+class MadeWith(NamedTuple):
+    """The method of an image and the SHA-256 of its weights."""
+
+    method: str
+    weights: str
 
 
 @dataclass(frozen=True)
@@ -18,3 +28,10 @@ class Job:
     job_digest: str
     weights_digest: str
     date: str | None = None
+
+    def made_with(self, item: Item) -> MadeWith:
+        """The job's own method, unless the image's guide names another."""
+        guide = Guide.from_json(item.guide) if item.guide is not None else None
+        if guide is None or guide.method is None or guide.weights is None:
+            return MadeWith(self.config.model.method, self.weights_digest)
+        return MadeWith(guide.method, guide.weights)

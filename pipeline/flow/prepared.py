@@ -44,6 +44,8 @@ class Prepared:
     decoded: Decoded | None = None
     further_L: list[NDArray[np.float32]] = field(default_factory=list)  # of the pages after the first
     further_ab: list[NDArray[np.float32]] = field(default_factory=list)
+    pictures: dict[str, NDArray[np.float32]] = field(default_factory=dict)  # guides, as methods take them
+    scribbles: bytes | None = None  # a PNG, encoded
     color_spread: float = 0.0
     streamed: bool = False  # a master that goes through files: neither `source` nor `decoded` is ever set
     seconds_decode: float = 0.0

@@ -63,6 +63,7 @@ class Rows:
 
     def row(self, item: Item, status: Status, **columns: object) -> LedgerRow:
         """A row of this run for the item."""
+        made_with = self.job.made_with(item)
         return LedgerRow(
             key=item.key,
             etag=item.etag,
@@ -70,8 +71,8 @@ class Rows:
             status=status,
             attempts=item.attempts + 1,
             guide_digest=item.guide_digest,
-            method=self.job.config.model.method,
-            weights_digest=self.job.weights_digest,
+            method=made_with.method,
+            weights_digest=made_with.weights,
             job_digest=self.job.job_digest,
             run_id=self.job.run_id,
             finished_at=datetime.now(UTC),

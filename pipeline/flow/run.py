@@ -14,6 +14,7 @@ from pipeline.config import JobConfig, effective_yaml, job_digest
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, ConfigError, FiatColorError
 from pipeline.flow.close import Clock, close_run
 from pipeline.flow.estimate import estimate_seconds
+from pipeline.flow.guiding import open_guides, pin_pictures
 from pipeline.flow.job import Job
 from pipeline.flow.progress import Reporter
 from pipeline.models.catalog import pin_weights
@@ -39,7 +40,7 @@ def run_job(request: Request) -> int:
 
     In steps, for N source objects in n shards:
       1. check input, output, method and weights before anything is started;
-      2. plan: list N objects, subtract what the ledger has, cut the rest into n shards;
+      2. plan: list N objects, check their guides, subtract what the ledger has, cut the rest into n shards;
       3. work: n shards through the Ray chain, each committed by its ledger part;
       4. close: summary, contact sheet, the exit status.
 
@@ -55,10 +56,13 @@ def run_job(request: Request) -> int:
     config = request.config
     open_signer(config.output.c2pa)  # and forget it: what cannot sign is told before any work starts
     digest = weights_digest(_method(config), config.model.weights, storage=config.storage)
+    config = pin_pictures(config)
+    request = replace(request, config=config)
     work_digest = job_digest(config, digest)
     from pipeline.flow.cluster import cores  # Ray is imported late: a typing error is told in a second
 
-    plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores())
+    guides = open_guides(source, config)
+    plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores(), guides=guides)
     print(_plan_text(request, plan, work_digest, digest))
     job = Job(config, source.uri, out.uri, _run_id(), work_digest, digest, date)
     if request.dry_run:
@@ -158,6 +162,7 @@ def _plan_text(request: Request, plan: Plan, digest: str, weights_sha256: str) -
             + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
             f"output   {request.output} (job digest {digest})",
             f"weights  {weights}#sha256={weights_sha256}",
+            *plan.guidance.said,
             f"done     {done:,} objects in the ledger" + _failed_text(plan),
             f"to do    {plan.todo_items:,} objects, {_size(plan.todo_bytes)}, in {len(plan.shards):,} shards",
         ]

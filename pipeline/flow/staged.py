@@ -6,15 +6,15 @@ so the last stage decodes once more.
 
 from __future__ import annotations
 
-import itertools
 import time
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.flow.cluster import RemoteAttempts
-from pipeline.flow.fused import lost_row, open_predictor
+from pipeline.flow.fused import lost_row
 from pipeline.flow.job import Job
+from pipeline.flow.predictors import Predictors
 from pipeline.flow.prepared import Prepared
 from pipeline.flow.transport import pack, shard_of, unpack
 from pipeline.flow.work import Bench
@@ -64,16 +64,15 @@ class PredictActor:
     """Second stage: chroma for every image of a shard, in batches of one size."""
 
     def __init__(self, job: Job, device: str) -> None:
-        self.predictor = open_predictor(job, device)
+        self.predictors = Predictors(job, device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         shard_id, prepared, began = unpack(batch)
         waiting = [one for one in prepared if one.row is None]
         start = time.perf_counter()
-        found = iter(self.predictor([L for one in waiting for L in (one.model_L, *one.further_L)]))
+        self.predictors.color(waiting)
         for one in waiting:
-            one.ab, *one.further_ab = itertools.islice(found, 1 + len(one.further_L))
-            one.model_L, one.further_L = None, []
+            one.model_L, one.further_L, one.pictures = None, [], {}
         share = (time.perf_counter() - start) / max(1, len(waiting))
         for one in waiting:
             one.seconds_predict = share

@@ -14,11 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.codecs.everyday import Decoded
 from pipeline.codecs.manifest import open_signer
 from pipeline.errors import BadKey, FailureCode, ImageFailure
 from pipeline.flow.files import SourceUnreadable, finish_master, goes_through_files, prepare_master
 from pipeline.flow.finish import Finished, finish_image, finish_pages, provenance_of
+from pipeline.flow.guide_reader import GuideReader, guide_of
 from pipeline.flow.job import Job
 from pipeline.flow.prepared import Prepared
 from pipeline.flow.result import ShardResult
@@ -27,6 +31,7 @@ from pipeline.plan import derivative_key
 from pipeline.records import Item, LedgerRow, Status
 from pipeline.stages.commit import commit_part, put_image
 from pipeline.stages.decode import Failed, Skipped, decode_item, open_decoder
+from pipeline.stages.hints import spread_hints
 from pipeline.storage import Fetched, Store, open_store
 
 # Decoded images waiting for the network: one is enough to keep it busy, and each may be hundreds of MB.
@@ -44,6 +49,7 @@ class Bench:
         self.threads = ThreadPoolExecutor(job.config.run.threads, "transfer")
         self.decode_thread = ThreadPoolExecutor(1, "decode")
         self.decoder = open_decoder(job.config)
+        self.guides = GuideReader(job, self.rows, self.decoder)
         self.signer = open_signer(job.config.output.c2pa)
 
     def close(self) -> None:
@@ -56,6 +62,8 @@ class Bench:
         """The source bytes, or the row that says why they cannot be had."""
         if item.failure_code is not None:
             return self.rows.failed(item, item.failure_code, item.message or item.failure_code)
+        if (refused := self.guides.refused(item)) is not None:
+            return refused
         if goes_through_files(item, self.job.config):
             return Fetched(b"", item.etag, None)
         return self._get(item)
@@ -73,7 +81,11 @@ class Bench:
             return self.rows.unreadable(item, error)
 
     def decode(self, item: Item, fetched: Fetched | LedgerRow) -> Prepared:
-        """Fetched bytes as luminance and model input; a failed or skipped image as its row."""
+        """Fetched bytes as luminance and model inputs; a failed or skipped image as its row."""
+        prepared = self._decode(item, fetched)
+        return prepared if prepared.row is not None else self.guides.add(prepared)
+
+    def _decode(self, item: Item, fetched: Fetched | LedgerRow) -> Prepared:
         if isinstance(fetched, LedgerRow):
             return Prepared(item, row=fetched)
         if goes_through_files(item, self.job.config):
@@ -198,7 +210,8 @@ class Bench:
     def _restore(self, one: Prepared) -> Prepared:
         if one.row is not None or one.streamed:
             return one
-        again = self.decode(one.item, Fetched(one.source, one.item.etag, one.content_type))
+        again = self._decode(one.item, Fetched(one.source, one.item.etag, one.content_type))
+        again.scribbles = one.scribbles
         again.ab, again.further_ab, again.seconds_predict = one.ab, one.further_ab, one.seconds_predict
         again.seconds_decode += one.seconds_decode
         return again
@@ -234,16 +247,18 @@ class Bench:
         return self.threads.submit(self._put, row, finished, start)
 
     def _finished(self, prepared: Prepared, decoded: Decoded, digest: str) -> Finished:
-        key, ab = prepared.item.key, prepared.ab
-        assert ab is not None
+        item, ab = prepared.item, self.chroma(prepared)
         if prepared.further_ab:
             pages, abs_ = self._pages(prepared), [ab, *prepared.further_ab]
-            finished = finish_pages(pages, abs_, key, digest, self.job)
+            finished = finish_pages(pages, abs_, item, digest, self.job)
         else:
-            finished = finish_image(decoded, ab, key, digest, self.job)
+            finished = finish_image(decoded, ab, item, digest, self.job)
+        if kinds := guide_of(item).kinds:
+            note = "; ".join(filter(None, [finished.note, f"guided by {', '.join(kinds)}"]))
+            finished = replace(finished, note=note)
         if self.signer is None:
             return finished
-        said, output = provenance_of(self.job, key, digest), self.job.config.output
+        said, output = provenance_of(self.job, item, digest), self.job.config.output
         derivative, source = finished.derivative, prepared.source
         if derivative is not None:
             format_, resized = output.derivative.file_format, derivative.resized
@@ -261,6 +276,19 @@ class Bench:
             "derivative_key": derivative_key(item.output_key, self.job.config.output),
             "derivative_sha256": hashlib.sha256(finished.derivative.data).hexdigest(),
         }
+
+    def chroma(self, prepared: Prepared) -> NDArray[np.float32]:
+        """The chroma to compose, float32[2,h,w]: as it was predicted, or with the image's hints spread in it.
+
+        Raises:
+            ImageFailure: the scribbles cannot be decoded or do not fit.
+        """
+        guide = guide_of(prepared.item)
+        if guide.has_hints:
+            assert prepared.decoded is not None
+            return spread_hints(prepared.decoded.L_u16, prepared.ab, guide, prepared.scribbles)
+        assert prepared.ab is not None
+        return prepared.ab
 
     def _finish_master(self, prepared: Prepared) -> LedgerRow:
         """The second pass over a master, and its upload: here, not on a thread, for it takes all there is."""

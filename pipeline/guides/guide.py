@@ -63,6 +63,11 @@ class Guide:
         """Which guides it holds, in the order of the columns."""
         return tuple(name for name in ("scribbles", "points", "reference", "style") if getattr(self, name))
 
+    @property
+    def given(self) -> frozenset[str]:
+        """The guides as methods call them: points are "scribbles" too."""
+        return frozenset(self.objects()) | ({"scribbles"} if self.has_hints else frozenset())
+
     def objects(self) -> dict[str, GuideObject]:
         """The guides that are objects, by kind."""
         found = {kind: getattr(self, kind) for kind in OBJECT_KINDS}

@@ -44,8 +44,15 @@ class Methods:
         if refused := pictures - self.takes[method]:
             named = ", ".join(dict.fromkeys(able))
             raise ValueError(f"the method {method!r} takes no {min(refused)}; leave it out, or name {named}")
-        has = given | (self.shared if method == self.job else frozenset())
-        if lacking := self.needs.get(method, frozenset()) - has:
-            wanted = "scribbles or points" if min(lacking) == "scribbles" else f"a {min(lacking)}"
-            raise ValueError(f"the method {method!r} needs {wanted}")
+        if (said := self.lacking(method, given)) is not None:
+            raise ValueError(said)
         return method
+
+    def lacking(self, method: str, given: frozenset[str]) -> str | None:
+        """What an image with these guides lacks for the method; None where nothing."""
+        has = given | (self.shared if method == self.job else frozenset())
+        lacking = self.needs.get(method, frozenset()) - has
+        if not lacking:
+            return None
+        wanted = "scribbles or points" if min(lacking) == "scribbles" else f"a {min(lacking)}"
+        return f"the method {method!r} needs {wanted}"

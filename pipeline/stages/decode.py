@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from pipeline.codecs.everyday import Decoded, DecodeLimits, Skip
 from pipeline.codecs.isolation import IsolatedDecoder
+from pipeline.codecs.pixels import NoImage
 from pipeline.config import JobConfig
 from pipeline.errors import FailureCode, ImageFailure
+from pipeline.guides.pictures import F32, picture_input
 
 Skipped = Skip
 
@@ -52,3 +54,22 @@ def decode_item(
         )
     except ImageFailure as failure:
         return Failed(failure.code, failure.message)
+
+
+def decode_guide(decoder: IsolatedDecoder, kind: str, name: str, data: bytes, config: JobConfig) -> F32:
+    """A picture as the guide of this kind that a method takes (`pictures.picture_input`).
+
+    Raises:
+        ImageFailure: GUIDE_INVALID where it cannot be decoded, is no picture, or a reference without colour.
+        RunError: as `decode_item`.
+    """
+    limits = DecodeLimits(pixels=config.limits.pixels, memory=config.limits.memory)
+    try:
+        pixels = decoder.pixels(data, name, None, limits)
+        if isinstance(pixels, NoImage):
+            raise ImageFailure(FailureCode.NOT_AN_IMAGE, pixels.message)
+        return picture_input(kind, pixels, config.model.side)
+    except ImageFailure as failure:
+        raise ImageFailure(FailureCode.GUIDE_INVALID, f"its {kind} {name!r}: {failure.message}") from None
+    except ValueError as error:
+        raise ImageFailure(FailureCode.GUIDE_INVALID, f"its {kind} {name!r} {error}") from None

@@ -24,6 +24,7 @@ ADVICE: dict[str, str] = {
     FailureCode.SOURCE_MISSING: "It was deleted or renamed during the run: run again.",
     FailureCode.SOURCE_DENIED: "Give the job's credentials read access to this object.",
     FailureCode.SOURCE_CHANGED: "It was replaced during the run: run again.",
+    FailureCode.GUIDE_INVALID: "Its guide is damaged, does not fit it or holds nothing: docs/guided.md.",
     FailureCode.BAD_KEY: "Rename the object: its name cannot be an output file's name.",
     FailureCode.OUTPUT_COLLISION: "Two sources would have the same output name: rename one.",
     FailureCode.ENCODE_FAILED: "The output format cannot hold it: choose another output.format.",
@@ -101,6 +102,7 @@ class Summary(_Record):
     failed_before: int = Field(0, ge=0, description="of done_before: rows that say failed")
     todo: int = Field(ge=0, description="objects this run set out to do")
     counts: dict[str, int] = Field(description="rows of this run by status")
+    guided: int = Field(0, ge=0, description="of the colorized: by scribbles, a reference or the like")
     failures: dict[str, FailureGroup] = Field(default_factory=dict, description="by failure code")
     images_per_second: float | None = Field(None, description="colorized images by seconds.run; null: none")
     seconds: Seconds = Seconds()
@@ -165,6 +167,7 @@ def _headline(summary: Summary) -> str:
 
 def _counts(summary: Summary) -> list[str]:
     rows = [(label, summary.counts.get(status, 0)) for status, label in _LABELS.items()]
+    rows.insert(1, ("of these with guides", summary.guided))
     rows.append(("done in earlier runs", summary.done_before))
     return [f"  {label:<30}{count:>12,}" for label, count in rows if count or label == "coloured"]
 

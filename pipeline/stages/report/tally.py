@@ -20,6 +20,7 @@ COLUMNS = (
     "failure_code",
     "message",
     "output_key",
+    "guide_digest",
     "width",
     "height",
     "max_delta_l",
@@ -42,6 +43,7 @@ class Tally:
         self.counts: dict[str, int] = {str(status): 0 for status in Status}
         self.stage_seconds = StageSeconds()
         self.max_delta_l: float | None = None
+        self.guided = 0
         self._failed: Counter[str] = Counter()
         self._examples: dict[str, list[tuple[str, str]]] = {}
         self._sample = sample
@@ -54,6 +56,7 @@ class Tally:
         self._add_seconds(table)
         self._add_failures(table.filter(pc.field("status") == str(Status.FAILED)))
         colorized = table.filter(pc.field("status") == str(Status.COLORIZED))
+        self.guided += len(colorized) - colorized["guide_digest"].null_count
         worst = pc.max(colorized["max_delta_l"]).as_py()
         if worst is not None:
             self.max_delta_l = max(worst, self.max_delta_l or 0.0)

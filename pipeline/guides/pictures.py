@@ -1,0 +1,42 @@
+"""Pictures that guide: a reference's colours, a style's lightness, at the size that a method sees."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline import color
+from pipeline.codecs.upright import Pixels
+from pipeline.luminance import model_size
+
+F32 = NDArray[np.float32]
+
+# ab units, of the most colourful hundredth: what JPEG makes of gray stays below, the palest tint above
+_LEAST_CHROMA = 2.0
+
+
+def lab_picture(pixels: Pixels, side: int) -> F32:
+    """float32[3,h,w] of CIELAB, h and w as `luminance.model_size` gives; transparency is ignored."""
+    array = pixels.array
+    rgb8 = (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
+    if rgb8.ndim == 2:
+        rgb8 = np.repeat(rgb8[..., None], 3, axis=2)
+    height, width = model_size(rgb8.shape[0], rgb8.shape[1], side)
+    small = Image.fromarray(np.ascontiguousarray(rgb8)).resize((width, height), Image.Resampling.BILINEAR)
+    lab = color.srgb_to_lab(np.asarray(small, np.float32) / 255)
+    return np.ascontiguousarray(np.moveaxis(lab, -1, 0), np.float32)
+
+
+def picture_input(kind: str, pixels: Pixels, side: int) -> F32:
+    """What a method takes as this kind of guide: "reference" float32[3,h,w] of Lab, "style" [1,h,w] of L*.
+
+    Raises:
+        ValueError: a reference without colour.
+    """
+    lab = lab_picture(pixels, side)
+    if kind == "style":
+        return lab[:1]
+    if np.percentile(np.hypot(lab[1], lab[2]), 99) < _LEAST_CHROMA:
+        raise ValueError("has no colour")
+    return lab
