@@ -86,8 +86,20 @@ def _f(t: Any) -> Any:
 
 
 @compiled
-def _chroma_run(l_u16: Any, seen: Any, low_2w: Any, columns: Any, tuning: Any, out: Any) -> Any:
-    """out[0:3]: f(Y), a/500 and b/200 after the neutral fade; out[3:6]: linear RGB. Any out of gamut?"""
+def _widen(low_w: Any, columns: Any, wide: Any) -> Any:
+    """A row of low-resolution chroma at every column of the photograph."""
+    for x in range(wide.size):
+        # by way of int32: a vector unit before AVX-512 converts floats to nothing unsigned
+        left, right = np.uint32(np.int32(columns[0, x])), np.uint32(np.int32(columns[1, x]))
+        wide[x] = low_w[left] + columns[2, x] * (low_w[right] - low_w[left])
+
+
+@compiled
+def _chroma_run(
+    l_u16: Any, seen: Any, above_2n: Any, below_2n: Any, weight: Any, tuning: Any, out: Any
+) -> Any:
+    """out[0:3]: f(Y), a/500 and b/200 after the neutral fade; out[3:6]: linear RGB; out[6]: chroma. Any out
+    of gamut? Chroma lies between two rows, `weight` of the second."""
     scale_a, scale_b, per_dark, per_light = tuning[0], tuning[1], tuning[2], tuning[3]
     any_outside = False
     for i in range(l_u16.size):
@@ -97,9 +109,8 @@ def _chroma_run(l_u16: Any, seen: Any, low_2w: Any, columns: Any, tuning: Any, o
         fade = fade if fade < _ONE else _ONE
         fade = fade if fade > _ZERO else _ZERO
         fade *= fade * (_THREE - (fade + fade))
-        left, right, weight = np.uint32(columns[0, i]), np.uint32(columns[1, i]), columns[2, i]
-        a = low_2w[0, left] + weight * (low_2w[0, right] - low_2w[0, left])
-        b = low_2w[1, left] + weight * (low_2w[1, right] - low_2w[1, left])
+        a = above_2n[0, i] + weight * (below_2n[0, i] - above_2n[0, i])
+        b = above_2n[1, i] + weight * (below_2n[1, i] - above_2n[1, i])
         out[0, i] = (lightness + _SIXTEEN) * _PER_116
         out[1, i] = a * (fade * scale_a)
         out[2, i] = b * (fade * scale_b)
@@ -110,7 +121,9 @@ def _chroma_run(l_u16: Any, seen: Any, low_2w: Any, columns: Any, tuning: Any, o
     for i in range(l_u16.size):
         r, g, b = _linear_rgb(out[0, i], out[1, i], out[2, i])
         out[3, i], out[4, i], out[5, i] = r, g, b
-        any_outside |= _outside(r, g, b)
+        a, b = _A500 * out[1, i], _B200 * out[2, i]
+        out[6, i] = np.sqrt(a * a + b * b)
+        any_outside |= _outside(r, g, out[5, i])
     return any_outside
 
 
@@ -138,6 +151,7 @@ def _reduce_run(size: Any, out: Any, places: Any, kept: Any) -> Any:
     for i in range(count):
         r, g, b = _linear_rgb(out[0, i], out[1, i] * kept[i], out[2, i] * kept[i])
         out[3, places[i]], out[4, places[i]], out[5, places[i]] = r, g, b
+        out[6, places[i]] *= kept[i]
 
 
 @compiled
@@ -160,17 +174,32 @@ def _quantise_run(out: Any, to_levels: Any, pixels: Any) -> Any:
 
 
 @compiled
-def _measure_run(pixels: Any, l_u16: Any, seen: Any, linear: Any, out: Any, lanes: Any, sums: Any) -> Any:
-    """Measure 8- or 16-bit pixels against their source's lightness.
+def _errors_run(pixels: Any, l_u16: Any, linear: Any, out: Any, lanes: Any) -> Any:
+    """lanes[0]: largest |dL*| by place in the run, of levels that are close to their source's lightness.
 
-    lanes[0], lanes[1]: largest |dL*| and sum of chroma by place in the run: additions in a fixed order that
-    vectors can do. sums: pixels seen, then sums of R-G, R+G-2B and of their squares, exact in integers.
+    The cube root begins with the source's own f(Y): one of Halley's steps then cubes an error that is small
+    already; off by 1 L*, it ends within 0.001.
     """
-    size, masked = l_u16.size, seen.size > 0
-    for i in range(size):
+    for i in range(l_u16.size):
+        r, g, b = linear[pixels[i, 0]], linear[pixels[i, 1]], linear[pixels[i, 2]]
+        out[0, i] = g + (_YR * (r - g) + _YB * (b - g))
+    for i in range(l_u16.size):
+        y, lightness = out[0, i], np.float32(l_u16[i]) * _L_STEP
+        fy = (lightness + _SIXTEEN) * _PER_116
+        cube = fy * fy * fy
+        root = fy * ((cube + (y + y)) / ((cube + cube) + y))
+        root = root if y > _DELTA_3 else y / _SLOPE + _OFFSET
+        difference = abs((_L116 * root - _SIXTEEN) - lightness)
+        lanes[0, i] = difference if difference > lanes[0, i] else lanes[0, i]
+
+
+@compiled
+def _lab_run(pixels: Any, l_u16: Any, linear: Any, out: Any, lanes: Any) -> Any:
+    """As `_errors_run`, of any levels; out[6]: their chroma."""
+    for i in range(l_u16.size):
         for channel in range(3):
             out[channel, i] = linear[pixels[i, channel]]
-    for i in range(size):
+    for i in range(l_u16.size):
         g = out[1, i]
         rg, bg = out[0, i] - g, out[2, i] - g
         fy = _f(g + (_YR * rg + _YB * bg))
@@ -178,24 +207,50 @@ def _measure_run(pixels: Any, l_u16: Any, seen: Any, linear: Any, out: Any, lane
         lanes[0, i] = difference if difference > lanes[0, i] else lanes[0, i]
         a = _A500 * (_f(g + (_XR * rg + _XB * bg)) - fy)
         b = _B200 * (fy - _f(g + (_ZR * rg + _ZB * bg)))
-        out[3, i] = np.sqrt(a * a + b * b)
+        out[6, i] = np.sqrt(a * a + b * b)
+
+
+@compiled
+def _sum_run(pixels: Any, seen: Any, out: Any, lanes: Any, sums: Any) -> Any:
+    """lanes[1]: sum of chroma, out[6], by place in the run: additions in a fixed order that vectors can do.
+    sums: pixels seen, then sums of R-G, R+G-2B and of their squares, exact in integers."""
+    size, masked = pixels.shape[0], seen.size > 0
     for i in range(size):
-        lanes[1, i] += out[3, i] if not masked or seen[i] > 0 else _ZERO
-    count = rg_sum = yb_sum = rg_squares = yb_squares = np.int64(0)
-    for i in range(size):
-        weight = np.int64(1 if not masked or seen[i] > 0 else 0)
-        red, green, blue = np.int64(pixels[i, 0]), np.int64(pixels[i, 1]), np.int64(pixels[i, 2])
-        rg_int, yb_int = (red - green) * weight, (red + green - blue - blue) * weight
-        count += weight
-        rg_sum += rg_int
-        yb_sum += yb_int
-        rg_squares += rg_int * rg_int
-        yb_squares += yb_int * yb_int
-    sums[0] += count
-    sums[1] += rg_sum
-    sums[2] += yb_sum
-    sums[3] += rg_squares
-    sums[4] += yb_squares
+        lanes[1, i] += out[6, i] if not masked or seen[i] > 0 else _ZERO
+    if pixels.itemsize == 1:  # 1,024 squares of up to 510 fit 32 bits, of which a vector holds twice as many
+        count = rg_sum = yb_sum = rg_squares = yb_squares = np.int32(0)
+        for i in range(size):
+            weight = np.int32(1 if not masked or seen[i] > 0 else 0)
+            red, green, blue = np.int32(pixels[i, 0]), np.int32(pixels[i, 1]), np.int32(pixels[i, 2])
+            rg, yb = np.int32((red - green) * weight), np.int32((red + green - blue - blue) * weight)
+            count = np.int32(count + weight)
+            rg_sum = np.int32(rg_sum + rg)
+            yb_sum = np.int32(yb_sum + yb)
+            rg_squares = np.int32(rg_squares + np.int32(rg * rg))
+            yb_squares = np.int32(yb_squares + np.int32(yb * yb))
+        _add(sums, count, rg_sum, yb_sum, rg_squares, yb_squares)
+    else:
+        count_64 = rg_sum_64 = yb_sum_64 = rg_squares_64 = yb_squares_64 = np.int64(0)
+        for i in range(size):
+            weight_64 = np.int64(1 if not masked or seen[i] > 0 else 0)
+            red, green, blue = np.int32(pixels[i, 0]), np.int32(pixels[i, 1]), np.int32(pixels[i, 2])
+            rg_64 = np.int64(red - green) * weight_64
+            yb_64 = np.int64(red + green - blue - blue) * weight_64
+            count_64 += weight_64
+            rg_sum_64 += rg_64
+            yb_sum_64 += yb_64
+            rg_squares_64 += rg_64 * rg_64
+            yb_squares_64 += yb_64 * yb_64
+        _add(sums, count_64, rg_sum_64, yb_sum_64, rg_squares_64, yb_squares_64)
+
+
+@compiled
+def _add(sums: Any, count: Any, rg: Any, yb: Any, rg_squares: Any, yb_squares: Any) -> Any:
+    sums[0] += np.int64(count)
+    sums[1] += np.int64(rg)
+    sums[2] += np.int64(yb)
+    sums[3] += np.int64(rg_squares)
+    sums[4] += np.int64(yb_squares)
 
 
 @compiled
@@ -208,31 +263,39 @@ def compose_pixels(
     l_u16 may be a strip of the photograph: rows are those of the strip. lanes and sums go on over strips.
     An alpha without rows stands for none.
     """
-    low_2w = np.empty((2, ab_2hw.shape[2]), np.float32)
-    out, kept = np.empty((6, RUN), np.float32), np.empty(RUN, np.float32)
+    # the two rows of chroma around a row of the photograph, by odd and even, widened when they change
+    wide = np.empty((2, 2, l_u16.shape[1]), np.float32)
+    held = np.full(2, -1, np.int64)
+    out, kept = np.empty((7, RUN), np.float32), np.empty(RUN, np.float32)
     places = np.empty(RUN, np.uint32)
     for y in range(l_u16.shape[0]):
-        top, bottom, weight = np.int64(rows[0, y]), np.int64(rows[1, y]), rows[2, y]
-        for channel in range(2):
-            for x in range(low_2w.shape[1]):
-                above = ab_2hw[channel, top, x]
-                low_2w[channel, x] = above + weight * (ab_2hw[channel, bottom, x] - above)
+        for number in range(2):
+            row = np.int64(rows[number, y])
+            if held[row % 2] != row:
+                for channel in range(2):
+                    _widen(ab_2hw[channel, row], columns, wide[row % 2, channel])
+                held[row % 2] = row
+        above, below = wide[np.int64(rows[0, y]) % 2], wide[np.int64(rows[1, y]) % 2]
         for start in range(0, l_u16.shape[1], RUN):
             end = min(start + RUN, l_u16.shape[1])
             lightness, run = l_u16[y, start:end], pixels[y, start:end]
             seen = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
-            if _chroma_run(lightness, seen, low_2w, columns[:, start:end], tuning, out):
+            if _chroma_run(
+                lightness, seen, above[:, start:end], below[:, start:end], rows[2, y], tuning, out
+            ):
                 _reduce_run(end - start, out, places, kept)
             _quantise_run(out, to_levels, run)
-            _measure_run(run, lightness, seen, linear, out, lanes, sums)
+            _errors_run(run, lightness, linear, out, lanes)
+            _sum_run(run, seen, out, lanes, sums)
 
 
 @compiled
 def measure_pixels(pixels: Any, l_u16: Any, alpha: Any, linear: Any, lanes: Any, sums: Any) -> Any:
     """What `compose_pixels` measures, for pixels that are there already."""
-    out = np.empty((6, RUN), np.float32)
+    out = np.empty((7, RUN), np.float32)
     for y in range(l_u16.shape[0]):
         for start in range(0, l_u16.shape[1], RUN):
             end = min(start + RUN, l_u16.shape[1])
             seen = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
-            _measure_run(pixels[y, start:end], l_u16[y, start:end], seen, linear, out, lanes, sums)
+            _lab_run(pixels[y, start:end], l_u16[y, start:end], linear, out, lanes)
+            _sum_run(pixels[y, start:end], seen, out, lanes, sums)

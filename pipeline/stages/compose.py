@@ -59,7 +59,8 @@ DEFAULT_SETTINGS = ComposeSettings()
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """max_delta_l: largest |dL*| against the source; mean_chroma: mean C*ab; colorfulness: as in `metrics`.
+    """max_delta_l: largest |dL*| against the source; mean_chroma: mean C*ab, by `compose` that
+    of the colours before they are rounded to levels; colorfulness: as in `metrics`.
 
     Chroma and colourfulness leave out pixels that alpha makes invisible; the lightness leaves out none.
     """
