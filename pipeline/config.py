@@ -77,7 +77,7 @@ class GuidesConfig(Section):
 
     file: str | None = Field(None, description="Parquet, CSV or JSON Lines, one row an image; null: none")
     sidecars: bool = Field(True, description="also take NAME.scribbles.png and the like beside a source")
-    side: int = Field(1024, ge=64, le=8192, description="longest side on which scribbles are spread, pixels")
+    side: int = Field(512, ge=64, le=8192, description="longest side on which scribbles are spread, pixels")
 
 
 class LimitsConfig(Section):
