@@ -3,13 +3,14 @@
 #   PIP_ARGS="..."               handed to every pip install, e.g. an --index-url of your own mirror
 #   TORCH=cpu|cuda|auto          which build of torch (auto: cuda only where an NVIDIA driver is found)
 #   DEMO_ARGS="..."              handed to the demo, e.g. DEMO_ARGS="--set output.format=png"
+#   BENCH_ARGS="..."             handed to the benchmark, e.g. BENCH_ARGS=--quick; see its --help
 SHELL := /bin/bash
 PY := .venv/bin/python
 DEMO_OUTPUT := demo-output
 export PYTHON PIP_ARGS TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test clean
+.PHONY: help setup demo bench lint test clean
 
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z]+:.*##/ {printf "make %-6s  %s\n", $$1, $$2}' Makefile
@@ -20,6 +21,9 @@ setup:  ## make .venv and install the pinned packages (no time if that is done a
 demo: setup  ## colour the twenty photographs of tests/photos into demo-output/
 	@$(PY) jobs/colorize_bucket.py --input tests/photos --output $(DEMO_OUTPUT) \
 		--config configs/colorize/demo.yaml $(DEMO_ARGS)
+
+bench: setup  ## measure the job beside plain loops and Ray's script: hours, and docs/performance.md
+	@$(PY) jobs/benchmark.py --page docs/performance.md $(BENCH_ARGS)
 
 lint: setup  ## ruff, mypy and the import contracts
 	$(PY) -m ruff check .

@@ -1,41 +1,70 @@
-"""Compare the batch job with a plain multi-process loop that does the same work, in one run."""
+"""Measure the batch job beside the loops and the script a user would write, in one run. `--help` says how."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import shlex
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipeline import config
+from pipeline.benchmark.command import Wanted, run_benchmark
+from pipeline.benchmark.compare import Request, default_contenders, default_workers
+from pipeline.benchmark.contenders import CONTENDERS
+from pipeline.benchmark.photographs import SIZES
 from pipeline.command import exit_status
-from pipeline.flow.benchmark import compare
-from pipeline.storage import refuse_overlap
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="Measure the batch job beside what a user would write. The same command goes on where it "
+        "was stopped. Takes two hours of two cores; --quick a minute."
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="few images of 512 x 512, one round: does it run?")
+    add("--sizes", nargs="*", choices=SIZES, help="default: all")
+    add("--counts", nargs="+", type=int, help="images of 512 x 512; the first also decides how many of the "
+        "larger ones, the others show growth (default: 1000 4000 16000)")  # fmt: skip
+    add("--workers", nargs="+", type=int, help="default: 1, and one per core")
+    add("--rounds", type=int, help="default: 2, the second in reverse order")
+    add("--contenders", nargs="+", choices=CONTENDERS, help="default: all that this machine can run")
+    add("--photos", type=Path, default=ROOT / "tests" / "photos", help="gray samples to cut from")
+    add("--folder", type=Path, default=ROOT / "benchmark-output", help="photographs, results, logs")
+    add("--page", type=Path, help="where the page goes (default: FOLDER/performance.md)")
+    add("--page-only", action="store_true", help="measure nothing, write the page of what was measured")
+    add("--no-plots", action="store_true")
+    add("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
+    return parser.parse_args(argv)
+
+
+def request_of(args: argparse.Namespace) -> Request:
+    """What the command line asks for."""
+    quick = args.quick
+    config.load(config.JobConfig, None, list(args.overrides))  # a mistake costs a line here
+    return Request(
+        samples=args.photos,
+        folder=args.folder,
+        sizes=args.sizes if args.sizes is not None else (["512"] if quick else list(SIZES)),
+        counts=sorted(args.counts or ([40] if quick else [1000, 4000, 16000])),
+        workers=args.workers or default_workers(quick),
+        contenders=args.contenders or default_contenders(),
+        rounds=args.rounds or (1 if quick else 2),
+        overrides=args.overrides,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--photos", type=Path, default=ROOT / "tests" / "photos", help="gray samples to cut from"
-    )
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--side", type=int, default=512, help="pixels")
-    parser.add_argument("--folder", type=Path, help="keep the files here (default: a temporary folder)")
-    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
-    args = parser.parse_args(argv)
+    args = parse(argv)
+    command = shlex.join(["python", "jobs/benchmark.py", *(sys.argv[1:] if argv is None else argv)])
 
     def work() -> None:
-        loaded = config.load(config.JobConfig, None, args.overrides)
-        if args.folder:
-            refuse_overlap(str(args.photos), str(args.folder), own=())
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = args.folder or Path(scratch)
-            print(json.dumps(compare(args.photos, folder, args.count, args.side, loaded), indent=2))
+        request = None if args.page_only else request_of(args)
+        run_benchmark(Wanted(args.folder, args.page, request, command, plots=not args.no_plots))
 
     return exit_status(work)
 

@@ -1,0 +1,49 @@
+"""What `jobs/benchmark.py` does: measure what is asked for and missing, then write the page."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.benchmark.compare import Request, compare
+from pipeline.benchmark.page import write_page
+from pipeline.benchmark.results import Results, open_results, read_results
+from pipeline.benchmark.table import ratio_table
+from pipeline.storage import refuse_overlap
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """request: None measures nothing and only writes the page of what was measured before."""
+
+    folder: Path
+    page: Path | None
+    request: Request | None
+    command: str
+    plots: bool = True
+
+
+def run_benchmark(wanted: Wanted) -> Results:
+    """Measure, save after every figure, write the page.
+
+    Raises:
+        ConfigError: other figures than these are in the folder, or nothing to measure with.
+        RunError: something that was measured failed; what was measured before it stays.
+    """
+    file = wanted.folder / "results.json"
+    request = wanted.request
+    if request is None:
+        results = read_results(file)
+    else:
+        refuse_overlap(str(request.samples), str(wanted.folder), own=())
+        wanted.folder.mkdir(parents=True, exist_ok=True)
+        results = open_results(file, dict(one.split("=", 1) for one in request.overrides))
+        results.commands.append(wanted.command)
+        results.dates.append(time.strftime("%Y-%m-%d", time.gmtime()))
+        compare(request, results, file)
+        results.save(file)
+    write_page(results, wanted.page or wanted.folder / "performance.md", plots=wanted.plots)
+    if results.runs:
+        print(ratio_table(results))
+    return results

@@ -1,0 +1,181 @@
+"""Run a command and watch all its processes: CPU time and memory of the tree, and what others take meanwhile.
+
+Reads Linux's /proc, so it sees processes that change their parent, as those that Ray starts do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import ConfigError, RunError
+
+_PROC = Path("/proc")
+_INTERVAL = 0.25  # seconds; one look takes some ms of one core
+_SETTLE = 30.0  # seconds that processes get to end after their command has
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class Trace:
+    """What was seen of a command, from `started` to `ended` (seconds since the epoch, as all times here).
+
+    cpu: seconds that the tree had used; busy: seconds that the whole machine had; rss: resident bytes,
+    summed over the tree, so pages that processes share count in each.
+    """
+
+    started: float
+    ended: float = 0.0
+    times: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
+    rss: list[int] = field(default_factory=list)
+
+    def cpu_seconds(self, begin: float, end: float) -> float:
+        """CPU time of the tree between two times."""
+        return _between(self.times, self.cpu, begin, end)
+
+    def other_cores(self) -> float:
+        """Cores that everything else on the machine took, on average."""
+        seconds = max(self.times[-1] - self.times[0], 1e-9)
+        used = (self.busy[-1] - self.busy[0]) - (self.cpu[-1] - self.cpu[0])
+        return max(0.0, used / seconds)
+
+    @property
+    def peak_rss(self) -> int:
+        """Bytes."""
+        return max(self.rss)
+
+
+def _between(times: list[float], values: list[float], begin: float, end: float) -> float:
+    low, high = np.interp([begin, end], times, values)
+    return float(high - low)
+
+
+@dataclass(frozen=True)
+class _Stat:
+    parent: int
+    start: int
+    cpu: float
+    rss: int
+
+
+def _read_stat(pid: int) -> _Stat | None:
+    """None for a process that is gone."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    if fields[0] == "Z":
+        return None
+    return _Stat(
+        int(fields[1]), int(fields[19]), (int(fields[11]) + int(fields[12])) / _TICK, int(fields[21])
+    )
+
+
+def _machine_busy() -> float:
+    """CPU seconds that all cores have worked since the machine started."""
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + irq + softirq + steal) / _TICK
+
+
+class Tree:
+    """A process and all that come from it, also after their parents have ended."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._cpu: dict[tuple[int, int], float] = {}  # by pid and start: pids are used again
+
+    def look(self) -> tuple[float, int]:
+        """CPU seconds so far, of those that have ended too, and bytes resident now."""
+        members = self.members()
+        for pid, stat in members.items():
+            self._cpu[pid, stat.start] = stat.cpu
+        return sum(self._cpu.values()), sum(stat.rss for stat in members.values()) * _PAGE
+
+    def members(self) -> dict[int, _Stat]:
+        """Those that live."""
+        every = {int(path.name): _read_stat(int(path.name)) for path in _PROC.glob("[0-9]*")}
+        living = {pid: stat for pid, stat in every.items() if stat is not None}
+        found = {pid: s for pid, s in living.items() if pid == self._root or (pid, s.start) in self._cpu}
+        while True:
+            more = {pid: s for pid, s in living.items() if s.parent in found and pid not in found}
+            if not more:
+                return found
+            found |= more
+
+
+def watched(command: list[str], use_cores: int, environment: dict[str, str], log: Path, cwd: Path) -> Trace:
+    """Run `command` on the first `use_cores` of the cores that this process may use.
+
+    Raises:
+        ConfigError: no Linux. RunError: it failed; its last line is in the message, all of them in `log`.
+    """
+    if not (_PROC / "stat").exists():
+        raise ConfigError("the benchmark needs Linux: it reads the time and memory of processes from /proc")
+    with log.open("wb") as out, _pinned(use_cores):
+        trace = Trace(time.time())
+        process = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **environment}, cwd=cwd
+        )
+    tree = Tree(process.pid)
+    try:
+        _watch(process, tree, trace)
+    finally:
+        _settle(process, tree)
+    if process.returncode:
+        lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise RunError(f"{' '.join(command[1:4])} ended with {process.returncode}: {lines[-1]} (see {log})")
+    return trace
+
+
+def _watch(process: subprocess.Popen[bytes], tree: Tree, trace: Trace) -> None:
+    while True:
+        cpu, rss = tree.look()
+        trace.times.append(time.time())
+        trace.cpu.append(cpu)
+        trace.busy.append(_machine_busy())
+        trace.rss.append(rss)
+        try:
+            process.wait(_INTERVAL)
+        except subprocess.TimeoutExpired:
+            continue
+        trace.ended = time.time()
+        return
+
+
+def _settle(process: subprocess.Popen[bytes], tree: Tree) -> None:
+    """Wait until nothing of it runs beside what is measured next; after a while, end it."""
+    if process.poll() is None:
+        process.terminate()
+    deadline = time.monotonic() + _SETTLE
+    while left := tree.members():
+        if time.monotonic() > deadline:
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            break
+        time.sleep(0.1)
+    process.wait()
+
+
+@contextmanager
+def _pinned(use_cores: int) -> Iterator[None]:
+    """What is started inside inherits the cores."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(sorted(mine)[:use_cores]))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)
