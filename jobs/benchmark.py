@@ -32,6 +32,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--workers", nargs="+", type=int, help="default: 1, and one per core")
     add("--rounds", type=int, help="default: 2, the second in reverse order")
     add("--contenders", nargs="+", choices=CONTENDERS, help="default: all that this machine can run")
+    add("--stages", action="store_true", help="every stage alone on one core, too")
     add("--photos", type=Path, default=ROOT / "tests" / "photos", help="gray samples to cut from")
     add("--folder", type=Path, default=ROOT / "benchmark-output", help="photographs, results, logs")
     add("--page", type=Path, help="where the page goes (default: FOLDER/performance.md)")
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         request = None if args.page_only else request_of(args)
-        run_benchmark(Wanted(args.folder, args.page, request, command, plots=not args.no_plots))
+        run_benchmark(Wanted(args.folder, args.page, request, command, args.stages, plots=not args.no_plots))
 
     return exit_status(work)
 

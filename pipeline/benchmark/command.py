@@ -9,7 +9,8 @@ from pathlib import Path
 from pipeline.benchmark.compare import Request, compare
 from pipeline.benchmark.page import write_page
 from pipeline.benchmark.results import Results, open_results, read_results
-from pipeline.benchmark.table import ratio_table
+from pipeline.benchmark.stages import cold_start, measure_stages
+from pipeline.benchmark.table import ratio_table, stage_table
 from pipeline.storage import refuse_overlap
 
 
@@ -21,6 +22,7 @@ class Wanted:
     page: Path | None
     request: Request | None
     command: str
+    stages: bool = False
     plots: bool = True
 
 
@@ -42,8 +44,13 @@ def run_benchmark(wanted: Wanted) -> Results:
         results.commands.append(wanted.command)
         results.dates.append(time.strftime("%Y-%m-%d", time.gmtime()))
         compare(request, results, file)
+        if wanted.stages and not results.stages:
+            results.stages = measure_stages(request.samples, wanted.folder, request.overrides)
+            results.cold_start = cold_start()
         results.save(file)
     write_page(results, wanted.page or wanted.folder / "performance.md", plots=wanted.plots)
     if results.runs:
         print(ratio_table(results))
+    if results.stages:
+        print(stage_table(results))
     return results

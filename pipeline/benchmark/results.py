@@ -60,14 +60,6 @@ class StageTime(BaseModel):
     cpu_seconds: float
 
 
-class TrainingRate(BaseModel):
-    """Crops per second of one way to train; data_wait: the share of the time that steps waited for data."""
-
-    name: str
-    images_per_second: float
-    data_wait: float | None = None
-
-
 class Results(BaseModel):
     """All of one machine, one set of versions and one configuration."""
 
@@ -79,7 +71,6 @@ class Results(BaseModel):
     runs: list[Run] = []
     stages: list[StageTime] = []
     cold_start: dict[str, float] = {}
-    training: list[TrainingRate] = []
 
     def of(self, cell: Cell, contender: str) -> list[Run]:
         """The rounds of one contender in one cell."""

@@ -136,14 +136,3 @@ def stage_table(results: Results) -> str:
     table = _markdown(["stage", "photograph", "CPU ms", "MP/s per core"], body, 2)
     cold = [[name, f"{seconds:.2f}"] for name, seconds in results.cold_start.items()]
     return table + "\n\n" + _markdown(["compiled kernels, first use in a process", "s"], cold, 1)
-
-
-def training_table(results: Results) -> str:
-    """Ways to train over the bare loop, which is measured first."""
-    bare = results.training[0].images_per_second
-    body = [
-        [t.name, f"{t.images_per_second:.1f}", f"{t.images_per_second / bare:.2f}",
-         "" if t.data_wait is None else f"{t.data_wait:.1%}"]
-        for t in results.training
-    ]  # fmt: skip
-    return _markdown(["", "images/s", "over the bare loop", "waiting for data"], body, 1)
