@@ -15,6 +15,7 @@ import ray
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, RunError
+from pipeline.flow.address import check_answers, no_answer
 from pipeline.models.base import resolve_precision
 
 # Without these, an AWS-compatible server that the driver reaches is another one, or none, for the workers.
@@ -52,7 +53,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
         workers: how many the job wants, each with a logical CPU of its own; None: one per core.
 
     Raises:
-        ConfigError: no cluster answers at the address. RunError: Ray does not start here.
+        ConfigError: Ray refuses the address. RunError: nothing answers there, or Ray does not start here.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
@@ -60,12 +61,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     forwarded = _ALLOCATOR | {name: os.environ[name] for name in FORWARDED if name in os.environ}
     if address:
-        try:
-            ray.init(address=address, runtime_env={"env_vars": forwarded}, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise ConfigError(
-                f"no Ray cluster answers at {address}: {' '.join(str(error).split())}"
-            ) from None
+        _join(address, forwarded, quiet)
     else:
         root = str(Path(__file__).resolve().parents[2])
         inherited = os.environ.get("PYTHONPATH")
@@ -75,6 +71,16 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str, environment: dict[str, str], quiet: dict[str, Any]) -> None:
+    check_answers(address)
+    try:
+        ray.init(address=address, runtime_env={"env_vars": environment}, **quiet)
+    except ConnectionError as error:
+        raise no_answer(address, error) from None
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"Ray refuses the address {address}: {' '.join(str(error).split())}") from None
 
 
 def _start_local(cpus: int, environment: dict[str, str], quiet: dict[str, Any]) -> None:

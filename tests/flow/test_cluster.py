@@ -1,15 +1,21 @@
-"""A Ray that cannot start is one line for the user."""
+"""A Ray that cannot start or does not answer is one line for the user, and soon."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.config import JobConfig, load
+from pipeline.errors import ConfigError, RunError
+from pipeline.flow.address import check_answers
 from pipeline.flow.cluster import layout_for
+from tests.job_runner import encoded, fill, photograph, run
+from tests.servers import free_port
 
 REPO = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -34,6 +40,33 @@ def test_a_ray_that_does_not_start_is_a_run_error(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("1: Ray did not start on this machine")
     assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "way"), [("127.0.0.1:{}", "environment"), ("ray://127.0.0.1:{}", "setting")]
+)
+def test_a_dead_head_ends_the_job_at_once_and_may_be_tried_again(tmp_path: Path, form: str, way: str) -> None:
+    fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(1))})
+    address = form.format(free_port())
+    named = ["--set", f"run.address={address}"] if way == "setting" else []
+    began = time.monotonic()
+    done = run("--input", tmp_path / "in", "--output", tmp_path / "out", *named,
+               env={"RAY_ADDRESS": address} if way == "environment" else {}, timeout=120)  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith(f"error: no Ray cluster answers at {address} (")
+    assert done.stderr.count("\n") == 1
+    assert time.monotonic() - began < 60  # imports included, on a loaded machine
+
+
+def test_a_listening_head_passes_and_an_address_of_no_host_is_left_to_ray() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        check_answers(f"127.0.0.1:{server.getsockname()[1]}")
+    with pytest.raises(RunError, match="refused"):
+        check_answers(f"http://127.0.0.1:{free_port()}")
+    check_answers("auto")
+    check_answers("local")
+    with pytest.raises(ConfigError, match="bad port"):
+        check_answers("head:port")
 
 
 @pytest.mark.parametrize(
