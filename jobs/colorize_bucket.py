@@ -19,7 +19,8 @@ examples:
   ray job submit --working-dir . -- python jobs/colorize_bucket.py --input s3://a/b --output s3://a-color/b
 
 The same command again does only what is missing. Exit status: 0 all done; 3 finished, some images failed
-(see the ledger); 1 did not finish, run it again; 2 bad usage or configuration.
+(see the ledger); 4 finished, more of them failed than run.max_failed allows; 1 did not finish, run it again;
+2 bad usage or configuration.
 """
 
 

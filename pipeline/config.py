@@ -117,13 +117,19 @@ class RunConfig(Section):
     gpus: int | None = Field(None, ge=0, description="GPUs to ask for; null: those the cluster has now")
     threads: int = Field(4, ge=1, le=256, description="parallel downloads per worker")
     address: str | None = Field(None, description="Ray cluster; null: the job's own, else a local one")
+    max_failed: float = Field(
+        1.0, ge=0.0, le=1.0, description="a run of which a larger share fails exits with 4; 1: never"
+    )
 
 
 class ReportConfig(Section):
-    """The pictures at the end of a run."""
+    """The pictures and prices at the end of a run, and how many runs stay."""
 
     sample: int = Field(24, ge=0, le=500, description="images on the contact sheet")
     thumbnail: int = Field(360, ge=32, le=2048, description="longest side of a thumbnail, pixels")
+    keep: int | None = Field(None, ge=1, description="finished runs whose OUT/runs folder stays; null: all")
+    price_core_hour: float | None = Field(None, ge=0.0, description="money per core and hour; null: unknown")
+    price_gpu_hour: float | None = Field(None, ge=0.0, description="money per GPU and hour; null: unknown")
 
 
 class JobConfig(Section):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES
+from pipeline.config import ReportConfig
+from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED
 from pipeline.flow.cluster import Layout
 from pipeline.flow.job import Job
+from pipeline.flow.retention import drop_old_runs
 from pipeline.plan import Plan
 from pipeline.records import Status
 from pipeline.stages.compact import compact_ledger
 from pipeline.stages.report import (
+    Cost,
     Seconds,
     Summary,
     Tally,
@@ -50,18 +54,28 @@ class Clock:
 
 
 def close_run(
-    job: Job, plan: Plan, laid: Layout, tally: Tally, clock: Clock, source: Store, out: Store
+    job: Job,
+    plan: Plan,
+    laid: Layout,
+    tally: Tally,
+    clock: Clock,
+    holding: tuple[int, int],
+    source: Store,
+    out: Store,
 ) -> int:
-    """Write compact ledger, report and summary, print it; the exit status: 0, or 3 with failed images.
+    """Write compact ledger, report and summary, print it, drop old runs.
 
     Args:
         clock: when the phases before this one began and ended.
+        holding: CPUs and GPUs that the workers held.
+
+    Returns:
+        The exit status: 0, 3 with failed images, 4 with more of them than `run.max_failed` allows.
 
     Raises:
         StorageError: the output cannot be written. The images and their ledger are complete by then.
     """
     failed_before = plan.done.get(Status.FAILED, 0)
-    failed = tally.counts[Status.FAILED] + failed_before
     summary = Summary(
         run_id=job.run_id,
         job_digest=job.job_digest,
@@ -83,8 +97,9 @@ def close_run(
         images_per_second=tally.counts[Status.COLORIZED] / max(clock.ended - clock.began, 1e-6) or None,
         seconds=clock.seconds(),
         stage_seconds=tally.stage_seconds,
+        cost=_cost(clock, holding, job.config.report),
         max_delta_l=tally.max_delta_l,
-        exit_status=EXIT_FAILED_IMAGES if failed else EXIT_DONE,
+        exit_status=_exit_status(tally, failed_before, job.config.run.max_failed),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=software_versions(),
     )
@@ -93,5 +108,35 @@ def close_run(
         make_report(source, out, tally.sample, job.config.report, summary)
     summary = summary.model_copy(update={"seconds": clock.seconds()})
     out.put(summary_key(job.run_id), summary_json(summary), "application/json")
-    print(summary_text(summary, report=bool(job.config.report.sample)))
+    print(summary_text(summary, report=bool(job.config.report.sample)), flush=True)
+    if summary.exit_status == EXIT_TOO_MANY_FAILED:
+        print(_alarm(summary, tally.rows, job.config.run.max_failed), file=sys.stderr)
+    if job.config.report.keep is not None:
+        drop_old_runs(out, job.config.report.keep)
     return summary.exit_status
+
+
+def _exit_status(tally: Tally, failed_before: int, max_failed: float) -> int:
+    failed = tally.counts[Status.FAILED]
+    if tally.rows and failed / tally.rows > max_failed:
+        return EXIT_TOO_MANY_FAILED
+    return EXIT_FAILED_IMAGES if failed + failed_before else EXIT_DONE
+
+
+def _alarm(summary: Summary, worked_on: int, max_failed: float) -> str:
+    failed = summary.counts[Status.FAILED]
+    code, group = next(iter(summary.failures.items()))
+    return (
+        f"error: {failed:,} of {worked_on:,} images failed ({failed / worked_on:.1%}), run.max_failed allows "
+        f"{max_failed:.1%}; most often {code} ({group.count:,}): {group.advice}"
+    )
+
+
+def _cost(clock: Clock, holding: tuple[int, int], prices: ReportConfig) -> Cost:
+    """Hours from the plan's end, when Ray comes up, to the last commit, times what was held."""
+    hours = max(clock.ended - clock.planned, 0.0) / 3600
+    cores, gpus = (hours * count for count in holding)
+    if prices.price_core_hour is None and prices.price_gpu_hour is None:
+        return Cost(core_hours=cores, gpu_hours=gpus)
+    money = cores * (prices.price_core_hour or 0.0) + gpus * (prices.price_gpu_hour or 0.0)
+    return Cost(core_hours=cores, gpu_hours=gpus, money=money)

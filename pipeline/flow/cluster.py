@@ -113,6 +113,13 @@ def capacity(address: str | None) -> tuple[int, int]:
     return cpus, int(resources.get("GPU", 0))
 
 
+def held(laid: Layout, address: str | None) -> tuple[int, int]:
+    """CPUs and GPUs that the run holds: fused, one CPU a worker; staged, all CPUs of the cluster, for its
+    tasks take what is free. Asked at the end of the work, when a cluster that grows has grown."""
+    cpus, _ = capacity(address)
+    return (laid.workers, 0) if laid.topology == "fused" else (cpus, laid.gpus)
+
+
 def layout(config: JobConfig) -> Layout:
     """Topology and worker count for the running cluster: GPUs ask for staged, CPUs alone for fused."""
     return layout_for(config, *capacity(config.run.address))

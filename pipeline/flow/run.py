@@ -45,7 +45,8 @@ def run_job(request: Request) -> int:
       4. close: summary, contact sheet, the exit status.
 
     Returns:
-        0: every object is done; 3: finished, and the ledger has failed images.
+        0: every object is done; 3: finished, and the ledger has failed images; 4: more of this run's images
+        failed than `run.max_failed` allows.
 
     Raises:
         FiatColorError: with the exit status that its class states; what was committed stays.
@@ -79,7 +80,7 @@ def run_job(request: Request) -> int:
 
 def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> int:
     from pipeline.flow.chain import run_chain
-    from pipeline.flow.cluster import cluster, layout
+    from pipeline.flow.cluster import cluster, held, layout
 
     planned = time.time()
     tally = Tally(job.config.report.sample)
@@ -94,6 +95,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> in
                     began, ended = min(began, result.began), time.time()
                     tally.add(result.rows)
                     reporter.update(tally)
+            holding = held(laid, job.config.run.address)
     except KeyboardInterrupt:
         raise FiatColorError(
             f"interrupted after {tally.rows:,} of {plan.todo_items:,} images; "
@@ -103,7 +105,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> in
     # clocks may differ from this one's.
     began = min(max(began, planned), ended)
     clock = Clock(started, planned, began, ended)
-    return close_run(job, plan, laid, tally, clock, source, out)
+    return close_run(job, plan, laid, tally, clock, holding, source, out)
 
 
 def _open(request: Request) -> tuple[Store, Store]:

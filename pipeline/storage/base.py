@@ -74,6 +74,9 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is no error, as on S3."""
 
+    def drop_empty_folders(self, folder: str) -> None:
+        """Remove the folder `folder` and those below it where no object is left; a bucket has none."""
+
     def check_readable(self) -> None:
         """If this cannot be listed, raise ConfigError or StorageError with the line that a user needs."""
 

@@ -151,6 +151,14 @@ class LocalStore:
         except OSError as error:
             raise _translated(error, self._path(key), "delete") from None
 
+    def drop_empty_folders(self, folder: str) -> None:
+        for below, _, _ in os.walk(self._path(folder), topdown=False):
+            try:
+                Path(below).rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                    raise _translated(error, Path(below), "delete") from None
+
     def check_readable(self) -> None:
         if not self.root.exists():
             raise ConfigError(f"there is no folder {self.root}; check the path")

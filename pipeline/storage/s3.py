@@ -119,6 +119,9 @@ class S3Store:
         query = {"Bucket": self.bucket, "Key": self.prefix + key}
         self._call("delete", key, lambda: self._client().delete_object(**query))
 
+    def drop_empty_folders(self, folder: str) -> None:
+        """Nothing to do: a prefix without objects is not there."""
+
     def check_readable(self) -> None:
         client = self._client(_CHECK_TRIES)
         query: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix, "MaxKeys": 1}

@@ -86,7 +86,7 @@ def test_what_the_units_and_cron_run_exists() -> None:
     assert [name for name in sorted(named) if not (REPO / name).is_file()] == []
 
 
-@pytest.mark.parametrize(("status", "restarts"), [("1", True), ("2", False), ("3", False)])
+@pytest.mark.parametrize(("status", "restarts"), [("1", True), ("2", False), ("3", False), ("4", False)])
 def test_only_a_run_that_did_not_finish_is_tried_again(status: str, restarts: bool) -> None:
     unit = settings(ONPREM / "systemd" / "fiat-color.service")
     assert unit["Restart"] == "on-failure"

@@ -16,6 +16,7 @@ from pipeline.errors import FailureCode
 from pipeline.records import LedgerRow, Status, ledger_table
 from pipeline.stages.report import (
     ADVICE,
+    Cost,
     Pair,
     ReportKeys,
     Summary,
@@ -259,3 +260,11 @@ def test_report_without_pictures_is_the_page_alone(tmp_path: Path) -> None:
     keys = make_report(store, store, [], ReportConfig(), a_summary(counts={}))
     assert keys.sheet is None
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["index.html"]
+
+
+def test_the_cost_is_a_line_and_without_prices_says_nothing_of_money() -> None:
+    priced = a_summary(cost=Cost(core_hours=1500.25, gpu_hours=2, money=1234.5))
+    assert "1500.250 core-hours, 2.000 GPU-hours, 1,234.50 at the configured prices" in summary_text(priced)
+    assert Summary.model_validate_json(summary_json(priced)).cost == priced.cost
+    free = summary_text(a_summary(cost=Cost(core_hours=0.5, gpu_hours=0)))
+    assert "0.500 core-hours, 0.000 GPU-hours\n" in free

@@ -11,6 +11,7 @@ from pipeline.stages.report.page import report_html
 from pipeline.stages.report.sheet import Pair, contact_sheet
 from pipeline.stages.report.summary import (
     ADVICE,
+    Cost,
     FailureGroup,
     Seconds,
     StageSeconds,
@@ -24,6 +25,7 @@ from pipeline.stages.report.tally import Tally
 
 __all__ = [
     "ADVICE",
+    "Cost",
     "FailureGroup",
     "Pair",
     "ReportKeys",

@@ -8,7 +8,14 @@ from importlib import metadata
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline import __version__
-from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, EXIT_USAGE, FailureCode
+from pipeline.errors import (
+    EXIT_DONE,
+    EXIT_FAILED_IMAGES,
+    EXIT_TOO_MANY_FAILED,
+    EXIT_UNFINISHED,
+    EXIT_USAGE,
+    FailureCode,
+)
 from pipeline.records import Status
 
 #: What a person does about each failure; the README's troubleshooting table says the same.
@@ -37,6 +44,7 @@ EXIT_MEANING = {
     EXIT_UNFINISHED: "the run did not finish; what is in the ledger stays, run the same command again",
     EXIT_USAGE: "bad usage or configuration",
     EXIT_FAILED_IMAGES: "finished, but some images failed",
+    EXIT_TOO_MANY_FAILED: "finished, but a larger share of images failed than run.max_failed allows",
 }
 
 _LABELS = {
@@ -84,6 +92,14 @@ class StageSeconds(_Record):
     compose: float = 0.0
 
 
+class Cost(_Record):
+    """What the workers held from the start of Ray to the end of the work; `money` is None without a price."""
+
+    core_hours: float = Field(ge=0)
+    gpu_hours: float = Field(ge=0)
+    money: float | None = Field(None, ge=0)
+
+
 class Summary(_Record):
     """Everything that summary.json says. Counts are of this run alone unless their name says `before`."""
 
@@ -107,8 +123,9 @@ class Summary(_Record):
     images_per_second: float | None = Field(None, description="colorized images by seconds.run; null: none")
     seconds: Seconds = Seconds()
     stage_seconds: StageSeconds = StageSeconds()
+    cost: Cost | None = None
     max_delta_l: float | None = Field(None, description="worst |L* out - L* in| of any pixel; null: none")
-    exit_status: int = Field(description="0 done, 1 unfinished, 3 finished with failed images")
+    exit_status: int = Field(description="0 done, 3 finished with failed images, 4 with too many")
     finished_at: str = Field(description="ISO 8601, UTC")
     versions: dict[str, str] = Field(default_factory=dict)
 
@@ -194,6 +211,10 @@ def _speed(summary: Summary) -> list[str]:
         f"        in the workers: decode {stages.decode:.1f} s, predict {stages.predict:.1f} s, "
         f"compose and write {stages.compose:.1f} s",
     ]
+    if summary.cost is not None:
+        cost = summary.cost
+        money = "" if cost.money is None else f", {cost.money:,.2f} at the configured prices"
+        lines.append(f"Cost    {cost.core_hours:.3f} core-hours, {cost.gpu_hours:.3f} GPU-hours{money}")
     if summary.max_delta_l is not None:
         lines.append(
             f"Detail  the lightness of no pixel moved by more than {summary.max_delta_l:.2f} L* (of 100)"
