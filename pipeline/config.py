@@ -132,6 +132,15 @@ class ReportConfig(Section):
     price_gpu_hour: float | None = Field(None, ge=0.0, description="money per GPU and hour; null: unknown")
 
 
+class NotifyConfig(Section):
+    """Who hears of the end of a run."""
+
+    webhook: str | None = Field(
+        None, pattern=r"^https?://[^/\s]+\S*$", description="URL that gets a JSON POST; null: none"
+    )
+    seconds: float = Field(10.0, gt=0, le=300, description="longest wait for it, each of up to 4 tries")
+
+
 class JobConfig(Section):
     """Everything that `jobs/colorize_bucket.py` can be told besides input and output."""
 
@@ -143,6 +152,7 @@ class JobConfig(Section):
     storage: StorageConfig = StorageConfig()
     run: RunConfig = RunConfig()
     report: ReportConfig = ReportConfig()
+    notify: NotifyConfig = NotifyConfig()
 
 
 C = TypeVar("C", bound=BaseModel)

@@ -62,7 +62,7 @@ def close_run(
     holding: tuple[int, int],
     source: Store,
     out: Store,
-) -> int:
+) -> Summary:
     """Write compact ledger, report and summary, print it, drop old runs.
 
     Args:
@@ -70,7 +70,7 @@ def close_run(
         holding: CPUs and GPUs that the workers held.
 
     Returns:
-        The exit status: 0, 3 with failed images, 4 with more of them than `run.max_failed` allows.
+        The summary; its exit status is 0, 3 with failed images, 4 with more than `run.max_failed` allows.
 
     Raises:
         StorageError: the output cannot be written. The images and their ledger are complete by then.
@@ -113,7 +113,7 @@ def close_run(
         print(_alarm(summary, tally.rows, job.config.run.max_failed), file=sys.stderr)
     if job.config.report.keep is not None:
         drop_old_runs(out, job.config.report.keep)
-    return summary.exit_status
+    return summary
 
 
 def _exit_status(tally: Tally, failed_before: int, max_failed: float) -> int:

@@ -11,17 +11,18 @@ from datetime import UTC, datetime
 from pipeline.codecs.manifest import open_signer
 from pipeline.command import stop_on_sigterm
 from pipeline.config import JobConfig, effective_yaml, job_digest
-from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, ConfigError, FiatColorError
+from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
 from pipeline.flow.close import Clock, close_run
-from pipeline.flow.estimate import estimate_seconds
 from pipeline.flow.guiding import open_guides, pin_pictures
 from pipeline.flow.job import Job
+from pipeline.flow.notify import Outcome, deliver, notice
+from pipeline.flow.plan_text import estimate_text, failed_text, plan_text
 from pipeline.flow.progress import Reporter
 from pipeline.models.catalog import pin_weights
 from pipeline.models.registry import METHODS, weights_digest, weights_info
 from pipeline.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
-from pipeline.stages.report import Tally
+from pipeline.stages.report import Tally, headline
 from pipeline.storage import Store, open_store, refuse_overlap
 
 
@@ -36,6 +37,27 @@ class Request:
 
 
 def run_job(request: Request) -> int:
+    """Colour everything that is not done, and tell the webhook how that ended, however it did.
+
+    Returns and raises as `_run` does; what becomes of the webhook changes neither.
+    """
+    run_id = _run_id()
+    try:
+        outcome = _run(request, run_id)
+    except Exception as error:
+        status = error.exit_status if isinstance(error, FiatColorError) else EXIT_UNFINISHED
+        _tell(request, run_id, Outcome(status, str(error) or type(error).__name__))
+        raise
+    _tell(request, run_id, outcome)
+    return outcome.exit_status
+
+
+def _tell(request: Request, run_id: str, outcome: Outcome) -> None:
+    if not request.dry_run:
+        deliver(request.config.notify, notice(run_id, request.input, request.output, outcome))
+
+
+def _run(request: Request, run_id: str) -> Outcome:
     """Colour everything under the input that the ledger does not have yet.
 
     In steps, for N source objects in n shards:
@@ -64,12 +86,12 @@ def run_job(request: Request) -> int:
 
     guides = open_guides(source, config)
     plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores(), guides=guides)
-    print(_plan_text(request, plan, work_digest, digest))
-    job = Job(config, source.uri, out.uri, _run_id(), work_digest, digest, date)
+    print(plan_text(request.input, request.output, config, plan, work_digest, digest))
+    job = Job(config, source.uri, out.uri, run_id, work_digest, digest, date)
     if request.dry_run:
-        print(_estimate_text(job, plan))
+        print(estimate_text(job, plan))
         print(f"\nThe effective configuration:\n{effective_yaml(config)}\nDry run: nothing was written.")
-        return EXIT_DONE
+        return Outcome(EXIT_DONE, "dry run")
     if not plan.shards:
         return _nothing_to_do(plan)
     out.check_writable()
@@ -78,7 +100,7 @@ def run_job(request: Request) -> int:
     return _work(job, plan, source, out, started)
 
 
-def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> int:
+def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Outcome:
     from pipeline.flow.chain import run_chain
     from pipeline.flow.cluster import cluster, held, layout
 
@@ -105,7 +127,8 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> in
     # clocks may differ from this one's.
     began = min(max(began, planned), ended)
     clock = Clock(started, planned, began, ended)
-    return close_run(job, plan, laid, tally, clock, holding, source, out)
+    summary = close_run(job, plan, laid, tally, clock, holding, source, out)
+    return Outcome(summary.exit_status, headline(summary), summary)
 
 
 def _open(request: Request) -> tuple[Store, Store]:
@@ -155,49 +178,13 @@ def _date() -> str:
     return f"{day:%Y-%m-%d}"
 
 
-def _plan_text(request: Request, plan: Plan, digest: str, weights_sha256: str) -> str:
-    done = sum(plan.done.values())
-    weights = (request.config.model.weights or "shipped").partition("#")[0]
-    return "\n".join(
-        [
-            f"input    {request.input}: {plan.items_listed:,} objects, {_size(plan.bytes_listed)}"
-            + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
-            f"output   {request.output} (job digest {digest})",
-            f"weights  {weights}#sha256={weights_sha256}",
-            *plan.guidance.said,
-            f"done     {done:,} objects in the ledger" + _failed_text(plan),
-            f"to do    {plan.todo_items:,} objects, {_size(plan.todo_bytes)}, in {len(plan.shards):,} shards",
-        ]
-    )
-
-
-def _failed_text(plan: Plan) -> str:
-    failed = plan.done.get(Status.FAILED, 0)
-    return f", {failed:,} of them failed (--set plan.retry_failed=true tries them again)" if failed else ""
-
-
-def _estimate_text(job: Job, plan: Plan) -> str:
-    if not plan.shards:
-        return "time     nothing to do"
-    estimate = estimate_seconds(job, plan)
-    return f"time     about {estimate.seconds:,.0f} s: {estimate.basis}"
-
-
-def _nothing_to_do(plan: Plan) -> int:
+def _nothing_to_do(plan: Plan) -> Outcome:
     """The truth about earlier runs, for a scheduler that only sees this one."""
     if plan.items_listed == 0:
-        print("Nothing to do: the input holds no objects; if that is a surprise, check its spelling.")
-        return EXIT_DONE
+        said = "Nothing to do: the input holds no objects; if that is a surprise, check its spelling."
+        print(said)
+        return Outcome(EXIT_DONE, said)
     failed = plan.done.get(Status.FAILED, 0)
-    print(f"Nothing to do: all {sum(plan.done.values()):,} objects are in the ledger{_failed_text(plan)}.")
-    return EXIT_FAILED_IMAGES if failed else EXIT_DONE
-
-
-def _size(count: int) -> str:
-    """Bytes for a person: 1.5 GB."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} TB"
+    said = f"Nothing to do: all {sum(plan.done.values()):,} objects are in the ledger{failed_text(plan)}."
+    print(said)
+    return Outcome(EXIT_FAILED_IMAGES if failed else EXIT_DONE, said)

@@ -156,7 +156,7 @@ def summary_text(summary: Summary, report: bool = True) -> str:
     Args:
         report: whether this run wrote a contact sheet to point to.
     """
-    lines = [_headline(summary), ""]
+    lines = [headline(summary), ""]
     if summary.todo:
         lines += [*_counts(summary), *_failures(summary), *_speed(summary), ""]
     if summary.failed_before:
@@ -170,7 +170,8 @@ def summary_text(summary: Summary, report: bool = True) -> str:
     return "\n".join([*lines, f"Exit status {summary.exit_status}: {meaning}."])
 
 
-def _headline(summary: Summary) -> str:
+def headline(summary: Summary) -> str:
+    """One line: what was done of what, in which time, and what failed."""
     if not summary.listed:
         return f"Nothing to do: there is nothing under {summary.input}."
     if not summary.todo:

@@ -1,0 +1,49 @@
+"""What a plan says to a person before any work starts."""
+
+from __future__ import annotations
+
+from pipeline.config import JobConfig
+from pipeline.flow.estimate import estimate_seconds
+from pipeline.flow.job import Job
+from pipeline.plan import Plan
+from pipeline.records import Status
+
+
+def plan_text(
+    input: str, output: str, config: JobConfig, plan: Plan, digest: str, weights_sha256: str
+) -> str:
+    done = sum(plan.done.values())
+    weights = (config.model.weights or "shipped").partition("#")[0]
+    return "\n".join(
+        [
+            f"input    {input}: {plan.items_listed:,} objects, {_size(plan.bytes_listed)}"
+            + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
+            f"output   {output} (job digest {digest})",
+            f"weights  {weights}#sha256={weights_sha256}",
+            *plan.guidance.said,
+            f"done     {done:,} objects in the ledger" + failed_text(plan),
+            f"to do    {plan.todo_items:,} objects, {_size(plan.todo_bytes)}, in {len(plan.shards):,} shards",
+        ]
+    )
+
+
+def failed_text(plan: Plan) -> str:
+    failed = plan.done.get(Status.FAILED, 0)
+    return f", {failed:,} of them failed (--set plan.retry_failed=true tries them again)" if failed else ""
+
+
+def estimate_text(job: Job, plan: Plan) -> str:
+    if not plan.shards:
+        return "time     nothing to do"
+    estimate = estimate_seconds(job, plan)
+    return f"time     about {estimate.seconds:,.0f} s: {estimate.basis}"
+
+
+def _size(count: int) -> str:
+    """Bytes for a person: 1.5 GB."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
