@@ -12,6 +12,7 @@ from pipeline.records import Status
 def plan_text(
     input: str, output: str, config: JobConfig, plan: Plan, digest: str, weights_sha256: str
 ) -> str:
+    """What is listed, done and to do, line by line."""
     done = sum(plan.done.values())
     weights = (config.model.weights or "shipped").partition("#")[0]
     return "\n".join(
@@ -28,11 +29,13 @@ def plan_text(
 
 
 def failed_text(plan: Plan) -> str:
+    """A clause on failed images of earlier runs; empty where there are none."""
     failed = plan.done.get(Status.FAILED, 0)
     return f", {failed:,} of them failed (--set plan.retry_failed=true tries them again)" if failed else ""
 
 
 def estimate_text(job: Job, plan: Plan) -> str:
+    """A line on how long it will take; colours a few images to find out."""
     if not plan.shards:
         return "time     nothing to do"
     estimate = estimate_seconds(job, plan)
