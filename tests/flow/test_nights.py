@@ -1,0 +1,95 @@
+"""Seven nights of one growing folder, each a run of the real job on a standing Ray head."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.job_runner import REPO, encoded, fill, ledger, photograph, run
+from tests.servers import free_port
+
+GRAY = {name: encoded(photograph(seed)) for seed, name in enumerate("abcdefg")}
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+BROKEN = b"\xff\xd8\xff\xe0 cut off"
+SETTINGS = ("run.workers=1", "model.side=64", "report.sample=1", "report.keep=3", "run.max_failed=0.5")
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Ray head of its own, as the systemd unit starts it; ended with all its processes."""
+    port = free_port()
+    ray = [
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        "--head",
+        "--block",
+        "--node-ip-address=127.0.0.1",
+    ]
+    log = tmp_path_factory.mktemp("head") / "log"
+    environment = os.environ | TOKEN | {"PYTHONPATH": str(REPO), "RAY_USAGE_STATS_ENABLED": "0"}
+    started = subprocess.Popen(
+        [*ray, f"--port={port}", "--num-cpus=3", "--include-dashboard=false"],
+        env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    address = f"127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            assert started.poll() is None, log.read_text()
+            if "Ray runtime started" in log.read_text():
+                break
+            time.sleep(0.25)
+        yield address
+    finally:
+        os.killpg(started.pid, signal.SIGTERM)
+        started.wait(180)
+
+
+@pytest.mark.timeout(600)  # seven starts of the job, on a loaded machine
+def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(head: str, tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    settings = [arg for setting in SETTINGS for arg in ("--set", setting)]
+
+    def night(files: dict[str, bytes], gone: tuple[str, ...] = ()) -> tuple[int, list[str]]:
+        """The exit status, and the keys that got a row, with their status where that is not `colorized`."""
+        fill(str(source), {f"{name}.jpg": data for name, data in files.items()})
+        for name in gone:
+            (source / f"{name}.jpg").unlink()
+        before = {(row["key"], row["run_id"]) for row in ledger(str(out))}
+        done = run("--input", source, "--output", out, *settings, env=TOKEN | {"RAY_ADDRESS": head})
+        print(done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr + done.stdout
+        told.append(done.stderr)
+        new = [row for row in ledger(str(out)) if (row["key"], row["run_id"]) not in before]
+        return done.returncode, [
+            row["key"][0] if row["status"] == "colorized" else f"{row['key'][0]} {row['failure_code']}"
+            for row in new
+        ]
+
+    told: list[str] = []
+    a, b, c, d, e, f, g = (GRAY[name] for name in "abcdefg")
+    assert night({"a": a, "b": b}) == (0, ["a", "b"])  # Monday: the first two
+    assert night({"c": c}) == (0, ["c"])  # a new one
+    assert night({}) == (0, [])  # nothing happened
+    assert night({"a": d}, gone=("b",)) == (0, ["a"])  # another scan under an old name; one deleted
+    assert night({"d": d, "e": BROKEN}) == (
+        3,
+        ["d", "e truncated"],
+    )  # half of the night's work fails: allowed
+    assert night({"f": BROKEN, "g": BROKEN}) == (4, ["f truncated", "g truncated"])  # a disk rots
+    assert re.search(r"error: 2 of 2 images failed \(100\.0%\), run\.max_failed allows 50\.0%", told[-1])
+    assert night({"e": e, "f": f, "g": g}) == (0, ["e", "f", "g"])  # restored from the backup
+
+    assert sorted(path.name for path in (out / "images").iterdir()) == [f"{name}.jpg" for name in "abcdefg"]
+    runs = sorted((out / "runs").iterdir())
+    statuses = [json.loads((folder / "summary.json").read_text())["exit_status"] for folder in runs]
+    assert statuses == [3, 4, 0], "the newest three of six runs that worked"
