@@ -84,7 +84,7 @@ class DerivativeConfig(Section):
 class OutputConfig(Section):
     """How results are written."""
 
-    format: Literal["jpeg", "png", "webp", "tiff"] = "jpeg"
+    format: Literal["jpeg", "png", "webp", "tiff", "jp2"] = "jpeg"
     quality: int = Field(92, ge=1, le=100, description="JPEG and WebP quality")
     subsampling: Subsampling = Field(
         "auto", description="of JPEG's chroma: auto is 4:4:4 from quality 90 on, 4:2:0 below"
@@ -93,7 +93,8 @@ class OutputConfig(Section):
         "auto", description="of TIFF, with horizontal differences: auto is deflate"
     )
     depth: Literal["auto", 8] = Field(
-        "auto", description="bits per sample of TIFF and PNG: auto keeps those of the source, 8 or 16"
+        "auto",
+        description="bits per sample of TIFF, PNG, JP2: auto keeps those of the source, 8 or 16",
     )
     suffix: str = Field(
         "append",
@@ -120,5 +121,10 @@ class OutputConfig(Section):
         _refuse_idle(self, "output", "quality", ("jpeg", "webp"))
         _refuse_idle(self, "output", "subsampling", ("jpeg",))
         _refuse_idle(self, "output", "compression", ("tiff",))
-        _refuse_idle(self, "output", "depth", ("tiff", "png"))
+        _refuse_idle(self, "output", "depth", ("tiff", "png", "jp2"))
+        if self.format == "jp2" and self.c2pa.certificates is not None:
+            raise ValueError(
+                "output.c2pa cannot sign output.format=jp2, C2PA has no place for manifests there: "
+                "leave it out or change the format"
+            )
         return self

@@ -23,8 +23,10 @@ def config(*settings: str) -> JobConfig:
         (["compression=lzw"], "output.compression=lzw has no effect on output.format=jpeg, only on tiff"),
         (
             ["format=webp", "depth=8"],
-            "output.depth=8 has no effect on output.format=webp, only on tiff or png",
+            "output.depth=8 has no effect on output.format=webp, only on tiff or png or jp2",
         ),
+        (["format=jp2", "quality=80"], "output.quality=80 has no effect on output.format=jp2"),
+        (["format=jp2", "c2pa.certificates=chain.pem"], "output.c2pa cannot sign output.format=jp2"),
         (["compression=zip"], "'none', 'lzw' or 'deflate'"),
         (
             ["derivative.side=800"],

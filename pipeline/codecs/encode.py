@@ -14,7 +14,9 @@ from PIL import Image, PngImagePlugin
 from pipeline.codecs.deep import png16_bytes
 from pipeline.codecs.integrity import png_parts
 from pipeline.codecs.iptc import photoshop_segment, png_text
+from pipeline.codecs.jp2 import jp2_bytes
 from pipeline.codecs.metadata import Outgoing, SourceMeta, outgoing
+from pipeline.codecs.profiles import examine
 from pipeline.codecs.tiff import tiff_bytes
 from pipeline.codecs.xmp import Provenance, xmp_segments
 from pipeline.errors import FailureCode, ImageFailure
@@ -54,7 +56,7 @@ def encode(
     """Encode a colour image with its profile, the source's metadata, and XMP about its making.
 
     Args:
-        rgb: uint8[H,W,3] in the space of `icc`, sRGB where that is None; uint16 for PNG and TIFF.
+        rgb: uint8[H,W,3] in the space of `icc`, sRGB where that is None; uint16 for PNG, TIFF and JP2.
         source: alpha (laid on white where the format has none) and metadata of the source.
         listed: what of the metadata is changed or left out is appended here.
 
@@ -136,8 +138,20 @@ def _tiff(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing
     to.write(written)
 
 
+def _jp2(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
+    written = jp2_bytes(
+        stacked(rgb, alpha),
+        icc=None if examine(carried.icc).is_srgb else carried.icc,
+        xmp=carried.xmp,
+        exif=carried.exif,
+        iptc=carried.iptc,
+        dpi=carried.dpi,
+    )
+    to.write(written)
+
+
 _Writer = Callable[[Levels, U8 | None, OutputConfig, Outgoing, io.BytesIO], None]
-_WRITERS: dict[str, _Writer] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff}
+_WRITERS: dict[str, _Writer] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff, "jp2": _jp2}
 
 
 def stacked(rgb: Levels, alpha: U8 | None) -> Levels:

@@ -140,7 +140,7 @@ def outgoing(
     provenance: Provenance,
     size: tuple[int, int] | None = None,
 ) -> Outgoing:
-    """What a result in `format_` (jpeg, png, webp or tiff) carries, and all that was changed on the way.
+    """What a result in `format_` (jpeg, png, webp, tiff or jp2) carries, and all that was changed on the way.
 
     Args:
         icc: profile of the result's pixels; None for sRGB.
@@ -153,6 +153,8 @@ def outgoing(
     sources = [part for part in (meta.xmp, meta.xmp_extended) if part is not None]
     packet = xmp_packet(provenance, *sources, most=LARGEST_PACKET if jpeg else None)
     is_srgb = icc is None or examine(icc).is_srgb
+    if format_ == "jp2" and is_srgb and meta.icc is not None and examine(meta.icc).is_srgb:
+        changes.append("icc: sRGB profile left out, the file names sRGB by its number")
     block = exif_block.completed(meta.exif, meta.dpi, format_, is_srgb=is_srgb, size=size)
     fitting, said = _fitting(meta, format_)
     return Outgoing(

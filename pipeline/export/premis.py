@@ -36,7 +36,7 @@ _HEAD = (
     'version="3.0">\n'
 )
 #: JPEGs are written as JFIF 1.01. The ledger does not tell TIFF from BigTIFF, nor the versions of PNG apart.
-_PRONOM = {"image/jpeg": "fmt/43"}
+_PRONOM = {"image/jpeg": "fmt/43", "image/jp2": "x-fmt/392"}
 Row = dict[str, Any]
 
 

@@ -22,7 +22,7 @@ from pipeline.stages.compose import ComposeSettings, Measures, compose, measure
 
 # The design's promise by bits of the output: lightness moves by less than this, on every pixel.
 MAX_DELTA_L = {8: 1.0, 16: 0.1}
-_DEEP_FORMATS = ("tiff", "png")
+_DEEP_FORMATS = ("tiff", "png", "jp2")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ SUFFIXES = {
     "png": (".png",),
     "webp": (".webp",),
     "tiff": (".tif", ".tiff"),
+    "jp2": (".jp2",),
 }
 #: Suffixes of what can become a result: these are replaced, others are part of a name ("box 3.1911").
 _REPLACEABLE = re.compile(

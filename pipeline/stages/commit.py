@@ -10,7 +10,13 @@ from pipeline.errors import AlreadyExists
 from pipeline.records import LedgerRow, ledger_table
 from pipeline.storage import Store
 
-CONTENT_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tiff": "image/tiff"}
+CONTENT_TYPES = {
+    "jpeg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+    "jp2": "image/jp2",
+}
 
 
 def put_image(out: Store, key: str, data: bytes, format: str) -> None:

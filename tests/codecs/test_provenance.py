@@ -17,7 +17,7 @@ from pipeline.output_config import OutputConfig
 from tests import servers
 from tests.codecs.samples import colourful, decoded, encoded, photo
 
-FORMATS = ["jpeg", "png", "webp", "tiff"]
+FORMATS = ["jpeg", "png", "webp", "tiff", "jp2"]
 PROVENANCE = Provenance(
     digital_source_type="compositeWithTrainedAlgorithmicMedia",
     method="unet",

@@ -19,7 +19,7 @@ some_keys = st.sets(st.lists(part, min_size=1, max_size=3).map("/".join).filter(
 )
 outputs_ = st.builds(
     OutputConfig,
-    format=st.sampled_from(["jpeg", "png", "webp", "tiff"]),
+    format=st.sampled_from(["jpeg", "png", "webp", "tiff", "jp2"]),
     suffix=st.sampled_from(["append", "replace", "_color"]),
     derivative=st.sampled_from(["none", "jpeg", "tiff_pyramid"]).map(lambda f: DerivativeConfig(format=f)),
 )
@@ -38,6 +38,8 @@ outputs_ = st.builds(
         ("a.tif", "tiff", "images/a.tif"),
         ("a.TIFF", "tiff", "images/a.TIFF"),
         ("a.jpg", "tiff", "images/a.jpg.tif"),
+        ("a.JP2", "jp2", "images/a.JP2"),
+        ("a.tif", "jp2", "images/a.tif.jp2"),
         ("noname", "jpeg", "images/noname.jpg"),
     ],
 )

@@ -24,7 +24,7 @@ from pipeline.storage import Store
 _MAX_PIXELS = 100_000_000
 _THREADS = 4
 _TOO_LARGE = "too large for a thumbnail"
-_SHOWN_BY_PILLOW = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # fast, and as the job decodes them
+_SHOWN_BY_PILLOW = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "JPEG2000")  # fast, and as the job decodes them
 
 
 @dataclass(frozen=True)
