@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from pipeline.errors import RunError
 from pipeline.flow.cluster import AttemptRegistry
 from pipeline.flow.fused import FusedWorker
 from pipeline.flow.job import Job
-from pipeline.flow.prepared import Prepared
 from pipeline.plan import make_plan
 from tests.job_runner import encoded, fill, ledger, photograph
 
@@ -83,9 +83,9 @@ def test_the_stages_apart_give_the_same_bytes(worker, tmp_path):
     bench, travelled = worker.bench, []
     for item in items:
         one = bench.decode(item, bench.fetch(item))
-        ab = worker.predictor([one.model_L])[0] if one.row is None else None
-        source = b"" if one.streamed else one.source
-        travelled.append(Prepared(item, one.row, source, None, None, ab, None, one.streamed))
+        if one.row is None:
+            worker.predictors.color([one])
+        travelled.append(replace(one, decoded=None, model_L=None))
     bench.commit(shard_id + "-again", [bench.finish(one) for one in bench.redecoded(travelled)], 0.0)
     assert {path: path.read_bytes() for path in images} == images
 

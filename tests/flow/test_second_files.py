@@ -61,7 +61,7 @@ def colour(worker: FusedWorker, *, apart: bool = False) -> dict[str, dict[str, o
 
 
 def _predicted(worker: FusedWorker, one: Prepared) -> Prepared:
-    one.ab, *one.further_ab = worker.predictor([one.model_L, *one.further_L])
+    worker.predictors.color([one])
     one.decoded = None
     return one
 
