@@ -228,7 +228,7 @@ def _sum_run(pixels: Any, seen: Any, out: Any, lanes: Any, sums: Any) -> Any:
             yb_sum = np.int32(yb_sum + yb)
             rg_squares = np.int32(rg_squares + np.int32(rg * rg))
             yb_squares = np.int32(yb_squares + np.int32(yb * yb))
-        _add(sums, count, rg_sum, yb_sum, rg_squares, yb_squares)
+        _add(sums, (count, rg_sum, yb_sum, rg_squares, yb_squares))
     else:
         count_64 = rg_sum_64 = yb_sum_64 = rg_squares_64 = yb_squares_64 = np.int64(0)
         for i in range(size):
@@ -241,16 +241,13 @@ def _sum_run(pixels: Any, seen: Any, out: Any, lanes: Any, sums: Any) -> Any:
             yb_sum_64 += yb_64
             rg_squares_64 += rg_64 * rg_64
             yb_squares_64 += yb_64 * yb_64
-        _add(sums, count_64, rg_sum_64, yb_sum_64, rg_squares_64, yb_squares_64)
+        _add(sums, (count_64, rg_sum_64, yb_sum_64, rg_squares_64, yb_squares_64))
 
 
 @compiled
-def _add(sums: Any, count: Any, rg: Any, yb: Any, rg_squares: Any, yb_squares: Any) -> Any:
-    sums[0] += np.int64(count)
-    sums[1] += np.int64(rg)
-    sums[2] += np.int64(yb)
-    sums[3] += np.int64(rg_squares)
-    sums[4] += np.int64(yb_squares)
+def _add(sums: Any, more: Any) -> Any:
+    for i in range(sums.size):
+        sums[i] += np.int64(more[i])
 
 
 @compiled
