@@ -50,6 +50,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--limit", metavar="N", help="short for --set plan.limit=N: the first N undone objects"
     )
+    parser.add_argument(
+        "--recolor",
+        choices=("changed-model", "changed-settings"),
+        help="short for --set plan.recolor=...: whether what another model coloured is coloured again",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
     parser.add_argument(
         "--set", action="append", default=[], metavar="section.key=value", dest="overrides", help="repeatable"
@@ -61,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
     short = {"model.method": args.method, "model.weights": args.weights, "plan.limit": args.limit}
-    short["guides.file"] = args.guides
+    short |= {"guides.file": args.guides, "plan.recolor": args.recolor}
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
 
     def work() -> int:

@@ -45,6 +45,11 @@ class PlanConfig(Section):
     exclude: tuple[str, ...] = Field((), description="keys to leave out, as glob patterns")
     limit: int | None = Field(None, ge=1, description="work on the first N objects that are not done")
     retry_failed: bool = Field(False, description="also take images whose ledger row says failed")
+    recolor: Literal["changed-model", "changed-settings"] | None = Field(
+        None,
+        description="colour again what another model has coloured, or only what other settings have; null: "
+        "changed-settings where the weights are registry:, else changed-model",
+    )
 
 
 class ModelConfig(Section):

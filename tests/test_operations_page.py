@@ -36,7 +36,7 @@ def test_its_files_exist_and_its_commands_are_understood() -> None:
     named |= {f"docs/{name}" for name in re.findall(r"\]\((\w+\.md)\)", PAGE)}
     assert [name for name in sorted(named) if not (REPO / name).exists()] == []
     commands = re.findall(r"python (jobs/\w+)\.py ([^`\n]+)", PAGE)
-    assert len(commands) == 3
+    assert len(commands) == 5
     for job, arguments in commands:
         assert import_module(job.replace("/", ".")).parse(shlex.split(arguments))
 

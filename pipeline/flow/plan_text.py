@@ -15,6 +15,9 @@ def plan_text(
     """What is listed, done and to do, line by line."""
     done = sum(plan.done.values())
     weights = (config.model.weights or "shipped").partition("#")[0]
+    kept = config.plan.recolor == "changed-settings"
+    by_others = f", {plan.others:,} by another model" if plan.others else ""
+    work = f"to do    {plan.todo_items:,} objects, {_size(plan.todo_bytes)}, in {len(plan.shards):,} shards"
     return "\n".join(
         [
             f"input    {input}: {plan.items_listed:,} objects, {_size(plan.bytes_listed)}"
@@ -22,8 +25,10 @@ def plan_text(
             f"output   {output} (job digest {digest})",
             f"weights  {weights}#sha256={weights_sha256}",
             *plan.guidance.said,
-            f"done     {done:,} objects in the ledger" + failed_text(plan),
-            f"to do    {plan.todo_items:,} objects, {_size(plan.todo_bytes)}, in {len(plan.shards):,} shards",
+            f"done     {done:,} objects in the ledger"
+            + failed_text(plan)
+            + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else ""),
+            work + (f", {plan.others:,} coloured before by another model" if not kept and by_others else ""),
         ]
     )
 

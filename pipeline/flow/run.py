@@ -18,7 +18,7 @@ from pipeline.flow.job import Job
 from pipeline.flow.notify import Outcome, deliver, notice
 from pipeline.flow.plan_text import estimate_text, failed_text, plan_text
 from pipeline.flow.progress import Reporter
-from pipeline.models.catalog import pin_weights
+from pipeline.models.catalog import SCHEME, pin_weights
 from pipeline.models.registry import METHODS, weights_digest, weights_info
 from pipeline.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
@@ -142,15 +142,21 @@ def _open(request: Request) -> tuple[Store, Store]:
 def _pinned(request: Request) -> Request:
     """`registry:` weights as the file they stand for now: the workers, config.yaml and the ledger must all
     speak of the same bytes, whatever is promoted meanwhile. Weights also say their method, so that a champion
-    of another method needs no other command; one that was asked for must fit."""
-    model, storage = request.config.model, request.config.storage
+    of another method needs no other command; one that was asked for must fit.
+
+    Who promotes a champion does not ask for a whole archive to be coloured again the night after: where the
+    registry decides, what earlier champions coloured stays unless `plan.recolor` says otherwise."""
+    model, storage, plan = request.config.model, request.config.storage, request.config.plan
+    if plan.recolor is None:
+        champions = (model.weights or "").startswith(SCHEME)
+        plan = plan.model_copy(update={"recolor": "changed-settings" if champions else "changed-model"})
     weights = pin_weights(model.weights, storage)
     method = model.method
     if weights is not None:
         asked_for = method if "method" in model.model_fields_set else None
         method = weights_info(asked_for, weights, storage=storage).method
     model = model.model_copy(update={"weights": weights, "method": method})
-    return replace(request, config=request.config.model_copy(update={"model": model}))
+    return replace(request, config=request.config.model_copy(update={"model": model, "plan": plan}))
 
 
 def _method(config: JobConfig) -> str:

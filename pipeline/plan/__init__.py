@@ -9,9 +9,11 @@ import numpy as np
 
 from pipeline.config import JobConfig, PlanConfig
 from pipeline.output_config import OutputConfig
-from pipeline.plan.done import Done, DoneSet, hash_keys, read_done
+from pipeline.plan.done import Done, DoneSet, read_done
 from pipeline.plan.guided import Guidance, GuideBook, Guided
 from pipeline.plan.keys import Patterns, Refusal, derivative_key, find_refusals, output_key
+from pipeline.plan.ledger_rows import hash_keys
+from pipeline.plan.others import read_others, with_others
 from pipeline.plan.shards import Shard, cut, plan_table, write_shards
 from pipeline.records import Item, Status
 from pipeline.storage import ObjectInfo, Store
@@ -40,8 +42,9 @@ class Plan:
 
     `items_listed` and `bytes_listed` count the objects under the input that the patterns keep, `excluded`
     those they leave out; `done` counts the listed ones that the ledger has, by status. What `plan.limit` cuts
-    off is in none of `done` and `todo_items`. `guidance` has the guides of all that are listed, and
-    the sidecars, which are in no count.
+    off is in none of `done` and `todo_items`. `others` counts images that another model coloured last: of the
+    done ones with `plan.recolor` changed-settings, else of those to do. `guidance` has the guides of all that
+    are listed, and the sidecars, which are in no count.
     """
 
     items_listed: int
@@ -51,6 +54,7 @@ class Plan:
     todo_items: int
     todo_bytes: int
     shards: list[Shard]
+    others: int = 0
     guidance: Guidance = field(default_factory=Guidance)
 
 
@@ -68,7 +72,7 @@ def make_plan(
     In steps:
       1. read the ledger's done-set and list the source: M rows, N objects in key order;
       2. subtract: N - M objects to do, at most `plan.limit` of them; a guide that is new, changed or gone
-         makes an image undone;
+         makes an image undone, another model's result as `plan.recolor` says;
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
@@ -76,13 +80,18 @@ def make_plan(
         StorageError: the source cannot be listed or a ledger part not be read.
         ConfigError: some guides do not fit.
     """
+    keep = config.plan.recolor == "changed-settings"
     done = read_done(out, job_digest, retry_failed=config.plan.retry_failed)
+    done = with_others(done, read_others(out, config, job_digest), keep=keep)
     objects, excluded, guidance = _listed(source, config.plan, guides)
     hashes = hash_keys((o.key for o in objects), (o.etag for o in objects))
     statuses, keys = done.statuses(hashes), [o.key for o in objects]
     refusals = find_refusals(keys, config.output, statuses == _COLORIZED)
     guided = _by_index(keys, guidance)
     statuses[done.otherwise_guided(hashes, {i: guide.digest for i, guide in guided.items()})] = -1
+    by_others = np.isin(hashes, done.others)
+    if not keep:
+        statuses[by_others] = -1
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
     items = [
         _item(objects[i], config.output, tried, refusals.get(i), guided.get(i))
@@ -96,6 +105,7 @@ def make_plan(
         todo_items=len(items),
         todo_bytes=sum(item.bytes for item in items),
         shards=cut(items, job_digest, config.plan, workers),
+        others=int(np.count_nonzero(by_others & (statuses >= 0) if keep else by_others[todo])),
         guidance=guidance,
     )
 

@@ -1,45 +1,28 @@
 """What is done already: the ledger's rows as sorted arrays of 64-bit identities.
 
 An image is done when the ledger has its key and ETag under the present job digest, and the row that counts
-names the guide that the image has now, or none where it has none. A Python set of strings needs over 100
-bytes a key, the sorted array eight; guides and repeated tries are few, and stand in dictionaries.
+names the guide that the image has now, or none where it has none; what other models did, `others` brings in.
+A Python set of strings needs over 100 bytes a key, the sorted array eight; guides and repeated tries are few,
+and stand in dictionaries.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.errors import StorageError
-from pipeline.records import LEDGER_SCHEMA, Status
+from pipeline.plan.ledger_rows import STATUSES, Rows, read_rows
+from pipeline.records import Status
 from pipeline.storage import Store
 
-_STATUSES = [str(status) for status in Status]
-_FAILED = _STATUSES.index(Status.FAILED)
-_THREADS = 16
-# The whole part's schema, so that a part from before a column existed reads as nulls.
-_COLUMNS = ("key", "etag", "status", "attempts", "finished_at", "guide_digest")
-_SCHEMA = pa.schema([LEDGER_SCHEMA.field(name) for name in _COLUMNS])
+_FAILED = STATUSES.index(Status.FAILED)
 
 
-def digests(texts: Iterable[bytes]) -> NDArray[np.int64]:
-    """BLAKE2b-64 of each text as int64; among 100 million texts two meet with a chance of 0.03 %."""
-    joined = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
-    return np.frombuffer(joined, "<i8").astype(np.int64, copy=False)
-
-
-def hash_keys(keys: Iterable[str], etags: Iterable[str]) -> NDArray[np.int64]:
-    """The identity of each version of a source object, from its key and ETag."""
-    return digests(f"{key}\0{etag}".encode() for key, etag in zip(keys, etags, strict=True))
+def _none() -> NDArray[np.int64]:
+    return np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -71,6 +54,10 @@ class Done:
     attempts: dict[int, int] = field(default_factory=dict)
     #: identity -> digest of the guide that its result was made with; results without one are not in it
     guides: dict[int, str] = field(default_factory=dict)
+    #: of each member, microseconds since 1970
+    finished_at: NDArray[np.int64] = field(default_factory=_none)
+    #: identities of images that another model coloured last; ascending
+    others: NDArray[np.int64] = field(default_factory=_none)
 
     def statuses(self, hashes: NDArray[np.int64]) -> NDArray[np.int8]:
         """For each hash the status code of its row, -1 where it is not done."""
@@ -99,25 +86,6 @@ class Done:
         return [self.attempts.get(h, least) for h, least in zip(hashes.tolist(), once, strict=True)]
 
 
-class _Guided(NamedTuple):
-    """A row whose image had a guide."""
-
-    hash: int
-    attempts: int
-    finished_at: int
-    digest: str
-
-
-class _Rows(NamedTuple):
-    """The columns of one or many ledger parts, and those of their rows that name a guide."""
-
-    hashes: NDArray[np.int64]
-    codes: NDArray[np.int8]
-    attempts: NDArray[np.int32]
-    finished_at: NDArray[np.int64]
-    guided: list[_Guided]
-
-
 def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> Done:
     """What all ledger parts of one job digest say.
 
@@ -128,68 +96,28 @@ def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> Done:
         StorageError: the ledger cannot be listed, or a part not be read.
     """
     parts = [found.key for found in out.list(f"ledger/{job_digest}/") if found.key.endswith(".parquet")]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        read = list(pool.map(lambda key: _read_part(out, key), parts))
-    if not read:
-        return Done(DoneSet(np.empty(0, np.int64)), np.empty(0, np.int8))
-    rows = _latest(_joined(read))
+    read = read_rows(out, parts)
+    rows = last_of_each(read, np.lexsort((read.finished_at, read.attempts, read.hashes)))
     retried = (rows.codes == _FAILED) & retry_failed
     told = retried | (rows.attempts > 1)
     attempts = dict(zip(rows.hashes[told].tolist(), rows.attempts[told].tolist(), strict=True))
-    return Done(DoneSet(rows.hashes[~retried]), rows.codes[~retried], attempts, _guides(rows))
+    done = rows.take(~retried)
+    return Done(DoneSet(done.hashes), done.codes, attempts, guides_of(rows), done.finished_at)
 
 
-def _read_part(out: Store, key: str) -> _Rows:
-    data = out.get(key).data
-    try:
-        table = pq.read_table(io.BytesIO(data), columns=list(_COLUMNS), schema=_SCHEMA)
-        codes = [_STATUSES.index(status) for status in table["status"].to_pylist()]
-        hashes = hash_keys(table["key"].to_pylist(), table["etag"].to_pylist())
-    except (pa.ArrowException, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise StorageError(
-            f"the ledger part {key} in {out.uri} cannot be read ({reason}); remove it to do its images again"
-        ) from None
-    finished, attempts = table["finished_at"].cast(pa.int64()).to_numpy(), table["attempts"].to_numpy()
-    digests_ = table["guide_digest"]
-    guided = [
-        _Guided(int(hashes[i]), int(attempts[i]), int(finished[i]), digests_[i].as_py())
-        for i in np.flatnonzero(digests_.is_valid()).tolist()
-    ]
-    return _Rows(hashes, np.array(codes, np.int8), attempts, finished, guided)
-
-
-def _joined(parts: list[_Rows]) -> _Rows:
-    return _Rows(
-        np.concatenate([part.hashes for part in parts]),
-        np.concatenate([part.codes for part in parts]),
-        np.concatenate([part.attempts for part in parts]),
-        np.concatenate([part.finished_at for part in parts]),
-        [row for part in parts for row in part.guided],
-    )
-
-
-def _latest(rows: _Rows) -> _Rows:
-    """One row per identity, by ascending identity; `guided` stays as it is."""
-    order = np.lexsort((rows.finished_at, rows.attempts, rows.hashes))
+def last_of_each(rows: Rows, order: NDArray[np.int64]) -> Rows:
+    """One row per identity, by ascending identity: the last in `order`, which sorts by identity first."""
     hashes = rows.hashes[order]
-    last = order[np.append(hashes[1:] != hashes[:-1], True)] if len(order) else order
-    return _Rows(
-        hashes=rows.hashes[last],
-        codes=rows.codes[last],
-        attempts=rows.attempts[last],
-        finished_at=rows.finished_at[last],
-        guided=rows.guided,
-    )
+    return rows.take(order[np.append(hashes[1:] != hashes[:-1], True)] if len(order) else order)
 
 
-def _guides(latest: _Rows) -> dict[int, str]:
-    """By identity the guide digests of the rows that count."""
-    if not latest.guided:
+def guides_of(rows: Rows) -> dict[int, str]:
+    """By identity the guide digests of `rows`, which has one row per identity, by ascending identity."""
+    if not rows.guided:
         return {}
-    at = DoneSet(latest.hashes).positions(np.array([row.hash for row in latest.guided], np.int64)).tolist()
+    at = DoneSet(rows.hashes).positions(np.array([row.hash for row in rows.guided], np.int64)).tolist()
     return {
         row.hash: row.digest
-        for row, i in zip(latest.guided, at, strict=True)
-        if (latest.attempts[i], latest.finished_at[i]) == (row.attempts, row.finished_at)
+        for row, i in zip(rows.guided, at, strict=True)
+        if (rows.attempts[i], rows.finished_at[i]) == (row.attempts, row.finished_at)
     }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadKey, FailureCode
 from pipeline.output_config import OutputConfig
-from pipeline.plan.done import digests
+from pipeline.plan.ledger_rows import digests
 from pipeline.storage import check_key
 
 #: Suffixes that already are those of a format; the first is added where a key has none of them.

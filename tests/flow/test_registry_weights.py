@@ -21,7 +21,7 @@ def weights(path: Path, colorizer: TrainableColorizer) -> str:
     return str(path)
 
 
-def test_new_champions_make_new_work_and_a_rollback_finds_the_old_work_done(tmp_path: Path) -> None:
+def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_done(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     fill(str(source), {f"{n}.jpg": encoded(photograph(n)) for n in range(2)})
     catalog = Catalog(f"{tmp_path}/models/faces")
@@ -40,10 +40,15 @@ def test_new_champions_make_new_work_and_a_rollback_finds_the_old_work_done(tmp_
 
     # a champion of another method needs no other command, but one that was asked for must fit
     second = catalog.promote(weights(tmp_path / "b.safetensors", RegressionCnn(0.125)), previous=1)
-    dry = run(*args, "--dry-run")
+    calm = run(*args)  # who promotes does not ask for the archive to be coloured again
+    assert calm.returncode == 0, calm.stderr
+    assert "2 objects in the ledger, 2 by another model (--recolor changed-model" in calm.stdout
+    assert "Nothing to do: all 2 objects" in calm.stdout
+    dry = run(*args, "--recolor", "changed-model", "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert catalog.locate(second) in dry.stdout
     assert "to do    2 objects" in dry.stdout
+    assert "2 coloured before by another model" in dry.stdout
     assert "method: regression_cnn" in dry.stdout
     refused = run(*args, "--method", "iizuka")
     assert refused.returncode == 2
