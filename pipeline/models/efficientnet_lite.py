@@ -38,13 +38,22 @@ class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding: where the padding is odd, the odd one is at the end."""
 
     def forward(self, x: Tensor) -> Tensor:
-        pads: list[int] = []
-        for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size, self.stride, strict=True):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            pads += [total // 2, total - total // 2]
-        if pads[0] == pads[1] and pads[2] == pads[3]:
-            return F.conv2d(x, self.weight, self.bias, self.stride, (pads[2], pads[0]), 1, self.groups)
-        return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, 1, self.groups)
+        x, padding = padding_of(self, x)
+        return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+def padding_of(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, list[int]]:
+    """The input of a convolution, padded where that is not the same on both sides, and the padding (rows,
+    columns) that is left to the convolution."""
+    if not isinstance(conv, SameConv2d):
+        return x, [int(n) for n in conv.padding]
+    pads: list[int] = []
+    for size, kernel, stride in zip(x.shape[:1:-1], conv.kernel_size, conv.stride, strict=True):
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        pads += [total // 2, total - total // 2]
+    if pads[0] == pads[1] and pads[2] == pads[3]:
+        return x, [pads[2], pads[0]]
+    return F.pad(x, pads), [0, 0]
 
 
 def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -54,20 +63,23 @@ def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: in
     )
 
 
+def _conv_bn_relu6(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return _conv_bn(inputs, outputs, kernel, stride, groups).append(nn.ReLU6(inplace=True))
+
+
 class Bottleneck(nn.Module):
     """Inverted bottleneck: expand (1x1), filter (depthwise), project (1x1); added to the input if it fits."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
         super().__init__()
         wide = inputs * expansion
-        self.expand = _conv_bn(inputs, wide, 1) if expansion > 1 else None
-        self.filter = _conv_bn(wide, wide, kernel, stride, groups=wide)
+        self.expand = _conv_bn_relu6(inputs, wide, 1) if expansion > 1 else None
+        self.filter = _conv_bn_relu6(wide, wide, kernel, stride, groups=wide)
         self.project = _conv_bn(wide, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x), inplace=not self.training)
-        y = self.project(F.relu6(self.filter(y), inplace=not self.training))
+        y = self.project(self.filter(x if self.expand is None else self.expand(x)))
         result: Tensor = x + y if self.residual else y
         return result
 
@@ -77,7 +89,7 @@ class LiteEncoder(nn.Module):
 
     def __init__(self, inputs: int = 3) -> None:
         super().__init__()
-        self.stem = _conv_bn(inputs, 32, 3, 2)
+        self.stem = _conv_bn_relu6(inputs, 32, 3, 2)
         blocks: list[nn.Module] = []
         channels = 32
         for expansion, outputs, repeats, stride, kernel in STAGES:
@@ -88,7 +100,7 @@ class LiteEncoder(nn.Module):
 
     def forward(self, x_BcHW: Tensor) -> list[Tensor]:
         """Five maps of MAP_CHANNELS channels, at strides 2, 4, 8, 16, 32."""
-        x = F.relu6(self.stem(x_BcHW))
+        x = self.stem(x_BcHW)
         maps = []
         for number, block in enumerate(self.blocks):
             x = block(x)
@@ -108,7 +120,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
         self.encoder = LiteEncoder()
-        self.head = _conv_bn(MAP_CHANNELS[-1], 1280, 1)
+        self.head = _conv_bn_relu6(MAP_CHANNELS[-1], 1280, 1)
         self.classifier = nn.Linear(1280, classes)
 
     def forward(self, x_B3HW: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,7 +134,7 @@ class EfficientNetLite0(nn.Module):
 
     def top(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Pooled features B x 1280 and class logits from `feature_maps`."""
-        features_B1280 = F.relu6(self.head(maps[-1])).mean((2, 3))
+        features_B1280 = self.head(maps[-1]).mean((2, 3))
         return features_B1280, self.classifier(features_B1280)
 
 

@@ -1,6 +1,14 @@
-"""A trained network made ready for prediction: the same function in fewer and faster operations."""
+"""A trained network made ready for prediction: the same function in fewer and faster operations.
+
+On CPUs the convolutions are oneDNN's own operators, which torch.compile uses too: they apply the activation
+while the result is in the cache, and take weights that were brought into the kernels' order once. Measured
+on the EfficientNet-Lite0 U-Net with AMX: bfloat16 in two thirds of the time, float32 in nine tenths.
+torch.compile itself takes longer to compile than most shards take to colour.
+"""
 
 from __future__ import annotations
+
+import platform
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from pipeline.models.blocks import OutputConv
+from pipeline.models.efficientnet_lite import padding_of
 
 
 class PointwiseConv(nn.Module):
@@ -30,6 +39,84 @@ class PointwiseConv(nn.Module):
             with torch.autocast(x.device.type, enabled=False):
                 return F.linear(x_BHWC.float(), self.weight, self.bias).movedim(-1, 1)
         return F.linear(x_BHWC, self.weight, self.bias).movedim(-1, 1)
+
+
+_ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float], str]] = {
+    nn.ReLU: ("relu", [], ""),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0], ""),
+}
+_NO_ACTIVATION: tuple[str, list[float], str] = ("none", [], "")
+
+
+class FusedConv(nn.Module):
+    """A convolution and the activation after it as one oneDNN operator, in `dtype`, on a CPU."""
+
+    def __init__(self, conv: nn.Conv2d, activation: nn.Module | None, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.conv, self.dtype = conv, dtype
+        self.activation = _NO_ACTIVATION if activation is None else _ACTIVATIONS[type(activation)]
+        self.fixed = (list(conv.stride), list(conv.dilation), conv.groups)
+        weight = conv.weight.detach().to(dtype).contiguous(memory_format=torch.channels_last)
+        self.bias = None if conv.bias is None else conv.bias.detach().to(dtype)
+        self.packed = torch.ops.mkldnn._reorder_convolution_weight(weight, list(conv.padding), *self.fixed)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, padding = padding_of(self.conv, x.to(self.dtype))
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self.packed, self.bias, padding, *self.fixed, *self.activation
+        )
+        return result
+
+
+class FusedPointwise(nn.Module):
+    """`PointwiseConv` and the activation after it as one oneDNN operator, in `dtype`, on a CPU."""
+
+    def __init__(self, conv: PointwiseConv, activation: nn.Module | None, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.activation = _NO_ACTIVATION if activation is None else _ACTIVATIONS[type(activation)]
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(conv.weight.detach().to(dtype))
+        self.bias = None if conv.bias is None else conv.bias.detach().to(dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x_BHWC = x.to(self.dtype).movedim(1, -1)
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(x_BHWC, self.packed, self.bias, *self.activation)
+        return result.movedim(-1, 1)
+
+
+def can_fuse(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this machine's oneDNN has the fused operators for networks on `device`."""
+    if device.type != "cpu" or platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def fuse(network: nn.Module, dtype: torch.dtype) -> None:
+    """Change a network that is ready for inference, in place: convolutions and their activations in sequences
+    become oneDNN's operators in `dtype`, what autocast would have them compute in. Only where `can_fuse`."""
+    for child in network.children():
+        fuse(child, dtype)
+    if isinstance(network, nn.Sequential):
+        for index, layer in enumerate(network):
+            if isinstance(layer, OutputConv) or (isinstance(layer, PointwiseConv) and layer.full):
+                continue
+            if isinstance(layer, nn.Conv2d | PointwiseConv):
+                _fuse_at(network, index, layer, dtype)
+
+
+def _fuse_at(layers: nn.Sequential, index: int, layer: nn.Conv2d | PointwiseConv, dtype: torch.dtype) -> None:
+    after = index + 1
+    while after < len(layers) and isinstance(layers[after], nn.Identity):
+        after += 1
+    activation = layers[after] if after < len(layers) and type(layers[after]) in _ACTIVATIONS else None
+    if activation is not None:
+        layers[after] = nn.Identity()
+    if isinstance(layer, PointwiseConv):
+        layers[index] = FusedPointwise(layer, activation, dtype)
+    else:
+        layers[index] = FusedConv(layer, activation, dtype)
 
 
 def ready_for_inference(network: nn.Module) -> None:

@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
 from pipeline.models.classification_cnn import ClassificationCnn
 from pipeline.models.iizuka import IizukaColorizer
-from pipeline.models.inference import ready_for_inference
+from pipeline.models.inference import can_fuse, fuse, ready_for_inference
 from pipeline.models.patch import PatchColorizer
 from pipeline.models.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.regression_cnn import RegressionCnn
@@ -113,6 +113,9 @@ def load_colorizer(
     ready_for_inference(colorizer)
     colorizer.precision = resolve_precision(precision, device)
     colorizer.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
+    dtype = torch.bfloat16 if colorizer.precision == "bf16" else torch.float32
+    if can_fuse(torch.device(device), dtype):
+        fuse(colorizer, dtype)
     return LoadedColorizer(colorizer.eval(), loaded.info.method, loaded.digest, colorizer.precision)
 
 

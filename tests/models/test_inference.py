@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from pipeline.models.inference import PointwiseConv, ready_for_inference
+from pipeline.color import srgb_to_lab
+from pipeline.models.base import resolve_precision
+from pipeline.models.efficientnet_lite import SameConv2d
+from pipeline.models.inference import PointwiseConv, can_fuse, fuse, ready_for_inference
 from pipeline.models.registry import build_colorizer, load_colorizer, location
 from pipeline.models.weights import load_weights, shipped_names
 
@@ -41,3 +47,40 @@ def test_only_convolutions_of_single_pixels_become_products() -> None:
         ready_for_inference(network)
         assert torch.allclose(network["layers"](x), before, atol=1e-5)
     assert [isinstance(layer, PointwiseConv) for layer in layers] == [True, *[False] * 5]
+
+
+CPU = torch.device("cpu")
+PHOTOS = Path(__file__).resolve().parents[1] / "photos"
+
+
+@pytest.mark.skipif(not can_fuse(CPU, torch.float32), reason="oneDNN has no fused operators on this machine")
+@pytest.mark.parametrize("size", [(31, 18), (32, 32)])
+def test_fused_operators_compute_what_the_layers_did(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        SameConv2d(4, 8, 3, 2, bias=False), nn.BatchNorm2d(8), nn.ReLU6(),
+        nn.Conv2d(8, 8, 3, padding=2, dilation=2), nn.ReLU(),
+        SameConv2d(8, 8, 5, groups=8, bias=False), nn.BatchNorm2d(8),
+        nn.Conv2d(8, 6, 1), nn.ReLU6(), nn.Conv2d(6, 3, 1), nn.Sigmoid(),
+    ).eval()  # fmt: skip
+    x, network = 3 * torch.randn(2, 4, *size), nn.ModuleList([layers])
+    with torch.no_grad():
+        before = layers(x)
+        ready_for_inference(network)
+        fuse(network, torch.float32)
+        assert torch.allclose(layers(x), before, atol=1e-5)
+    assert [type(layer).__name__ for layer in layers if type(layer) is not nn.Identity] == [
+        "FusedConv", "FusedConv", "FusedConv", "FusedPointwise", "FusedPointwise", "Sigmoid",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(resolve_precision("auto", "cpu") != "bf16", reason="float32 is faster on this machine")
+@pytest.mark.parametrize("name", shipped_names())
+def test_bfloat16_moves_chroma_by_less_than_can_be_seen(name: str) -> None:
+    exact = load_colorizer(None, name, precision="fp32").colorizer
+    quick = load_colorizer(None, name, precision="auto").colorizer
+    for photo in ("migrant-mother-1936.jpg", "tetons-snake-river-1942.jpg", "woman-in-print.jpg"):
+        with Image.open(PHOTOS / photo) as image:
+            gray = np.asarray(image.convert("RGB").resize((128, 96)))
+        L_11HW = torch.from_numpy(srgb_to_lab(gray / 255)[None, None, ..., 0].astype(np.float32))
+        assert (exact.predict_ab(L_11HW) - quick.predict_ab(L_11HW)).abs().mean() <= 0.5, photo

@@ -19,6 +19,7 @@ from pipeline.models.unet.network import Decoder, PlainEncoder, PretrainedEncode
 AB_SCALE = 110.0
 HEADS = ("regression", "classification", "both")
 PRETRAINED_DECODER = (96, 48, 32, 24)
+BAND_PIXELS = 2048
 
 
 class UnetColorizer(TrainableColorizer):
@@ -105,6 +106,15 @@ class UnetColorizer(TrainableColorizer):
         )
         return at_quarter, at_half
 
+    def _classified(self, features_BChw: Tensor) -> Tensor:
+        """Chroma of the distributions at these features, on a CPU in bands of rows, whose 313 numbers a pixel
+        stay in the cache."""
+        assert self.classification is not None
+        height, width = features_BChw.shape[-2:]
+        rows = height if features_BChw.is_cuda else max(1, BAND_PIXELS // width)
+        bands = torch.split(features_BChw, rows, 2)
+        return torch.cat([self._decoded(self.classification(band)) for band in bands], 2)
+
     def _decoded(self, logits_BQhw: Tensor) -> Tensor:
         """The chroma of a predicted distribution, Lab units, B x 2 x h x w."""
         assert self.bins is not None
@@ -124,8 +134,8 @@ class UnetColorizer(TrainableColorizer):
                 guess = self.regression(at_half)[..., : height // 2, : width // 2].float() * AB_SCALE
                 guesses.append((1 - self.blend, guess))
             if self.classification is not None and (self.blend or not guesses):
-                logits = self.classification(at_quarter)[..., : height // 4, : width // 4]
-                guesses.append((self.blend, self._decoded(logits)))
+                seen = at_quarter[..., : height // 4, : width // 4]
+                guesses.append((self.blend, self._classified(seen)))
         ab = guesses[0][1]
         if len(guesses) == 2:
             finer = F.interpolate(guesses[1][1], ab.shape[-2:], mode="bilinear", align_corners=False)
