@@ -10,8 +10,9 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.flow import staged
+from pipeline.flow.attempts import RemoteAttempts, open_registry
 from pipeline.flow.bounds import bounded_actor, bounded_task, explained, tune
-from pipeline.flow.cluster import Layout, RemoteAttempts, open_registry
+from pipeline.flow.cluster import Layout
 from pipeline.flow.fused import FusedWorker
 from pipeline.flow.job import Job
 from pipeline.flow.result import ShardResult

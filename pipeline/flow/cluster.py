@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +57,8 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # What an archive does is told to nobody; Ray's reports would also be a process and a second at the start.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     forwarded = _ALLOCATOR | {name: os.environ[name] for name in FORWARDED if name in os.environ}
     if address:
@@ -65,8 +66,8 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     else:
         root = str(Path(__file__).resolve().parents[2])
         inherited = os.environ.get("PYTHONPATH")
-        forwarded["PYTHONPATH"] = root if not inherited else f"{root}{os.pathsep}{inherited}"
-        _start_local(max(cores(), workers or 0) + 2, forwarded, quiet)
+        path = root if not inherited else f"{root}{os.pathsep}{inherited}"
+        _start_local(max(cores(), workers or 0) + 2, _ALLOCATOR | {"PYTHONPATH": path}, quiet)
     try:
         yield
     finally:
@@ -85,18 +86,31 @@ def _join(address: str, environment: dict[str, str], quiet: dict[str, Any]) -> N
 
 def _start_local(cpus: int, environment: dict[str, str], quiet: dict[str, Any]) -> None:
     """More logical CPUs than cores are wanted: workers that held all of them would starve the tasks that feed
-    them. Not many more: Ray starts an idle process for each, and they take part of the cores."""
+    them. Not many more: Ray starts an idle process for each, and they take part of the cores.
+
+    Its processes inherit the environment. A runtime environment would do the same, but Ray starts its idle
+    processes without one, so that none of them could be used.
+    """
     try:
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            runtime_env={"env_vars": environment},
-            **quiet,
-        )
+        with _environment(environment):
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     except Exception as error:  # Ray raises a bare Exception where its processes are not up in time
         reason = " ".join(str(error).split())
         raise RunError(f"Ray did not start on this machine, is it overloaded? ({reason})") from error
+
+
+@contextmanager
+def _environment(more: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in more}
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def cores() -> int:
@@ -134,51 +148,3 @@ def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
     default = cpus if topology == "fused" else gpus or max(1, cpus // 2)
     precision = resolve_precision(config.model.precision, "cuda" if gpus and topology == "staged" else "cpu")
     return Layout(topology, config.run.workers or default, gpus, precision)
-
-
-class AttemptRegistry:
-    """Counts attempts across worker crashes (see `pipeline.flow.work.Attempts`); lives beside the driver."""
-
-    def __init__(self) -> None:
-        self._begun: dict[str, int] = defaultdict(int)
-        self._touched: dict[str, set[str]] = defaultdict(set)
-        self._lost: dict[str, set[str]] = defaultdict(set)
-
-    def begin(self, shard_id: str) -> int:
-        self._begun[shard_id] += 1
-        self._lost[shard_id] |= self._touched.pop(shard_id, set())
-        return self._begun[shard_id]
-
-    def touch(self, shard_id: str, key: str) -> None:
-        self._touched[shard_id].add(key)
-
-    def finish(self, shard_id: str, key: str) -> None:
-        self._touched[shard_id].discard(key)
-
-    def lost(self, shard_id: str) -> set[str]:
-        return self._lost[shard_id]
-
-
-def open_registry() -> Any:
-    """A registry actor; restarted once at most, for what it knows is gone with it."""
-    return ray.remote(num_cpus=0, max_restarts=1)(AttemptRegistry).remote()
-
-
-class RemoteAttempts:
-    """The registry's handle in a worker, as plain calls."""
-
-    def __init__(self, registry: Any) -> None:
-        self._registry = registry
-
-    def begin(self, shard_id: str) -> int:
-        return int(ray.get(self._registry.begin.remote(shard_id)))
-
-    def touch(self, shard_id: str, key: str) -> None:
-        ray.get(self._registry.touch.remote(shard_id, key))
-
-    def finish(self, shard_id: str, key: str) -> None:
-        ray.get(self._registry.finish.remote(shard_id, key))
-
-    def lost(self, shard_id: str) -> set[str]:
-        found: set[str] = ray.get(self._registry.lost.remote(shard_id))
-        return found

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.flow.cluster import RemoteAttempts
+from pipeline.flow.attempts import RemoteAttempts
 from pipeline.flow.fused import lost_row
 from pipeline.flow.job import Job
 from pipeline.flow.predictors import Predictors

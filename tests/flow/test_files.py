@@ -13,7 +13,7 @@ import tifffile
 
 from pipeline.config import JobConfig, load
 from pipeline.errors import RunError
-from pipeline.flow.cluster import AttemptRegistry
+from pipeline.flow.attempts import AttemptRegistry
 from pipeline.flow.fused import FusedWorker
 from pipeline.flow.job import Job
 from pipeline.plan import make_plan

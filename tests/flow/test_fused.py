@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.config import JobConfig, load
-from pipeline.flow.cluster import AttemptRegistry
+from pipeline.flow.attempts import AttemptRegistry
 from pipeline.flow.fused import FusedWorker
 from pipeline.flow.job import Job
 from pipeline.models.registry import weights_info

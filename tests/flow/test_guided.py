@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.config import JobConfig, load
 from pipeline.errors import ConfigError
-from pipeline.flow.cluster import AttemptRegistry
+from pipeline.flow.attempts import AttemptRegistry
 from pipeline.flow.fused import FusedWorker
 from pipeline.flow.guiding import open_guides, pin_pictures
 from pipeline.flow.job import Job

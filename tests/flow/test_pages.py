@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.codecs.tiff import TiffPage, TiffWriter
 from pipeline.config import JobConfig, load
-from pipeline.flow.cluster import AttemptRegistry
+from pipeline.flow.attempts import AttemptRegistry
 from pipeline.flow.fused import FusedWorker
 from pipeline.flow.job import Job
 from pipeline.luminance import luminance_u16_from_srgb8, luminance_u16_from_srgb16

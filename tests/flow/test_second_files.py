@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from pipeline.config import JobConfig, load
-from pipeline.flow.cluster import AttemptRegistry
+from pipeline.flow.attempts import AttemptRegistry
 from pipeline.flow.fused import FusedWorker
 from pipeline.flow.job import Job
 from pipeline.flow.prepared import Prepared
