@@ -63,17 +63,20 @@ class Intake:
         except UNREADABLE as error:
             return self.rows.unreadable(item, error)
 
-    def decode(self, item: Item, fetched: Fetched | LedgerRow) -> Prepared:
-        """Fetched bytes as luminance and model inputs; a failed or skipped image as its row."""
-        prepared = self._decode(item, fetched)
+    def decode(self, item: Item, fetched: Fetched | LedgerRow, glimpse: bool = False) -> Prepared:
+        """Fetched bytes as luminance and model inputs; a failed or skipped image as its row.
+
+        glimpse: only the model inputs are wanted here; `redecoded` gives the pixels where they are composed.
+        """
+        prepared = self._decode(item, fetched, glimpse)
         return prepared if prepared.row is not None else self.guides.add(prepared)
 
-    def _decode(self, item: Item, fetched: Fetched | LedgerRow) -> Prepared:
+    def _decode(self, item: Item, fetched: Fetched | LedgerRow, glimpse: bool = False) -> Prepared:
         if isinstance(fetched, LedgerRow):
             return Prepared(item, row=fetched)
         if goes_through_files(item, self.job.config):
             return self._prepare_master(item)
-        return self._decode_bytes(item, fetched)
+        return self._decode_bytes(item, fetched, glimpse)
 
     def _prepare_master(self, item: Item) -> Prepared:
         """The first pass over a master; where it cannot be read in strips, in memory if that can hold it."""
@@ -101,9 +104,12 @@ class Intake:
             seconds_decode=seconds,
         )
 
-    def _decode_bytes(self, item: Item, fetched: Fetched) -> Prepared:
+    def _decode_bytes(self, item: Item, fetched: Fetched, glimpse: bool = False) -> Prepared:
         start = time.perf_counter()
-        outcome = decode_item(self.decoder, item.key, fetched.data, fetched.content_type, self.job.config)
+        given = (self.decoder, item.key, fetched.data, fetched.content_type, self.job.config)
+        outcome = decode_item(*given, glimpse=glimpse)
+        if glimpse and isinstance(outcome, Skipped):  # size and colour are judged by the whole picture
+            outcome = decode_item(*given)
         seconds = time.perf_counter() - start
         common: dict[str, object] = {
             "source_sha256": hashlib.sha256(fetched.data).hexdigest(),
@@ -164,8 +170,8 @@ class Intake:
                 raise ImageFailure(code, f"page {number + 1}: {outcome.message}")
             yield outcome
 
-    def prepared(self, items: list[Item]) -> Iterator[Prepared]:
-        """Fetch and decode ahead of the consumer, in the order of the items."""
+    def prepared(self, items: list[Item], glimpse: bool = False) -> Iterator[Prepared]:
+        """Fetch and decode (see `decode`) ahead of the consumer, in the order of the items."""
         todo = iter(items)
         fetching: deque[tuple[Item, Future[Fetched | LedgerRow]]] = deque()
         decoding: deque[Future[Prepared]] = deque()
@@ -174,7 +180,7 @@ class Intake:
                 fetching.append((item, self.threads.submit(self.fetch, item)))
             while len(decoding) < _DECODED_AHEAD and fetching:
                 item, future = fetching.popleft()
-                decoding.append(self.decode_thread.submit(self._decode_fetched, item, future))
+                decoding.append(self.decode_thread.submit(self._decode_fetched, item, future, glimpse))
             if not decoding:
                 return
             yield decoding.popleft().result()
@@ -199,5 +205,5 @@ class Intake:
         again.seconds_decode += one.seconds_decode
         return again
 
-    def _decode_fetched(self, item: Item, future: Future[Fetched | LedgerRow]) -> Prepared:
-        return self.decode(item, future.result())
+    def _decode_fetched(self, item: Item, future: Future[Fetched | LedgerRow], glimpse: bool) -> Prepared:
+        return self.decode(item, future.result(), glimpse)

@@ -1,7 +1,8 @@
 """Staged topology: CPU tasks, predict actors (on GPUs), CPU tasks, each sized apart.
 
 Between the stages travel a shard's encoded bytes, model inputs and chroma; full-resolution pixels never do,
-so the last stage decodes once more.
+so the last stage decodes once more, and the first one large JPEGs only as large as the network needs them:
+the network's input, and with it the chroma, then differ from the fused topology's by rounding.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def fetch_decode(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
     if attempts.begin(shard_id) > job.config.limits.attempts:
         prepared = [_careful(bench, attempts, shard_id, item) for item in items]
     else:
-        prepared = [without_pixels(one) for one in bench.prepared(items)]
+        prepared = [without_pixels(one) for one in bench.prepared(items, glimpse=True)]
     return pack((shard_id, prepared, began))
 
 
@@ -49,7 +50,7 @@ def _careful(bench: Bench, attempts: RemoteAttempts, shard_id: str, item: Item) 
     if item.key in attempts.lost(shard_id):
         return Prepared(item, row=lost_row(bench, item))
     attempts.touch(shard_id, item.key)
-    prepared = bench.decode(item, bench.fetch(item))
+    prepared = bench.decode(item, bench.fetch(item), glimpse=True)
     attempts.finish(shard_id, item.key)
     return without_pixels(prepared)
 

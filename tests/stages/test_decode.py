@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.codecs.everyday import Decoded
 from pipeline.codecs.isolation import IsolatedDecoder
@@ -15,6 +18,7 @@ from pipeline.stages.decode import Failed, Skipped, decode_item, open_decoder
 from tests.codecs.samples import colourful, encoded, photo
 
 CONFIG = load(JobConfig)
+PHOTO = Path(__file__).resolve().parents[1] / "photos" / "tetons-snake-river-1942.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +54,20 @@ def test_bad_and_other_objects_are_values(decoder: IsolatedDecoder) -> None:
     colour = decode_item(decoder, "a.png", encoded(colourful(), "PNG"), None, CONFIG)
     assert isinstance(colour, Skipped)
     assert (colour.status, colour.width, colour.height) == (Status.SKIPPED_COLOR, 90, 60)
+
+
+def test_a_glimpse_shows_the_network_what_the_whole_picture_does(decoder: IsolatedDecoder) -> None:
+    config = CONFIG.model_copy(update={"model": ModelConfig(side=64)})
+    with Image.open(PHOTO) as image:
+        large = image.convert("L").resize((1200, 900))
+    data = encoded(large, "JPEG")
+    whole = decode_item(decoder, "a.jpg", data, None, config)
+    glimpse = decode_item(decoder, "a.jpg", data, None, config, glimpse=True)
+    assert isinstance(whole, Decoded)
+    assert isinstance(glimpse, Decoded)
+    assert (glimpse.height, glimpse.width) == (113, 150)  # 1/8: at least twice as many as the network sees
+    assert glimpse.model_L.shape == whole.model_L.shape == (48, 64)
+    assert np.abs(glimpse.model_L - whole.model_L).mean() < 0.5
+    cut = decode_item(decoder, "a.jpg", data[: len(data) // 2], None, config, glimpse=True)
+    assert isinstance(cut, Failed)
+    assert cut.code == FailureCode.TRUNCATED
