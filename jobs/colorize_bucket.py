@@ -10,7 +10,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
 from pipeline.command import exit_status
-from pipeline.flow.run import Request, run_job
 
 EPILOG = """\
 examples:
@@ -71,6 +70,8 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = config.load(config.JobConfig, args.config, overrides)
+        from pipeline.flow.run import Request, run_job  # late: a typing error is told before torch is loaded
+
         return run_job(Request(args.input, args.output, loaded, args.dry_run))
 
     return exit_status(work)

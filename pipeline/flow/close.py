@@ -6,10 +6,10 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pipeline.config import ReportConfig
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED
-from pipeline.flow.cluster import Layout
 from pipeline.flow.job import Job
 from pipeline.flow.retention import drop_old_runs
 from pipeline.plan import Plan
@@ -27,6 +27,9 @@ from pipeline.stages.report import (
     summary_text,
 )
 from pipeline.storage import Store
+
+if TYPE_CHECKING:
+    from pipeline.flow.cluster import Layout  # which imports Ray: late, as in run.py
 
 
 @dataclass(frozen=True)
