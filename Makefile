@@ -23,7 +23,7 @@ demo: setup  ## colour the twenty photographs of tests/photos into demo-output/
 		--config configs/colorize/demo.yaml $(DEMO_ARGS)
 
 bench: setup  ## measure the job beside plain loops and Ray's script: hours, and docs/performance.md
-	@$(PY) jobs/benchmark.py --stages --page docs/performance.md $(BENCH_ARGS)
+	@$(PY) jobs/benchmark.py --stages --train --page docs/performance.md $(BENCH_ARGS)
 
 lint: setup  ## ruff, mypy and the import contracts
 	$(PY) -m ruff check .

@@ -33,6 +33,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--rounds", type=int, help="default: 2, the second in reverse order")
     add("--contenders", nargs="+", choices=CONTENDERS, help="default: all that this machine can run")
     add("--stages", action="store_true", help="every stage alone on one core, too")
+    add("--train", action="store_true", help="training beside a bare torch loop, too")
     add("--photos", type=Path, default=ROOT / "tests" / "photos", help="gray samples to cut from")
     add("--folder", type=Path, default=ROOT / "benchmark-output", help="photographs, results, logs")
     add("--page", type=Path, help="where the page goes (default: FOLDER/performance.md)")
@@ -65,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         request = None if args.page_only else request_of(args)
-        run_benchmark(Wanted(args.folder, args.page, request, command, args.stages, plots=not args.no_plots))
+        also = (args.stages, args.train, not args.no_plots)
+        run_benchmark(Wanted(args.folder, args.page, request, command, *also))
 
     return exit_status(work)
 

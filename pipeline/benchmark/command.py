@@ -10,7 +10,8 @@ from pipeline.benchmark.compare import Request, compare
 from pipeline.benchmark.page import write_page
 from pipeline.benchmark.results import Results, open_results, read_results
 from pipeline.benchmark.stages import cold_start, measure_stages
-from pipeline.benchmark.table import ratio_table, stage_table
+from pipeline.benchmark.table import ratio_table, stage_table, training_table
+from pipeline.benchmark.training import measure_training
 from pipeline.storage import refuse_overlap
 
 
@@ -23,6 +24,7 @@ class Wanted:
     request: Request | None
     command: str
     stages: bool = False
+    training: bool = False
     plots: bool = True
 
 
@@ -48,9 +50,14 @@ def run_benchmark(wanted: Wanted) -> Results:
             results.stages = measure_stages(request.samples, wanted.folder, request.overrides)
             results.cold_start = cold_start()
         results.save(file)
+        if wanted.training and not results.training:
+            results.training = measure_training(request.samples, wanted.folder, request.rounds)
+        results.save(file)
     write_page(results, wanted.page or wanted.folder / "performance.md", plots=wanted.plots)
     if results.runs:
         print(ratio_table(results))
     if results.stages:
         print(stage_table(results))
+    if results.training:
+        print(training_table(results))
     return results

@@ -7,7 +7,7 @@ from string import Template
 
 from pipeline.benchmark.plots import draw_all
 from pipeline.benchmark.results import Results
-from pipeline.benchmark.table import rate_table, ratio_table, stage_table
+from pipeline.benchmark.table import rate_table, ratio_table, stage_table, training_table
 
 TEMPLATE = Path(__file__).with_name("performance.md.in")
 _ALT = {
@@ -38,5 +38,6 @@ def write_page(results: Results, file: Path, *, plots: bool = True) -> None:
         ratios=ratio_table(results) if results.runs else _NOT_MEASURED,
         rates=rate_table(results) if results.runs else _NOT_MEASURED,
         stages=stage_table(results) if results.stages else _NOT_MEASURED,
+        training=training_table(results) if results.training else _NOT_MEASURED,
     )
     file.write_text(text, encoding="utf-8")

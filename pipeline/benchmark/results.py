@@ -60,6 +60,16 @@ class StageTime(BaseModel):
     cpu_seconds: float
 
 
+class TrainingRate(BaseModel):
+    """One trainer, once, on one core. data_wait: the share of its time that steps waited for photographs."""
+
+    contender: str
+    round: int
+    images_per_second: float
+    data_wait: float | None = None
+    other_cores: float
+
+
 class Results(BaseModel):
     """All of one machine, one set of versions and one configuration."""
 
@@ -71,6 +81,7 @@ class Results(BaseModel):
     runs: list[Run] = []
     stages: list[StageTime] = []
     cold_start: dict[str, float] = {}
+    training: list[TrainingRate] = []
 
     def of(self, cell: Cell, contender: str) -> list[Run]:
         """The rounds of one contender in one cell."""

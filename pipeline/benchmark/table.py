@@ -136,3 +136,21 @@ def stage_table(results: Results) -> str:
     table = _markdown(["stage", "photograph", "CPU ms", "MP/s per core"], body, 2)
     cold = [[name, f"{seconds:.2f}"] for name, seconds in results.cold_start.items()]
     return table + "\n\n" + _markdown(["compiled kernels, first use in a process", "s"], cold, 1)
+
+
+def training_table(results: Results) -> str:
+    """The trainer and the bare loop, and what of the latter's rate the former reaches in each round."""
+    body, bare = [], {run.round: run for run in results.training if run.data_wait is None}
+    for run in sorted(results.training, key=lambda run: (run.round, run.data_wait is None)):
+        trainer = run.data_wait is not None
+        ratio = run.images_per_second / bare[run.round].images_per_second if run.round in bare else None
+        body.append([
+            run.contender,
+            str(run.round + 1),
+            f"{run.images_per_second:.1f}",
+            f"**{ratio:.2f}**" if trainer and ratio else "",
+            f"{run.data_wait:.2%}" if run.data_wait is not None else "",
+            f"{run.other_cores:.1f}",
+        ])  # fmt: skip
+    head = ["training", "round", "images/s", "over the bare loop", "waiting for photographs", "others, cores"]
+    return _markdown(head, body, 1)

@@ -12,9 +12,12 @@ import pytest
 
 from pipeline.benchmark.photographs import count_of, megapixels, photographs
 from pipeline.benchmark.process_tree import watched
-from pipeline.benchmark.results import ROOT, Cell, Results, Run
-from pipeline.benchmark.table import ratio_table, rows
+from pipeline.benchmark.results import ROOT, Cell, Results, Run, TrainingRate
+from pipeline.benchmark.table import ratio_table, rows, training_table
+from pipeline.benchmark.training_loop import Bare, train
+from pipeline.config import load
 from pipeline.errors import RunError
+from pipeline.training.config import TrainConfig
 
 CELL = Cell(size="512", count=10, workers=2)
 
@@ -124,3 +127,20 @@ def test_the_time_and_memory_of_children_count(tmp_path: Path) -> None:
 def test_a_command_that_fails_ends_the_benchmark_with_its_last_line(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="ended with 1: out of film"):
         watched([sys.executable, "-c", "raise SystemExit('out of film')"], 1, {}, tmp_path / "log", tmp_path)
+
+
+def test_the_trainer_is_compared_with_the_loop_of_its_round() -> None:
+    found = results()
+    found.training = [
+        TrainingRate(contender="jobs/train.py", round=1, images_per_second=9, data_wait=0.01, other_cores=0),
+        TrainingRate(contender="bare loop", round=1, images_per_second=10, other_cores=0),
+        TrainingRate(contender="bare loop", round=0, images_per_second=99, other_cores=0),
+    ]
+    assert "| jobs/train.py | 2 | 9.0 | **0.90** | 1.00% | 0.0 |" in training_table(found)
+
+
+def test_the_bare_loop_trains_the_networks_of_the_configurations() -> None:
+    small = ["train.batch=2", "data.crop=64"]
+    for name in ("faithful", "iizuka"):
+        config = load(TrainConfig, str(ROOT / "configs" / "train" / f"{name}.yaml"), small)
+        assert train(Bare(config=config, warm=0, steps=1)) > 0

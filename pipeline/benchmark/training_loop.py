@@ -1,0 +1,58 @@
+"""What one writes to train the same network without a trainer: `python -m pipeline.benchmark.training_loop`.
+
+Random tensors that are in memory already, the same losses and optimizer, nothing else: no photographs, no
+averaged weights, no checkpoints, no progress.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from pipeline.benchmark.task import Said
+from pipeline.models.base import TrainableColorizer, resolve_precision
+from pipeline.models.registry import NETWORKS
+from pipeline.training.config import TrainConfig
+
+
+class Bare(BaseModel):
+    """`steps` of `config` are timed, after `warm` that are not."""
+
+    config: TrainConfig
+    warm: int
+    steps: int
+
+
+def train(asked: Bare) -> float:
+    """Seconds per image."""
+    config = asked.config
+    torch.set_num_threads(config.train.threads)
+    torch.manual_seed(0)
+    model: TrainableColorizer = NETWORKS[config.model.method].start(config.model.options(), 0)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.optim.rate)
+    bf16 = resolve_precision(config.train.precision, "cpu") == "bf16"
+    batch, side, objective = config.train.batch, config.data.crop, config.loss.objective()
+    L_B1HW = 100 * torch.rand(batch, 1, side, side)
+    ab_B2HW = 40 * torch.randn(batch, 2, side, side)
+    label_B = torch.full((batch,), -1)
+    began = time.perf_counter()
+    for step in range(asked.warm + asked.steps):
+        if step == asked.warm:
+            began = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            losses = model(L_B1HW, ab_B2HW, label_B, objective)
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip)
+        optimizer.step()
+    return (time.perf_counter() - began) / (asked.steps * batch)
+
+
+if __name__ == "__main__":
+    print(Said(seconds=train(Bare.model_validate_json(sys.argv[-1]))).model_dump_json())
