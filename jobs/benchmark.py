@@ -15,12 +15,12 @@ from pipeline.benchmark.command import Wanted, run_benchmark
 from pipeline.benchmark.compare import Request, default_contenders, default_workers
 from pipeline.benchmark.contenders import CONTENDERS
 from pipeline.benchmark.photographs import SIZES
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = JobParser(
         description="Measure the batch job beside what a user would write. The same command goes on where it "
         "was stopped. Takes two hours of two cores; --quick a minute."
     )
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         also = (args.stages, args.train, not args.no_plots)
         run_benchmark(Wanted(args.folder, args.page, request, command, *also))
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

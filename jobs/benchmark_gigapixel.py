@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipeline import config
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 from pipeline.errors import RunError
 from pipeline.flow.gigapixel import compare_master
 
@@ -27,7 +27,7 @@ def size(text: str) -> tuple[int, int]:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = JobParser(description=__doc__)
     parser.add_argument("--size", type=size, default=(30_000, 33_400), metavar="WIDTHxHEIGHT")
     parser.add_argument("--folder", type=Path, help="a folder with room for 14 bytes a pixel")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         except OSError as error:
             raise RunError(str(error)) from error
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 
 EPILOG = """\
 examples:
@@ -25,10 +25,9 @@ The same command again does only what is missing. Exit status: 0 all done; 3 fin
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = JobParser(
         description=__doc__.split(".")[0] + "." if __doc__ else None,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--input", required=True, metavar="URI", help="folder or s3://bucket/prefix; only read"
@@ -74,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 
         return run_job(Request(args.input, args.output, loaded, args.dry_run))
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 from pipeline.training.evaluate import EvaluateConfig, evaluate, shortcuts
 
 EPILOG = """\
@@ -22,10 +22,9 @@ photograph and colouring (evaluation.parquet), tables with 95% intervals (.md, .
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = JobParser(
         description="Measure colouring networks on colour photographs, beside gray and a constant tint.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--input", "--photos", required=True, metavar="URI", help="only read")
     parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
@@ -47,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         loaded = config.load(EvaluateConfig, args.config, args.overrides + short)
         print(evaluate(args.input, args.output, loaded), end="")
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 from pipeline.flow.export import FORMATS, Request, run_export
 
 EPILOG = """\
@@ -23,11 +23,10 @@ exported; 1 did not finish, run it again; 2 bad usage or configuration.
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = JobParser(
         description="Export the ledger: a row per source image (csv), preservation metadata (premis), or the "
         "coloured images with both (bagit).",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--output", required=True, metavar="URI", help="the --output of colouring runs")
     parser.add_argument("--format", required=True, choices=FORMATS)
@@ -50,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         request = Request(args.output, args.format, args.to, loaded, args.prefix, tuple(args.bag_info))
         return run_export(request)
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 from pipeline.training.config import PrepareConfig
 from pipeline.training.prepare import Prepared, prepare_photos
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Turn colour photographs into training data (Parquet).")
+    parser = JobParser(description="Turn colour photographs into training data (Parquet).")
     parser.add_argument(
         "--input",
         required=True,
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         loaded = config.load(PrepareConfig, args.config, args.overrides)
         show(prepare_photos(args.input, args.output, loaded, args.manifest, say))
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 from pipeline.training.promote import PromoteConfig, Request, promote, roll_back, show_history
 
 EPILOG = """\
@@ -25,10 +25,9 @@ Exit status: 0 promoted, rolled back, or champion already; 3 measured and not pr
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = JobParser(
         description="The gate for retraining: challenger against champion on held-out photographs.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add, one = parser.add_argument, parser.add_mutually_exclusive_group(required=True)
     add(
@@ -77,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         asked = (args.registry, args.challenger, args.photos, args.output, tuple(args.trained_on))
         return promote(Request(*asked, first=args.first, dry_run=args.dry_run), loaded)
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

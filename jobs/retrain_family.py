@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 from pipeline.training.retrain import Retraining, retrain
 
 EPILOG = """\
@@ -23,9 +23,7 @@ the tables and picture sheets are in OUTPUT/evaluation.
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = JobParser(description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "--photos", required=True, action="append", metavar="URI", help="to train on; repeatable"
     )
@@ -57,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         for table in retrain(asked):
             print(table)
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 from pipeline.training.config import TrainConfig
 from pipeline.training.export import parse_decoding
 from pipeline.training.family import load_run
@@ -18,7 +18,7 @@ from pipeline.training.run import export, train
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = JobParser(
         description="Train a colouring network. The same command resumes a run that was stopped."
     )
     parser.add_argument("--config", metavar="FILE", help="YAML, such as configs/train/iizuka.yaml")
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             print(f"trained; checkpoints are in {train(loaded)}")
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

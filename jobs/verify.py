@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
-from pipeline.command import exit_status
+from pipeline.command import JobParser, exit_status
 from pipeline.flow.verify import Request, run_verify
 
 EPILOG = """\
@@ -23,10 +23,9 @@ again; 2 bad usage or configuration.
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = JobParser(
         description="Fixity: compare every delivered image with the SHA-256 in the ledger.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--output", required=True, metavar="URI", help="the --output of colouring runs")
     parser.add_argument("--input", metavar="URI", help="compare the sources too, from where they were read")
@@ -44,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         loaded = config.load(config.JobConfig, args.config, args.overrides)
         return run_verify(Request(args.output, loaded, args.input, args.report))
 
-    return exit_status(work)
+    return exit_status(work, args.log_format)
 
 
 if __name__ == "__main__":

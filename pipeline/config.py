@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from pipeline.errors import ConfigError
 from pipeline.output_config import OutputConfig
@@ -133,8 +133,18 @@ class ReportConfig(Section):
     sample: int = Field(24, ge=0, le=500, description="images on the contact sheet")
     thumbnail: int = Field(360, ge=32, le=2048, description="longest side of a thumbnail, pixels")
     keep: int | None = Field(None, ge=1, description="finished runs whose OUT/runs folder stays; null: all")
+    chroma_mean: float | None = Field(
+        None, gt=0.0, description="mean_chroma that images usually have; null: of the shipped weights"
+    )
+    chroma_spread: float | None = Field(None, gt=0.0, description="its standard deviation over images")
     price_core_hour: float | None = Field(None, ge=0.0, description="money per core and hour; null: unknown")
     price_gpu_hour: float | None = Field(None, ge=0.0, description="money per GPU and hour; null: unknown")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> ReportConfig:
+        if (self.chroma_mean is None) != (self.chroma_spread is None):
+            raise ValueError("chroma_mean and chroma_spread go together; set both or neither")
+        return self
 
 
 class NotifyConfig(Section):

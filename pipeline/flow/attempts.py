@@ -5,10 +5,19 @@ Imports little: the registry is a process of its own, and what it imports is tim
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
+
+
+class AtWork(NamedTuple):
+    """A shard that is begun and not committed: seconds since its first attempt, and how many there were."""
+
+    shard: str
+    seconds: float
+    attempt: int
 
 
 class AttemptRegistry:
@@ -18,9 +27,11 @@ class AttemptRegistry:
         self._begun: dict[str, int] = defaultdict(int)
         self._touched: dict[str, set[str]] = defaultdict(set)
         self._lost: dict[str, set[str]] = defaultdict(set)
+        self._since: dict[str, float] = {}  # shards that are begun and not committed
 
     def begin(self, shard_id: str) -> int:
         self._begun[shard_id] += 1
+        self._since.setdefault(shard_id, time.monotonic())
         self._lost[shard_id] |= self._touched.pop(shard_id, set())
         return self._begun[shard_id]
 
@@ -32,6 +43,13 @@ class AttemptRegistry:
 
     def lost(self, shard_id: str) -> set[str]:
         return self._lost[shard_id]
+
+    def committed(self, shard_id: str) -> None:
+        self._since.pop(shard_id, None)
+
+    def at_work(self) -> list[AtWork]:
+        now = time.monotonic()
+        return [AtWork(shard, now - since, self._begun[shard]) for shard, since in self._since.items()]
 
 
 def open_registry() -> Any:

@@ -10,7 +10,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.flow import staged
-from pipeline.flow.attempts import RemoteAttempts, open_registry
+from pipeline.flow.attempts import RemoteAttempts
 from pipeline.flow.bounds import bounded_actor, bounded_task, explained, tune
 from pipeline.flow.cluster import Layout
 from pipeline.flow.fused import FusedWorker
@@ -20,7 +20,7 @@ from pipeline.flow.transport import pack, shard_of, unpack
 from pipeline.plan import Plan, plan_table
 
 
-def run_chain(job: Job, plan: Plan, layout: Layout) -> Iterator[ShardResult]:
+def run_chain(job: Job, plan: Plan, layout: Layout, registry: Any) -> Iterator[ShardResult]:
     """Work through the plan; yields the result of each shard as it is committed.
 
     The steps, with what travels between them (n shards):
@@ -30,6 +30,8 @@ def run_chain(job: Job, plan: Plan, layout: Layout) -> Iterator[ShardResult]:
          -> compose+encode+put+commit tasks;
       3. n results of a few hundred bytes each.
 
+    `registry` is the actor that counts attempts, of `attempts.open_registry`.
+
     Raises:
         RunError: workers were lost too often or nothing moved for `limits.stall_seconds`.
         FiatColorError: what a worker raised, e.g. StorageError when the output cannot be written.
@@ -37,7 +39,6 @@ def run_chain(job: Job, plan: Plan, layout: Layout) -> Iterator[ShardResult]:
     tune(job.config.limits.stall_seconds)
     table = plan_table(plan)
     shards = ray.data.from_arrow([table.slice(i, 1).combine_chunks() for i in range(table.num_rows)])
-    registry = open_registry()
     chain = (_fused if layout.topology == "fused" else _staged)(shards, job, layout, registry)
     try:
         for batch in chain.iter_batches(batch_size=1, prefetch_batches=0, batch_format="pyarrow"):

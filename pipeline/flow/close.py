@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipeline import log
 from pipeline.config import ReportConfig
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED
 from pipeline.flow.job import Job
@@ -20,7 +20,9 @@ from pipeline.stages.report import (
     Seconds,
     Summary,
     Tally,
+    headline,
     make_report,
+    reference_for,
     software_versions,
     summary_json,
     summary_key,
@@ -78,7 +80,7 @@ def close_run(
     Raises:
         StorageError: the output cannot be written. The images and their ledger are complete by then.
     """
-    failed_before = plan.done.get(Status.FAILED, 0)
+    failed_before, chroma = plan.done.get(Status.FAILED, 0), tally.chroma
     summary = Summary(
         run_id=job.run_id,
         job_digest=job.job_digest,
@@ -102,7 +104,8 @@ def close_run(
         stage_seconds=tally.stage_seconds,
         cost=_cost(clock, holding, job.config.report),
         max_delta_l=tally.max_delta_l,
-        exit_status=_exit_status(tally, failed_before, job.config.run.max_failed),
+        chroma=chroma and chroma.against(reference_for(job.config, job.weights_digest)),
+        exit_status=run_status(tally, failed_before, job.config.run.max_failed),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=software_versions(),
     )
@@ -111,15 +114,18 @@ def close_run(
         make_report(source, out, tally.sample, job.config.report, summary)
     summary = summary.model_copy(update={"seconds": clock.seconds()})
     out.put(summary_key(job.run_id), summary_json(summary), "application/json")
-    print(summary_text(summary, report=bool(job.config.report.sample)), flush=True)
+    text = summary_text(summary, report=bool(job.config.report.sample))
+    log.say("summary", headline(summary), text=text, summary=summary.model_dump(mode="json"))
     if summary.exit_status == EXIT_TOO_MANY_FAILED:
-        print(_alarm(summary, tally.rows, job.config.run.max_failed), file=sys.stderr)
+        alarm = _alarm(summary, tally.rows, job.config.run.max_failed)
+        log.say("error", alarm, level="error", text=f"error: {alarm}", exit_status=summary.exit_status)
     if job.config.report.keep is not None:
         drop_old_runs(out, job.config.report.keep)
     return summary
 
 
-def _exit_status(tally: Tally, failed_before: int, max_failed: float) -> int:
+def run_status(tally: Tally, failed_before: int, max_failed: float) -> int:
+    """The exit status of a run whose work is done: 0, 3 or 4."""
     failed = tally.counts[Status.FAILED]
     if tally.rows and failed / tally.rows > max_failed:
         return EXIT_TOO_MANY_FAILED
@@ -130,7 +136,7 @@ def _alarm(summary: Summary, worked_on: int, max_failed: float) -> str:
     failed = summary.counts[Status.FAILED]
     code, group = next(iter(summary.failures.items()))
     return (
-        f"error: {failed:,} of {worked_on:,} images failed ({failed / worked_on:.1%}), run.max_failed allows "
+        f"{failed:,} of {worked_on:,} images failed ({failed / worked_on:.1%}), run.max_failed allows "
         f"{max_failed:.1%}; most often {code} ({group.count:,}): {group.advice}"
     )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 
 import pyarrow as pa
 
+from pipeline import log
 from pipeline.command import stop_on_sigterm
 from pipeline.config import JobConfig
 from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError
@@ -104,10 +104,11 @@ def _bagit(request: Request, parts: Parts, target: Target, started: float) -> in
         if findings.num_rows:
             return _refused(findings, target, request.config)
         describe(parts, objects.there, bag)
-        print("reading the bag again", file=sys.stderr, flush=True)
+        log.say("check", "reading the bag again", stderr=True)
         finish_bag(bag, target.path, [*bag_info(request.output, packed), *named])
     if objects.unexpected:
-        print(f"left out {objects.unexpected:,} objects that no ledger part names (see docs/verify.md)")
+        said = f"left out {objects.unexpected:,} objects that no ledger part names (see docs/verify.md)"
+        log.say("unexpected", said)
     return _done(f"a bag of {packed.objects:,} objects, {packed.bytes / 1e6:,.1f} MB,", target, started)
 
 
@@ -118,12 +119,15 @@ def _require_images(request: Request, objects: Objects) -> None:
 
 def _refused(findings: pa.Table, target: Target, config: JobConfig) -> int:
     report = write_findings(findings, target, config.storage)
-    print(findings_text(findings, report))
+    said = f"{findings.num_rows:,} findings, nothing was exported"
+    for row in findings.sort_by("key").to_pylist() if log.is_json() else ():
+        log.detail("finding", row["message"], level="warning", key=row["key"], finding=row["finding"])
+    log.say("summary", said, text=findings_text(findings, report), exit_status=EXIT_FINDINGS)
     return EXIT_FINDINGS
 
 
 def _done(what: str, target: Target, started: float) -> int:
-    print(f"exported {what} to {target.uri} in {time.monotonic() - started:.1f} s")
+    log.say("summary", f"exported {what} to {target.uri} in {time.monotonic() - started:.1f} s")
     return EXIT_DONE
 
 

@@ -70,11 +70,11 @@ def finish_master(
     ab: NDArray[np.float32],
     job: Job,
     signer: ManifestSigner | None = None,
-) -> tuple[Streamed, dict[str, str]]:
+) -> tuple[Streamed, dict[str, str], int]:
     """Colour a master, derive its second file, sign them where there is a signer, and put them.
 
     Returns:
-        What was measured, and the ledger's columns on keys and SHA-256.
+        What was measured, the ledger's columns on keys and SHA-256, and the bytes of the colour image.
 
     Raises: as `prepare_master`, and BadKey where the store cannot hold the output's name.
     """
@@ -103,7 +103,7 @@ def finish_master(
         columns["output_sha256"] = _sha256(target)
         path.unlink()
         out.put_file(item.output_key, target, CONTENT_TYPES["tiff"])
-        return streamed, columns
+        return streamed, columns, target.stat().st_size
 
 
 def _derived(

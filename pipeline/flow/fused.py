@@ -15,7 +15,7 @@ from pipeline.flow.finish import finish_image
 from pipeline.flow.job import Job
 from pipeline.flow.predictors import Predictors
 from pipeline.flow.prepared import Attempts, Prepared
-from pipeline.flow.result import ShardResult
+from pipeline.flow.result import Begun, ShardResult
 from pipeline.flow.work import Bench
 from pipeline.models.registry import METHODS
 from pipeline.records import Item, LedgerRow
@@ -49,12 +49,12 @@ class FusedWorker:
         Raises:
             StorageError: the stores cannot be read or written; nothing is committed.
         """
-        began = time.time()
-        if self.attempts.begin(shard_id) > self.job.config.limits.attempts:
+        begun = Begun(time.time(), self.attempts.begin(shard_id))
+        if begun.attempt > self.job.config.limits.attempts:
             rows = self._one_by_one(shard_id, items)
         else:
             rows = [self._color(prepared) for prepared in self.bench.prepared(items)]
-        return self.bench.commit(shard_id, rows, began)
+        return self.bench.commit(shard_id, rows, begun)
 
     def _color(self, prepared: Prepared) -> LedgerRow | Future[LedgerRow]:
         if prepared.row is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from pipeline import log
 from pipeline.config import NotifyConfig
 from pipeline.errors import (
     EXIT_DONE,
@@ -26,7 +26,7 @@ from pipeline.stages.report import Summary
 TOKEN_VARIABLE = "FIAT_COLOR_WEBHOOK_TOKEN"
 _RETRIES = 3
 _LONGEST_PAUSE = 30  # seconds, whatever Retry-After a receiver asks for
-_STATUS = {
+STATUS = {
     EXIT_DONE: "done",
     EXIT_UNFINISHED: "unfinished",
     EXIT_USAGE: "refused",
@@ -52,7 +52,7 @@ def notice(run_id: str, source: str, output: str, outcome: Outcome) -> dict[str,
         "run": run_id,
         "input": source,
         "output": output,
-        "status": _STATUS[outcome.exit_status],
+        "status": STATUS[outcome.exit_status],
         "exit_status": outcome.exit_status,
         "message": outcome.message,
         "summary": summary,
@@ -89,7 +89,8 @@ def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
         reason = type(error).__name__  # its text repeats the URL, in which there may be a secret
     if reason:
         host = urlsplit(config.webhook).hostname
-        print(f"warning: the webhook at {host} was not told of the end of the run: {reason}", file=sys.stderr)
+        said = f"the webhook at {host} was not told of the end of the run: {reason}"
+        log.say("warning", said, level="warning", text=f"warning: {said}")
     return not reason
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pipeline.config import JobConfig
 from pipeline.flow.estimate import estimate_seconds
 from pipeline.flow.job import Job
@@ -31,6 +33,24 @@ def plan_text(
             work + (f", {plan.others:,} coloured before by another model" if not kept and by_others else ""),
         ]
     )
+
+
+def plan_fields(input: str, output: str, plan: Plan, digest: str, weights_sha256: str) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "input": input,
+        "output": output,
+        "job_digest": digest,
+        "weights_digest": weights_sha256,
+        "listed": plan.items_listed,
+        "listed_bytes": plan.bytes_listed,
+        "done_before": sum(plan.done.values()),
+        "failed_before": plan.done.get(Status.FAILED, 0),
+        "by_other_models": plan.others,
+        "todo": plan.todo_items,
+        "todo_bytes": plan.todo_bytes,
+        "shards": len(plan.shards),
+    }
 
 
 def failed_text(plan: Plan) -> str:

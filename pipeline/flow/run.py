@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from pipeline import log
 from pipeline.codecs.manifest import open_signer
 from pipeline.command import stop_on_sigterm
 from pipeline.config import JobConfig, effective_yaml, job_digest
@@ -16,8 +17,7 @@ from pipeline.flow.close import Clock, close_run
 from pipeline.flow.guiding import open_guides, pin_pictures
 from pipeline.flow.job import Job
 from pipeline.flow.notify import Outcome, deliver, notice
-from pipeline.flow.plan_text import estimate_text, failed_text, plan_text
-from pipeline.flow.progress import Reporter
+from pipeline.flow.plan_text import estimate_text, failed_text, plan_fields, plan_text
 from pipeline.models.catalog import SCHEME, pin_weights
 from pipeline.models.registry import METHODS, weights_digest, weights_info
 from pipeline.plan import Plan, make_plan, write_plan
@@ -42,6 +42,7 @@ def run_job(request: Request) -> int:
     Returns and raises as `_run` does; what becomes of the webhook changes neither.
     """
     run_id = _run_id()
+    log.bind(run_id)
     try:
         outcome = _run(request, run_id)
     except Exception as error:
@@ -86,11 +87,16 @@ def _run(request: Request, run_id: str) -> Outcome:
 
     guides = open_guides(source, config)
     plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores(), guides=guides)
-    print(plan_text(request.input, request.output, config, plan, work_digest, digest))
+    text = plan_text(request.input, request.output, config, plan, work_digest, digest)
+    said = f"{plan.todo_items:,} of {plan.items_listed:,} objects to do, in {len(plan.shards):,} shards"
+    log.say("plan", said, text=text, **plan_fields(request.input, request.output, plan, work_digest, digest))
     job = Job(config, source.uri, out.uri, run_id, work_digest, digest, date)
     if request.dry_run:
-        print(estimate_text(job, plan))
-        print(f"\nThe effective configuration:\n{effective_yaml(config)}\nDry run: nothing was written.")
+        text = estimate_text(job, plan)
+        log.say("estimate", " ".join(text.split()), text=text)
+        text = f"\nThe effective configuration:\n{effective_yaml(config)}\nDry run: nothing was written."
+        said = "dry run: nothing was written"
+        log.say("dry_run", said, text=text, configuration=config.model_dump(mode="json"))
         return Outcome(EXIT_DONE, "dry run")
     if not plan.shards:
         return _nothing_to_do(plan)
@@ -101,8 +107,10 @@ def _run(request: Request, run_id: str) -> Outcome:
 
 
 def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Outcome:
+    from pipeline.flow.attempts import open_registry
     from pipeline.flow.chain import run_chain
     from pipeline.flow.cluster import cluster, held, layout
+    from pipeline.flow.observer import Observer
 
     planned = time.time()
     tally = Tally(job.config.report.sample)
@@ -111,12 +119,13 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Ou
             stop_on_sigterm()
             laid = layout(job.config)
             began = ended = float("inf")
-            print(f"run {job.run_id}: {laid.topology}, {laid.workers} workers", flush=True)
-            with Reporter(plan.todo_items) as reporter:
-                for result in run_chain(job, plan, laid):
-                    began, ended = min(began, result.began), time.time()
-                    tally.add(result.rows)
-                    reporter.update(tally)
+            said = f"run {job.run_id}: {laid.topology}, {laid.workers} workers"
+            log.say("start", said, topology=laid.topology, workers=laid.workers, precision=laid.precision)
+            registry = open_registry()
+            with Observer(job, plan, laid, tally, registry) as observer:
+                for result in run_chain(job, plan, laid, registry):
+                    began, ended = min(began, result.begun.at), time.time()
+                    observer.committed(result)
             holding = held(laid, job.config.run.address)
     except KeyboardInterrupt:
         raise FiatColorError(
@@ -188,9 +197,10 @@ def _nothing_to_do(plan: Plan) -> Outcome:
     """The truth about earlier runs, for a scheduler that only sees this one."""
     if plan.items_listed == 0:
         said = "Nothing to do: the input holds no objects; if that is a surprise, check its spelling."
-        print(said)
+        log.say("summary", said, exit_status=EXIT_DONE)
         return Outcome(EXIT_DONE, said)
     failed = plan.done.get(Status.FAILED, 0)
     said = f"Nothing to do: all {sum(plan.done.values()):,} objects are in the ledger{failed_text(plan)}."
-    print(said)
-    return Outcome(EXIT_FAILED_IMAGES if failed else EXIT_DONE, said)
+    status = EXIT_FAILED_IMAGES if failed else EXIT_DONE
+    log.say("summary", said, exit_status=status)
+    return Outcome(status, said)

@@ -17,6 +17,7 @@ from pipeline.flow.fused import lost_row
 from pipeline.flow.job import Job
 from pipeline.flow.predictors import Predictors
 from pipeline.flow.prepared import Prepared
+from pipeline.flow.result import Begun
 from pipeline.flow.transport import pack, shard_of, unpack
 from pipeline.flow.work import Bench
 from pipeline.records import Item
@@ -38,12 +39,13 @@ def bench_of(job: Job) -> Bench:
 def fetch_decode(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
     """First stage, a CPU task: a plan row becomes prepared items without their full-resolution pixels."""
     shard_id, items = shard_of(batch)
-    began, bench, attempts = time.time(), bench_of(job), RemoteAttempts(registry)
-    if attempts.begin(shard_id) > job.config.limits.attempts:
+    bench, attempts = bench_of(job), RemoteAttempts(registry)
+    begun = Begun(time.time(), attempts.begin(shard_id))
+    if begun.attempt > job.config.limits.attempts:
         prepared = [_careful(bench, attempts, shard_id, item) for item in items]
     else:
         prepared = [without_pixels(one) for one in bench.prepared(items, glimpse=True)]
-    return pack((shard_id, prepared, began))
+    return pack((shard_id, prepared, begun))
 
 
 def _careful(bench: Bench, attempts: RemoteAttempts, shard_id: str, item: Item) -> Prepared:
@@ -68,7 +70,7 @@ class PredictActor:
         self.predictors = Predictors(job, device)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        shard_id, prepared, began = unpack(batch)
+        shard_id, prepared, begun = unpack(batch)
         waiting = [one for one in prepared if one.row is None]
         start = time.perf_counter()
         self.predictors.color(waiting)
@@ -77,11 +79,11 @@ class PredictActor:
         share = (time.perf_counter() - start) / max(1, len(waiting))
         for one in waiting:
             one.seconds_predict = share
-        return pack((shard_id, prepared, began))
+        return pack((shard_id, prepared, begun))
 
 
 def compose_commit(batch: pa.Table, job: Job) -> pa.Table:
     """Third stage, a CPU task: decode again, compose, encode, put; then the ledger part."""
-    shard_id, prepared, began = unpack(batch)
+    shard_id, prepared, begun = unpack(batch)
     bench = bench_of(job)
-    return pack(bench.commit(shard_id, [bench.finish(one) for one in bench.redecoded(prepared)], began))
+    return pack(bench.commit(shard_id, [bench.finish(one) for one in bench.redecoded(prepared)], begun))

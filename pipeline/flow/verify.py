@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 
+from pipeline import log
 from pipeline.command import stop_on_sigterm
 from pipeline.config import JobConfig
 from pipeline.errors import FiatColorError, RunError
@@ -78,12 +79,16 @@ def run_verify(request: Request) -> int:
     if source is not None:
         tally.expected += expected.sources.num_rows
         works.append(_sources(source, expected, tally))
-    print(plan_text(request.output, tally, [work.both for work in works]), flush=True)
+    text = plan_text(request.output, tally, [work.both for work in works])
+    log.say("plan", f"{tally.expected:,} objects expected", text=text, output=request.output)
     if any(work.both.num_rows for work in works):
         _hash(request.config, works, tally)
     summary = summarise(tally, request.output, request.input, time.time() - started)
     write_report(report, tally, summary)
-    print(summary_text(report, tally, summary))
+    for row in tally.table().to_pylist() if log.is_json() else ():
+        log.detail("finding", row["message"], level="warning", key=row["key"], finding=row["finding"])
+    said = f"{tally.found:,} findings in {tally.expected:,} objects"
+    log.say("summary", said, text=summary_text(report, tally, summary), summary=summary)
     return int(summary["exit_status"])
 
 
@@ -94,7 +99,8 @@ def _open(request: Request) -> tuple[Store, Store | None, Store]:
     source = open_store(request.input, storage) if request.input is not None else None
     if source is not None:
         source.check_readable()
-    where = request.report or f"{request.output.rstrip('/')}/runs/{_run_id()}"
+    log.bind(run_id := _run_id())
+    where = request.report or f"{request.output.rstrip('/')}/runs/{run_id}"
     for place in (*(f"{out.uri}/{name}" for name in (*DELIVERED, "ledger")), request.input):
         if place is not None:
             refuse_overlap(place, where, own=())

@@ -24,7 +24,7 @@ from pipeline.flow.guide_reader import guide_of
 from pipeline.flow.intake import Intake
 from pipeline.flow.job import Job
 from pipeline.flow.prepared import Prepared
-from pipeline.flow.result import ShardResult
+from pipeline.flow.result import Begun, ShardResult
 from pipeline.plan import derivative_key
 from pipeline.records import Item, LedgerRow, Status
 from pipeline.stages.commit import commit_part, put_image
@@ -39,6 +39,7 @@ class Bench(Intake):
         super().__init__(job)
         self.out: Store = open_store(job.output, job.config.storage)
         self.signer = open_signer(job.config.output.c2pa)
+        self.written: list[int] = []  # bytes of each image of the shard at work; threads append to it
 
     def finish(self, prepared: Prepared) -> LedgerRow | Future[LedgerRow]:
         """Compose and encode here, write on a thread: the row, or the promise of it."""
@@ -116,9 +117,12 @@ class Bench(Intake):
         item, start = prepared.item, time.perf_counter()
         assert prepared.ab is not None
         try:
-            streamed, columns = finish_master(self.source, self.out, item, prepared.ab, self.job, self.signer)
+            streamed, columns, written = finish_master(
+                self.source, self.out, item, prepared.ab, self.job, self.signer
+            )
         except Exception as error:
             return self.rows.of_error(item, error)
+        self.written.append(written)
         return self.rows.colorized(
             item,
             streamed,
@@ -151,12 +155,14 @@ class Bench(Intake):
                 derivative_key=None,
                 derivative_sha256=None,
             )
+        self.written.append(len(finished.data))
         row.seconds_compose = time.perf_counter() - start
         row.finished_at = datetime.now(UTC)
         return row
 
-    def commit(self, shard_id: str, rows: list[LedgerRow | Future[LedgerRow]], began: float) -> ShardResult:
+    def commit(self, shard_id: str, rows: list[LedgerRow | Future[LedgerRow]], begun: Begun) -> ShardResult:
         """Wait for the last images, then write the ledger part; the part is the commit."""
         done = [row.result() if isinstance(row, Future) else row for row in rows]
         won = commit_part(self.out, self.job.job_digest, shard_id, done)
-        return ShardResult.of(shard_id, done, won, began)
+        written, self.written = sum(self.written), []
+        return ShardResult.of(shard_id, done, won, begun, written)

@@ -11,6 +11,7 @@ import ray
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
+from pipeline import log
 from pipeline.errors import ConfigError, FiatColorError, RunError
 from pipeline.flow.cluster import FORWARDED
 from pipeline.models.catalog import pin_weights
@@ -32,6 +33,7 @@ def train(config: TrainConfig) -> str:
     Returns the run's folder. Raises ConfigError for unusable photographs, labels that are missing or another
     network's checkpoint, RunError where the workers failed more often than `train.retries`.
     """
+    log.bind(config.train.name)
     data = Dataset.open(config.data, config.storage)  # a mistake costs a line here, not a worker's traceback
     _check_labels(config, data)
     config = _checked_start(config, data.labels)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.job_runner import REPO, encoded, fill, ledger, photograph, run
-from tests.servers import free_port
+from tests.job_runner import encoded, fill, ledger, photograph, run
+from tests.ray_head import TOKEN, ray_head
 
 GRAY = {name: encoded(photograph(seed)) for seed, name in enumerate("abcdefg")}
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 BROKEN = b"\xff\xd8\xff\xe0 cut off"
 SETTINGS = ("run.workers=1", "model.side=64", "report.sample=1", "report.keep=3", "run.max_failed=0.5")
 
@@ -27,31 +20,8 @@ SETTINGS = ("run.workers=1", "model.side=64", "report.sample=1", "report.keep=3"
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Ray head of its own, as the systemd unit starts it; ended with all its processes."""
-    port = free_port()
-    ray = [
-        str(Path(sys.executable).with_name("ray")),
-        "start",
-        "--head",
-        "--block",
-        "--node-ip-address=127.0.0.1",
-    ]
-    log = tmp_path_factory.mktemp("head") / "log"
-    environment = os.environ | TOKEN | {"PYTHONPATH": str(REPO), "RAY_USAGE_STATS_ENABLED": "0"}
-    started = subprocess.Popen(
-        [*ray, f"--port={port}", "--num-cpus=3", "--include-dashboard=false"],
-        env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
-    address = f"127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            assert started.poll() is None, log.read_text()
-            if "Ray runtime started" in log.read_text():
-                break
-            time.sleep(0.25)
+    with ray_head(tmp_path_factory.mktemp("head")) as (address, _):
         yield address
-    finally:
-        os.killpg(started.pid, signal.SIGTERM)
-        started.wait(180)
 
 
 @pytest.mark.timeout(600)  # seven starts of the job, on a loaded machine

@@ -6,6 +6,7 @@ sheet and the page under `runs/<run id>/report/`.
 
 from __future__ import annotations
 
+from pipeline.stages.report.drift import Chroma, Reference, reference_for
 from pipeline.stages.report.gallery import ReportKeys, make_report
 from pipeline.stages.report.page import report_html
 from pipeline.stages.report.sheet import Pair, contact_sheet
@@ -16,6 +17,7 @@ from pipeline.stages.report.summary import (
     Seconds,
     StageSeconds,
     Summary,
+    duration,
     headline,
     software_versions,
     summary_json,
@@ -26,17 +28,21 @@ from pipeline.stages.report.tally import Tally
 
 __all__ = [
     "ADVICE",
+    "Chroma",
     "Cost",
     "FailureGroup",
     "Pair",
+    "Reference",
     "ReportKeys",
     "Seconds",
     "StageSeconds",
     "Summary",
     "Tally",
     "contact_sheet",
+    "duration",
     "headline",
     "make_report",
+    "reference_for",
     "report_html",
     "software_versions",
     "summary_json",

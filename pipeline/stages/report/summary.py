@@ -17,6 +17,7 @@ from pipeline.errors import (
     FailureCode,
 )
 from pipeline.records import Status
+from pipeline.stages.report.drift import Chroma
 
 #: What a person does about each failure; the README's troubleshooting table says the same.
 ADVICE: dict[str, str] = {
@@ -125,6 +126,9 @@ class Summary(_Record):
     stage_seconds: StageSeconds = StageSeconds()
     cost: Cost | None = None
     max_delta_l: float | None = Field(None, description="worst |L* out - L* in| of any pixel; null: none")
+    chroma: Chroma | None = Field(
+        None, description="how colourful the images are; null: none without a guide"
+    )
     exit_status: int = Field(description="0 done, 3 finished with failed images, 4 with too many")
     finished_at: str = Field(description="ISO 8601, UTC")
     versions: dict[str, str] = Field(default_factory=dict)
@@ -216,11 +220,20 @@ def _speed(summary: Summary) -> list[str]:
         cost = summary.cost
         money = "" if cost.money is None else f", {cost.money:,.2f} at the configured prices"
         lines.append(f"Cost    {cost.core_hours:.3f} core-hours, {cost.gpu_hours:.3f} GPU-hours{money}")
+    if summary.chroma is not None:
+        lines.append(f"Chroma  {_chroma(summary.chroma)}")
     if summary.max_delta_l is not None:
         lines.append(
             f"Detail  the lightness of no pixel moved by more than {summary.max_delta_l:.2f} L* (of 100)"
         )
     return lines
+
+
+def _chroma(chroma: Chroma) -> str:
+    said = f"mean {chroma.mean:.1f} C*, colourfulness {chroma.colorfulness:.1f}"
+    if chroma.drift is None:
+        return said
+    return f"{said}; drift {chroma.drift:+.2f} from the usual {chroma.reference_mean:.1f}"
 
 
 def _places(summary: Summary, report: bool) -> list[str]:

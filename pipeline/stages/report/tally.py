@@ -7,15 +7,18 @@ import heapq
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.records import Status
+from pipeline.stages.report.drift import Chroma
 from pipeline.stages.report.summary import ADVICE, Example, FailureGroup, StageSeconds
 
 #: What a ledger part must be read with; the other columns are not looked at.
 COLUMNS = (
     "key",
+    "bytes",
     "status",
     "failure_code",
     "message",
@@ -25,6 +28,7 @@ COLUMNS = (
     "height",
     "max_delta_l",
     "mean_chroma",
+    "colorfulness",
     "seconds_decode",
     "seconds_predict",
     "seconds_compose",
@@ -44,6 +48,7 @@ class Tally:
         self.stage_seconds = StageSeconds()
         self.max_delta_l: float | None = None
         self.guided = 0
+        self._chroma = np.zeros(4)  # images without a guide; sums of chroma, its square, and colourfulness
         self._failed: Counter[str] = Counter()
         self._examples: dict[str, list[tuple[str, str]]] = {}
         self._sample = sample
@@ -60,6 +65,7 @@ class Tally:
         worst = pc.max(colorized["max_delta_l"]).as_py()
         if worst is not None:
             self.max_delta_l = max(worst, self.max_delta_l or 0.0)
+        self._add_chroma(colorized.filter(pc.field("guide_digest").is_null()))
         self._add_sample(colorized)
 
     @property
@@ -81,6 +87,16 @@ class Tally:
         }
 
     @property
+    def chroma(self) -> Chroma | None:
+        """Of the colorized rows without a guide; None while there are none."""
+        images, total, squares, colorfulness = self._chroma.tolist()
+        if not images:
+            return None
+        variance = max(squares - total * total / images, 0.0) / max(images - 1, 1)
+        mean, spread = total / images, variance**0.5
+        return Chroma(images=int(images), mean=mean, spread=spread, colorfulness=colorfulness / images)
+
+    @property
     def sample(self) -> list[dict[str, Any]]:
         """The sampled colorized rows, by key."""
         return sorted((row for _, _, row in self._heap), key=lambda row: str(row["key"]))
@@ -99,6 +115,11 @@ class Tally:
             known = self._examples.setdefault(code, [])
             known.append((row["key"], row["message"] or ""))
             self._examples[code] = heapq.nsmallest(EXAMPLES, known)
+
+    def _add_chroma(self, unguided: pa.Table) -> None:
+        known = unguided.select(["mean_chroma", "colorfulness"]).drop_null()
+        chroma, colorfulness = (column.to_numpy().astype(np.float64) for column in known.columns)
+        self._chroma += (len(chroma), chroma.sum(), (chroma**2).sum(), colorfulness.sum())
 
     def _add_sample(self, colorized: pa.Table) -> None:
         if not self._sample:
