@@ -1,6 +1,8 @@
 locals {
   source_arn = "arn:aws:s3:::${var.source_bucket}"
   output_arn = "arn:aws:s3:::${var.output_bucket}"
+  # the folders of finished runs, which report.keep bounds
+  runs_arn = join("/", compact([local.output_arn, var.output_prefix, "runs"]))
   # by role, so that one set of rules serves both
   buckets = merge({ output = var.output_bucket }, var.create_source_bucket ? { source = var.source_bucket } : {})
 }

@@ -1,10 +1,12 @@
-# What the jobs may do with storage, and nothing else: read the source, write the output, delete only below training/.
+# What the jobs may do with storage, and nothing else: read the source, write the output, delete only below training/ and
+# what finished runs left below OUT/runs/.
 resource "aws_iam_policy" "storage" {
   name        = "${var.name}-storage"
   description = "Fiat Color: read the source, write the output"
   policy = templatefile("${path.module}/policies/storage.json.tftpl", {
     source_arn = local.source_arn
     output_arn = local.output_arn
+    runs_arn   = local.runs_arn
   })
 }
 

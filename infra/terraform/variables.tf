@@ -29,6 +29,12 @@ variable "output_bucket" {
   }
 }
 
+variable "output_prefix" {
+  description = "Prefix of --output in the output bucket; empty: the bucket itself"
+  type        = string
+  default     = "photographs"
+}
+
 variable "noncurrent_days" {
   description = "Days that replaced or deleted results are kept"
   type        = number

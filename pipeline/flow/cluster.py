@@ -15,6 +15,7 @@ import ray
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, RunError
 from pipeline.flow.address import check_answers, no_answer
+from pipeline.flow.token import secure_token
 from pipeline.models.base import resolve_precision
 
 # Without these, an AWS-compatible server that the driver reaches is another one, or none, for the workers.
@@ -62,7 +63,7 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     forwarded = _ALLOCATOR | {name: os.environ[name] for name in FORWARDED if name in os.environ}
     if address:
-        _join(address, forwarded, quiet)
+        join(address, {"env_vars": forwarded}, quiet)
     else:
         root = str(Path(__file__).resolve().parents[2])
         inherited = os.environ.get("PYTHONPATH")
@@ -74,10 +75,15 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _join(address: str, environment: dict[str, str], quiet: dict[str, Any]) -> None:
+def join(address: str, environment: dict[str, Any], quiet: dict[str, Any]) -> None:
+    """Connect to the cluster with this runtime environment.
+
+    Raises:
+        ConfigError: Ray refuses the address. RunError: nothing answers there.
+    """
     check_answers(address)
     try:
-        ray.init(address=address, runtime_env={"env_vars": environment}, **quiet)
+        ray.init(address=address, runtime_env=environment, **quiet)
     except ConnectionError as error:
         raise no_answer(address, error) from None
     except (RuntimeError, ValueError) as error:
@@ -91,6 +97,7 @@ def _start_local(cpus: int, environment: dict[str, str], quiet: dict[str, Any]) 
     Its processes inherit the environment. A runtime environment would do the same, but Ray starts its idle
     processes without one, so that none of them could be used.
     """
+    secure_token()
     try:
         with _environment(environment):
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.plan.keys import Patterns
-from pipeline.storage import Store, open_store
+from pipeline.storage import ObjectInfo, Store, open_store
 from pipeline.training.config import PrepareConfig
 
 ROWS_AT_ONCE = 256
@@ -41,21 +41,40 @@ class Candidate:
         return self.store.get(self.key).data if self.data is None else self.data
 
 
-def candidates(inputs: list[str], config: PrepareConfig, manifest: str | None) -> Iterator[Candidate]:
-    """Every file below `inputs` that `photos.exclude` leaves, in listing order; of a Parquet file, its rows.
+Wanted = Callable[[Store, ObjectInfo], bool]
+"""Whether an object of an input is to be read."""
+
+
+def everything(store: Store, info: ObjectInfo) -> bool:
+    """All objects are wanted."""
+    return True
+
+
+def objects(inputs: list[str], config: PrepareConfig) -> Iterator[tuple[Store, ObjectInfo]]:
+    """Every object below `inputs` that `photos.exclude` leaves, in listing order. Raises as `candidates`."""
+    patterns = Patterns((), config.photos.exclude)
+    for uri in inputs:
+        store = open_store(uri, config.storage)
+        store.check_readable()
+        yield from ((store, info) for info in store.list() if patterns.keep(info.key))
+
+
+def candidates(
+    inputs: list[str], config: PrepareConfig, manifest: str | None, wanted: Wanted = everything
+) -> Iterator[Candidate]:
+    """Every wanted file below `inputs` that `photos.exclude` leaves, in listing order; of Parquet, its rows.
 
     Source and label of a file stand in `manifest` (default: the input's manifest.csv), else its first folder
     (or the input's name) and its last folder. Raises ConfigError for an input, a manifest or a Parquet file
     that cannot be used, StorageError as the stores do.
     """
-    patterns = Patterns((), config.photos.exclude)
     for uri in inputs:
-        store = open_store(uri, config.storage)
-        store.check_readable()
         name = uri.rstrip("/").rsplit("/", 1)[-1]
-        known = _read_manifest(store, manifest, config.storage)
-        for info in store.list():
-            if not patterns.keep(info.key):
+        known = None
+        for store, info in objects([uri], config):
+            if known is None:
+                known = _read_manifest(store, manifest, config.storage)
+            if not wanted(store, info):
                 continue
             folders = info.key.split("/")[:-1]
             guess = (folders[0] if len(folders) > 1 else name, folders[-1] if folders else "")

@@ -57,6 +57,10 @@ class NetworkConfig(Section):
         None, description="trained weights to begin with: shipped name, path, URI or registry:URI/NAME"
     )
 
+    def chosen(self) -> dict[str, Any]:
+        """What was set and is not null."""
+        return self.model_dump(exclude_unset=True, exclude_none=True)
+
     def options(self) -> dict[str, Any]:
         """The options that are set, for the method's constructor."""
         return self.model_dump(exclude={"method", "weights"}, exclude_none=True)

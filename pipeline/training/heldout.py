@@ -13,9 +13,9 @@ from pipeline.errors import ConfigError
 from pipeline.storage import open_store
 from pipeline.storage.ranges import RangedObject
 from pipeline.training.config import PhotosConfig
+from pipeline.training.duplicates import difference_hash
 from pipeline.training.evaluate.config import EvaluateSection
 from pipeline.training.evaluate.photographs import Reader, Unreadable, list_photographs
-from pipeline.training.prepare import difference_hash
 
 U64 = NDArray[np.uint64]
 _COMPARED_AT_ONCE = 64

@@ -20,8 +20,9 @@ from pipeline.color import srgb_to_lab
 from pipeline.errors import ConfigError
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.base import printable
-from pipeline.training.candidates import Candidate, candidates
+from pipeline.training.candidates import Candidate, Wanted, candidates, everything
 from pipeline.training.config import PhotosConfig, PrepareConfig
+from pipeline.training.duplicates import Duplicates, difference_hash
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 PART = "photos-{:05d}.parquet"
@@ -51,16 +52,28 @@ SCHEMA = pa.schema(
 
 @dataclass
 class Prepared:
-    """What became of the input: rows per split, photographs left out by reason, and the unreadable ones."""
+    """What became of the input: rows per split, photographs left out by reason, and the unreadable ones;
+    `parts` counts the files at the output."""
 
     kept: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
+    parts: int = 0
 
     @property
     def photographs(self) -> int:
         """All that was read, without the files that are not images."""
         return self.kept.total() + self.dropped.total() - self.dropped["not_an_image"]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is at the output already, and stays: so many parts, the SHA-256 and difference hash of their rows;
+    and which objects of the inputs are still to be read."""
+
+    parts: int = 0
+    known: tuple[tuple[str, bytes], ...] = ()
+    wanted: Wanted = everything
 
 
 def prepare_photos(
@@ -69,40 +82,46 @@ def prepare_photos(
     config: PrepareConfig,
     manifest: str | None = None,
     say: Callable[[str], None] = lambda line: None,
+    earlier: Earlier | None = None,
 ) -> Prepared:
     """Read every photograph under `inputs`, write the kept ones as Parquet files under `output`.
 
     Inputs are folders or buckets of image files, of Parquet files with the columns `key` and `image` (encoded
     bytes; `label` and `source` if they are there), or both; see `candidates`. An image's split depends on its
-    bytes alone. `say` gets progress lines and the name of each unreadable photograph.
+    bytes alone. `say` gets progress lines and the name of each unreadable photograph. With `earlier` new rows
+    are added to those at the output, and none is as good as some.
 
     Raises ConfigError and StorageError as the stores do, ConfigError where nothing at all was kept, or where
-    more than the share `photos.max_unreadable` cannot be read: then no training data is left at `output`.
+    more than the share `photos.max_unreadable` cannot be read: then nothing new is left at `output`.
     """
     result = Prepared()
     for uri in inputs:
         refuse_overlap(uri, output, own=())
     target = open_store(output, config.storage)
     target.check_writable()
+    before = earlier or Earlier()
+    result.parts = before.parts
     rows: list[dict[str, object]] = []
-    parts = 0
-    for row in _unique(_decoded(inputs, config, manifest, result, say), config.photos, result):
+    found = candidates(inputs, config, manifest, before.wanted)
+    for row in _unique(_decoded(found, config, result, say), config.photos, before, result):
         result.kept[str(row["split"])] += 1
         rows.append(row)
         if len(rows) == config.photos.part_images:
-            _write_part(target, parts, rows, config.photos)
-            parts, rows = parts + 1, []
+            _write_part(target, result.parts, rows, config.photos)
+            result.parts, rows = result.parts + 1, []
     if rows:
-        _write_part(target, parts, rows, config.photos)
-        parts += 1
-    refusal = _refusal(result, inputs, config.photos)
-    _remove_older_parts(target, 0 if refusal else parts)
+        _write_part(target, result.parts, rows, config.photos)
+        result.parts += 1
+    refusal = _refusal(result, inputs, config.photos, earlier)
+    remove_later_parts(target, before.parts if refusal else result.parts)
     if refusal:
         raise ConfigError(refusal)
     return result
 
 
-def _refusal(result: Prepared, inputs: list[str], config: PhotosConfig) -> str | None:
+def _refusal(
+    result: Prepared, inputs: list[str], config: PhotosConfig, earlier: Earlier | None
+) -> str | None:
     """Why the photographs are not fit to train on, or None."""
     unreadable = len(result.unreadable)
     share = unreadable / max(1, result.photographs)
@@ -112,7 +131,7 @@ def _refusal(result: Prepared, inputs: list[str], config: PhotosConfig) -> str |
             f"photos.max_unreadable ({config.max_unreadable:.1%}) allows, the first of them "
             f"{', '.join(result.unreadable[:3])}; repair them or allow more"
         )
-    if not result.kept.total():
+    if not result.kept.total() and earlier is None:
         return f"no photograph of {', '.join(inputs)} could be used: {dict(result.dropped)}"
     return None
 
@@ -124,7 +143,8 @@ def _write_part(target: Store, number: int, rows: list[dict[str, object]], confi
     target.put(PART.format(number), buffer.getvalue())
 
 
-def _remove_older_parts(target: Store, parts: int) -> None:
+def remove_later_parts(target: Store, parts: int) -> None:
+    """Delete the files of training rows but the first `parts`: another preparation left them."""
     current = {PART.format(number) for number in range(parts)}
     for info in list(target.list("photos-")):
         if info.key.endswith(".parquet") and info.key not in current:
@@ -132,9 +152,8 @@ def _remove_older_parts(target: Store, parts: int) -> None:
 
 
 def _decoded(
-    inputs: list[str],
+    found: Iterator[Candidate],
     config: PrepareConfig,
-    manifest: str | None,
     result: Prepared,
     say: Callable[[str], None],
 ) -> Iterator[dict[str, object]]:
@@ -158,7 +177,7 @@ def _decoded(
             chunk.clear()
             progress.show(result)
 
-        for candidate in candidates(inputs, config, manifest):
+        for candidate in found:
             chunk.append(candidate)
             if len(chunk) == 16 * config.photos.threads:
                 yield from flush()
@@ -235,38 +254,17 @@ def _measure(photo: Image.Image) -> tuple[float, float, float]:
     return float(np.hypot(ab[..., 0], ab[..., 1]).mean()), float(ab[..., 0].mean()), float(ab[..., 1].mean())
 
 
-def difference_hash(photo: Image.Image) -> bytes:
-    """16 bytes: on 9x9 gray pixels, whether each is brighter than its right neighbour, then its lower one.
-
-    Source: N. Krawetz, "Kind of Like That" (dHash), 2013, in both directions.
-    """
-    gray = np.asarray(photo.convert("L").resize((9, 9), Image.Resampling.BOX), dtype=np.int16)
-    bits = np.concatenate([(gray[:8, :8] > gray[:8, 1:]).ravel(), (gray[:8, :8] > gray[1:, :8]).ravel()])
-    return np.packbits(bits).tobytes()
-
-
 def _unique(
-    rows: Iterator[dict[str, object]], config: PhotosConfig, result: Prepared
+    rows: Iterator[dict[str, object]], config: PhotosConfig, earlier: Earlier, result: Prepared
 ) -> Iterator[dict[str, object]]:
-    """The first of every group of equal files or nearly equal pictures.
-
-    Hashes at a distance of at most 7 of 128 bits agree in at least one of their 8 pieces of 16 bits, so only
-    photographs that share a piece are compared.
-    """
-    digests: set[object] = set()
-    buckets: dict[tuple[int, bytes], list[int]] = {}
+    """The first of every group of equal files or nearly equal pictures."""
+    duplicates = Duplicates(config.hash_distance, earlier.known)
     for row in rows:
-        if row["sha256"] in digests:
-            result.dropped["duplicate_file"] += 1
-            continue
-        digests.add(row["sha256"])
-        assert isinstance(row["phash"], bytes)
-        pieces = [(i, row["phash"][2 * i : 2 * i + 2]) for i in range(8)]
-        value = int.from_bytes(row["phash"])
-        seen = {other for piece in pieces for other in buckets.get(piece, ())}
-        if any((value ^ other).bit_count() <= config.hash_distance for other in seen):
-            result.dropped["duplicate_picture"] += 1
-            continue
-        for piece in pieces:
-            buckets.setdefault(piece, []).append(value)
-        yield row
+        sha256, phash = row["sha256"], row["phash"]
+        assert isinstance(sha256, str)
+        assert isinstance(phash, bytes)
+        reason = duplicates.reason(sha256, phash)
+        if reason is None:
+            yield row
+        else:
+            result.dropped[reason] += 1

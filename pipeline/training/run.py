@@ -13,7 +13,8 @@ from ray.train.torch import TorchTrainer
 
 from pipeline import log
 from pipeline.errors import ConfigError, FiatColorError, RunError
-from pipeline.flow.cluster import FORWARDED
+from pipeline.flow.cluster import FORWARDED, join
+from pipeline.flow.token import secure_token
 from pipeline.models.catalog import pin_weights
 from pipeline.models.registry import NETWORKS
 from pipeline.training.checkpoint import weights_in
@@ -119,14 +120,15 @@ def _start_ray(config: TrainConfig, streamed: bool) -> None:
     # Ray Train prints a worker's line twice unless told not to.
     environment["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
     setup = {"env_vars": environment, "worker_process_setup_hook": "pipeline.training.quiet.quieten"}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.ERROR, runtime_env=setup)
+    if address := os.environ.get("RAY_ADDRESS"):
+        join(address, setup, {"logging_level": logging.ERROR})
         return
     python_path = os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")]))
     environment["PYTHONPATH"] = python_path
     # Logical CPUs, not cores: a worker holds one, Ray Train's controller needs another, and the tasks that
     # stream to a worker their own, besides a part for reading.
     cpus = config.train.workers * (1 + (config.data.tasks + 1 if streamed else 0)) + 2
+    secure_token()
     ray.init(
         address="local",
         num_cpus=cpus,

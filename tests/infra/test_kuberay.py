@@ -19,6 +19,7 @@ import yaml
 
 from pipeline.config import JobConfig, load
 from pipeline.training.config import TrainConfig
+from pipeline.training.cycle import RetrainConfig
 from pipeline.training.evaluate.config import EvaluateConfig
 from tests.infra.kuberay_schema import check
 
@@ -182,7 +183,7 @@ def test_the_cluster_is_large_enough_for_what_colouring_asks(overlay: str) -> No
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_training_and_evaluation_are_asked_for_as_their_jobs_understand(overlay: str) -> None:
-    models: dict[str, Any] = {"train": TrainConfig, "evaluate": EvaluateConfig}
+    models: dict[str, Any] = {"train": TrainConfig, "evaluate": EvaluateConfig, "retrain": RetrainConfig}
     for name, model in models.items():
         job = next(job for job in of_kind(overlay, "RayJob") if job["metadata"]["name"] == name)
         words = shlex.split(job["spec"]["entrypoint"])

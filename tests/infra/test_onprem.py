@@ -54,7 +54,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 def test_each_timer_has_its_service() -> None:
     timers = [unit for unit in UNITS if unit.suffix == ".timer"]
-    assert len(timers) == 2
+    assert len(timers) == 3
     assert [timer for timer in timers if not timer.with_suffix(".service").exists()] == []
 
 
@@ -82,7 +82,7 @@ def test_what_the_units_and_cron_run_exists() -> None:
         for path in [*UNITS, ONPREM / "fiat-color.cron", ONPREM / "fiat-color.env"]
     ]
     named = {name for text in texts for name in re.findall(r"\b((?:jobs|configs)/[\w/-]+\.\w+)", text)}
-    assert {"jobs/colorize_bucket.py", "jobs/verify.py"} <= named
+    assert {"jobs/colorize_bucket.py", "jobs/verify.py", "jobs/retrain.py"} <= named
     assert [name for name in sorted(named) if not (REPO / name).is_file()] == []
 
 
@@ -93,11 +93,23 @@ def test_only_a_run_that_did_not_finish_is_tried_again(status: str, restarts: bo
     assert (status not in unit["RestartPreventExitStatus"].split()) is restarts
 
 
-def test_the_cron_line_runs_one_job_with_the_settings_and_keeps_its_exit_status(tmp_path: Path) -> None:
+RETRAINING = "s3://archive-color/training"
+CRON = [
+    "colorize_bucket.py --input s3://archive/1920s --output s3://archive-color/1920s --config {CONFIG}",
+    f"retrain.py --config configs/train/retrain.yaml --registry {RETRAINING}/models/photographs "
+    f"--photos {RETRAINING}/new --held-out {RETRAINING}/held-out --output {RETRAINING}/retraining",
+]
+
+
+@pytest.mark.parametrize(("number", "expected"), enumerate(CRON), ids=["colorize", "retrain"])
+def test_a_cron_line_runs_one_job_with_the_settings_and_keeps_its_exit_status(
+    tmp_path: Path, number: int, expected: str
+) -> None:
     """The line itself, in folders of the test, with a job that says what it got."""
     cron = (ONPREM / "fiat-color.cron").read_text(encoding="utf-8")
-    line = next(line for line in cron.splitlines() if re.match(r"\d", line))
-    command = line.split("  fiat  ", 1)[1]
+    lines = [line for line in cron.splitlines() if re.match(r"\d", line)]
+    assert len(lines) == len(CRON)
+    command = lines[number].split("  fiat  ", 1)[1]
     python = tmp_path / "opt" / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text('#!/bin/sh\necho "$RAY_AUTH_MODE ${RAY_ADDRESS-none} $@"\nexit 3\n')
@@ -110,6 +122,5 @@ def test_the_cron_line_runs_one_job_with_the_settings_and_keeps_its_exit_status(
         command = command.replace(installed, str(here))
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
-    config = settings(ONPREM / "fiat-color.env")["CONFIG"]
-    places = "--input s3://archive/1920s --output s3://archive-color/1920s"
-    assert done.stdout.strip() == f"token none jobs/colorize_bucket.py {places} --config {config}"
+    job = expected.format(**settings(ONPREM / "fiat-color.env"))
+    assert done.stdout.strip() == f"token none jobs/{job}"

@@ -114,9 +114,13 @@ def under_policy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         admin.put_object(Bucket=SOURCE, Key="a.jpg", Body=b"photograph")
         iam = boto3.client("iam", region_name="us-east-1")
         iam.create_user(UserName="job")
-        rules = policy(
-            "storage.json.tftpl", source_arn=f"arn:aws:s3:::{SOURCE}", output_arn=f"arn:aws:s3:::{OUTPUT}"
-        )
+        output = f"arn:aws:s3:::{OUTPUT}"
+        arns = {
+            "source_arn": f"arn:aws:s3:::{SOURCE}",
+            "output_arn": output,
+            "runs_arn": f"{output}/1920s/runs",
+        }
+        rules = policy("storage.json.tftpl", **arns)
         iam.put_user_policy(UserName="job", PolicyName="storage", PolicyDocument=json.dumps(rules))
         key = iam.create_access_key(UserName="job")["AccessKey"]
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
@@ -137,6 +141,12 @@ def test_the_policy_is_enough_for_a_run_and_no_more(under_policy: None) -> None:
     assert output.get("ledger/part-1.parquet").data == b"row"
     output.put("training/runs/checkpoint", b"weights")
     output.delete("training/runs/checkpoint")
+    output.put("1920s/runs/1/summary.json", b"finished")
+    output.delete("1920s/runs/1/summary.json")
+    output.put("1920s/images/runs/a.jpg", b"colour")
+    for key in ("1920s/images/runs/a.jpg", "1920s/ledger/part-1.parquet", "runs/1/summary.json"):
+        with pytest.raises(FiatColorError, match="AccessDenied"):
+            output.delete(key)
     with pytest.raises(FiatColorError, match="AccessDenied"):
         source.put("a.jpg", b"overwritten")
     with pytest.raises(FiatColorError, match="AccessDenied"):

@@ -17,7 +17,8 @@ from skimage.color import rgb2lab
 
 from pipeline.errors import ConfigError
 from pipeline.training.config import PhotosConfig, PrepareConfig
-from pipeline.training.prepare import SCHEMA, difference_hash, prepare_photos
+from pipeline.training.duplicates import difference_hash
+from pipeline.training.prepare import SCHEMA, prepare_photos
 
 REPO = Path(__file__).resolve().parents[2]
 

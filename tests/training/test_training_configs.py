@@ -11,13 +11,13 @@ from pipeline.config import load
 from pipeline.models.registry import NETWORKS, load_colorizer
 from pipeline.models.weights import SHIPPED, shipped_names
 from pipeline.training.config import PrepareConfig, TrainConfig
+from pipeline.training.cycle import RetrainConfig
 from pipeline.training.evaluate import EvaluateConfig
 from pipeline.training.family import load_family
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-TRAIN = sorted(
-    path for path in (CONFIGS / "train").glob("*.yaml") if path.name not in ("prepare.yaml", "family.yaml")
-)
+OTHERS = ("prepare.yaml", "family.yaml", "retrain.yaml")
+TRAIN = sorted(path for path in (CONFIGS / "train").glob("*.yaml") if path.name not in OTHERS)
 
 
 @pytest.mark.parametrize("file", TRAIN, ids=lambda path: path.name)
@@ -36,6 +36,12 @@ def test_family() -> None:
         for run in family.values()
     ]
     assert all(one == shared[0] for one in shared)
+
+
+def test_a_retraining_cycle_begins_with_the_champions_own_network() -> None:
+    config = load(RetrainConfig, str(CONFIGS / "train" / "retrain.yaml"))
+    assert config.retrain.least_new == 200
+    assert config.model == TrainConfig().model
 
 
 @pytest.mark.parametrize("name", ["default", "family", "product_size"])

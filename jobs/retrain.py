@@ -1,0 +1,62 @@
+"""One retraining cycle: new photographs, training from the champion, the gate. `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipeline import config
+from pipeline.command import JobParser, exit_status
+from pipeline.training.cycle import RetrainConfig, Retraining, retrain_champion
+
+EPILOG = """\
+example:
+  python jobs/retrain.py --config configs/train/retrain.yaml --registry s3://models/faces \\
+      --photos s3://archive/new --held-out s3://archive/held-out --output s3://models/retraining
+
+For a schedule: photographs that an earlier cycle took in are not read again, without new ones nothing is
+done, and the same command goes on with a cycle that was stopped. jobs/promote.py --first begins a registry.
+Exit status: 0 promoted, or nothing new; 3 trained and not promoted (the table says why); 1 did not finish,
+or another process is at work at the output: run it again; 2 bad usage or configuration.
+"""
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = JobParser(
+        description="Retrain the champion of a registry on new photographs, and promote what is better.",
+        epilog=EPILOG,
+    )
+    add = parser.add_argument
+    add("--registry", required=True, metavar="URI/NAME", help="whose champion is retrained")
+    add(
+        "--photos",
+        required=True,
+        action="append",
+        metavar="URI",
+        help="colour photographs, as jobs/prepare_photos.py takes them; repeatable",
+    )
+    add("--held-out", required=True, metavar="URI", help="colour photographs to judge on, none of --photos")
+    add("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix of all cycles")
+    add("--config", metavar="FILE", help="YAML, such as configs/train/retrain.yaml")
+    add("--dry-run", action="store_true", help="say what is new, and write nothing")
+    add("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+    asked = Retraining(args.registry, tuple(args.photos), args.held_out, args.output, args.dry_run)
+
+    def work() -> int:
+        return retrain_champion(asked, config.load(RetrainConfig, args.config, args.overrides))
+
+    return exit_status(work, args.log_format)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
