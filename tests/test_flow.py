@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -184,6 +185,7 @@ def test_ray_job_submit_to_a_head_with_a_token(ray_head, tmp_path):
         tmp_path / "in",
         "--output",
         tmp_path / "out",
+        "--log-format=json",
         *FAST,
     ]
 
@@ -206,3 +208,9 @@ def test_ray_job_submit_to_a_head_with_a_token(ray_head, tmp_path):
         done = submit(env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [row["status"] for row in ledger(str(tmp_path / "out"))] == ["colorized"] * 4
+    # what `ray job logs -f` shows: whole lines, each an object, all of one run
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [line["event"] for line in lines if line["event"] in ("plan", "summary")] == ["plan", "summary"]
+    assert len({line["run"] for line in lines}) == 1
+    (progress,) = [line for line in lines if line["event"] == "progress" and line["done"] == line["total"]]
+    assert progress["message"].startswith("4 of 4 images")
