@@ -12,15 +12,6 @@ from pipeline.config import StorageConfig
 from tests import servers
 from tests.servers import S3Server
 
-_CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": servers.ACCESS_KEY,
-    "AWS_SECRET_ACCESS_KEY": servers.SECRET_KEY,
-    # nothing of the machine's own AWS set-up may leak in
-    "AWS_CONFIG_FILE": "/dev/null",
-    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-
 # Outputs state their day, and midnight may not part two runs whose outputs a test compares: 2026-01-01.
 os.environ.setdefault("SOURCE_DATE_EPOCH", "1767225600")
 
@@ -35,7 +26,7 @@ def aws_credentials() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
             patch.delenv(name, raising=False)
-        for name, value in _CREDENTIALS.items():
+        for name, value in servers.CREDENTIALS.items():
             patch.setenv(name, value)
         yield
 

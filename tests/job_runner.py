@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
 import hashlib
 import io
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,11 @@ from PIL import Image
 from pipeline.config import StorageConfig
 from pipeline.records import VOLATILE_COLUMNS
 from pipeline.storage import open_store
+from tests.servers import CREDENTIALS, free_port
 
 REPO = Path(__file__).resolve().parents[1]
 JOB = REPO / "jobs" / "colorize_bucket.py"
+FAST = ("--set", "model.side=64", "--set", "run.workers=1")
 
 
 def command(*args: object) -> list[str]:
@@ -27,13 +33,30 @@ def command(*args: object) -> list[str]:
     return [sys.executable, str(JOB), *map(str, args)]
 
 
+@functools.cache
+def shared_head() -> dict[str, str]:
+    """The environment of a job on the one Ray head of all tests, which starts with the first that asks.
+
+    A job of its own takes twice as long: Ray's processes start anew for it, and end.
+    """
+    from tests.ray_head import TOKEN, ray_head  # which wants this file's REPO
+
+    stack = contextlib.ExitStack()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-head-")))
+    ports = [f"--{name}-port={free_port()}" for name in ("dashboard-agent-listen", "metrics-export")]
+    address, _ = stack.enter_context(ray_head(folder, *ports, "--num-cpus=4", env=CREDENTIALS))
+    atexit.register(stack.close)
+    return TOKEN | {"RAY_ADDRESS": address}
+
+
 def run(
-    *args: object, env: dict[str, str] | None = None, timeout: float = 240
+    *args: object, env: dict[str, str] | None = None, own_ray: bool = False, timeout: float = 240
 ) -> subprocess.CompletedProcess[str]:
-    """Run the job to its end."""
-    return subprocess.run(
-        command(*args), capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=timeout
-    )
+    """Run the job to its end, on the shared head unless `own_ray` or `env` say otherwise."""
+    given = env or {}
+    head = {} if own_ray or "RAY_ADDRESS" in given else shared_head()
+    environment = os.environ | head | given
+    return subprocess.run(command(*args), capture_output=True, text=True, env=environment, timeout=timeout)
 
 
 def photograph(seed: int, width: int = 96, height: int = 72) -> Image.Image:

@@ -28,6 +28,14 @@ from moto.server import ThreadedMotoServer
 from pipeline.config import StorageConfig
 
 ACCESS_KEY, SECRET_KEY = "test", "testsecret"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    # nothing of the machine's own AWS set-up may leak in
+    "AWS_CONFIG_FILE": "/dev/null",
+    "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 CEPH_PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool")
 CEPH_PACKAGES = "radosgw ceph-mon ceph-osd ceph-common"
 _READY_SECONDS = 90

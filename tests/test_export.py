@@ -22,7 +22,7 @@ from pipeline.config import StorageConfig
 from pipeline.stages.commit import commit_part
 from pipeline.storage import Store, open_store
 from tests.export.ledgers import deliver, row
-from tests.job_runner import REPO, encoded, fill, photograph, run
+from tests.job_runner import FAST, REPO, encoded, fill, photograph, run
 
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "export" / "premis-3-0.xsd"))
 
@@ -200,7 +200,7 @@ def test_a_terminated_job_leaves_no_half_made_bag(tmp_path, no_storage):
 
 def test_what_a_real_run_delivers_becomes_a_valid_bag(tmp_path, export):
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(2)} | {"x.jpg": b"none"})
-    made = run("--input", tmp_path / "in", "--output", tmp_path / "out", "--set", "model.side=64")
+    made = run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST)
     assert made.returncode == 3, made.stderr
     to = tmp_path / "bag"
     done = export("--output", str(tmp_path / "out"), "--format", "bagit", "--to", str(to))

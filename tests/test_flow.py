@@ -150,7 +150,8 @@ def ray_head(tmp_path):
     token = tmp_path / "token"
     token.write_text("a-token-for-this-test-only-0123456789abcdef")
     token.chmod(0o600)
-    ports = {"port": free_port(), "dashboard-port": free_port(), "ray-client-server-port": free_port()}
+    named = ("", "dashboard-", "ray-client-server-", "dashboard-agent-listen-")
+    ports = {f"{name}port": free_port() for name in named}
     programs = Path(sys.executable).parent
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"  # as in a shell where .venv is active
     env = {**os.environ, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.job_runner import encoded, fill, image_digests, ledger, photograph, run
+from tests.job_runner import FAST, encoded, fill, image_digests, ledger, photograph, run
 
-FAST = ("--set", "model.side=64", "--set", "run.workers=2", "--set", "report.sample=0")
+UNSEEN = (*FAST, "--set", "report.sample=0")
 SIZE = (96, 72)
 
 
@@ -51,7 +51,7 @@ def test_ten_guided_images_among_a_hundred_and_one_changed_guide(s3_moto):
     objects = {"a.png": scribble((200, 30, 30)), "half.png": scribble((30, 30, 200), (48, 36))}
     lines = "\n".join(json.dumps(row) for row in GUIDES).encode()
     fill(f"{root}/guides", {**objects, "colour.jpg": colourful(50), "guides.jsonl": lines}, storage)
-    args = ("--input", f"{root}/in", *FAST, *settings)
+    args = ("--input", f"{root}/in", *UNSEEN, *settings)
     guided = (*args, "--guides", f"{root}/guides/guides.jsonl")
 
     first = run("--output", f"{root}/out", *guided)
@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_named_before_any_work_starts(small):
     lines = "key,scribbles,reference,method\n0.jpg,a.png,,\n1.jpg,b.png,gone.jpg,\n9.jpg,b.png,,\n2.jpg,,,x\n"
     fill(str(small / "guides"), {**objects, "guides.csv": lines.encode()})
     places = ("--input", small / "in", "--output", small / "out")
-    refused = run(*places, "--guides", small / "guides/guides.csv", *FAST, timeout=90)
+    refused = run(*places, "--guides", small / "guides/guides.csv", *UNSEEN, timeout=90)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     (line,) = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]
@@ -131,7 +131,7 @@ def test_images_that_lack_a_guide_are_rows_that_say_so_and_a_dry_run_counts_guid
 def test_one_reference_for_a_whole_job(small):
     fill(str(small), {"colour.jpg": colourful(50)})
     shared = ("--method", "welsh", "--set", f"model.reference={small / 'colour.jpg'}")
-    done = run("--input", small / "in", "--output", small / "out", *shared, *FAST)
+    done = run("--input", small / "in", "--output", small / "out", *shared, *UNSEEN)
     assert done.returncode == 0, done.stderr
     rows = ledger(str(small / "out"))
     found = {(row["status"], row["method"], row["guide_digest"]) for row in rows}

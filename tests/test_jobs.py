@@ -18,9 +18,18 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tests.job_runner import REPO, encoded, fill, image_digests, lasting, ledger, photograph, run
-
-FAST = ("--set", "model.side=64", "--set", "run.workers=2")
+from tests.job_runner import (
+    FAST,
+    REPO,
+    encoded,
+    fill,
+    image_digests,
+    lasting,
+    ledger,
+    photograph,
+    run,
+    shared_head,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +40,17 @@ def thirty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, object
     files["box-1/scan 13.jpg"] = encoded(photograph(13, 400, 300), quality=95)[:9000]
     files["finding aid.txt"] = b"Box 1: harbour, 1911"
     fill(str(root / "in"), files)
-    return root / "in", root / "out", run("--input", root / "in", "--output", root / "out", *FAST)
+    asked = (
+        "--input",
+        root / "in",
+        "--output",
+        root / "out",
+        "--set",
+        "model.side=64",
+        "--set",
+        "run.workers=2",
+    )
+    return root / "in", root / "out", run(*asked, own_ray=True)
 
 
 def test_one_corrupt_file_among_thirty_costs_one_image(thirty):
@@ -244,11 +263,16 @@ def test_masters_with_access_copies_are_delivered_and_verified(tmp_path):
             assert (access.format, access.size) == ("JPEG", (160, 100))
             assert row["source_sha256"] in access.info["xmp"].decode()
     verify = [sys.executable, str(REPO / "jobs" / "verify.py"), "--output", str(out), "--input", str(source)]
-    assert subprocess.run(verify, capture_output=True, timeout=120).returncode == 0
+    assert (
+        subprocess.run(verify, capture_output=True, env=os.environ | shared_head(), timeout=120).returncode
+        == 0
+    )
     damaged = out / ledger(str(out))[1]["derivative_key"]
     data = bytearray(damaged.read_bytes())
     data[-100] ^= 1
     damaged.write_bytes(data)
-    found = subprocess.run(verify, capture_output=True, text=True, timeout=120)
+    found = subprocess.run(
+        verify, capture_output=True, text=True, env=os.environ | shared_head(), timeout=120
+    )
     assert found.returncode == 3, found.stderr
     assert "derivatives/scan 1.tif.jpg" in found.stdout

@@ -19,12 +19,14 @@ from pipeline.config import StorageConfig
 from pipeline.records import LedgerRow, Status
 from pipeline.stages.commit import commit_part, put_image
 from pipeline.storage import Store, open_store
-from tests.job_runner import REPO, encoded, fill, photograph, run
+from tests.job_runner import FAST, REPO, encoded, fill, photograph, run, shared_head
 
 
 def verify(*args: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPO / "jobs" / "verify.py"), *map(str, args), "--set", "run.workers=2"]
-    return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), timeout=timeout)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | shared_head(), timeout=timeout
+    )
 
 
 def findings(report: Store) -> list[tuple[str, str]]:
@@ -112,7 +114,7 @@ def test_sources_and_a_damaged_ledger_part(thousand):
 
 def test_what_a_real_run_delivers_is_fine_and_the_report_disturbs_nothing(tmp_path):
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(3)})
-    made = run("--input", tmp_path / "in", "--output", tmp_path / "out", "--set", "model.side=64")
+    made = run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST)
     assert made.returncode == 0, made.stderr
     for _ in range(2):
         done = verify("--output", tmp_path / "out", "--input", tmp_path / "in")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.config import StorageConfig, effective_yaml
 from pipeline.training.evaluate import EvaluateConfig
 from pipeline.training.evaluate.measure import PSNR_CEILING, SCHEMA, Measured, Measurer, Task
 from pipeline.training.evaluate.photographs import list_photographs
+from tests.job_runner import shared_head
 from tests.training.evaluate_samples import TINT, photograph, write_photographs, write_weights
 
 REPO = Path(__file__).resolve().parents[2]
@@ -126,7 +128,8 @@ def test_an_unreadable_photograph_is_a_name_and_a_reason(root: Path, tmp_path: P
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPO / "jobs" / "evaluate.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    environment = os.environ | shared_head()
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=600)
 
 
 def write_config(path: Path, root: Path, **settings: Any) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from pipeline.training.gate import GateMetric, GateSection
 from pipeline.training.heldout import refuse_trained_on
 from pipeline.training.prepare import prepare_photos
 from pipeline.training.promote import PromoteConfig
+from tests.job_runner import shared_head
 
 REPO = Path(__file__).resolve().parents[2]
 TINT = (12.0, 18.0)
@@ -75,7 +77,8 @@ def photos(tmp_path: Path) -> str:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPO / "jobs" / "promote.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    environment = os.environ | shared_head()
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=280)
 
 
 def test_a_first_champion_and_a_challenger_that_is_worse(photos: str, tmp_path: Path) -> None:

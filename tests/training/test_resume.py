@@ -20,6 +20,7 @@ from pipeline.models.registry import weights_info
 from pipeline.storage import open_store
 from pipeline.training.config import TrainSection
 from pipeline.training.run_folder import RunFolder, run_folder
+from tests.job_runner import shared_head
 from tests.servers import S3Server
 from tests.training.data import parts, training_rows
 
@@ -112,7 +113,11 @@ def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: s
     stray = "checkpoint_2000-01-01_00-00-00.000000"
     open_store(f"{bucket}/runs/small", s3_ceph.storage_config).put(f"{stray}/state.pt", b"of a killed run")
 
-    done = subprocess.run(command(s3_ceph, bucket), capture_output=True, text=True, check=False, timeout=240)
+    again_command = command(s3_ceph, bucket)
+    environment = os.environ | shared_head()
+    done = subprocess.run(
+        again_command, capture_output=True, text=True, env=environment, check=False, timeout=240
+    )
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-3000:]
     resumed = re.search(begins, output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.models.registry import weights_info
 from pipeline.training.family import load_family, load_run
+from tests.job_runner import shared_head
 from tests.training.evaluate_samples import photograph
 
 REPO = Path(__file__).resolve().parents[2]
@@ -77,7 +79,9 @@ def test_one_command_from_photographs_to_a_table(family: Path, tmp_path: Path) -
         "--held-out", tmp_path / "held-out", "--output", tmp_path / "out", "--family", family,
         "--evaluation", evaluation, "--only", "cnn",
     ]  # fmt: skip
-    first = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    first = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | shared_head(), timeout=280, check=False
+    )
     assert first.returncode == 0, first.stdout + first.stderr
     assert "our CNN" in first.stdout
     made = tmp_path / "out" / "weights" / "cnn.safetensors"

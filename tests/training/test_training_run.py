@@ -25,6 +25,7 @@ from pipeline.training.checkpoint import AveragedModel
 from pipeline.training.config import OptimConfig
 from pipeline.training.loop import learning_rate
 from pipeline.training.prepare import SCHEMA
+from tests.job_runner import shared_head
 
 REPO = Path(__file__).resolve().parents[2]
 STEPS = 30
@@ -60,7 +61,10 @@ def command(photos: Path, storage: Path, *more: str) -> list[str]:
 
 
 def run(arguments: list[str]) -> str:
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=240)
+    environment = os.environ | shared_head()
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, env=environment, check=False, timeout=240
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -123,7 +127,8 @@ def test_exported_weights_say_how_they_were_made(photos: Path, undisturbed: Path
 
 def test_a_finished_run_of_another_network_is_refused(photos: Path, undisturbed: Path) -> None:
     other = [*command(photos, undisturbed), "--set", "model.width=0.1"]
-    done = subprocess.run(other, capture_output=True, text=True, check=False, timeout=240)
+    environment = os.environ | shared_head()
+    done = subprocess.run(other, capture_output=True, text=True, env=environment, check=False, timeout=240)
     assert done.returncode == 2
     assert done.stdout.count("another network") == 0  # nor is it tried again
     last = done.stderr.strip().splitlines()[-1]
