@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline import log
 from pipeline.errors import ConfigError, FiatColorError, RunError
 from pipeline.models.catalog import pin_weights
 from pipeline.models.registry import weights_digest, weights_info
@@ -111,7 +111,7 @@ def _measure(task: Task, photos: list[Photograph]) -> Measured:
             parts.append(result.rows)
             pictures |= result.pictures
             for key, reason in result.unreadable:
-                print(f"unreadable: {key}: {reason}", file=sys.stderr, flush=True)
+                log.say("image", f"unreadable: {key}: {reason}", level="warning", key=key)
             unreadable += result.unreadable
             done += result.rows.num_rows // (len(settings.entries) + len(BASELINES)) + len(result.unreadable)
             progress.update(done, len(unreadable))
