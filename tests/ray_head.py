@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from tests.servers import free_port
 #: For the head and for who talks to it.
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
+#: Linux asks the head to end when the tests are killed; elsewhere it stays behind.
+_ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
+
 
 @contextmanager
 def ray_head(folder: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[tuple[str, int]]:
@@ -26,6 +30,7 @@ def ray_head(folder: Path, *options: str, env: dict[str, str] | None = None) -> 
     log = folder / "head.log"
     started = subprocess.Popen(
         [
+            *_ENDS_WITH_US,
             str(Path(sys.executable).with_name("ray")),
             *("start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"),
             *("--num-cpus=3", "--include-dashboard=false", *options),
