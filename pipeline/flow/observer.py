@@ -41,7 +41,9 @@ class Observer:
         self.failed_before = plan.done.get(Status.FAILED, 0)
         self.max_failed = job.config.run.max_failed
         self.done, self.last_commit = 0, time.monotonic()
-        self.attempts: dict[str, int] = {}  # seen so far, of shards that were begun more than once
+        # Of shards that were begun more than once; kept after their commit, for what the registry said before
+        # it may come to be looked at after it.
+        self.attempts: dict[str, int] = {}
         self.lock = threading.Lock()
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._watch, name="observer", daemon=True)
@@ -68,7 +70,6 @@ class Observer:
         with self.lock:
             self.done, self.last_commit = self.done + 1, time.monotonic()
             self._note_attempt(result.shard_id, result.begun.attempt)
-            self.attempts.pop(result.shard_id, None)
         self.telemetry.committed(result, self.tally)
         if log.is_json():
             _tell(result)
