@@ -6,16 +6,14 @@ named in `NOT_RUN` with the reason, and read as its program would.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from tests.ray_head import started
 
 REPO = Path(__file__).resolve().parents[1]
 PAGE = (REPO / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -42,27 +40,10 @@ def night_yaml() -> str:
     return str(block)
 
 
-@contextmanager
-def ray_head(command: str, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """The page's `ray start`, on loopback, without its dashboard, and with `--block` so that it ends with the
-    test: `ray stop` would end every Ray of the machine."""
-    words = [*shlex.split(command), "--block", "--num-cpus=5", "--node-ip-address=127.0.0.1"]
-    words += ["--include-dashboard=false"]
-    words[0] = str(Path(sys.executable).with_name("ray"))
-    with log.open("w") as written:
-        started = subprocess.Popen(
-            words, env=environment, stdout=written, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        for _ in range(480):
-            assert started.poll() is None, log.read_text()
-            if "Ray runtime started" in log.read_text():
-                break
-            time.sleep(0.25)
-        yield
-    finally:
-        os.killpg(started.pid, signal.SIGTERM)
-        started.wait(180)
+def ray_head(command: str, environment: dict[str, str], log: Path) -> AbstractContextManager[int]:
+    """The page's `ray start`, on loopback and without its dashboard, for as long as the block."""
+    words = [*shlex.split(command)[1:], "--num-cpus=5", "--node-ip-address=127.0.0.1"]
+    return started([*words, "--include-dashboard=false"], environment, log)
 
 
 class Operator:

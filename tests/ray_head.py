@@ -27,26 +27,31 @@ _ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") el
 def ray_head(folder: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[tuple[str, int]]:
     """Its address and process id; ended with all its processes. `env` goes to the head."""
     port = free_port()
-    log = folder / "head.log"
-    started = subprocess.Popen(
-        [
-            *_ENDS_WITH_US,
-            str(Path(sys.executable).with_name("ray")),
-            *("start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"),
-            *("--num-cpus=3", "--include-dashboard=false", *options),
-        ],
-        env=os.environ | TOKEN | {"PYTHONPATH": str(REPO), "RAY_USAGE_STATS_ENABLED": "0"} | (env or {}),
-        stdout=log.open("w"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    command = ("start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=3")
+    environment = os.environ | TOKEN | {"PYTHONPATH": str(REPO), "RAY_USAGE_STATS_ENABLED": "0"} | (env or {})
+    with started(
+        [*command, "--include-dashboard=false", *options], environment, folder / "head.log"
+    ) as process:
+        yield f"127.0.0.1:{port}", process
+
+
+@contextmanager
+def started(arguments: list[str], environment: dict[str, str], log: Path) -> Iterator[int]:
+    """`ray ARGUMENTS` with `--block`, so that it ends with the block: `ray stop` would end every Ray of the
+    machine. Its process id."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    with log.open("w") as written:
+        head = subprocess.Popen(
+            [*_ENDS_WITH_US, ray, *arguments, "--block"],
+            env=environment, stdout=written, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
     try:
         deadline = time.monotonic() + 120
         while "Ray runtime started" not in log.read_text():
-            assert started.poll() is None, log.read_text()
+            assert head.poll() is None, log.read_text()
             assert time.monotonic() < deadline, f"no Ray head in two minutes: {log.read_text()}"
             time.sleep(0.25)
-        yield f"127.0.0.1:{port}", started.pid
+        yield head.pid
     finally:
-        os.killpg(started.pid, signal.SIGTERM)
-        started.wait(180)
+        os.killpg(head.pid, signal.SIGTERM)
+        head.wait(180)

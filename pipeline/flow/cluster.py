@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import ray
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # not in its stub; the lock pins Ray
+from ray.exceptions import AuthenticationError
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, RunError
@@ -79,15 +81,32 @@ def join(address: str, environment: dict[str, Any], quiet: dict[str, Any]) -> No
     """Connect to the cluster with this runtime environment.
 
     Raises:
-        ConfigError: Ray refuses the address. RunError: nothing answers there.
+        ConfigError: Ray refuses the address or the token. RunError: nothing answers there.
     """
     check_answers(address)
+    _check_token(address)
     try:
         ray.init(address=address, runtime_env=environment, **quiet)
     except ConnectionError as error:
         raise no_answer(address, error) from None
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"Ray refuses the address {address}: {' '.join(str(error).split())}") from None
+
+
+def _check_token(address: str) -> None:
+    """Raises ConfigError where the head wants another token: Ray would try for 20 s and then speak of a head
+    that does not answer."""
+    if "://" in address or ":" not in address:  # Ray Client and `auto` find out for themselves
+        return
+    try:
+        GcsClient(address=address)
+    except AuthenticationError:
+        raise ConfigError(
+            f"the Ray head at {address} refuses the token: RAY_AUTH_TOKEN, or the file that "
+            "RAY_AUTH_TOKEN_PATH names (~/.ray/auth_token), must hold its own, with RAY_AUTH_MODE=token"
+        ) from None
+    except Exception:  # whatever it is, ray.init meets it next and its error is told
+        return
 
 
 def _start_local(cpus: int, environment: dict[str, str], quiet: dict[str, Any]) -> None:

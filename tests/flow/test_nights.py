@@ -45,6 +45,12 @@ def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(head: str, 
             for row in new
         ]
 
+    strange = TOKEN | {"RAY_ADDRESS": head, "RAY_AUTH_TOKEN": "another" * 8}
+    fill(str(source), {"a.jpg": GRAY["a"]})
+    refused = run("--input", source, "--output", tmp_path / "refused", *settings, env=strange)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].startswith(f"error: the Ray head at {head} refuses the token")
+
     told: list[str] = []
     a, b, c, d, e, f, g = (GRAY[name] for name in "abcdefg")
     assert night({"a": a, "b": b}) == (0, ["a", "b"])  # Monday: the first two
