@@ -150,13 +150,12 @@ def ray_head(tmp_path):
     token = tmp_path / "token"
     token.write_text("a-token-for-this-test-only-0123456789abcdef")
     token.chmod(0o600)
-    named = ("", "dashboard-", "ray-client-server-", "dashboard-agent-listen-")
+    named = ("", "dashboard-", "ray-client-server-", "dashboard-agent-listen-")  # 52365 is one a machine
     ports = {f"{name}port": free_port() for name in named}
     programs = Path(sys.executable).parent
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"  # as in a shell where .venv is active
     env = {**os.environ, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
     ray = str(programs / "ray")
-    ports["dashboard-agent-listen-port"] = free_port()  # of 52365 there is one on a machine
     flags = [f"--{name}={port}" for name, port in ports.items()]
     flags += ["--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1", "--num-cpus=4"]
     log = (tmp_path / "head.log").open("w")
