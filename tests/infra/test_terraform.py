@@ -107,7 +107,10 @@ def under_policy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "admin")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "admin")
+    # moto's own credentials would be what monkeypatch restores, after moto has gone
+    with mock_aws(config={"core": {"mock_credentials": False}}):
         admin = boto3.client("s3", region_name="us-east-1")
         for bucket in (SOURCE, OUTPUT):
             admin.create_bucket(Bucket=bucket)
