@@ -54,4 +54,8 @@ def started(arguments: list[str], environment: dict[str, str], log: Path) -> Ite
         yield head.pid
     finally:
         os.killpg(head.pid, signal.SIGTERM)
-        head.wait(180)
+        try:
+            head.wait(5)  # Ray would take half a minute over its own end, and what is told here is over
+        except subprocess.TimeoutExpired:
+            os.killpg(head.pid, signal.SIGKILL)
+            head.wait(60)

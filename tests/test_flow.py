@@ -167,7 +167,7 @@ def ray_head(tmp_path):
         family = children_of(head.pid) | {head.pid}
         head.terminate()  # asks Ray's processes to go; on a busy machine some take a minute over it
         try:
-            head.wait(20)
+            head.wait(5)
         except subprocess.TimeoutExpired:
             for pid in family:
                 with contextlib.suppress(ProcessLookupError):
