@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -117,6 +118,7 @@ def test_staged_and_fused_give_the_same_bytes(thirty, tmp_path):
     source, out, _ = thirty
     staged = run("--input", source, "--output", tmp_path / "out", *FAST, "--set", "run.topology=staged")
     assert staged.returncode == 3, staged.stderr
+    assert re.search(r"Balance .* is the bottleneck: 1 predict worker\(s\) \d+% busy", staged.stdout)
     assert image_digests(str(tmp_path / "out")) == image_digests(str(out))
     assert lasting(ledger(str(tmp_path / "out"))) == lasting(ledger(str(out)))
 

@@ -16,10 +16,12 @@ from pipeline.plan import Plan
 from pipeline.records import Status
 from pipeline.stages.compact import compact_ledger
 from pipeline.stages.report import (
+    Balance,
     Cost,
     Seconds,
     Summary,
     Tally,
+    balance,
     headline,
     make_report,
     reference_for,
@@ -102,6 +104,7 @@ def close_run(
         images_per_second=tally.counts[Status.COLORIZED] / max(clock.ended - clock.began, 1e-6) or None,
         seconds=clock.seconds(),
         stage_seconds=tally.stage_seconds,
+        balance=_balance(laid, tally, clock, holding),
         cost=_cost(clock, holding, job.config.report),
         max_delta_l=tally.max_delta_l,
         chroma=chroma and chroma.against(reference_for(job.config, job.weights_digest)),
@@ -139,6 +142,14 @@ def _alarm(summary: Summary, worked_on: int, max_failed: float) -> str:
         f"{failed:,} of {worked_on:,} images failed ({failed / worked_on:.1%}), run.max_failed allows "
         f"{max_failed:.1%}; most often {code} ({group.count:,}): {group.advice}"
     )
+
+
+def _balance(laid: Layout, tally: Tally, clock: Clock, holding: tuple[int, int]) -> Balance | None:
+    """Staged alone; predict actors without a GPU hold a CPU each, which the tasks around them do not have."""
+    if laid.topology != "staged":
+        return None
+    cpus = holding[0] - (0 if laid.gpus else laid.workers)
+    return balance(tally.stage_seconds, clock.ended - clock.began, max(cpus, 1), laid.workers)
 
 
 def _cost(clock: Clock, holding: tuple[int, int], prices: ReportConfig) -> Cost:

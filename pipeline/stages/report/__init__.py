@@ -12,11 +12,13 @@ from pipeline.stages.report.page import report_html
 from pipeline.stages.report.sheet import Pair, contact_sheet
 from pipeline.stages.report.summary import (
     ADVICE,
+    Balance,
     Cost,
     FailureGroup,
     Seconds,
     StageSeconds,
     Summary,
+    balance,
     duration,
     headline,
     software_versions,
@@ -28,6 +30,7 @@ from pipeline.stages.report.tally import Tally
 
 __all__ = [
     "ADVICE",
+    "Balance",
     "Chroma",
     "Cost",
     "FailureGroup",
@@ -38,6 +41,7 @@ __all__ = [
     "StageSeconds",
     "Summary",
     "Tally",
+    "balance",
     "contact_sheet",
     "duration",
     "headline",

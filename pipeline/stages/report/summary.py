@@ -93,6 +93,39 @@ class StageSeconds(_Record):
     compose: float = 0.0
 
 
+class Balance(_Record):
+    """Of a staged run: how busy both sides were, in [0, 1], and the ratio at which they would be equally so.
+
+    predict_busy: share of the run that the predict actors worked; cpu_busy: that of the CPUs around them;
+    cpus_per_predictor: CPUs that decode and compose as fast as one predict actor colours.
+    """
+
+    predict_busy: float = Field(ge=0)
+    cpu_busy: float = Field(ge=0)
+    cpus: int
+    predictors: int
+    cpus_per_predictor: float = Field(ge=0)
+
+    @property
+    def bottleneck(self) -> str:
+        """The side that the other waits for."""
+        return "predict" if self.predict_busy >= self.cpu_busy else "decode and compose"
+
+
+def balance(stages: StageSeconds, run_seconds: float, cpus: int, predictors: int) -> Balance | None:
+    """From seconds summed over workers; None where nothing was predicted. `cpus`: those left to the tasks."""
+    if stages.predict <= 0 or run_seconds <= 0:
+        return None
+    around = stages.decode + stages.compose
+    return Balance(
+        predict_busy=stages.predict / run_seconds / max(predictors, 1),
+        cpu_busy=around / run_seconds / max(cpus, 1),
+        cpus=cpus,
+        predictors=predictors,
+        cpus_per_predictor=around / stages.predict,
+    )
+
+
 class Cost(_Record):
     """What the workers held from the start of Ray to the end of the work; `money` is None without a price."""
 
@@ -124,6 +157,7 @@ class Summary(_Record):
     images_per_second: float | None = Field(None, description="colorized images by seconds.run; null: none")
     seconds: Seconds = Seconds()
     stage_seconds: StageSeconds = StageSeconds()
+    balance: Balance | None = Field(None, description="of a staged run; null: fused, or nothing predicted")
     cost: Cost | None = None
     max_delta_l: float | None = Field(None, description="worst |L* out - L* in| of any pixel; null: none")
     chroma: Chroma | None = Field(
@@ -216,6 +250,8 @@ def _speed(summary: Summary) -> list[str]:
         f"        in the workers: decode {stages.decode:.1f} s, predict {stages.predict:.1f} s, "
         f"compose and write {stages.compose:.1f} s",
     ]
+    if summary.balance is not None:
+        lines.append(f"Balance {_balance(summary.balance)}")
     if summary.cost is not None:
         cost = summary.cost
         money = "" if cost.money is None else f", {cost.money:,.2f} at the configured prices"
@@ -227,6 +263,14 @@ def _speed(summary: Summary) -> list[str]:
             f"Detail  the lightness of no pixel moved by more than {summary.max_delta_l:.2f} L* (of 100)"
         )
     return lines
+
+
+def _balance(found: Balance) -> str:
+    return (
+        f"{found.bottleneck} is the bottleneck: {found.predictors} predict worker(s) "
+        f"{found.predict_busy:.0%} busy, {found.cpus} CPU(s) around them {found.cpu_busy:.0%}; "
+        f"{found.cpus_per_predictor:.1f} CPUs for each would keep both busy"
+    )
 
 
 def _chroma(chroma: Chroma) -> str:
