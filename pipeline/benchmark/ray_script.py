@@ -1,7 +1,7 @@
 """The script that Ray's documentation teaches for images: read_images, map_batches on actors, write_images.
 
-Run as `python -m pipeline.benchmark.ray_script TASK`. After docs.ray.io, "Working with images" and "Offline
-batch inference". What it loses, compared with the job: `pipeline/benchmark/performance.md.in` says.
+Run as `python -m pipeline.benchmark.ray_script TASK`; the chain is `pipeline.flow.documented`. What it loses,
+compared with the job: `pipeline/benchmark/performance.md.in` says.
 """
 
 from __future__ import annotations
@@ -11,15 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import ray
-import ray.data
-
 from pipeline.benchmark.simple import SimpleColorizer
 from pipeline.benchmark.task import Said, Task, read_task
-
-_BATCH = 8
-# Workers that hold all logical CPUs would leave none to the tasks that read: the chain would never begin.
-_CPUS_FOR_READING = 1
+from pipeline.flow.documented import documented_chain, end
 
 
 class Colorizer:
@@ -39,18 +33,10 @@ def main() -> None:
     task = read_task()
     ready = task.output.with_name(task.output.name + "-ready")
     ready.mkdir(parents=True, exist_ok=True)
-    ray.init(address="local", num_cpus=task.workers + _CPUS_FOR_READING, include_dashboard=False)
-    images = ray.data.read_images(str(task.source), mode="RGB")
-    colored = images.map_batches(
-        Colorizer,
-        fn_constructor_args=(task, ready),
-        batch_size=_BATCH,
-        compute=ray.data.ActorPoolStrategy(size=task.workers),
-    )
-    colored.write_images(str(task.output), column="image", file_format="jpeg")
+    documented_chain(str(task.source), str(task.output), task.workers, Colorizer, (task, ready))
     ended = time.time()
     began = min(float(path.read_text()) for path in ready.iterdir())
-    ray.shutdown()
+    end()
     print(Said(began=began, ended=ended).model_dump_json(), flush=True)
 
 
