@@ -120,11 +120,23 @@ class RunConfig(Section):
     topology: Literal["auto", "fused", "staged"] = "auto"
     workers: int | None = Field(None, ge=1, description="colouring workers; null: one per core or GPU")
     gpus: int | None = Field(None, ge=0, description="GPUs to ask for; null: those the cluster has now")
+    compose: Literal["cpu", "gpu"] = Field(
+        "cpu", description="gpu: fused workers, one per core, share the GPUs and lay the colours on there"
+    )
     threads: int = Field(4, ge=1, le=256, description="parallel downloads per worker")
     address: str | None = Field(None, description="Ray cluster; null: the job's own, else a local one")
     max_failed: float = Field(
         1.0, ge=0.0, le=1.0, description="a run of which a larger share fails exits with 4; 1: never"
     )
+
+    @model_validator(mode="after")
+    def _composable(self) -> RunConfig:
+        if self.compose == "gpu" and self.topology == "staged":
+            raise ValueError(
+                "compose=gpu has no place in topology=staged, where pixels stay with the CPUs: leave one "
+                "of them out"
+            )
+        return self
 
 
 class ReportConfig(Section):

@@ -1,4 +1,4 @@
-"""The inner loops of `stages.compose` and of its measurements, compiled, for pixels of 8 and of 16 bits.
+"""The inner loops of `stages.compose` and its measurements, compiled, for pixels of 8 and of 16 bits.
 
 Every loop is written so that vectors can run it and so that no reordering of sums is asked of the compiler:
 all CPUs give the same bits. Single precision throughout; literals are float32 constants, because

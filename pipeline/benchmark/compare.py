@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.benchmark.contenders import CONTENDERS, OURS, PLAIN, RAY, SAME_WORK, STAGED, run
+from pipeline.benchmark.contenders import CONTENDERS, ON_GPUS, OURS, PLAIN, RAY, SAME_WORK, run
 from pipeline.benchmark.photographs import count_of, photographs
 from pipeline.benchmark.results import Cell, Results
 from pipeline.errors import ConfigError
@@ -45,7 +45,7 @@ def default_contenders() -> list[str]:
     """All but the job on GPUs where there is none."""
     import torch  # late: a typing error is told at once
 
-    return [name for name in CONTENDERS if name != STAGED or torch.cuda.is_available()]
+    return [name for name in CONTENDERS if name not in ON_GPUS or torch.cuda.is_available()]
 
 
 def cells(request: Request) -> list[Cell]:

@@ -69,7 +69,10 @@ def summary(output: Path) -> dict[str, Any]:
     return found
 
 
-OURS, STAGED, FLOOR, SAME_WORK, PLAIN, RAY = "ours", "ours_gpu", "floor", "same_work", "plain", "ray"
+OURS, FLOOR, SAME_WORK, PLAIN, RAY = "ours", "floor", "same_work", "plain", "ray"
+STAGED, COMPOSING = "ours_gpu", "ours_gpu_compose"
+ON_GPUS = (STAGED, COMPOSING)
+"""These use all GPUs and all cores, whatever the cell's workers."""
 
 CONTENDERS: dict[str, Contender] = {
     one.name: one
@@ -79,8 +82,12 @@ CONTENDERS: dict[str, Contender] = {
             lambda task: task.output / "images", True,
         ),
         Contender(
-            STAGED, "Fiat Color on GPUs", _job("run.topology=staged"), _job_window,
+            STAGED, "Fiat Color on GPUs", _job("run.topology=staged", "run.workers=null"), _job_window,
             lambda task: task.output / "images",
+        ),
+        Contender(
+            COMPOSING, "Fiat Color on GPUs, composing there", _job("run.compose=gpu", "run.workers=null"),
+            _job_window, lambda task: task.output / "images",
         ),
         Contender(
             SAME_WORK, "loop, same work", _module("loops", SAME_WORK), _said, lambda task: task.output, True
@@ -105,7 +112,7 @@ def run(
         shutil.rmtree(old, ignore_errors=True)
     workers = cell.workers
     task = Task(source=source, output=output, workers=workers, overrides=overrides)
-    use = {FLOOR: 1, STAGED: 10_000}.get(contender.name, workers)  # GPUs are fed by all cores
+    use = 1 if contender.name == FLOOR else 10_000 if contender.name in ON_GPUS else workers
     log = folder / f"{contender.name}.log"
     environment = {"PYTHONPATH": str(ROOT), "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH, "OMP_NUM_THREADS": "1"}
     trace = watched(contender.command(task), use, environment, log, ROOT)
@@ -134,8 +141,14 @@ def _colored(contender: Contender, cell: Cell, round_: int, task: Task, trace: T
         peak_rss=trace.peak_rss,
         other_cores=trace.other_cores(),
         digest=_digest(files) if contender.comparable else None,
-        gpus=int(summary(task.output)["workers"]) if contender.name == STAGED else 0,
+        gpus=_gpus() if contender.name in ON_GPUS else 0,
     )
+
+
+def _gpus() -> int:
+    import torch  # late: a typing error is told at once
+
+    return torch.cuda.device_count()
 
 
 def _floor(contender: Contender, cell: Cell, round_: int, task: Task, trace: Trace, log: Path) -> Run:

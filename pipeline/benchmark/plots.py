@@ -12,8 +12,8 @@ from pipeline.errors import ConfigError
 
 # Okabe and Ito's colours: told apart by people who see red and green alike.
 _COLOURS = {
-    "ours": "#0072B2", "ours_gpu": "#56B4E9", "same_work": "#009E73", "plain": "#E69F00",
-    "ray": "#D55E00", "floor": "#999999",
+    "ours": "#0072B2", "ours_gpu": "#56B4E9", "ours_gpu_compose": "#CC79A7", "same_work": "#009E73",
+    "plain": "#E69F00", "ray": "#D55E00", "floor": "#999999",
 }  # fmt: skip
 _TITLES = {"512": "512 x 512", "2mp": "2 MP", "12mp": "12 MP", "mixed": "mixed sizes"}
 _MEGAPIXELS = {"512": 0.262, "2mp": 2.0, "12mp": 12.0}

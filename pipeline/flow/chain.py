@@ -13,7 +13,7 @@ from pipeline.flow import staged
 from pipeline.flow.attempts import RemoteAttempts
 from pipeline.flow.bounds import bounded_actor, bounded_task, explained, tune
 from pipeline.flow.cluster import Layout
-from pipeline.flow.fused import FusedWorker
+from pipeline.flow.fused import FusedWorker, gpu_share
 from pipeline.flow.job import Job
 from pipeline.flow.result import ShardResult
 from pipeline.flow.transport import pack, shard_of, unpack
@@ -48,13 +48,15 @@ def run_chain(job: Job, plan: Plan, layout: Layout, registry: Any) -> Iterator[S
 
 
 def _fused(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
+    workers = min(layout.workers, max(1, shards.count()))
     return shards.map_batches(
         FusedActor,
-        fn_constructor_args=(job, registry),
+        fn_constructor_args=(job, registry, "cuda" if layout.gpus else "cpu"),
         batch_size=1,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(size=min(layout.workers, max(1, shards.count()))),
+        compute=ActorPoolStrategy(size=workers),
         num_cpus=1,
+        num_gpus=gpu_share(workers, layout.gpus),
         ray_remote_args_fn=bounded_actor,
     )
 
@@ -81,8 +83,8 @@ def _staged(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
 class FusedActor:
     """`FusedWorker` as Ray Data wants it: one plan row in, one result row out."""
 
-    def __init__(self, job: Job, registry: Any) -> None:
-        self.worker = FusedWorker(job, RemoteAttempts(registry))
+    def __init__(self, job: Job, registry: Any, device: str) -> None:
+        self.worker = FusedWorker(job, RemoteAttempts(registry), device)
 
     def __call__(self, batch: Any) -> Any:
         return pack(self.worker.run(*shard_of(batch)))

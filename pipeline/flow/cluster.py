@@ -17,6 +17,7 @@ from ray.exceptions import AuthenticationError
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, RunError
 from pipeline.flow.address import check_answers, no_answer
+from pipeline.flow.notices import without_level_notice
 from pipeline.flow.token import secure_token
 from pipeline.models.base import resolve_precision
 
@@ -38,7 +39,7 @@ _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_
 
 @dataclass(frozen=True)
 class Layout:
-    """How the job is laid over the cluster."""
+    """How the job is laid over the cluster; `gpus` that it does not use are not counted."""
 
     topology: Literal["fused", "staged"]
     workers: int
@@ -86,7 +87,8 @@ def join(address: str, environment: dict[str, Any], quiet: dict[str, Any]) -> No
     check_answers(address)
     _check_token(address)
     try:
-        ray.init(address=address, runtime_env=environment, **quiet)
+        with without_level_notice():
+            ray.init(address=address, runtime_env=environment, **quiet)
     except ConnectionError as error:
         raise no_answer(address, error) from None
     except (RuntimeError, ValueError) as error:
@@ -118,7 +120,7 @@ def _start_local(cpus: int, environment: dict[str, str], quiet: dict[str, Any]) 
     """
     secure_token()
     try:
-        with _environment(environment):
+        with _environment(environment), without_level_notice():
             ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
     except Exception as error:  # Ray raises a bare Exception where its processes are not up in time
         reason = " ".join(str(error).split())
@@ -148,29 +150,52 @@ def capacity(address: str | None) -> tuple[int, int]:
     """CPUs and GPUs for workers in the running cluster, which is a local one where neither `address` nor the
     environment names another; there the cores count, not Ray's logical CPUs."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    local = not (address or os.environ.get("RAY_ADDRESS"))
-    cpus = cores() if local else max(1, int(resources.get("CPU", 1)))
+    cpus = cores() if _is_local(address) else max(1, int(resources.get("CPU", 1)))
     return cpus, int(resources.get("GPU", 0))
+
+
+def _is_local(address: str | None) -> bool:
+    return not (address or os.environ.get("RAY_ADDRESS"))
 
 
 def held(laid: Layout, address: str | None) -> tuple[int, int]:
     """CPUs and GPUs that the run holds: fused, one CPU a worker; staged, all CPUs of the cluster, for its
     tasks take what is free. Asked at the end of the work, when a cluster that grows has grown."""
     cpus, _ = capacity(address)
-    return (laid.workers, 0) if laid.topology == "fused" else (cpus, laid.gpus)
+    return (laid.workers if laid.topology == "fused" else cpus, laid.gpus)
 
 
 def layout(config: JobConfig) -> Layout:
-    """Topology and worker count for the running cluster: GPUs ask for staged, CPUs alone for fused."""
-    return layout_for(config, *capacity(config.run.address))
+    """Topology and worker count for the running cluster: GPUs ask for staged, CPUs alone for fused.
+
+    Raises ConfigError where `run` asks for GPUs that a local cluster does not have and will not get.
+    """
+    cpus, gpus = capacity(config.run.address)
+    if _is_local(config.run.address) and (config.run.gpus or 0) > gpus:
+        raise ConfigError(
+            f"run.gpus={config.run.gpus}, but this machine has {gpus or 'no'} GPU{'s' * (gpus > 1)} that Ray "
+            "can use: lower it, leave it out, or name a cluster in run.address"
+        )
+    return layout_for(config, cpus, gpus)
 
 
 def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
     """The layout over so many CPUs and GPUs; those that `run.gpus` names count instead, for a cluster that
-    grows on demand has none until somebody asks."""
-    gpus = gpus if config.run.gpus is None else config.run.gpus
-    topology = config.run.topology if config.run.topology != "auto" else ("staged" if gpus else "fused")
+    grows on demand has none until somebody asks.
+
+    Raises ConfigError where a GPU is to compose and there is none.
+    """
+    run, on_gpu = config.run, config.run.compose == "gpu"
+    gpus = gpus if run.gpus is None else run.gpus
+    if on_gpu and not gpus:
+        raise ConfigError(
+            "run.compose=gpu, but the cluster has no GPU: leave it out, or set run.gpus for a cluster that "
+            "grows on demand"
+        )
+    topology = run.topology if run.topology != "auto" else ("staged" if gpus and not on_gpu else "fused")
+    if topology == "fused" and not on_gpu:
+        gpus = 0
     # Staged predict actors on CPUs must leave CPUs to the tasks around them; fused actors are alone.
-    default = cpus if topology == "fused" else gpus or max(1, cpus // 2)
-    precision = resolve_precision(config.model.precision, "cuda" if gpus and topology == "staged" else "cpu")
-    return Layout(topology, config.run.workers or default, gpus, precision)
+    default = max(cpus, gpus) if topology == "fused" else gpus or max(1, cpus // 2)
+    precision = resolve_precision(config.model.precision, "cuda" if gpus else "cpu")
+    return Layout(topology, run.workers or default, gpus, precision)

@@ -18,7 +18,7 @@ from pipeline.flow.job import Job
 from pipeline.label import make_label
 from pipeline.output_config import OutputConfig
 from pipeline.records import Item
-from pipeline.stages.compose import ComposeSettings, Measures, compose, measure
+from pipeline.stages.compose import Compose, ComposeSettings, Measures, compose, measure
 
 # The design's promise by bits of the output: lightness moves by less than this, on every pixel.
 MAX_DELTA_L = {8: 1.0, 16: 0.1}
@@ -47,17 +47,23 @@ class Finished:
 
 
 def finish_image(
-    decoded: everyday.Decoded, ab: NDArray[np.float32], item: Item, source_sha256: str, job: Job
+    decoded: everyday.Decoded,
+    ab: NDArray[np.float32],
+    item: Item,
+    source_sha256: str,
+    job: Job,
+    compose: Compose = compose,
 ) -> Finished:
     """Compose at full resolution and encode with the source's metadata and our provenance.
 
     Args:
         ab: float32[2,h,w], Lab units, any size; upsampled to the source's.
+        compose: what composes, here or on another device.
 
     Raises:
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
     """
-    painted = _painted(decoded, ab, job)
+    painted = _painted(decoded, ab, job, compose)
     provenance = provenance_of(job, item, source_sha256)
     changes: list[str] = []
     drawn = _Drawn(painted.alpha, decoded.meta)
@@ -69,7 +75,12 @@ def finish_image(
 
 
 def finish_pages(
-    pages: Iterable[everyday.Decoded], abs_: Sequence[NDArray[np.float32]], item: Item, sha256: str, job: Job
+    pages: Iterable[everyday.Decoded],
+    abs_: Sequence[NDArray[np.float32]],
+    item: Item,
+    sha256: str,
+    job: Job,
+    compose: Compose = compose,
 ) -> Finished:
     """As `finish_image`, of all pages of a TIFF, taken one at a time; `abs_` has the chroma of each.
 
@@ -82,7 +93,7 @@ def finish_pages(
 
     def one_by_one() -> Iterator[Page]:
         for number, (decoded, ab) in enumerate(zip(pages, abs_, strict=True), 1):
-            made = _painted(decoded, ab, job)
+            made = _painted(decoded, ab, job, compose)
             if not painted:
                 derived.append(_derived(made, decoded.meta, provenance, output))
             note = f"page {number}: {made.note}" if made.note else None
@@ -139,7 +150,7 @@ class _Drawn:
     meta: everyday.SourceMeta
 
 
-def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job) -> _Painted:
+def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job, compose: Compose) -> _Painted:
     settings = ComposeSettings(chroma=job.config.model.chroma)
     keeps_depth = job.config.output.depth == "auto" and job.config.output.format in _DEEP_FORMATS
     depth = decoded.depth if keeps_depth else 8

@@ -1,4 +1,7 @@
-"""Fused topology: one worker does every stage of a shard. Best where there is no GPU and few cores."""
+"""Fused topology: one worker does every stage of a shard, each pixel decoded once and never sent.
+
+Best where there is no GPU. With one, workers share it where it composes too: see `gpu_share`.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,21 @@ from pipeline.flow.result import Begun, ShardResult
 from pipeline.flow.work import Bench
 from pipeline.models.registry import METHODS
 from pipeline.records import Item, LedgerRow
+from pipeline.stages.compose import compose
+from pipeline.stages.compose.on_torch import TorchCompose
 from pipeline.stages.decode import decode_item
 
 
 class FusedWorker:
-    """Colours whole shards; plain Python, so a test or a benchmark can call it without Ray."""
+    """Colours whole shards; plain Python, so a test or a benchmark can call it without Ray.
+
+    `device` is where the network runs, and what composes where `run.compose` is gpu.
+    """
 
     def __init__(self, job: Job, attempts: Attempts, device: str = "cpu") -> None:
         self.job = job
         self.attempts = attempts
-        self.bench = Bench(job)
+        self.bench = Bench(job, TorchCompose(device) if job.config.run.compose == "gpu" else compose)
         self.predictors = Predictors(job, device)
         self._warm_up()
 
@@ -41,7 +49,7 @@ class FusedWorker:
             method, ab = self.job.config.model.method, np.zeros((2, 8, 8), np.float32)
             if not METHODS[method].needs:
                 ab = self.predictors.of(method)([decoded.model_L])[0]
-            finish_image(decoded, ab, Item("warm-up.jpg", "", 0), "", self.job)
+            finish_image(decoded, ab, Item("warm-up.jpg", "", 0), "", self.job, self.bench.compose)
 
     def run(self, shard_id: str, items: list[Item]) -> ShardResult:
         """Colour and commit one shard; after too many lost workers, image by image.
@@ -75,6 +83,11 @@ class FusedWorker:
             rows.append(row.result() if isinstance(row, Future) else row)
             self.attempts.finish(shard_id, item.key)
         return rows
+
+
+def gpu_share(workers: int, gpus: int) -> float:
+    """What each of so many workers holds of a GPU, so that all find a place; 0 where there is none."""
+    return 1 / -(-workers // gpus) if gpus else 0.0
 
 
 def lost_row(bench: Bench, item: Item) -> LedgerRow:

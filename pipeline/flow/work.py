@@ -28,6 +28,7 @@ from pipeline.flow.result import Begun, ShardResult
 from pipeline.plan import derivative_key
 from pipeline.records import Item, LedgerRow, Status
 from pipeline.stages.commit import commit_part, put_image
+from pipeline.stages.compose import Compose, compose
 from pipeline.stages.hints import spread_hints
 from pipeline.storage import Store, open_store
 
@@ -35,8 +36,9 @@ from pipeline.storage import Store, open_store
 class Bench(Intake):
     """What one worker process keeps between shards: the source's side, and here what writes results."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, compose: Compose = compose) -> None:
         super().__init__(job)
+        self.compose = compose
         self.out: Store = open_store(job.output, job.config.storage)
         self.signer = open_signer(job.config.output.c2pa)
         self.written: list[int] = []  # bytes of each image of the shard at work; threads append to it
@@ -72,9 +74,9 @@ class Bench(Intake):
         item, ab = prepared.item, self.chroma(prepared)
         if prepared.further_ab:
             pages, abs_ = self.pages(prepared), [ab, *prepared.further_ab]
-            finished = finish_pages(pages, abs_, item, digest, self.job)
+            finished = finish_pages(pages, abs_, item, digest, self.job, self.compose)
         else:
-            finished = finish_image(decoded, ab, item, digest, self.job)
+            finished = finish_image(decoded, ab, item, digest, self.job, self.compose)
         if kinds := guide_of(item).kinds:
             note = "; ".join(filter(None, [finished.note, f"guided by {', '.join(kinds)}"]))
             finished = replace(finished, note=note)

@@ -78,6 +78,9 @@ def test_a_listening_head_passes_and_an_address_of_no_host_is_left_to_ray() -> N
         (["run.gpus=4"], 1, 0, ("staged", 4, 4)),  # a cluster that grows on demand, before it has grown
         (["run.workers=64"], 1, 0, ("fused", 64, 0)),
         (["run.topology=staged"], 8, 0, ("staged", 4, 0)),
+        (["run.topology=fused"], 8, 2, ("fused", 8, 0)),  # on the CPUs alone
+        (["run.compose=gpu"], 8, 2, ("fused", 8, 2)),
+        (["run.compose=gpu", "run.gpus=4"], 1, 0, ("fused", 4, 4)),
     ],
 )
 def test_the_layout_over_what_the_cluster_has_or_the_run_asks_for(
@@ -85,3 +88,24 @@ def test_the_layout_over_what_the_cluster_has_or_the_run_asks_for(
 ) -> None:
     laid = layout_for(load(JobConfig, None, overrides), cpus, gpus)
     assert (laid.topology, laid.workers, laid.gpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["run.compose=gpu"], "the cluster has no GPU: leave it out, or set run.gpus"),
+        (["run.compose=gpu", "run.gpus=0"], "the cluster has no GPU"),
+        (["run.compose=gpu", "run.topology=staged"], "leave one of them out"),
+    ],
+)
+def test_composing_on_a_gpu_that_is_not_there_is_refused(settings: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        layout_for(load(JobConfig, None, settings), 8, 0)
+
+
+def test_a_gpu_that_this_machine_does_not_have_is_not_waited_for(tmp_path: Path) -> None:
+    fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(1))})
+    done = run("--input", tmp_path / "in", "--output", tmp_path / "out", "--set", "run.gpus=99", own_ray=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: run.gpus=99, but this machine has ")
+    assert done.stderr.count("\n") == 1

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.config import JobConfig, load
 from pipeline.flow.attempts import AttemptRegistry
-from pipeline.flow.fused import FusedWorker
+from pipeline.flow.fused import FusedWorker, gpu_share
 from pipeline.flow.job import Job
 from pipeline.models.registry import weights_info
 from pipeline.models.weights import shipped_names
@@ -31,6 +31,35 @@ def worker(tmp_path: Path):
     )
     yield worker
     worker.bench.close()
+
+
+def test_composing_where_the_network_runs_changes_no_byte(tmp_path):
+    """16 bits, transparency and two pages too; the device is torch's CPU, whose arithmetic is a GPU's."""
+    deep = Image.fromarray(np.asarray(photograph(3), np.uint16) * 257)
+    seen = Image.fromarray(np.asarray(photograph(4)) // 128 * 255)
+    sources = {"a.jpg": encoded(photograph(1)), "deep.tif": encoded(deep, "TIFF")}
+    sources["clear.png"] = encoded(Image.merge("LA", (photograph(2), seen)), "PNG")
+    pages = io.BytesIO()
+    photograph(5).save(pages, "TIFF", save_all=True, append_images=[photograph(6)])
+    fill(str(tmp_path / "in"), sources | {"pages.tif": pages.getvalue()})
+    found = {}
+    for place in ("cpu", "gpu"):
+        config = load(JobConfig, None, ["model.side=64", "output.format=tiff", f"run.compose={place}"])
+        folder = str(tmp_path / place)
+        worker = FusedWorker(Job(config, str(tmp_path / "in"), folder, "run", "d", "w"), AttemptRegistry())
+        worker.run(*only_shard(worker))
+        worker.bench.close()
+        found[place] = {row["key"]: (row["output_sha256"], row["max_delta_l"]) for row in ledger(folder)}
+    assert set(found["cpu"]) == set(sources) | {"pages.tif"}
+    assert all(digest for digest, _ in found["cpu"].values())
+    assert found["gpu"] == found["cpu"]
+
+
+@pytest.mark.parametrize(("workers", "gpus"), [(16, 1), (10, 4), (2, 4), (4, 4), (1, 1)])
+def test_shares_of_gpus_leave_no_worker_without_a_place(workers, gpus):
+    assert int(1 / gpu_share(workers, gpus) + 1e-9) * gpus >= workers
+    assert gpu_share(workers, gpus) <= 1
+    assert gpu_share(workers, 0) == 0
 
 
 def only_shard(worker: FusedWorker):

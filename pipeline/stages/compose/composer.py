@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,11 @@ Levels = NDArray[Any]  # uint8 or uint16, by the depth asked for
 _CURVE = color.linear_to_srgb(np.arange(LINEAR_STEPS + 1) / LINEAR_STEPS)
 # By bits of a level: from linear light to levels, and back. The last entry of 16 bits is doubled, so that
 # full light has a right-hand neighbour.
-_TO_LEVELS: dict[int, U8 | F32] = {
+TO_LEVELS: dict[int, U8 | F32] = {
     8: np.round(_CURVE * 255).astype(np.uint8),
     16: np.append(_CURVE, 1.0).astype(np.float32) * np.float32(65535),
 }
-_TO_LINEAR: dict[int, F32] = {
+TO_LINEAR: dict[int, F32] = {
     8: LINEAR_OF_8BIT.astype(np.float32),
     16: color.srgb_to_linear(np.arange(65536) / 65535).astype(np.float32),
 }
@@ -55,6 +55,14 @@ class ComposeSettings:
 
 
 DEFAULT_SETTINGS = ComposeSettings()
+
+
+class Compose(Protocol):
+    """`compose`, or what stands for it on another device."""
+
+    def __call__(
+        self, l_u16: U16, ab_2hw: F32, alpha: U8 | None, settings: ComposeSettings, *, depth: int
+    ) -> Composed: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,7 @@ def _checked_alpha(l_u16: U16, alpha: U8 | U16 | None) -> U8:
     return np.ascontiguousarray(alpha if alpha.dtype == np.uint8 else alpha > 0).view(np.uint8)
 
 
-class _Tally:
+class Tally:
     """What the kernels add up over any number of strips, each of at most 2**28 pixels: in 16 bits more could
     overflow the sums of squares."""
 
@@ -123,11 +131,12 @@ class _Tally:
         )
 
 
-_LARGEST_STRIP = 2**28
+LARGEST_STRIP = 2**28
 
 
-def _row_blocks(height: int, width: int) -> Iterator[slice]:
-    rows = max(1, _LARGEST_STRIP // width)
+def _row_blocks(shape: tuple[int, ...], pixels: int) -> Iterator[slice]:
+    height, width = shape
+    rows = max(1, pixels // width)
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
@@ -141,9 +150,9 @@ def measure(rgb: Levels, l_u16: U16, alpha: U8 | U16 | None = None) -> Measures:
     depth = {np.dtype(dtype): bits for bits, dtype in _DTYPES.items()}.get(rgb.dtype)
     if depth is None or rgb.shape != (*l_u16.shape, 3):
         raise ValueError(f"want uint8 or uint16 {(*l_u16.shape, 3)}; got {rgb.dtype} {rgb.shape}")
-    pixels, lightness, tally = np.ascontiguousarray(rgb), np.ascontiguousarray(l_u16), _Tally(depth)
-    for rows in _row_blocks(*l_u16.shape):
-        measure_pixels(pixels[rows], lightness[rows], mask[rows], _TO_LINEAR[depth], tally.lanes, tally.strip)
+    pixels, lightness, tally = np.ascontiguousarray(rgb), np.ascontiguousarray(l_u16), Tally(depth)
+    for rows in _row_blocks(l_u16.shape, LARGEST_STRIP):
+        measure_pixels(pixels[rows], lightness[rows], mask[rows], TO_LINEAR[depth], tally.lanes, tally.strip)
         tally.close_strip()
     return tally.measures()
 
@@ -152,7 +161,10 @@ class Composer:
     """Composes one photograph of `height` x `width` in strips of whole rows, from the top down.
 
     The strips together are, bit for bit, what `compose` gives for the whole. Arguments and errors as there.
+    `block`: most pixels that are worked on at a time.
     """
+
+    block = LARGEST_STRIP
 
     def __init__(
         self,
@@ -172,12 +184,12 @@ class Composer:
         dark, light = color.NEUTRAL_FADE_DARK_L, 100 - color.NEUTRAL_FADE_LIGHT_L
         self.depth, self.height, self.width = depth, height, width
         self._next_row = 0
-        self._ab_2hw = np.ascontiguousarray(np.clip(ab_2hw, -_AB_LIMIT, _AB_LIMIT))
-        self._rows, self._columns = _taps(ab_2hw.shape[1], height), _taps(ab_2hw.shape[2], width)
-        self._tuning = np.array(
+        self.ab_2hw = np.ascontiguousarray(np.clip(ab_2hw, -_AB_LIMIT, _AB_LIMIT))
+        self._rows, self.columns = _taps(ab_2hw.shape[1], height), _taps(ab_2hw.shape[2], width)
+        self.tuning = np.array(
             [settings.chroma / 500, settings.chroma / 200, 1 / dark, 1 / light], np.float32
         )
-        self._tally = _Tally(depth)
+        self.tally = Tally(depth)
 
     def strip(self, l_u16: U16, alpha: U8 | U16 | None = None) -> Levels:
         """The colour pixels uint8 or uint16[rows,W,3] of the next rows of the photograph."""
@@ -189,19 +201,23 @@ class Composer:
             )
         rgb = np.empty((*l_u16.shape, 3), _DTYPES[self.depth])
         lightness, taps = np.ascontiguousarray(l_u16), self._rows[:, top:bottom]
-        for rows in _row_blocks(*l_u16.shape):
-            compose_pixels(
-                lightness[rows], mask[rows], self._ab_2hw, np.ascontiguousarray(taps[:, rows]), self._columns,
-                self._tuning, _TO_LEVELS[self.depth], _TO_LINEAR[self.depth], rgb[rows],
-                self._tally.lanes, self._tally.strip,
-            )  # fmt: skip
-            self._tally.close_strip()
+        for rows in _row_blocks(l_u16.shape, self.block):
+            self.fill(lightness[rows], mask[rows], np.ascontiguousarray(taps[:, rows]), rgb[rows])
+            self.tally.close_strip()
         self._next_row = bottom
         return rgb
 
+    def fill(self, l_u16: U16, alpha: U8, rows: F32, rgb: Levels) -> None:
+        """Colour the pixels `rgb` of some rows, whose chroma lies between the `rows` (see `compose_pixels`),
+        and add what is measured on them to the tally."""
+        compose_pixels(
+            l_u16, alpha, self.ab_2hw, rows, self.columns, self.tuning,
+            TO_LEVELS[self.depth], TO_LINEAR[self.depth], rgb, self.tally.lanes, self.tally.strip,
+        )  # fmt: skip
+
     def measures(self) -> Measures:
         """What was measured on the strips so far; of the whole photograph once all its rows were given."""
-        return self._tally.measures()
+        return self.tally.measures()
 
 
 def compose(
@@ -221,7 +237,11 @@ def compose(
     """
     _checked_alpha(l_u16, alpha)
     height, width = l_u16.shape
-    composer = Composer(ab_2hw, height, width, settings, depth=depth)
+    return composed_by(Composer(ab_2hw, height, width, settings, depth=depth), l_u16, alpha)
+
+
+def composed_by(composer: Composer, l_u16: U16, alpha: U8 | U16 | None) -> Composed:
+    """The whole of a photograph by a composer that has begun none of it."""
     rgb = composer.strip(l_u16, alpha)
     found = composer.measures()
     return Composed(found.max_delta_l, found.mean_chroma, found.colorfulness, rgb)
