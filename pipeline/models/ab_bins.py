@@ -144,8 +144,9 @@ class BinHead(nn.Module):
         `uniform` None: every pixel counts the same; else each by `rebalancing` of its nearest bin.
         """
         index, weight = soft_encode(ab_B2hw)
-        chosen = torch.log_softmax(logits_BQhw.float(), dim=1).gather(1, index)
-        cross_Bhw = -(weight * chosen).sum(1)
+        # bins last: what comes channels-last from the network is not copied into another order
+        log_BhwQ = torch.log_softmax(logits_BQhw.movedim(1, -1).float(), dim=-1)
+        cross_Bhw = -(weight.movedim(1, -1) * log_BhwQ.gather(-1, index.movedim(1, -1))).sum(-1)
         if uniform is None:
             return cross_Bhw.mean()
         return (self.weights(uniform).to(index.device)[index[:, 0]] * cross_Bhw).mean()

@@ -39,7 +39,24 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         x, padding = padding_of(self, x)
+        if self.groups > 1 and _learns_in_bfloat16(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self._convolved(x.float(), padding).bfloat16()
+        return self._convolved(x, padding)
+
+    def _convolved(self, x: Tensor, padding: list[int]) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+def _learns_in_bfloat16(device: str) -> bool:
+    """Whether gradients are wanted under bfloat16 autocast on a CPU. Those of depthwise convolutions take
+    oneDNN four times as long as float32's, measured with AMX: half of all the time of a training step."""
+    return (
+        device == "cpu"
+        and torch.is_grad_enabled()
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    )
 
 
 def padding_of(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, list[int]]:

@@ -106,7 +106,9 @@ class DataConfig(Section):
     threads: int = Field(1, ge=1, le=64, description="threads that prepare batches where not streamed")
     tasks: int = Field(2, ge=1, description="decoding tasks at a time for each worker where streamed")
     ahead: int = Field(8, ge=1, description="batches that wait for the step where streamed")
-    window: int = Field(2000, ge=1, description="crops shuffled among each other, of row groups at random")
+    window: int = Field(
+        2000, ge=1, description="streamed crops shuffled among each other, of row groups at random"
+    )
     augment: AugmentConfig = AugmentConfig()
 
     @field_validator("scale")

@@ -61,11 +61,16 @@ class Dataset:
         return np.array([number.get(label, -1) for label in index.table["label"].to_pylist()], dtype=np.int64)
 
     def sampler(self, config: DataConfig, seed: int, batch: int, worker: int, workers: int) -> Sampler:
-        """Which photographs this worker gets at which step."""
+        """Which photographs this worker gets at which step.
+
+        From memory any photograph may follow upon any other. Streamed, `data.window` crops of row groups at
+        random are shuffled among each other: rows should lie in random order, as `prepare_photos` has them.
+        """
         sources = self.train.table["source"].to_pylist()
         weights = row_weights(sources, config.source_exponent, config.source_weights)
-        groups = self.train.group_numbers()
-        return Sampler(weights, groups, seed, batch, worker, workers, config.window)
+        if streams(self, config):
+            return Sampler(weights, self.train.group_numbers(), seed, batch, worker, workers, config.window)
+        return Sampler(weights, np.arange(len(weights)), seed, batch, worker, workers, window=len(weights))
 
     def batches(self, sampler: Sampler, config: DataConfig, first: int) -> Iterator[Batch]:
         """Training batches from step `first` on, for ever: streamed, or from memory, as `streams` says."""

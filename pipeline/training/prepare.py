@@ -23,6 +23,7 @@ from pipeline.storage.base import printable
 from pipeline.training.candidates import Candidate, Wanted, candidates, everything
 from pipeline.training.config import PhotosConfig, PrepareConfig
 from pipeline.training.duplicates import Duplicates, difference_hash
+from pipeline.training.spool import Spool
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 PART = "photos-{:05d}.parquet"
@@ -91,6 +92,10 @@ def prepare_photos(
     bytes alone. `say` gets progress lines and the name of each unreadable photograph. With `earlier` new rows
     are added to those at the output, and none is as good as some.
 
+    Rows are written when all are read, in the order of their SHA-256: as they come, folder by folder, whole
+    row groups would be of one source, and hundreds of training steps would see nothing else. Until then they
+    lie on this machine's disk for temporary files.
+
     Raises ConfigError and StorageError as the stores do, ConfigError where nothing at all was kept, or where
     more than the share `photos.max_unreadable` cannot be read: then nothing new is left at `output`.
     """
@@ -101,19 +106,16 @@ def prepare_photos(
     target.check_writable()
     before = earlier or Earlier()
     result.parts = before.parts
-    rows: list[dict[str, object]] = []
     found = candidates(inputs, config, manifest, before.wanted)
-    for row in _unique(_decoded(found, config, result, say), config.photos, before, result):
-        result.kept[str(row["split"])] += 1
-        rows.append(row)
-        if len(rows) == config.photos.part_images:
+    with Spool() as spool:
+        for row in _unique(_decoded(found, config, result, say), config.photos, before, result):
+            result.kept[str(row["split"])] += 1
+            spool.add(row)
+        refusal = _refusal(result, inputs, config.photos, earlier)
+        for rows in spool.rows(config.photos.part_images) if refusal is None else ():
             _write_part(target, result.parts, rows, config.photos)
-            result.parts, rows = result.parts + 1, []
-    if rows:
-        _write_part(target, result.parts, rows, config.photos)
-        result.parts += 1
-    refusal = _refusal(result, inputs, config.photos, earlier)
-    remove_later_parts(target, before.parts if refusal else result.parts)
+            result.parts += 1
+    remove_later_parts(target, result.parts)
     if refusal:
         raise ConfigError(refusal)
     return result

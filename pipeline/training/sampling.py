@@ -2,8 +2,8 @@
 
 An epoch has as many crops as there are training photographs. A photograph of weight w (mean 1) appears
 floor(w) or ceil(w) times. Row groups come in random order, so that a worker reads its share of them and no
-other, and crops are shuffled within windows of several row groups. All of it follows from (seed, epoch,
-worker), so a run resumes at any step by computing that step.
+other, and crops are shuffled within windows of several row groups; from memory, a window is the whole epoch.
+All of it follows from (seed, epoch, worker), so a run resumes at any step by computing that step.
 """
 
 from __future__ import annotations

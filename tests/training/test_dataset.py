@@ -121,3 +121,16 @@ def test_what_does_not_fit_into_memory_is_streamed(tmp_path: Path, no_storage: S
     assert streams(data, DataConfig(memory=data.train.bytes - 1))
     assert streams(data, DataConfig(stream=True))
     assert not streams(data, DataConfig(memory=0, stream=False))
+
+
+def test_from_memory_every_stretch_of_steps_is_like_the_whole(
+    tmp_path: Path, no_storage: StorageConfig
+) -> None:
+    """Rows lie by source, and few photographs may weigh much: still no stretch is of one source."""
+    write_parts(tmp_path, training_rows({"few": 20, "many": 380}), rows=100, group=50)
+    data = opened(tmp_path, no_storage)
+    config = DataConfig(photos=str(tmp_path), source_exponent=0)
+    sampler = data.sampler(config, seed=0, batch=10, worker=0, workers=1)
+    is_few = np.array(data.train.table["source"].to_pylist()) == "few"
+    for first in range(0, 40, 10):  # 100 crops, of which one half is expected; deviation 5
+        assert 0.3 < is_few[sampler.crops(range(first, first + 10)).rows].mean() < 0.7

@@ -87,6 +87,24 @@ def test_images_are_scaled_turned_upright_and_measured(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.array(measured, dtype=float), [a, b, np.hypot(a, b)], atol=0.05)
 
 
+def test_every_part_and_row_group_is_like_the_whole(tmp_path: Path) -> None:
+    for source in ("a", "b"):
+        for i in range(40):
+            save(tmp_path / "in" / source / "x" / f"{i}.png", photo(ord(source) * 100 + i, size=(48, 40)))
+    config = PrepareConfig(photos=PhotosConfig(part_images=32, group_images=16))
+    prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), config)
+    parts = sorted((tmp_path / "out").glob("*.parquet"))
+    assert [pq.read_metadata(part).num_rows for part in parts] == [32, 32, 16]
+    for part in parts:
+        file = pq.ParquetFile(part)
+        for group in range(file.num_row_groups):
+            sources = file.read_row_group(group, ["source"])["source"].to_pylist()
+            assert 2 <= sources.count("a") <= 14  # of 16, 8 expected; deviation 2
+    first = [part.read_bytes() for part in parts]
+    prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), config)
+    assert [part.read_bytes() for part in parts] == first
+
+
 def test_manifest_gives_source_and_label(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save(tmp_path / "in" / f"{name}.png", photo(ord(name)))
