@@ -82,14 +82,15 @@ class Objective:
     """What a training run minimises; each room reads the fields that concern it.
 
     `alpha`: weight of the photographs' class label against the colour term (Iizuka et al., equation 3);
-    `reduction`: "sum" or "mean" of an image's squared errors; `regression`: "l2" or "smooth_l1" of ab;
+    `reduction`: "sum" or "mean" of an image's squared errors; `regression`: "l2" or "smooth_l1" of ab, or
+    "psnr" of the colours;
     `uniform`: None, or the lambda of class rebalancing (Zhang et al., equation 4); `bins`: weight of the
     cross-entropy over ab bins beside a regression loss, for networks with both heads.
     """
 
     alpha: float = 0.0
     reduction: Literal["sum", "mean"] = "mean"
-    regression: Literal["l2", "smooth_l1"] = "l2"
+    regression: Literal["l2", "smooth_l1", "psnr"] = "l2"
     uniform: float | None = None
     bins: float = 0.05
 

@@ -124,7 +124,9 @@ class LossConfig(Section):
 
     reduction: Literal["sum", "mean"] = Field("mean", description="sum over an image (paper) or mean")
     alpha: float = Field(0.0005, ge=0, description="weight of the labels' cross-entropy; 1/300 goes with sum")
-    regression: Literal["l2", "smooth_l1"] = Field("l2", description="unet; error of ab")
+    regression: Literal["l2", "smooth_l1", "psnr"] = Field(
+        "l2", description="unet; error of ab, or psnr: each image's in RGB, as a logarithm"
+    )
     rebalance: float | None = Field(
         None, ge=0, le=1, description="lambda of class rebalancing (paper: 0.5); null: none"
     )

@@ -21,6 +21,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {
     "classification_cnn, rebalanced": ("classification_cnn", {"width": 0.25}, Objective(uniform=0.5)),
     "unet": ("unet", {"width": 0.25}, Objective()),
     "unet, smooth L1": ("unet", {"width": 0.25}, Objective(regression="smooth_l1")),
+    "unet, psnr": ("unet", {"width": 0.25}, Objective(regression="psnr")),
     "unet, bins": ("unet", {"width": 0.25, "head": "classification"}, Objective()),
     "unet, bins, rebalanced": ("unet", {"width": 0.25, "head": "classification"}, Objective(uniform=0.5)),
     "unet, pretrained, both heads": (

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.color_torch import gray_level_t
+from pipeline.color_torch import gray_level_t, lab_to_srgb_t
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
 from pipeline.models.base import Objective, TrainableColorizer
 from pipeline.models.blocks import OutputConv, scaled
@@ -20,6 +20,10 @@ AB_SCALE = 110.0
 HEADS = ("regression", "classification", "both")
 PRETRAINED_DECODER = (96, 48, 32, 24)
 BAND_PIXELS = 2048
+LOG_WEIGHT = 0.03
+"""Brings the gradient of the logarithm to the size of the other losses', so that the same settings serve."""
+LOG_FLOOR = 1e-4
+"""40 dB: better than that needs no effort."""
 
 
 class UnetColorizer(TrainableColorizer):
@@ -149,6 +153,8 @@ class UnetColorizer(TrainableColorizer):
         """Error of ab/110 at 1/2, cross-entropy over bins at 1/4, or the first + `bins` x the second.
 
         "smooth_l1" is quadratic below 0.1 of 110 Lab units and linear above: outliers pull less towards gray.
+        "psnr" is that of each image in RGB, negative: what cannot be guessed in one image does not outweigh
+        what can in another (L. Chen et al., "HINet", CVPR Workshops 2021, section 3.3).
         """
         height, width = L_B1HW.shape[-2:]
         at_quarter, at_half = self._features(L_B1HW)
@@ -159,6 +165,8 @@ class UnetColorizer(TrainableColorizer):
             target = target_at(ab_B2HW, (height // 2, width // 2)) / AB_SCALE
             if objective.regression == "smooth_l1":
                 loss = F.smooth_l1_loss(unit, target, beta=0.1)
+            elif objective.regression == "psnr":
+                loss = _log_error(F.avg_pool2d(L_B1HW, 2), unit * AB_SCALE, target * AB_SCALE)
             else:
                 loss = F.mse_loss(unit, target)
             losses["color"] = loss.detach()
@@ -169,3 +177,12 @@ class UnetColorizer(TrainableColorizer):
             losses["bins"] = cross.detach()
             loss = cross if self.regression is None else loss + objective.bins * cross
         return {"loss": loss, **losses}
+
+
+def _log_error(L_B1hw: Tensor, ab_B2hw: Tensor, true_ab_B2hw: Tensor) -> Tensor:
+    """Mean over images of the logarithm of the squared error in sRGB, times LOG_WEIGHT."""
+    with torch.autocast(L_B1hw.device.type, enabled=False):  # bfloat16 would round colours to whole levels
+        guess, truth = (
+            lab_to_srgb_t(torch.cat([L_B1hw, ab], 1), clip=False) for ab in (ab_B2hw, true_ab_B2hw)
+        )
+        return LOG_WEIGHT * torch.log((guess - truth).square().mean((1, 2, 3)) + LOG_FLOOR).mean()
