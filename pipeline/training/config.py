@@ -131,10 +131,22 @@ class LossConfig(Section):
         None, ge=0, le=1, description="lambda of class rebalancing (paper: 0.5); null: none"
     )
     bins: float = Field(0.05, ge=0, description="unet with both heads: weight of the bins' cross-entropy")
+    perceptual: float = Field(
+        0.0, ge=0, description="unet; weight of the distance to the truth in a classifier's features"
+    )
+    semantic: float = Field(0.0, ge=0, description="unet; weight of the divergence of what it recognises")
 
     def objective(self) -> Objective:
         """As the models want it."""
-        return Objective(self.alpha, self.reduction, self.regression, self.rebalance, self.bins)
+        return Objective(
+            self.alpha,
+            self.reduction,
+            self.regression,
+            self.rebalance,
+            self.bins,
+            self.perceptual,
+            self.semantic,
+        )
 
 
 class OptimConfig(Section):
@@ -184,3 +196,12 @@ class TrainConfig(Section):
     optim: OptimConfig = OptimConfig()
     train: TrainSection = TrainSection()
     storage: StorageConfig = StorageConfig()
+
+    @model_validator(mode="after")
+    def _seen(self) -> TrainConfig:
+        regresses = self.model.method == "unet" and self.model.head != "classification"
+        if (self.loss.perceptual or self.loss.semantic) and not regresses:
+            raise ValueError(
+                "loss.perceptual and loss.semantic are of model.method=unet, model.head=regression or both"
+            )
+        return self

@@ -22,6 +22,9 @@ CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {
     "unet": ("unet", {"width": 0.25}, Objective()),
     "unet, smooth L1": ("unet", {"width": 0.25}, Objective(regression="smooth_l1")),
     "unet, psnr": ("unet", {"width": 0.25}, Objective(regression="psnr")),
+    "unet, psnr and a classifier's eye": (
+        "unet", {"width": 0.25}, Objective(regression="psnr", perceptual=0.01, semantic=0.002),
+    ),
     "unet, bins": ("unet", {"width": 0.25, "head": "classification"}, Objective()),
     "unet, bins, rebalanced": ("unet", {"width": 0.25, "head": "classification"}, Objective(uniform=0.5)),
     "unet, pretrained, both heads": (

@@ -14,6 +14,7 @@ from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, t
 from pipeline.models.base import Objective, TrainableColorizer
 from pipeline.models.blocks import OutputConv, scaled
 from pipeline.models.efficientnet_lite import gray_encoder, pretrained_lite0
+from pipeline.models.eye import seen_differently
 from pipeline.models.unet.network import Decoder, PlainEncoder, PretrainedEncoder, padded
 
 AB_SCALE = 110.0
@@ -150,7 +151,8 @@ class UnetColorizer(TrainableColorizer):
     def forward(
         self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, objective: Objective
     ) -> dict[str, Tensor]:
-        """Error of ab/110 at 1/2, cross-entropy over bins at 1/4, or the first + `bins` x the second.
+        """Error of ab/110 at 1/2, cross-entropy over bins at 1/4, or the first + `bins` x the second; to the
+        first what `models.eye` sees differently may be added.
 
         "smooth_l1" is quadratic below 0.1 of 110 Lab units and linear above: outliers pull less towards gray.
         "psnr" is that of each image in RGB, negative: what cannot be guessed in one image does not outweigh
@@ -176,6 +178,10 @@ class UnetColorizer(TrainableColorizer):
             cross = self.bins.loss(logits, target_at(ab_B2HW, (height // 4, width // 4)), objective.uniform)
             losses["bins"] = cross.detach()
             loss = cross if self.regression is None else loss + objective.bins * cross
+        if self.regression is not None and (objective.perceptual or objective.semantic):
+            distance, divergence = seen_differently(L_B1HW, unit * AB_SCALE, ab_B2HW)
+            losses |= {"perceptual": distance.detach(), "semantic": divergence.detach()}
+            loss = loss + objective.perceptual * distance + objective.semantic * divergence
         return {"loss": loss, **losses}
 
 
