@@ -10,10 +10,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline import config
 from pipeline.command import JobParser, exit_status
+from pipeline.errors import ConfigError
 from pipeline.training.config import TrainConfig
 from pipeline.training.export import parse_decoding
 from pipeline.training.family import load_run
-from pipeline.training.run import export, train
+from pipeline.training.run import average, export, train
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -26,6 +27,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--photos", metavar="URI", help="short for --set data.photos=URI")
     parser.add_argument("--storage", metavar="URI", help="short for --set train.storage=URI")
     parser.add_argument("--export", metavar="FILE", help="write the newest checkpoint's weights; no training")
+    parser.add_argument(
+        "--average", nargs="+", metavar="WEIGHTS", help="with --export: the mean of these weights instead"
+    )
     parser.add_argument("--variant", metavar="NAME", help="with --export: one head of a network with both")
     parser.add_argument(
         "--decoding",
@@ -47,9 +51,14 @@ def main(argv: list[str] | None = None) -> int:
             loaded = load_run(args.config or "configs/train/family.yaml", args.run, overrides)
         else:
             loaded = config.load(TrainConfig, args.config, overrides)
+        if args.average and not args.export:
+            raise ConfigError("--average wants --export FILE, where the mean is to go")
         if args.export:
             decoding = parse_decoding(args.decoding) if args.decoding else None
-            export(loaded, args.export, args.variant, decoding)
+            if args.average:
+                average(loaded, args.average, args.export, decoding)
+            else:
+                export(loaded, args.export, args.variant, decoding)
             print(f"wrote {args.export}")
         else:
             print(f"trained; checkpoints are in {train(loaded)}")

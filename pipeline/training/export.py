@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import torch
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.models.registry import build_colorizer
+from pipeline.models.registry import NETWORKS, build_colorizer
 from pipeline.models.weights import Weights, decode_weights, encode_weights
 from pipeline.storage import open_store
 
@@ -40,6 +43,33 @@ def exported(data: bytes, variant: str | None = None, decoding: dict[str, float]
     said = {"variant": variant} if variant is not None else {}
     changed = replace(info, architecture=architecture, provenance=info.provenance | said)
     return encode_weights(colorizer.state_dict(), changed)
+
+
+def mean_of(weights: Sequence[Weights]) -> bytes:
+    """A weights file with the mean of these: of trainings that began with the same weights it is often better
+    than each (Wortsman et al., "Model soups", ICML 2022, section 2). How it decodes, and what it says of its
+    training set, is the first one's; its provenance names all.
+
+    Raises ConfigError where they are not of one network.
+    """
+    first = weights[0]
+    learned = [_learned(one) for one in weights]
+    if any(other != learned[0] for other in learned[1:]):
+        raise ConfigError(
+            f"--average: these weights are not of one network ({', '.join(one.info.method for one in weights)}) "
+            "with the same options; they must all have begun with the same weights"
+        )
+    mean = {name: torch.stack([one.tensors[name] for one in weights]).mean(0) for name in first.tensors}
+    made = [one.info.provenance | {"sha256": one.digest} for one in weights]
+    return encode_weights(mean, replace(first.info, provenance={"mean_of": made}))
+
+
+def _learned(weights: Weights) -> tuple[object, ...]:
+    """What two networks must share to have a mean."""
+    info = weights.info
+    decoding = NETWORKS[info.method].decoding
+    options = {name: value for name, value in info.architecture.items() if name not in decoding}
+    return info.method, options, info.labels, {name: t.shape for name, t in weights.tensors.items()}
 
 
 def parse_decoding(text: str) -> dict[str, float]:

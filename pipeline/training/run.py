@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from pipeline.errors import ConfigError, FiatColorError, RunError
 from pipeline.flow.cluster import FORWARDED, join
 from pipeline.flow.token import secure_token
 from pipeline.models.catalog import pin_weights
-from pipeline.models.registry import NETWORKS
+from pipeline.models.registry import NETWORKS, location
+from pipeline.models.weights import load_weights
 from pipeline.training.checkpoint import weights_in
 from pipeline.training.config import TrainConfig
 from pipeline.training.dataset import Dataset, streams
-from pipeline.training.export import exported, write_weights
+from pipeline.training.export import exported, mean_of, write_weights
 from pipeline.training.loop import train_worker
 from pipeline.training.run_folder import RunFolder, check_writable, run_folder, s3_environment
 from pipeline.training.warm_start import warm_start
@@ -153,3 +155,14 @@ def export(
     """
     folder = run_folder(config.train.storage, config.train.name, config.storage)
     write_weights(exported(weights_in(folder.newest()), variant, decoding), target, config.storage)
+
+
+def average(
+    config: TrainConfig, parts: Sequence[str], target: str, decoding: dict[str, float] | None = None
+) -> None:
+    """Write the mean of the weights `parts` (shipped names, paths or URIs) to the path or URI `target`.
+
+    Raises ConfigError where they are not of one network, WeightsError where one cannot be had.
+    """
+    loaded = [load_weights(location(None, part), None, config.storage) for part in parts]
+    write_weights(exported(mean_of(loaded), None, decoding), target, config.storage)

@@ -13,8 +13,10 @@ from pipeline.models.base import TrainableColorizer
 from pipeline.models.registry import load_colorizer, weights_info
 from pipeline.models.regression_cnn import RegressionCnn
 from pipeline.models.unet import UnetColorizer
-from pipeline.models.weights import WeightsInfo, encode_weights
-from pipeline.training.export import exported, parse_decoding, write_weights
+from pipeline.models.weights import Weights, WeightsInfo, decode_weights, encode_weights
+from pipeline.training.config import TrainConfig
+from pipeline.training.export import exported, mean_of, parse_decoding, write_weights
+from pipeline.training.run import average
 
 
 def weights_of(colorizer: TrainableColorizer) -> bytes:
@@ -64,3 +66,27 @@ def test_what_is_not_there(both: UnetColorizer) -> None:
     assert parse_decoding("gain=1.5, temperature=0.6") == {"gain": 1.5, "temperature": 0.6}
     with pytest.raises(ConfigError, match="name a file"):
         write_weights(b"", "folder/", StorageConfig())
+
+
+def read(data: bytes, digest: str) -> Weights:
+    return Weights(*decode_weights(data, "test"), digest)
+
+
+def test_the_mean_of_two_trainings(both: UnetColorizer, tmp_path: Path) -> None:
+    other = UnetColorizer(0.125, head="both", gain=1.5)
+    parts = [read(weights_of(both), "a"), read(weights_of(other), "b")]
+    for name, part in zip("ab", parts, strict=True):
+        (tmp_path / name).write_bytes(encode_weights(part.tensors, part.info, half=False))
+    average(TrainConfig(), [str(tmp_path / "a"), str(tmp_path / "b")], str(tmp_path / "mean"), {"gain": 1.1})
+    tensors, info = decode_weights((tmp_path / "mean").read_bytes(), "mean")
+    for name, tensor in tensors.items():
+        expected = (parts[0].tensors[name] + parts[1].tensors[name]) / 2
+        torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-4)
+    assert info.architecture == both.architecture() | {"gain": 1.1}
+    assert [made["steps"] for made in info.provenance["mean_of"]] == [7, 7]
+
+
+def test_other_networks_have_no_mean(both: UnetColorizer) -> None:
+    for other in (UnetColorizer(0.25, head="both"), RegressionCnn(0.125)):
+        with pytest.raises(ConfigError, match="--average: these weights are not of one network"):
+            mean_of([read(weights_of(both), "a"), read(weights_of(other), "b")])
