@@ -55,8 +55,9 @@ def mean_of(weights: Sequence[Weights]) -> bytes:
     first = weights[0]
     learned = [_learned(one) for one in weights]
     if any(other != learned[0] for other in learned[1:]):
+        methods = ", ".join(one.info.method for one in weights)
         raise ConfigError(
-            f"--average: these weights are not of one network ({', '.join(one.info.method for one in weights)}) "
+            f"--average: these weights are not of one network ({methods}) "
             "with the same options; they must all have begun with the same weights"
         )
     mean = {name: torch.stack([one.tensors[name] for one in weights]).mean(0) for name in first.tensors}
