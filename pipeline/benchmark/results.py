@@ -61,10 +61,12 @@ class StageTime(BaseModel):
 
 
 class TrainingRate(BaseModel):
-    """One trainer, once, on one core. data_wait: the share of its time that steps waited for photographs."""
+    """One trainer of one thread, once, bound to so many `cores`. data_wait: the share of its time that steps
+    waited for photographs."""
 
     contender: str
     round: int
+    cores: int = 1
     images_per_second: float
     data_wait: float | None = None
     other_cores: float

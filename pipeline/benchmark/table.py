@@ -139,18 +139,24 @@ def stage_table(results: Results) -> str:
 
 
 def training_table(results: Results) -> str:
-    """The trainer and the bare loop, and what of the latter's rate the former reaches in each round."""
-    body, bare = [], {run.round: run for run in results.training if run.data_wait is None}
-    for run in sorted(results.training, key=lambda run: (run.round, run.data_wait is None)):
-        trainer = run.data_wait is not None
-        ratio = run.images_per_second / bare[run.round].images_per_second if run.round in bare else None
+    """The trainer and the bare loop, and what of the latter's rate the former reaches in each round, cores
+    being equal."""
+    bare = {(run.cores, run.round): run for run in results.training if run.data_wait is None}
+    body = []
+    for run in sorted(results.training, key=lambda run: (run.cores, run.round, run.data_wait is None)):
+        trainer, place = run.data_wait is not None, (run.cores, run.round)
+        ratio = run.images_per_second / bare[place].images_per_second if place in bare else None
         body.append([
             run.contender,
+            str(run.cores),
             str(run.round + 1),
             f"{run.images_per_second:.1f}",
             f"**{ratio:.2f}**" if trainer and ratio else "",
             f"{run.data_wait:.2%}" if run.data_wait is not None else "",
             f"{run.other_cores:.1f}",
         ])  # fmt: skip
-    head = ["training", "round", "images/s", "over the bare loop", "waiting for photographs", "others, cores"]
+    head = [
+        "training", "cores", "round", "images/s", "over the bare loop", "waiting for photographs",
+        "others, cores",
+    ]  # fmt: skip
     return _markdown(head, body, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipeline.benchmark.task import read_said
 from pipeline.benchmark.training_loop import Bare
 from pipeline.config import load
 from pipeline.errors import RunError
+from pipeline.flow.cluster import cores
 from pipeline.training.config import PrepareConfig, TrainConfig
 from pipeline.training.prepare import prepare_photos
 
@@ -29,16 +31,21 @@ _RATE = re.compile(r"images_per_s ([0-9.e+-]+) data_wait ([0-9.e+-]+)")
 
 
 def measure_training(samples: Path, folder: Path, rounds: int) -> list[TrainingRate]:
-    """Both in turn, every second round backwards, each on one core with one thread.
+    """Both in turn, every second round backwards, each with one thread: on one core, and where there are two
+    on two, of which the second is left to Ray's processes and to photographs.
 
     Raises RunError where one fails or says no rate.
     """
     prepared = _prepared(samples, folder)
     found = []
-    for round_ in range(rounds):
+    for use, round_ in itertools.product(range(1, min(2, cores()) + 1), range(rounds)):
         for name in (TRAINER, BARE) if round_ % 2 == 0 else (BARE, TRAINER):
-            print(f"training, round {round_ + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
-            found.append(_trainer(prepared, folder, round_) if name == TRAINER else _bare(folder, round_))
+            said = f"training on {use} core(s), round {round_ + 1} of {rounds}: {name}"
+            print(said, file=sys.stderr, flush=True)
+            measured = (
+                _trainer(prepared, folder, round_, use) if name == TRAINER else _bare(folder, round_, use)
+            )
+            found.append(measured)
     return found
 
 
@@ -58,7 +65,7 @@ def _prepared(samples: Path, folder: Path) -> Path:
     return prepared
 
 
-def _trainer(prepared: Path, folder: Path, round_: int) -> TrainingRate:
+def _trainer(prepared: Path, folder: Path, round_: int, use: int) -> TrainingRate:
     settings = {
         "data.photos": prepared, "data.source_weights": "{}", "data.hold_out": "[]",
         "train.storage": folder / "train-runs", "train.name": f"round-{round_}-{_next(folder)}",
@@ -68,7 +75,7 @@ def _trainer(prepared: Path, folder: Path, round_: int) -> TrainingRate:
     for key, value in settings.items():
         command += ["--set", f"{key}={value}"]
     log = folder / "train.log"
-    trace = watched(command, 1, {}, log, ROOT)
+    trace = watched(command, use, {}, log, ROOT)
     said = [(float(rate), float(wait)) for rate, wait in _RATE.findall(log.read_text())][_WARM // _LOGGED :]
     if not said:
         raise RunError(f"jobs/train.py said no rate; see {log}")
@@ -77,6 +84,7 @@ def _trainer(prepared: Path, folder: Path, round_: int) -> TrainingRate:
     return TrainingRate(
         contender=TRAINER,
         round=round_,
+        cores=use,
         images_per_second=len(said) / seconds,
         data_wait=waited / seconds,
         other_cores=trace.other_cores(),
@@ -88,14 +96,15 @@ def _next(folder: Path) -> int:
     return sum(1 for _ in (folder / "train-runs").glob("*"))
 
 
-def _bare(folder: Path, round_: int) -> TrainingRate:
+def _bare(folder: Path, round_: int, use: int) -> TrainingRate:
     config = load(TrainConfig, str(_CONFIG))
     asked = Bare(config=config, warm=_WARM, steps=_STEPS)
     log = folder / "bare-loop.log"
     command = [sys.executable, "-m", "pipeline.benchmark.training_loop", asked.model_dump_json()]
-    trace = watched(command, 1, {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, log, ROOT)
+    trace = watched(command, use, {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, log, ROOT)
     seconds = read_said(log).seconds
     assert seconds is not None
+    others = trace.other_cores()
     return TrainingRate(
-        contender=BARE, round=round_, images_per_second=1 / seconds, other_cores=trace.other_cores()
+        contender=BARE, round=round_, cores=use, images_per_second=1 / seconds, other_cores=others
     )
