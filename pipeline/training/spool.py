@@ -5,8 +5,10 @@ from __future__ import annotations
 import pickle
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import suppress
 from typing import IO, Any
+
+from pipeline.errors import StorageError
 
 _FILES = 64  # each is sorted in memory: of a million photographs, 400 MB
 
@@ -16,23 +18,32 @@ class Spool:
     `sha256`: random for all that matters, and the same in every preparation. A context manager."""
 
     def __init__(self) -> None:
-        self._stack = ExitStack()
         self._files: list[IO[bytes]] = []
 
     def __enter__(self) -> Spool:
         for _ in range(_FILES):
-            self._files.append(self._stack.enter_context(tempfile.TemporaryFile()))
+            self._files.append(tempfile.TemporaryFile())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        for file in self._files:
+            with suppress(OSError):  # of a full disk once more, which `add` or `rows` has told
+                file.close()
 
     def add(self, row: dict[str, Any]) -> None:
-        """Keep a row; `sha256` is 64 hexadecimal digits. Raises OSError where the disk is full."""
-        pickle.dump(row, self._files[int(row["sha256"][:4], 16) * _FILES >> 16])
+        """Keep a row; `sha256` is 64 hexadecimal digits. Raises StorageError where the disk has no room."""
+        try:
+            pickle.dump(row, self._files[int(row["sha256"][:4], 16) * _FILES >> 16])
+        except OSError as error:
+            raise _no_room(error) from None
 
     def rows(self, size: int) -> Iterator[list[dict[str, Any]]]:
-        """All rows in order, in lists of `size`; the last may be shorter."""
+        """All rows in order, in lists of `size`; the last may be shorter. Raises as `add`."""
+        try:
+            for file in self._files:
+                file.flush()
+        except OSError as error:
+            raise _no_room(error) from None
         taken: list[dict[str, Any]] = []
         for file in self._files:
             for row in sorted(_read(file), key=lambda row: str(row["sha256"])):
@@ -42,6 +53,13 @@ class Spool:
                     taken = []
         if taken:
             yield taken
+
+
+def _no_room(error: OSError) -> StorageError:
+    return StorageError(
+        f"photographs cannot be kept in {tempfile.gettempdir()} until all are read ({error.strerror}): "
+        "it needs as much room as the result; set TMPDIR to a folder that has it"
+    )
 
 
 def _read(file: IO[bytes]) -> Iterator[dict[str, Any]]:
