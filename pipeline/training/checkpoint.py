@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from ray.train import Checkpoint
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_safetensors
 from torch import nn
 
 from pipeline.errors import ConfigError
@@ -90,3 +93,18 @@ def weights_in(checkpoint: Checkpoint) -> bytes:
     """The weights file in a checkpoint."""
     with checkpoint.as_directory() as folder:
         return (Path(folder) / WEIGHTS_FILE).read_bytes()
+
+
+def saved_step(checkpoint: Checkpoint) -> int | None:
+    """The step at which a checkpoint was made, None where it is not whole: its upload was cut off.
+
+    Raises OSError where the storage cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
+        try:
+            checkpoint.to_directory(folder)
+            saved = torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
+            parse_safetensors((Path(folder) / WEIGHTS_FILE).read_bytes())
+            return int(saved["step"])
+        except (FileNotFoundError, RuntimeError, KeyError, EOFError, UnpicklingError, SafetensorError):
+            return None

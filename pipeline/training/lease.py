@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+from pipeline import log
 from pipeline.errors import ObjectMissing, RunError, StorageError
 from pipeline.storage import Store
 
@@ -20,14 +22,18 @@ SIGN = "at-work.json"
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 180.0
 """Several beats, and clocks of two machines may differ."""
+_LOOK_SECONDS = 2.0
 
 
 @contextmanager
 def at_work(store: Store) -> Iterator[None]:
     """Put the sign up, renew it while the block runs, take it down at its end, however that comes.
 
-    Raises RunError where another process put its sign up and may be alive: it is of this machine and runs, or
-    of another one and not old. StorageError as the store does.
+    Another machine's sign that is not old is watched until it is renewed, taken down or old: a job whose
+    machine died goes on elsewhere without being started a third time.
+
+    Raises RunError where another process put its sign up and is alive: it is of this machine and runs, or of
+    another one and renews it. StorageError as the store does.
     """
     _refuse_another(store)
     _put(store)
@@ -42,20 +48,45 @@ def at_work(store: Store) -> Iterator[None]:
         store.delete(SIGN)
 
 
-def _refuse_another(store: Store) -> None:
+@dataclass(frozen=True)
+class _Sign:
+    """Who is at work, and when it last said so, in its own clock's seconds."""
+
+    host: str
+    process: int
+    at: float
+
+
+def _sign(store: Store) -> _Sign | None:
     try:
         sign = json.loads(store.get(SIGN).data)
-        host, process, age = str(sign["host"]), int(sign["pid"]), time.time() - float(sign["at"])
+        return _Sign(str(sign["host"]), int(sign["pid"]), float(sign["at"]))
     except ObjectMissing:
-        return
+        return None
     except (ValueError, KeyError, TypeError):
         raise RunError(f"{store.uri}/{SIGN} is damaged: if nothing is at work there, delete it") from None
-    here = host == socket.gethostname()
-    if (here and _runs(process)) or (not here and age < STALE_SECONDS):
-        raise RunError(
-            f"process {process} on {host} is at work at {store.uri}; wait for its end (where it was killed, "
-            f"{STALE_SECONDS:.0f} s) and run again"
-        )
+
+
+def _refuse_another(store: Store) -> None:
+    first = sign = _sign(store)
+    while sign is not None:
+        here = sign.host == socket.gethostname()
+        if (here and _runs(sign.process)) or sign != first:
+            raise RunError(
+                f"process {sign.process} on {sign.host} is at work at {store.uri}; "
+                "wait for its end and run again"
+            )
+        if here or time.time() - sign.at >= STALE_SECONDS:
+            return
+        if sign is first:
+            log.say(
+                "waiting",
+                f"process {sign.process} on {sign.host} was at work at {store.uri}: watching for a sign of "
+                f"life, {STALE_SECONDS:.0f} s at most",
+                stderr=True,
+            )
+        time.sleep(_LOOK_SECONDS)
+        sign = _sign(store)
 
 
 def _runs(process: int) -> bool:

@@ -19,10 +19,12 @@ from pipeline.flow.token import secure_token
 from pipeline.models.catalog import pin_weights
 from pipeline.models.registry import NETWORKS, location
 from pipeline.models.weights import load_weights
+from pipeline.storage import open_store
 from pipeline.training.checkpoint import weights_in
 from pipeline.training.config import TrainConfig
 from pipeline.training.dataset import Dataset, streams
 from pipeline.training.export import exported, mean_of, write_weights
+from pipeline.training.lease import at_work
 from pipeline.training.loop import train_worker
 from pipeline.training.run_folder import RunFolder, check_writable, run_folder, s3_environment
 from pipeline.training.warm_start import warm_start
@@ -38,7 +40,8 @@ def train(config: TrainConfig) -> str:
     """Train to the end, from the newest checkpoint of the same name and storage if there is one.
 
     Returns the run's folder. Raises ConfigError for unusable photographs, labels that are missing or another
-    network's checkpoint, RunError where the workers failed more often than `train.retries`.
+    network's checkpoint, RunError where the workers failed more often than `train.retries` or another process
+    trains this run.
     """
     log.bind(config.train.name)
     data = Dataset.open(config.data, config.storage)  # a mistake costs a line here, not a worker's traceback
@@ -50,7 +53,16 @@ def train(config: TrainConfig) -> str:
     settings["data"]["photos"] = data.train.store.uri
     settings["data"]["stream"] = streams(data, config.data)
     settings["train"]["storage"] = folder.uri.rpartition("/")[0]
-    folder.remove_strays()
+    with at_work(open_store(folder.uri, config.storage)):
+        if mended := folder.mend_record(config.train.keep):
+            log.say("mended", f"{folder.uri}: Ray's record was torn; it names {', '.join(mended)} again")
+        folder.remove_strays()
+        _fit(config, settings, folder)
+        folder.remove_strays()
+    return folder.uri
+
+
+def _fit(config: TrainConfig, settings: dict[str, Any], folder: RunFolder) -> None:
     _start_ray(config, settings["data"]["stream"])
     try:
         refusal: str | None = _trainer(config, settings, folder).fit().return_value
@@ -60,8 +72,6 @@ def train(config: TrainConfig) -> str:
         ray.shutdown()
     if refusal:
         raise ConfigError(refusal)
-    folder.remove_strays()
-    return folder.uri
 
 
 def _check_labels(config: TrainConfig, data: Dataset) -> None:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.fs
 from ray.train import Checkpoint, Result
+from ray.train.v2._internal.exceptions import RayTrainError
+from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import (
+    _CheckpointManagerState,
+    _TrainingResultState,
+)
 
 from pipeline.config import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import open_store
 from pipeline.storage.uri import S3Location, parse_uri
+from pipeline.training.checkpoint import saved_step
 
 CHECKPOINTS = "checkpoint_"
 """How Ray Train begins the names of checkpoint folders."""
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 """Ray Train's own record of a run's checkpoints, written before it deletes old ones."""
+_TORN_SECONDS = 3.0
+"""A record that is being replaced can look torn to its reader; so long it is read again."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,66 @@ class RunFolder:
             self.filesystem.delete_dir(f"{self.path}/{name}")
         return strays
 
+    def mend_record(self, keep: int) -> list[str]:
+        """Write the record anew, of the newest `keep` checkpoints that can be read, where what is there is no
+        JSON: a controller that is killed at the wrong moment leaves it torn, and a run that cannot be resumed
+        although its checkpoints are whole. Their names, oldest first; empty: nothing was torn.
+
+        Only for a run that is not going on. Raises ConfigError where no checkpoint can be read.
+        """
+        try:
+            if not self._torn():
+                return []
+            whole = self._whole(keep)
+        except OSError as error:
+            raise self._unusable(error) from None
+        if not whole:
+            raise ConfigError(
+                f"{self.uri}/{SNAPSHOT} is damaged and no checkpoint there can be read; delete the folder to "
+                "begin again, or give the run another train.name"
+            )
+        record = _CheckpointManagerState(
+            checkpoint_results=whole,
+            checkpoint_report_indices=list(range(1, len(whole) + 1)),
+            latest_checkpoint_result=whole[-1],
+            pending_training_results=[],
+            pending_validation_specs=[],
+            current_report_index=len(whole),
+            validated_checkpoint_dir_names=[],
+            timed_out_validation_checkpoint_dir_names=[],
+            failed_validation_checkpoint_dir_names=[],
+        )
+        with self.filesystem.open_output_stream(f"{self.path}/{SNAPSHOT}") as stream:
+            stream.write(record.json().encode())
+        return [state.checkpoint_dir_name for state in whole]
+
+    def _whole(self, keep: int) -> list[_TrainingResultState]:
+        """The newest `keep` checkpoints that can be read, oldest first."""
+        whole: list[_TrainingResultState] = []
+        for name in reversed(self.checkpoints()):
+            step = saved_step(Checkpoint(f"{self.path}/{name}", self.filesystem))
+            if step is not None:
+                whole.insert(0, _TrainingResultState(checkpoint_dir_name=name, metrics={"step": step}))
+            if len(whole) == keep:
+                break
+        return whole
+
+    def _torn(self) -> bool:
+        """Whether the record is there and no JSON, for longer than it takes to replace it."""
+        path, end = f"{self.path}/{SNAPSHOT}", time.monotonic() + _TORN_SECONDS
+        while self._exists(path):
+            with self.filesystem.open_input_stream(path) as stream:
+                content = stream.read()
+            try:
+                json.loads(content)
+            except ValueError:
+                if time.monotonic() > end:
+                    return True
+                time.sleep(0.2)
+            else:
+                return False
+        return False
+
     def checkpoints(self) -> list[str]:
         """Names of all checkpoint folders, in the order of their making."""
         selector = pyarrow.fs.FileSelector(self.path, allow_not_found=True)
@@ -75,9 +145,12 @@ class RunFolder:
     def _result(self) -> Result:
         try:
             return Result.from_path(self.path, storage_filesystem=self.filesystem)
-        except (RuntimeError, OSError, ValueError) as error:
-            line = " ".join(str(error).split())
-            raise ConfigError(f"the training run at {self.uri} cannot be resumed or read: {line}") from None
+        except (RuntimeError, OSError, ValueError, RayTrainError) as error:
+            raise self._unusable(error) from None
+
+    def _unusable(self, error: Exception) -> ConfigError:
+        line = " ".join(str(error).split())
+        return ConfigError(f"the training run at {self.uri} cannot be resumed or read: {line}")
 
 
 def run_folder(storage: str, name: str, config: StorageConfig) -> RunFolder:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ from pipeline.models.iizuka import IizukaColorizer
 from pipeline.models.registry import load_colorizer, weights_info
 from pipeline.training.checkpoint import AveragedModel
 from pipeline.training.config import OptimConfig
+from pipeline.training.lease import SIGN
 from pipeline.training.loop import learning_rate
 from pipeline.training.prepare import SCHEMA
 from tests.job_runner import shared_head
@@ -106,7 +109,10 @@ def test_a_killed_run_resumes_to_the_same_weights(photos: Path, undisturbed: Pat
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     time.sleep(3)  # Ray's processes notice that the driver is gone; none may write into the run any more
+    record = tmp_path / "small" / "checkpoint_manager_snapshot.json"
+    record.write_text(record.read_text()[:-9])  # as a controller does that is killed while it writes
     output = run(command(photos, tmp_path))
+    assert "Ray's record was torn; it names checkpoint_" in output
     started = re.search(r"training at step (\d+) of", output)
     assert started
     assert 0 < int(started[1]) < STEPS
@@ -114,6 +120,24 @@ def test_a_killed_run_resumes_to_the_same_weights(photos: Path, undisturbed: Pat
     one, other = (load_colorizer("iizuka", str(path)).colorizer.state_dict() for path in (resumed, expected))
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, other[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_a_second_run_of_the_same_name_leaves(photos: Path, undisturbed: Path) -> None:
+    folder = undisturbed / "small"
+    kept = sorted(path.name for path in folder.iterdir())
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    sign = folder / SIGN
+    sign.write_text(json.dumps({"host": socket.gethostname(), "pid": other.pid, "at": time.time()}))
+    done = subprocess.run(
+        command(photos, undisturbed), capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: process {other.pid} on ")
+    assert "is at work at" in last
+    other.communicate(b"\n")
+    sign.unlink()
+    assert sorted(path.name for path in folder.iterdir()) == kept
 
 
 def test_exported_weights_say_how_they_were_made(photos: Path, undisturbed: Path) -> None:
