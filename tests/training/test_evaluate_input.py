@@ -65,6 +65,9 @@ def test_files_and_manifest(tmp_path: Path) -> None:
         ("e.png", "two", ""),
     ]
     assert listed(folder, limit=2) == photos[:2]
+    assert listed(folder, groups=["two"], limit=1) == photos[3:4]
+    with pytest.raises(ConfigError, match="no photographs of the source 'three'; there are: one, two"):
+        listed(folder, groups=["one", "three"])
     image = Reader(str(folder), 10**8, STORAGE).read(photos[3])
     assert image.size == SIZE
     assert np.array_equal(np.asarray(image), np.asarray(photograph(3)))

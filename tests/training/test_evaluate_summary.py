@@ -75,9 +75,18 @@ def test_an_interval_is_what_theory_says(rows: dict[tuple[str, str], Row]) -> No
 
 
 def test_differences_are_paired(rows: dict[tuple[str, str], Row]) -> None:
-    difference = rows["all", "net"].against_tint["psnr_db"]
+    difference = rows["all", "net"].differences["psnr_db"]
     assert (difference.value, difference.low, difference.high) == pytest.approx((1, 1, 1), abs=1e-5)
-    assert rows["all", "constant tint"].against_tint == {}
+    assert rows["all", "constant tint"].differences == {}
+
+
+def test_differences_to_another_entry() -> None:
+    found = summarise(table_of(20), EvaluateSection(resamples=100, frechet_resamples=0, against="gray"))
+    rows = {row.colored_by: row.differences for row in found if row.group == "all"}
+    assert rows["gray"] == rows["ground truth"] == {}
+    psnr = {row.colored_by: row.metrics["psnr_db"].value or 0 for row in found if row.group == "all"}
+    assert rows["net"]["psnr_db"].value == pytest.approx(psnr["net"] - psnr["gray"])
+    assert rows["constant tint"]["psnr_db"].value is not None
 
 
 def test_what_is_not_there_is_left_out(rows: dict[tuple[str, str], Row]) -> None:
@@ -105,6 +114,7 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
 def test_the_table_for_people(rows: dict[tuple[str, str], Row]) -> None:
     about = {
         "input": "photos", "photographs": 200, "short_side": 128, "unreadable": [], "tint_ab": [1.0, 2.0],
+        "against": "constant tint",
         "entries": [{"name": "net", "method": "iizuka", "weights_sha256": "f" * 64}],
         "resamples": 2000, "frechet_resamples": 20, "seed": 0,
     }  # fmt: skip

@@ -81,7 +81,9 @@ class EvaluateSection(Section):
         128, ge=32, le=4096, description="short side the photographs are scaled down to, pixels"
     )
     split: str = Field("val", description="of training Parquet; of other Parquet, how the files' names start")
+    groups: tuple[str, ...] = Field((), description="measure photographs of these sources only; none: all")
     limit: int | None = Field(None, ge=1, description="measure the first N photographs")
+    against: str = Field(TINT, description="the entry or baseline that differences are taken to")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     tint_ab: tuple[float, float] | None = Field(
         None, description="a*, b* of the constant tint; null: the training mean of the first entry's weights"
@@ -105,6 +107,9 @@ class EvaluateSection(Section):
         twice = next((name for name in names if names.count(name) > 1 or name in BASELINES), None)
         if twice is not None:
             raise ValueError(f"every entry needs a name of its own, {twice!r} is taken")
+        if self.against not in (GRAY, TINT, *names):
+            known = ", ".join((GRAY, TINT, *names))
+            raise ValueError(f"against={self.against!r} is none of: {known}")
         sheets = [sheet.name for sheet in self.sheets]
         if len(set(sheets)) < len(sheets):
             raise ValueError("every sheet needs a name of its own")

@@ -73,13 +73,14 @@ def open_input(uri: str, storage: StorageConfig) -> tuple[Store, str | None]:
 
 
 def list_photographs(uri: str, settings: EvaluateSection, storage: StorageConfig) -> list[Photograph]:
-    """The photographs under `uri` in listing order, the first `limit` of them.
+    """The photographs under `uri` in listing order, those of `groups` where there are any, the first `limit`
+    of them.
 
     Of Parquet written by prepare_photos (`photos-*.parquet`) the rows of `split`; of other Parquet with the
     columns `key` and `image` the files whose name starts with `split`, or the one file that `uri` names; else
     image files, with group (`source`) and class (`label` or `orig_path`) from a manifest.csv beside them.
 
-    Raises ConfigError where there is none, or a key occurs twice.
+    Raises ConfigError where there is none, or none of a group, or a key occurs twice.
     """
     store, part = open_input(uri, storage)
     keys = [info.key for info in store.list()] if part is None else [part]
@@ -97,7 +98,16 @@ def list_photographs(uri: str, settings: EvaluateSection, storage: StorageConfig
     twice = [key for key, count in Counter(photo.key for photo in found).items() if count > 1]
     if twice:
         raise ConfigError(f"{uri} holds the photograph {twice[0]!r} twice; keys must differ")
-    return found[: settings.limit]
+    return _of_groups(uri, found, settings.groups)[: settings.limit]
+
+
+def _of_groups(uri: str, found: list[Photograph], groups: tuple[str, ...]) -> list[Photograph]:
+    there = {photo.group for photo in found}
+    missing = [group for group in groups if group not in there]
+    if missing:
+        known = ", ".join(sorted(there))
+        raise ConfigError(f"{uri} holds no photographs of the source {missing[0]!r}; there are: {known}")
+    return [photo for photo in found if not groups or photo.group in groups]
 
 
 def _rows(store: Store, key: str, split: str, name: str) -> Iterator[Photograph]:

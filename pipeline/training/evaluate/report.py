@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from pipeline.training.evaluate.config import GRAY, TINT
 from pipeline.training.evaluate.summary import FRECHET, SHARE, Interval, Row
 
 
@@ -49,11 +50,11 @@ NOTES = (
 
 
 def markdown(about: Mapping[str, Any], rows: list[Row]) -> str:
-    """The tables: per group the metrics and the differences to the constant tint, then the notes."""
+    """The tables: per group the metrics and the differences to one colouring, then the notes."""
     lines = [f"# Evaluation of {about['input']}", "", *_facts(about), ""]
     for group, members in _by_group(rows).items():
         lines += [f"## {_title(members)}", ""]
-        for title, columns, body in _tables(members):
+        for title, columns, body in _tables(members, about["against"]):
             lines += [title, ""] if title else []
             lines.append("| coloured by | " + " | ".join(c.head for c in columns) + " |")
             lines.append("|---" + "|---:" * len(columns) + "|")
@@ -70,7 +71,7 @@ def html(about: Mapping[str, Any], rows: list[Row], sheets: Mapping[str, tuple[s
     parts += [f"<p class=lead>{escape(fact)}</p>" for fact in _facts(about)]
     for members in _by_group(rows).values():
         parts.append(f"<h2>{escape(_title(members))}</h2>")
-        for title, columns, body in _tables(members):
+        for title, columns, body in _tables(members, about["against"]):
             heads = "".join(f"<th>{escape(c.head)}</th>" for c in columns)
             lines = "".join(
                 f"<tr><th>{escape(name)}</th>{''.join(f'<td>{_spaced(cell)}</td>' for cell in cells)}</tr>"
@@ -126,13 +127,19 @@ def _title(members: list[Row]) -> str:
     return f"{members[0].group} ({members[0].photographs} photographs, {members[0].labelled} with a class)"
 
 
-def _tables(members: list[Row]) -> Iterator[tuple[str, tuple[_Column, ...], list[tuple[str, list[str]]]]]:
+def _tables(
+    members: list[Row], against: str
+) -> Iterator[tuple[str, tuple[_Column, ...], list[tuple[str, list[str]]]]]:
     yield "", _COLUMNS, [(m.colored_by, [_cell(m.metrics[c.metric], c) for c in _COLUMNS]) for m in members]
-    differing = [m for m in members if m.against_tint]
+    differing = [m for m in members if m.differences]
     body = [
-        (m.colored_by, [_cell(m.against_tint[c.metric], c, signed=True) for c in _PAIRED]) for m in differing
+        (m.colored_by, [_cell(m.differences[c.metric], c, signed=True) for c in _PAIRED]) for m in differing
     ]
-    yield "Difference to the constant tint on the same photographs:", _PAIRED, body
+    yield f"Difference to {_called(against)} on the same photographs:", _PAIRED, body
+
+
+def _called(entry: str) -> str:
+    return {GRAY: "the gray image", TINT: "the constant tint"}.get(entry, entry)
 
 
 def _cell(interval: Interval, column: _Column, *, signed: bool = False) -> str:

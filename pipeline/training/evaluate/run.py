@@ -65,6 +65,8 @@ def evaluate(input_uri: str, output: str, config: EvaluateConfig) -> str:
         "short_side": settings.side,
         "precision": settings.precision,
         "tint_ab": list(tint),
+        "groups": list(settings.groups),
+        "against": settings.against,
         "entries": entries,
         "resamples": settings.resamples,
         "frechet_resamples": settings.frechet_resamples,

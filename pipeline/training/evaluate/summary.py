@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.training.evaluate.config import TINT, TRUTH, EvaluateSection
+from pipeline.training.evaluate.config import TRUTH, EvaluateSection
 from pipeline.training.evaluate.perceptual import frechet_distance
 
 F64 = NDArray[np.float64]
@@ -54,14 +54,15 @@ class Interval:
 class Row:
     """One way to colour, over one group; `labelled` counts photographs with an ImageNet class.
 
-    `metrics`: by name of METRICS, SHARE, FRECHET; `against_tint`: mean differences to the constant tint."""
+    `metrics`: by name of METRICS, SHARE, FRECHET; `differences`: means of the paired ones to
+    `evaluate.against`."""
 
     group: str
     colored_by: str
     photographs: int
     labelled: int
     metrics: dict[str, Interval]
-    against_tint: dict[str, Interval]
+    differences: dict[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _rows(group: _Group, settings: EvaluateSection) -> Iterator[Row]:
     photographs = len(values)
     resampled = _resampled_means(values, settings)
     means = _means(values, np.ones((1, photographs)))[0]
-    against = values - values[:, [entries.index(TINT)]]
+    against = values - values[:, [entries.index(settings.against)]]
     resampled_against = _resampled_means(against, settings)
     means_against = _means(against, np.ones((1, photographs)))[0]
     truth, signed = entries.index(TRUTH), METRICS.index("colorfulness_signed")
@@ -118,7 +119,7 @@ def _rows(group: _Group, settings: EvaluateSection) -> Iterator[Row]:
         found[SHARE] = _interval(share, shares)
         found[FRECHET] = _frechet(group, e, settings) if e != truth else Interval(None)
         differences = {}
-        if name not in (TINT, TRUTH):
+        if name not in (settings.against, TRUTH):
             differences = {
                 m: _interval(means_against[e, i], resampled_against[:, e, i]) for i, m in enumerate(METRICS)
             }
@@ -194,7 +195,7 @@ def as_json(rows: list[Row]) -> list[dict[str, Any]]:
             "photographs": row.photographs,
             "labelled": row.labelled,
             "metrics": rounded(row.metrics),
-            "against_tint": rounded(row.against_tint),
+            "differences": rounded(row.differences),
         }
         for row in rows
     ]
