@@ -89,6 +89,11 @@ def test_differences_to_another_entry() -> None:
     assert rows["constant tint"]["psnr_db"].value is not None
 
 
+def test_differences_to_nothing_that_is_measured_are_refused() -> None:
+    with pytest.raises(ValueError, match="against='net' is none of: gray, constant tint, iizuka"):
+        EvaluateSection(against="net")
+
+
 def test_what_is_not_there_is_left_out(rows: dict[tuple[str, str], Row]) -> None:
     assert rows["all", "net"].metrics["ssim"].value is None
     assert rows["all", "ground truth"].metrics["psnr_db"].value is None
@@ -114,13 +119,15 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
 def test_the_table_for_people(rows: dict[tuple[str, str], Row]) -> None:
     about = {
         "input": "photos", "photographs": 200, "short_side": 128, "unreadable": [], "tint_ab": [1.0, 2.0],
-        "against": "constant tint",
+        "groups": ["harbour"], "against": "gray",
         "entries": [{"name": "net", "method": "iizuka", "weights_sha256": "f" * 64}],
         "resamples": 2000, "frechet_resamples": 20, "seed": 0,
     }  # fmt: skip
     text = markdown(about, list(rows.values()))
     assert "Fréchet distance, EfficientNet-Lite0 features" in text
     assert "FID" not in text
+    assert "Of these sources alone: harbour." in text
+    assert "Difference to the gray image on the same photographs:" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| net |")][:1]
     assert "44.4 [" in line  # top-1, %
     assert "| 25 [25, 25] |" in line

@@ -109,6 +109,8 @@ def _facts(about: Mapping[str, Any]) -> Iterator[str]:
         f"{len(about['unreadable'])} unreadable; constant tint a* {about['tint_ab'][0]:.2f}, "
         f"b* {about['tint_ab'][1]:.2f}."
     )
+    if about["groups"]:
+        yield f"Of these sources alone: {', '.join(about['groups'])}."
     yield (
         "Weights: "
         + "; ".join(f"{e['name']} is {e['method']} {e['weights_sha256'][:12]}" for e in about["entries"])
