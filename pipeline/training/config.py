@@ -43,15 +43,25 @@ class NetworkConfig(Section):
     method's."""
 
     method: Literal["iizuka", "regression_cnn", "classification_cnn", "unet", "patch"] = "iizuka"
-    width: float | None = Field(None, gt=0, le=2, description="factor on the paper's channels")
-    global_branch: bool | None = Field(None, description="iizuka; false: without global features")
+    width: float | None = Field(
+        None,
+        gt=0,
+        le=2,
+        description="factor on the paper's channels; with a pretrained encoder, on the decoder's",
+    )
+    global_branch: bool | None = Field(None, description="iizuka (default true) and unet; global features")
     global_side: int | None = Field(
         None, ge=32, le=512, multiple_of=32, description="iizuka; the square that the global branch sees"
     )
     space: Literal["lab", "yuv", "rgb"] | None = Field(None, description="iizuka; where the loss is")
     encoder: Literal["plain", "efficientnet_lite0"] | None = Field(None, description="unet")
     head: Literal["regression", "classification", "both"] | None = Field(None, description="unet")
-    frozen: int | None = Field(None, ge=0, le=16, description="unet; pretrained blocks that do not learn")
+    frozen: int | None = Field(
+        None,
+        ge=0,
+        le=16,
+        description="unet; pretrained blocks that do not learn; 16: all, not in the weights",
+    )
     temperature: float | None = Field(None, gt=0, le=1, description="of the annealed mean over ab bins")
     weights: str | None = Field(
         None, description="trained weights to begin with: shipped name, path, URI or registry:URI/NAME"

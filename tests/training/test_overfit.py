@@ -33,6 +33,11 @@ CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {
         "unet", {"encoder": "efficientnet_lite0", "head": "both", "frozen": 5},
         Objective(uniform=0.5, regression="smooth_l1", bins=0.01),
     ),
+    "unet, pretrained and left so, global features": (
+        "unet", {"encoder": "efficientnet_lite0", "head": "both", "frozen": 16, "global_branch": True},
+        Objective(regression="psnr", bins=0.01),
+    ),
+    "unet, global features": ("unet", {"width": 0.25, "global_branch": True}, Objective()),
     "iizuka": ("iizuka", {"width": 0.25, "global_side": 64}, Objective(alpha=0.0005)),
     "patch": ("patch", {"width": 0.5}, Objective()),
     "iizuka, no global branch": ("iizuka", {"width": 0.25, "global_branch": False}, Objective()),

@@ -13,12 +13,18 @@ from pipeline.color_torch import gray_level_t, lab_to_srgb_t
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
 from pipeline.models.base import Objective, TrainableColorizer
 from pipeline.models.blocks import OutputConv, scaled
-from pipeline.models.efficientnet_lite import gray_encoder, pretrained_lite0
 from pipeline.models.eye import seen_differently
-from pipeline.models.unet.network import Decoder, PlainEncoder, PretrainedEncoder, padded
+from pipeline.models.unet.network import (
+    Decoder,
+    GlobalFeatures,
+    PlainEncoder,
+    PretrainedEncoder,
+    padded,
+)
 
 AB_SCALE = 110.0
 HEADS = ("regression", "classification", "both")
+PLAIN_DECODER = (512, 256, 128, 64)
 PRETRAINED_DECODER = (96, 48, 32, 24)
 BAND_PIXELS = 2048
 LOG_WEIGHT = 0.03
@@ -30,16 +36,20 @@ LOG_FLOOR = 1e-4
 class UnetColorizer(TrainableColorizer):
     """A U-Net that regresses chroma at 1/2 of the size, or predicts 313 ab bins at 1/4 (Zhang et al. 2016).
 
-    `encoder` "plain" (at `width` of U-Net's channels) or "efficientnet_lite0" (pretrained; `frozen` of its 16
-    blocks do not learn). `head`: "regression", "classification", or "both", which learns both on one trunk
-    and colours with the share `blend` in [0, 1] of the second and the rest of the first (0: the regression
-    alone); `variant` makes a network of either. A predicted distribution is first freed of the share
-    `correction` in [0, 1] of its class rebalancing (for networks trained with lambda 0.5), then sharpened by
-    `temperature` in (0, 1]; `gain` >= 0 multiplies the chroma. Raises ValueError outside these ranges.
+    `encoder` "plain" (at `width` of U-Net's channels) or "efficientnet_lite0" (pretrained; `width` is the
+    decoder's; `frozen` of its 16 blocks do not learn, and where none does, weights hold the rest alone).
+    `global_branch` adds a vector of the whole picture (Iizuka et al. 2016). `head`: "regression",
+    "classification", or "both", which learns both on one trunk and colours with the share `blend` in [0, 1]
+    of the second and the rest of the first (0: the regression alone); `variant` makes a network of either. A
+    predicted distribution is first freed of the share `correction` in [0, 1] of its class rebalancing (for
+    networks trained with lambda 0.5), then sharpened by `temperature` in (0, 1]; `gain` >= 0 multiplies the
+    chroma. Raises ValueError outside these ranges, ConfigError without the pretrained encoder's package.
     """
 
     method: ClassVar[str] = "unet"
-    options: ClassVar[tuple[str, ...]] = ("width", "encoder", "head", "frozen", "temperature")
+    options: ClassVar[tuple[str, ...]] = (
+        "width", "encoder", "head", "frozen", "global_branch", "temperature",
+    )  # fmt: skip
     decoding: ClassVar[tuple[str, ...]] = ("temperature", "correction", "gain", "blend")
     normalisation = "plain: L/100, efficientnet_lite0: sRGB gray - 127/255 over 128/255; ab/110"
 
@@ -49,6 +59,7 @@ class UnetColorizer(TrainableColorizer):
         encoder: str = "plain",
         head: str = "regression",
         frozen: int = 0,
+        global_branch: bool = False,
         temperature: float = TEMPERATURE,
         gain: float = 1.0,
         correction: float = 0.0,
@@ -63,14 +74,20 @@ class UnetColorizer(TrainableColorizer):
         self._architecture: dict[str, Any] = {
             "width": width, "encoder": encoder, "head": head, "frozen": frozen,
             "temperature": temperature, "gain": gain, "correction": correction, "blend": blend,
-        }  # fmt: skip
+        } | ({"global_branch": True} if global_branch else {})  # fmt: skip
         self.pretrained = encoder == "efficientnet_lite0"
         self.temperature, self.correction, self.gain, self.blend = temperature, correction, gain, blend
         self.head = head
-        self.encoder = PretrainedEncoder(frozen) if self.pretrained else PlainEncoder(width)
-        channels = PRETRAINED_DECODER
-        if not self.pretrained:
-            channels = tuple(scaled(n, width) for n in (512, 256, 128, 64))  # type: ignore[assignment]
+        if self.pretrained:
+            self.encoder: PretrainedEncoder | PlainEncoder = PretrainedEncoder(frozen, top=global_branch)
+            channels = tuple(max(8, round(n * width / 8) * 8) for n in PRETRAINED_DECODER)
+        else:
+            self.encoder = PlainEncoder(width)
+            channels = tuple(scaled(n, width) for n in PLAIN_DECODER)
+        deepest = self.encoder.channels[-1]
+        self.global_features = (
+            GlobalFeatures(self.encoder.feature_channels, deepest) if global_branch else None
+        )
         self.decoder = Decoder(self.encoder.channels, channels)
         self.regression = OutputConv(channels[3], 2, 3, padding=1) if head != "classification" else None
         self.classification = OutputConv(channels[2], BINS, 1) if head != "regression" else None
@@ -80,7 +97,7 @@ class UnetColorizer(TrainableColorizer):
     def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:
         network = cls(**options)
         if isinstance(network.encoder, PretrainedEncoder):
-            network.encoder.lite.load_state_dict(gray_encoder(pretrained_lite0()).state_dict())
+            network.encoder.fill()
         return network
 
     def architecture(self) -> dict[str, Any]:
@@ -106,9 +123,10 @@ class UnetColorizer(TrainableColorizer):
         x = L_B1HW / 100.0
         if self.pretrained:
             x = (gray_level_t(L_B1HW) - 127 / 255) * (255 / 128)
-        at_quarter, at_half = self.decoder(
-            self.encoder(padded(x).contiguous(memory_format=torch.channels_last))
-        )
+        maps = self.encoder(padded(x).contiguous(memory_format=torch.channels_last))
+        if self.global_features is not None:
+            maps[-1] = self.global_features(self.encoder.features(maps[-1]), maps[-1])
+        at_quarter, at_half = self.decoder(maps)
         return at_quarter, at_half
 
     def _classified(self, features_BChw: Tensor) -> Tensor:

@@ -5,15 +5,29 @@ O. Ronneberger, P. Fischer, T. Brox, "U-Net", MICCAI 2015; convolutions are padd
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.models.blocks import conv_bn_relu, scaled
-from pipeline.models.efficientnet_lite import MAP_CHANNELS, LiteEncoder
+from pipeline.models.efficientnet_lite import (
+    FEATURES,
+    LITE0_BLOCKS,
+    MAP_CHANNELS,
+    LiteEncoder,
+    conv_bn_relu6,
+    gray_encoder,
+    pretrained_lite0,
+)
 
 STRIDE = 32
 """Of the deepest map: inputs are padded to whole multiples of it."""
+
+BLOCKS = sum(LITE0_BLOCKS)
+VECTOR = 256
+"""Numbers that describe the whole picture, as in the paper."""
 
 
 class PlainEncoder(nn.Module):
@@ -22,6 +36,7 @@ class PlainEncoder(nn.Module):
     def __init__(self, width: float) -> None:
         super().__init__()
         self.channels = tuple(scaled(n, width) for n in (64, 128, 256, 512, 1024))
+        self.feature_channels = self.channels[-1]
         inputs = (1, *self.channels[:-1])
         self.levels = nn.ModuleList(
             nn.Sequential(conv_bn_relu(i, o, 2), conv_bn_relu(o, o))
@@ -35,18 +50,40 @@ class PlainEncoder(nn.Module):
             maps.append(x_B1HW)
         return maps
 
+    def features(self, deepest_BChw: Tensor) -> Tensor:
+        """The mean of the deepest map, B x C."""
+        return deepest_BChw.mean((2, 3))
+
 
 class PretrainedEncoder(nn.Module):
     """EfficientNet-Lite0 on gray; the stem and the first `frozen` blocks do not learn, which a third of the
-    training time is saved by: edges and textures need no learning again."""
+    training time is saved by: edges and textures need no learning again.
 
-    def __init__(self, frozen: int) -> None:
+    With all BLOCKS frozen it is the pretrained package's own and no part of `state_dict`: weights files hold
+    only what was learned. `top` adds the classifier's last convolution, for `features`.
+    """
+
+    def __init__(self, frozen: int, top: bool) -> None:
         super().__init__()
-        self.channels = MAP_CHANNELS
+        self.channels, self.feature_channels = MAP_CHANNELS, FEATURES
         self.lite = LiteEncoder(inputs=1)
-        self.frozen = [self.lite.stem, *self.lite.blocks[:frozen]] if frozen else []
+        self.top = conv_bn_relu6(MAP_CHANNELS[-1], FEATURES, 1) if top else None
+        self.frozen: list[nn.Module] = [self.lite.stem, *self.lite.blocks[:frozen]] if frozen else []
+        self.whole = frozen == BLOCKS
+        if self.whole:
+            self.fill()
+            self.frozen = [self.lite] if self.top is None else [self.lite, self.top]
+            self.register_state_dict_post_hook(_leave_out)  # type: ignore[no-untyped-call]
+            self.register_load_state_dict_pre_hook(_keep_own)  # type: ignore[no-untyped-call]
         for module in self.frozen:
             module.requires_grad_(False)
+
+    def fill(self) -> None:
+        """Take the ImageNet weights. Raises ConfigError where their package is missing or another."""
+        classifier = pretrained_lite0()
+        self.lite.load_state_dict(gray_encoder(classifier).state_dict())
+        if self.top is not None:
+            self.top.load_state_dict(classifier.head.state_dict())
 
     def train(self, mode: bool = True) -> PretrainedEncoder:
         super().train(mode)
@@ -55,8 +92,46 @@ class PretrainedEncoder(nn.Module):
         return self
 
     def forward(self, x_B1HW: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = self.lite(x_B1HW)
+        # Without gradients depthwise convolutions stay in bfloat16: see `SameConv2d`.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.whole):
+            maps: list[Tensor] = self.lite(x_B1HW)
         return maps
+
+    def features(self, deepest_B320hw: Tensor) -> Tensor:
+        """What the classifier decides by, B x 1280."""
+        assert self.top is not None
+        seen: Tensor = self.top(deepest_B320hw).mean((2, 3))
+        return seen
+
+
+def _leave_out(module: nn.Module, state: dict[str, Tensor], prefix: str, _: object) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        del state[name]
+
+
+def _keep_own(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    own = itertools.chain(module.named_parameters(), module.named_buffers())
+    for name, tensor in own:
+        state.setdefault(prefix + name, tensor)
+
+
+class GlobalFeatures(nn.Module):
+    """What the whole picture says, added at every place of the deepest map.
+
+    The global branch of Iizuka et al. 2016 and their fusion layer (section 3.3, equation 2) for a U-Net: the
+    decoder's first convolution is their W, so that the vector needs a layer of its own only.
+    """
+
+    def __init__(self, features: int, channels: int) -> None:
+        super().__init__()
+        self.vector = nn.Sequential(
+            nn.Linear(features, VECTOR, bias=False), nn.BatchNorm1d(VECTOR), nn.ReLU(inplace=True)
+        )
+        self.spread = nn.Linear(VECTOR, channels)
+
+    def forward(self, features_BC: Tensor, deepest_BChw: Tensor) -> Tensor:
+        fused: Tensor = deepest_BChw + self.spread(self.vector(features_BC))[:, :, None, None]
+        return fused
 
 
 class Decoder(nn.Module):
