@@ -69,6 +69,7 @@ def _trainer(prepared: Path, folder: Path, round_: int, use: int) -> TrainingRat
     settings = {
         "data.photos": prepared, "data.source_weights": "{}", "data.hold_out": "[]",
         "train.storage": folder / "train-runs", "train.name": f"round-{round_}-{_next(folder)}",
+        "train.workers": 1,
         "train.steps": _WARM + _STEPS, "train.log_steps": _LOGGED, "train.checkpoint_steps": 10**6,
     }  # fmt: skip
     command = [sys.executable, "jobs/train.py", "--config", str(_CONFIG)]
