@@ -64,7 +64,8 @@ def test_the_door(room: str) -> None:
     assert (ab.shape[1], ab.dtype) == (2, torch.float32)
     assert ab.shape[2:] in ((20, 36), (10, 18))
     assert bool(torch.isfinite(ab).all())
-    assert float(ab.abs().max()) < 1000  # noise through what was learned on photographs, and random layers
+    # Noise is nothing that the pretrained encoder knows: its maps of it are large.
+    assert float(ab.abs().max()) < (1000 if room == "unet, lite0 as it is" else 200)
     alone = torch.cat([colorizer.predict_ab(L_B1HW[i : i + 1]) for i in (0, 1)])
     torch.testing.assert_close(alone, ab, rtol=1e-3, atol=1e-2)
     with pytest.raises(ValueError, match="multiples of 8"):
