@@ -23,6 +23,13 @@ def conv_bn_relu(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) 
     )
 
 
+def linear_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
+    """Fully connected layer, batch normalisation (whose shift replaces the bias), ReLU."""
+    return nn.Sequential(
+        nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)
+    )
+
+
 class OutputConv(nn.Conv2d):
     """The last layer, always float32: bfloat16 has steps of 1/256 near 1, most of an ab unit."""
 

@@ -261,6 +261,13 @@ class TestEfficientNetLite0:
         with pytest.raises(RuntimeError, match=r"Missing key.*decoder"):
             again.load_state_dict({n: t for n, t in state.items() if "decoder.steps.0" not in n})
 
+    @pytest.mark.parametrize(
+        ("width", "channels"), [(1, [96, 48, 32, 24]), (2, [192, 96, 64, 48]), (0.01, [8] * 4)]
+    )
+    def test_width_is_the_decoders(self, width: float, channels: list[int]) -> None:
+        colorizer = UnetColorizer(width, encoder="efficientnet_lite0")
+        assert [step[0].out_channels for step in colorizer.decoder.steps] == channels
+
     def test_other_weights_than_the_package_had_are_refused(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:

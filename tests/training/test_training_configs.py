@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.config import load
-from pipeline.models.registry import NETWORKS, load_colorizer
+from pipeline.models.registry import NETWORKS, load_colorizer, weights_info
 from pipeline.models.weights import SHIPPED, shipped_names
 from pipeline.training.config import PrepareConfig, TrainConfig
 from pipeline.training.cycle import RetrainConfig
@@ -23,6 +23,23 @@ TRAIN = sorted(path for path in (CONFIGS / "train").glob("*.yaml") if path.name 
 @pytest.mark.parametrize("file", TRAIN, ids=lambda path: path.name)
 def test_train(file: Path) -> None:
     assert load(TrainConfig, str(file)).model.method in NETWORKS
+
+
+@pytest.mark.parametrize(
+    ("file", "weights"), [("faithful", "faithful"), ("faithful", "vivid"), ("own", "faithful")]
+)
+def test_the_shipped_network_is_the_one_that_its_configuration_trains(file: str, weights: str) -> None:
+    config = load(TrainConfig, str(CONFIGS / "train" / f"{file}.yaml"))
+    info = weights_info(None, weights)
+    assert config.model.method == info.method
+    assert config.model.options().items() <= info.architecture.items()
+    if file == weights:
+        made = info.provenance["settings"]
+        said = config.model_dump(mode="json")
+        assert (made["loss"], made["optim"]) == (said["loss"], said["optim"])
+        decided_by_the_run = {"photos", "stream"}
+        for name in said["data"].keys() - decided_by_the_run:
+            assert made["data"][name] == said["data"][name], name
 
 
 def test_family() -> None:

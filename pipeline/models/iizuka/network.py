@@ -10,17 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.blocks import OutputConv, conv_bn_relu, scaled
+from pipeline.models.blocks import OutputConv, conv_bn_relu, linear_bn_relu, scaled
 
 GLOBAL_SIDE = 224
 """The global branch sees a fixed square (paper, section 3.1.2); its first fully connected layer needs it.
 Small networks for small photographs may take a smaller one."""
-
-
-def linear_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)
-    )
 
 
 def stack(inputs: int, layers: list[tuple[int, int]], width: float) -> nn.Sequential:

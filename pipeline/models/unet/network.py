@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.blocks import conv_bn_relu, scaled
+from pipeline.models.blocks import conv_bn_relu, linear_bn_relu, scaled
 from pipeline.models.efficientnet_lite import (
     FEATURES,
     LITE0_BLOCKS,
@@ -124,9 +124,7 @@ class GlobalFeatures(nn.Module):
 
     def __init__(self, features: int, channels: int) -> None:
         super().__init__()
-        self.vector = nn.Sequential(
-            nn.Linear(features, VECTOR, bias=False), nn.BatchNorm1d(VECTOR), nn.ReLU(inplace=True)
-        )
+        self.vector = linear_bn_relu(features, VECTOR)
         self.spread = nn.Linear(VECTOR, channels)
 
     def forward(self, features_BC: Tensor, deepest_BChw: Tensor) -> Tensor:
