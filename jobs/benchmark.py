@@ -10,12 +10,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline import config
-from pipeline.benchmark.command import Wanted, run_benchmark
 from pipeline.benchmark.compare import Request, default_contenders, default_workers
 from pipeline.benchmark.contenders import CONTENDERS
-from pipeline.benchmark.photographs import SIZES
-from pipeline.command import JobParser, exit_status
+from pipeline.benchmark.measure import Wanted, run_benchmark
+from pipeline.benchmark.sample_photographs import SIZES
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,7 +47,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def request_of(args: argparse.Namespace) -> Request:
     """What the command line asks for."""
     quick = args.quick
-    config.load(config.JobConfig, None, list(args.overrides))  # a mistake costs a line here
+    load(JobConfig, None, list(args.overrides))  # a mistake costs a line here
     return Request(
         samples=args.photos,
         folder=args.folder,

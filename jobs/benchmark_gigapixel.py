@@ -11,10 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline import config
-from pipeline.command import JobParser, exit_status
+from pipeline.benchmark.gigapixel import compare_master
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
 from pipeline.errors import RunError
-from pipeline.flow.gigapixel import compare_master
 
 
 def size(text: str) -> tuple[int, int]:
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> None:
-        loaded = config.load(config.JobConfig, None, args.overrides)
+        loaded = load(JobConfig, None, args.overrides)
         try:
             with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
                 width, height = args.size

@@ -8,8 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import config
-from pipeline.command import JobParser, exit_status
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
 
 EPILOG = """\
 examples:
@@ -68,8 +69,11 @@ def main(argv: list[str] | None = None) -> int:
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
 
     def work() -> int:
-        loaded = config.load(config.JobConfig, args.config, overrides)
-        from pipeline.flow.run import Request, run_job  # late: a typing error is told before torch is loaded
+        loaded = load(JobConfig, args.config, overrides)
+        from pipeline.run.colorize import (  # late: a typing error is told before torch is loaded
+            Request,
+            run_job,
+        )
 
         return run_job(Request(args.input, args.output, loaded, args.dry_run))
 

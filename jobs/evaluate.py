@@ -8,9 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import config
-from pipeline.command import JobParser, exit_status
-from pipeline.training.evaluate import EvaluateConfig, evaluate, shortcuts
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.evaluate import EvaluateConfig, evaluate, shortcuts
 
 EPILOG = """\
 example: python jobs/evaluate.py --input photos/eval --output out --methods iizuka,mine=mine.safetensors
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         short = shortcuts(methods=args.methods, sheets=args.sheets, split=args.split, limit=args.limit)
-        loaded = config.load(EvaluateConfig, args.config, args.overrides + short)
+        loaded = load(EvaluateConfig, args.config, args.overrides + short)
         print(evaluate(args.input, args.output, loaded), end="")
 
     return exit_status(work, args.log_format)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import config
-from pipeline.command import JobParser, exit_status
-from pipeline.flow.export import FORMATS, Request, run_export
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
+from pipeline.export.hand_over import FORMATS, Request, run_export
 
 EPILOG = """\
 example: python jobs/export.py --output colored/ --format premis --to premis.xml
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
     def work() -> int:
-        loaded = config.load(config.JobConfig, args.config, args.overrides)
+        loaded = load(JobConfig, args.config, args.overrides)
         request = Request(args.output, args.format, args.to, loaded, args.prefix, tuple(args.bag_info))
         return run_export(request)
 

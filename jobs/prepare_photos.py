@@ -8,10 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import config
-from pipeline.command import JobParser, exit_status
-from pipeline.training.config import PrepareConfig
-from pipeline.training.prepare import Prepared, prepare_photos
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.photographs.prepare import Prepared, prepare_photos
+from pipeline.photographs.settings import PrepareConfig
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
     def work() -> None:
-        loaded = config.load(PrepareConfig, args.config, args.overrides)
+        loaded = load(PrepareConfig, args.config, args.overrides)
         show(prepare_photos(args.input, args.output, loaded, args.manifest, say))
 
     return exit_status(work, args.log_format)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import config
-from pipeline.command import JobParser, exit_status
-from pipeline.training.promote import PromoteConfig, Request, promote, roll_back, show_history
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.retraining.promote import PromoteConfig, Request, promote, roll_back, show_history
 
 EPILOG = """\
 Neither network may have been trained on the photographs. Weights do not say what they were trained on: seeing
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
     def work() -> int:
-        loaded = config.load(PromoteConfig, args.config, args.overrides)
+        loaded = load(PromoteConfig, args.config, args.overrides)
         if args.history:
             return show_history(args.registry, loaded.storage)
         if args.rollback is not None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import config
-from pipeline.command import JobParser, exit_status
-from pipeline.training.cycle import RetrainConfig, Retraining, retrain_champion
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.retraining.champion import RetrainConfig, Retraining, retrain_champion
 
 EPILOG = """\
 example:
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = Retraining(args.registry, tuple(args.photos), args.held_out, args.output, args.dry_run)
 
     def work() -> int:
-        return retrain_champion(asked, config.load(RetrainConfig, args.config, args.overrides))
+        return retrain_champion(asked, load(RetrainConfig, args.config, args.overrides))
 
     return exit_status(work, args.log_format)
 

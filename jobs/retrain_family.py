@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.command import JobParser, exit_status
-from pipeline.training.retrain import Retraining, retrain
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.retraining.retrain import Retraining, retrain
 
 EPILOG = """\
 example:

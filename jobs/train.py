@@ -8,13 +8,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import config
-from pipeline.command import JobParser, exit_status
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.training.config import TrainConfig
-from pipeline.training.export import parse_decoding
-from pipeline.training.family import load_run
-from pipeline.training.run import average, export, train
+from pipeline.retraining.family import load_run
+from pipeline.training.settings import TrainConfig
+from pipeline.training.trainer import average, export, train
+from pipeline.training.weights_export import parse_decoding
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.run:
             loaded = load_run(args.config or "configs/train/family.yaml", args.run, overrides)
         else:
-            loaded = config.load(TrainConfig, args.config, overrides)
+            loaded = load(TrainConfig, args.config, overrides)
         if args.average and not args.export:
             raise ConfigError("--average wants --export FILE, where the mean is to go")
         if args.export:

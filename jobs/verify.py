@@ -8,9 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline import config
-from pipeline.command import JobParser, exit_status
-from pipeline.flow.verify import Request, run_verify
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
+from pipeline.verify.verification import Request, run_verify
 
 EPILOG = """\
 example: python jobs/verify.py --output s3://archive-color/1920s --input s3://archive/1920s
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
     def work() -> int:
-        loaded = config.load(config.JobConfig, args.config, args.overrides)
+        loaded = load(JobConfig, args.config, args.overrides)
         return run_verify(Request(args.output, loaded, args.input, args.report))
 
     return exit_status(work, args.log_format)

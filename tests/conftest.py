@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from pipeline.config import StorageConfig
-from tests import servers
-from tests.servers import S3Server
+from pipeline.config.storage import StorageConfig
+from tests.support import servers
+from tests.support.servers import S3Server
 
 # Outputs state their day, and midnight may not part two runs whose outputs a test compares: 2026-01-01.
 os.environ.setdefault("SOURCE_DATE_EPOCH", "1767225600")

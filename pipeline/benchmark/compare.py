@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.benchmark.contenders import CONTENDERS, ON_GPUS, OURS, PLAIN, RAY, SAME_WORK, run
-from pipeline.benchmark.photographs import count_of, photographs
 from pipeline.benchmark.results import Cell, Results
+from pipeline.benchmark.sample_photographs import count_of, photographs
+from pipeline.engine.cluster import cores
 from pipeline.errors import ConfigError
-from pipeline.flow.cluster import cores
 
 _GROWING = (OURS, SAME_WORK, PLAIN, RAY)
 

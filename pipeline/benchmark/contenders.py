@@ -14,13 +14,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.benchmark.photographs import megapixels
+from pipeline import IMPORT_ROOT
 from pipeline.benchmark.process_tree import Trace, watched
-from pipeline.benchmark.results import ROOT, Cell, Run, commit
+from pipeline.benchmark.results import Cell, Run, commit
+from pipeline.benchmark.sample_photographs import megapixels
 from pipeline.benchmark.task import SOURCE_DATE_EPOCH, Said, Task, read_said
 from pipeline.errors import RunError
 
-_JOB = ROOT / "jobs" / "colorize_bucket.py"
+_JOB = IMPORT_ROOT / "jobs" / "colorize_bucket.py"
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,12 @@ def run(
     task = Task(source=source, output=output, workers=workers, overrides=overrides)
     use = 1 if contender.name == FLOOR else 10_000 if contender.name in ON_GPUS else workers
     log = folder / f"{contender.name}.log"
-    environment = {"PYTHONPATH": str(ROOT), "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH, "OMP_NUM_THREADS": "1"}
-    trace = watched(contender.command(task), use, environment, log, ROOT)
+    environment = {
+        "PYTHONPATH": str(IMPORT_ROOT),
+        "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
+        "OMP_NUM_THREADS": "1",
+    }
+    trace = watched(contender.command(task), use, environment, log, IMPORT_ROOT)
     measured = _floor if contender.name == FLOOR else _colored
     found = measured(contender, cell, round_, task, trace, log)
     found.commit, found.at = commit(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline.benchmark.photographs import SIZES
+from pipeline.benchmark.sample_photographs import SIZES
 from pipeline.benchmark.task import Said, Task, read_task
-from pipeline.luminance import downscale_luminance, luminance_u16_from_gray8
+from pipeline.color.luminance import downscale_luminance, luminance_u16_from_gray8
 from pipeline.models.registry import load_colorizer
-from pipeline.stages.compose import compose
+from pipeline.shard.compose import compose
 
 _BATCHES = (1, 2, 4, 8)
 _GOES = 3

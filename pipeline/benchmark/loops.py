@@ -20,11 +20,11 @@ from PIL import Image
 from pipeline.benchmark.simple import SimpleColorizer
 from pipeline.benchmark.task import DATE, Said, Task, read_task
 from pipeline.codecs import everyday
-from pipeline.flow.finish import finish_image
-from pipeline.flow.job import Job
-from pipeline.flow.predictors import open_predictor
 from pipeline.models.registry import weights_digest
 from pipeline.records import Item
+from pipeline.shard.finish import finish_image
+from pipeline.shard.job import Job
+from pipeline.shard.predictors import open_predictor
 
 Color = Callable[[str], None]
 

@@ -7,7 +7,7 @@ from string import Template
 
 from pipeline.benchmark.plots import draw_all
 from pipeline.benchmark.results import Results
-from pipeline.benchmark.table import rate_table, ratio_table, stage_table, training_table
+from pipeline.benchmark.tables import rate_table, ratio_table, stage_table, training_table
 
 TEMPLATE = Path(__file__).with_name("performance.md.in")
 _ALT = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.benchmark.contenders import CONTENDERS, FLOOR
 from pipeline.benchmark.results import Results
-from pipeline.benchmark.table import Row, rows
+from pipeline.benchmark.tables import Row, rows
 from pipeline.errors import ConfigError
 
 # Okabe and Ito's colours: told apart by people who see red and green alike.

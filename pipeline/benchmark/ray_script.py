@@ -1,7 +1,8 @@
 """The script that Ray's documentation teaches for images: read_images, map_batches on actors, write_images.
 
-Run as `python -m pipeline.benchmark.ray_script TASK`; the chain is `pipeline.flow.documented`. What it loses,
-compared with the job: `pipeline/benchmark/performance.md.in` says.
+Run as `python -m pipeline.benchmark.ray_script TASK`; the chain is
+`pipeline.benchmark.ray_documented`. `performance.md.in` says what it loses,
+compared with the job.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pipeline.benchmark.ray_documented import documented_chain, end
 from pipeline.benchmark.simple import SimpleColorizer
 from pipeline.benchmark.task import Said, Task, read_task
-from pipeline.flow.documented import documented_chain, end
 
 
 class Colorizer:

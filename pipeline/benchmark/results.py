@@ -10,11 +10,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline import IMPORT_ROOT
+from pipeline.engine.cluster import cores
 from pipeline.errors import ConfigError
-from pipeline.flow.cluster import cores
-from pipeline.stages.report import software_versions
-
-ROOT = Path(__file__).resolve().parents[2]
+from pipeline.report import software_versions
 
 
 class Cell(BaseModel, frozen=True):
@@ -159,7 +158,9 @@ def commit() -> str:
     """The version of the code that is measured, with a + where files differ from it; empty outside git."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *arguments], cwd=IMPORT_ROOT, capture_output=True, text=True, check=False
+        )
         return done.stdout.strip() if done.returncode == 0 else ""
 
     found = git("rev-parse", "--short=10", "HEAD")

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 
-from pipeline.config import JobConfig
-from pipeline.luminance import model_size
+from pipeline.color.luminance import model_size
+from pipeline.config.job import JobConfig
 from pipeline.models.registry import load_colorizer
 
 U8 = NDArray[np.uint8]

@@ -14,19 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline import IMPORT_ROOT
 from pipeline.benchmark.floor import least
-from pipeline.benchmark.photographs import photographs
 from pipeline.benchmark.process_tree import watched
-from pipeline.benchmark.results import ROOT, StageTime
+from pipeline.benchmark.results import StageTime
+from pipeline.benchmark.sample_photographs import photographs
 from pipeline.benchmark.task import Said, Task, read_said, read_task
 from pipeline.codecs import everyday
+from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.pixels import NoImage, read_pixels
-from pipeline.codecs.xmp import Provenance
-from pipeline.config import JobConfig
+from pipeline.color.luminance import downscale_luminance, luminance_u16_from_gray8
+from pipeline.config.job import JobConfig
 from pipeline.errors import RunError
-from pipeline.luminance import downscale_luminance, luminance_u16_from_gray8
 from pipeline.models.registry import load_colorizer
-from pipeline.stages.compose import compose
+from pipeline.shard.compose import compose
 
 _GOES = 3
 _SIZES = ("512", "2mp", "12mp")
@@ -34,8 +35,8 @@ _COLD = """
 import time
 start = time.perf_counter()
 import numpy as np
-from pipeline.luminance import luminance_u16_from_srgb8
-from pipeline.stages.compose import compose
+from pipeline.color.luminance import luminance_u16_from_srgb8
+from pipeline.shard.compose import compose
 imported = time.perf_counter()
 lightness = luminance_u16_from_srgb8(np.full((64, 64, 3), 99, np.uint8))
 for depth in (8, 16):
@@ -52,7 +53,7 @@ def measure_stages(samples: Path, folder: Path, overrides: list[str]) -> list[St
         task = Task(source=source, output=folder / "out", workers=1, overrides=overrides)
         command = [sys.executable, "-m", "pipeline.benchmark.stages", task.model_dump_json()]
         log = folder / "stages.log"
-        watched(command, 1, {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, log, ROOT)
+        watched(command, 1, {"PYTHONPATH": str(IMPORT_ROOT), "OMP_NUM_THREADS": "1"}, log, IMPORT_ROOT)
         parts = read_said(log).parts
         pixels = parts.pop("megapixels")
         found += [
@@ -65,7 +66,7 @@ def measure_stages(samples: Path, folder: Path, overrides: list[str]) -> list[St
 def cold_start() -> dict[str, float]:
     """Seconds of the first use of the compiled kernels in a process: compiling them, and loading them."""
     with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": cache}
+        environment = {**os.environ, "PYTHONPATH": str(IMPORT_ROOT), "NUMBA_CACHE_DIR": cache}
         seconds = []
         for _ in range(2):
             done = subprocess.run(

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline import config
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
 
 DATE = "2026-01-01"
 """What all outputs state as their day, so that their bytes can be compared."""
@@ -25,7 +25,7 @@ class Task(BaseModel):
     overrides: list[str] = []
 
     def config(self) -> JobConfig:
-        return config.load(JobConfig, None, list(self.overrides))
+        return load(JobConfig, None, list(self.overrides))
 
     def keys(self) -> list[str]:
         return sorted(path.name for path in self.source.iterdir())

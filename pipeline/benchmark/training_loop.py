@@ -16,7 +16,7 @@ from torch import nn
 from pipeline.benchmark.task import Said
 from pipeline.models.base import TrainableColorizer, resolve_precision
 from pipeline.models.registry import NETWORKS
-from pipeline.training.config import TrainConfig
+from pipeline.training.settings import TrainConfig
 
 
 class Bare(BaseModel):

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.encode import Levels, encode, stacked
-from pipeline.codecs.metadata import SourceMeta, outgoing
-from pipeline.codecs.tiff_tags import amend
-from pipeline.codecs.xmp import Provenance
+from pipeline.codecs.metadata.block import SourceMeta, outgoing
+from pipeline.codecs.metadata.xmp import Provenance
+from pipeline.codecs.tiff.tags import amend
+from pipeline.config.output import DerivativeConfig, OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
-from pipeline.output_config import DerivativeConfig, OutputConfig
 
 if TYPE_CHECKING:
     import pyvips  # costs 60 MB of address space: only where there is something to derive

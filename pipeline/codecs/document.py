@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.codecs.encode import Levels, Source, stacked
-from pipeline.codecs.metadata import outgoing
-from pipeline.codecs.tiff import Compression, TiffPage, TiffWriter
-from pipeline.codecs.xmp import Provenance
+from pipeline.codecs.metadata.block import outgoing
+from pipeline.codecs.metadata.xmp import Provenance
+from pipeline.codecs.tiff.writer import Compression, TiffPage, TiffWriter
 from pipeline.errors import FailureCode, ImageFailure
 
 

@@ -13,14 +13,14 @@ from PIL import Image, PngImagePlugin
 
 from pipeline.codecs.deep import png16_bytes
 from pipeline.codecs.integrity import png_parts
-from pipeline.codecs.iptc import photoshop_segment, png_text
 from pipeline.codecs.jp2 import jp2_bytes
-from pipeline.codecs.metadata import Outgoing, SourceMeta, outgoing
-from pipeline.codecs.profiles import examine
-from pipeline.codecs.tiff import tiff_bytes
-from pipeline.codecs.xmp import Provenance, xmp_segments
+from pipeline.codecs.metadata.block import Outgoing, SourceMeta, outgoing
+from pipeline.codecs.metadata.iptc import photoshop_segment, png_text
+from pipeline.codecs.metadata.profiles import examine
+from pipeline.codecs.metadata.xmp import Provenance, xmp_segments
+from pipeline.codecs.tiff.writer import tiff_bytes
+from pipeline.config.output import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
-from pipeline.output_config import OutputConfig
 
 U8 = NDArray[np.uint8]
 Levels = NDArray[Any]  # uint8, or uint16 where the format holds it

@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.encode import encode
-from pipeline.codecs.metadata import SourceMeta
+from pipeline.codecs.metadata.block import SourceMeta
+from pipeline.codecs.metadata.profiles import from_profile, to_profile
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
-from pipeline.codecs.profiles import from_profile, to_profile
 from pipeline.codecs.upright import Pixels
-from pipeline.luminance import (
+from pipeline.color.luminance import (
     downscale_luminance,
     luminance_u16_from_gray8,
     luminance_u16_from_gray16,
     luminance_u16_from_srgb8,
     luminance_u16_from_srgb16,
 )
+from pipeline.color.toning import colour_spread
 from pipeline.records import Status
-from pipeline.toning import colour_spread
 
 __all__ = [
     "DecodeLimits",

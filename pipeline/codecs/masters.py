@@ -16,9 +16,9 @@ import pyvips
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from pipeline.codecs import exif, iptc, profiles
-from pipeline.codecs.metadata import SourceMeta, lost_profile
-from pipeline.color import L_U16_SCALE, srgb_to_lab
+from pipeline.codecs.metadata import exif, iptc, profiles
+from pipeline.codecs.metadata.block import SourceMeta, lost_profile
+from pipeline.color.spaces import L_U16_SCALE, srgb_to_lab
 from pipeline.errors import FailureCode, ImageFailure
 
 U16 = NDArray[np.uint16]

@@ -1,7 +1,7 @@
 """From the bytes of a file to gray or sRGB pixels of 8 or 16 bits, upright, with what it says of itself.
 
 This is the part that hostile files attack; it imports little, because it runs in a child process
-(`pipeline.codecs.isolation`). Nothing partial is ever returned: a picture is whole, or an `ImageFailure`.
+(`pipeline.codecs.isolated`). Nothing partial is ever returned: a picture is whole, or an `ImageFailure`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from pipeline.codecs import deep, exif, integrity, sniff, tiff_source
-from pipeline.codecs.tiff_source import TiffSource
+from pipeline.codecs import deep, integrity, sniff
+from pipeline.codecs.metadata import exif
+from pipeline.codecs.tiff.source import TiffSource, read_page
 from pipeline.codecs.upright import GRAY_MODES, U8, Levels, Pixels, finish_deep, finish_eight
 from pipeline.errors import FailureCode, ImageFailure
 
@@ -136,7 +137,7 @@ def _read(
 ) -> Pixels:
     """The pixels of the frame that `image` stands at."""
     if bits > 8 and isinstance(image, TiffSource):
-        page = tiff_source.read_page(image, data, frame)
+        page = read_page(image, data, frame)
         return finish_deep(image, page.levels, page.alpha, format_, notes + page.notes)
     if bits > 8 and format_ != "JPEG2000":
         pixels, alpha = (_heif_samples if format_ == "HEIF" else deep.read_deep)(data, format_, bits)

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from pipeline.codecs import deep, exif, profiles, tiff_source
-from pipeline.codecs.metadata import SourceMeta, read_metadata
+from pipeline.codecs import deep
+from pipeline.codecs.metadata import exif, profiles
+from pipeline.codecs.metadata.block import SourceMeta, read_metadata
+from pipeline.codecs.tiff.source import CURVE_APPLIED
 
 U8 = NDArray[np.uint8]
 Levels = NDArray[Any]  # uint8 or uint16
@@ -71,7 +73,7 @@ def finish_deep(
         array, why = profiles.cmyk16_to_srgb(array, icc)
         icc, mode = None, "CMYK;16"
         notes += [why] if why else []
-    elif icc is None and array.ndim == 3 and tiff_source.CURVE_APPLIED not in notes:
+    elif icc is None and array.ndim == 3 and CURVE_APPLIED not in notes:
         notes.append("no colour profile: sRGB was assumed")
     if icc is not None:
         array, icc = _honour_profile(array, icc, notes)

@@ -11,9 +11,9 @@ import pyarrow as pa
 from pipeline import __version__
 from pipeline.errors import ConfigError, ObjectMissing
 from pipeline.export.bag import Packed
-from pipeline.export.ledger import Parts, newest_images, rows_at
+from pipeline.export.csv_table import write_csv
 from pipeline.export.premis import write_premis
-from pipeline.export.table import write_csv
+from pipeline.ledger.stream import Parts, newest_images, rows_at
 from pipeline.storage import check_key
 
 _OURS = ("payload-oxum", "bagging-date", "bag-software-agent", "external-description")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.export.ledger import Parts, newest_objects
+from pipeline.ledger.schema import DELIVERED
+from pipeline.ledger.stream import Parts, newest_objects
 from pipeline.verify.compare import listed_table
-from pipeline.verify.expected import DELIVERED
 from pipeline.verify.findings import Finding, Found, findings_of, findings_table
 
 

@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from pipeline.errors import ObjectMissing
-from pipeline.export.ledger import Parts, rows_at
 from pipeline.export.xml import element, identifier, text
+from pipeline.ledger.stream import Parts, rows_at
 from pipeline.plan.keys import SUFFIXES
 from pipeline.storage import Store
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, StorageError
+from pipeline.ledger.schema import DELIVERED
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.uri import parse_uri
-from pipeline.verify.expected import DELIVERED
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Guides: what archivists know of single images, from files and sidecars to what a method takes."""
+"""What archivists say of single images: scribbles, references, styles, methods."""

@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.guides.guide import OBJECT_KINDS, Guide, GuideObject, Point
+from pipeline.guides.guide_file import Row, Table, read_table
 from pipeline.guides.heads import upright_sizes
 from pipeline.guides.methods import Methods
 from pipeline.guides.objects import Named, Names, Seen, Sizes, look, misfit, outside
 from pipeline.guides.sidecars import Sidecars
-from pipeline.guides.table import Row, Table, read_table
 from pipeline.plan import Guidance, Guided
 from pipeline.storage import ObjectInfo, Store
 

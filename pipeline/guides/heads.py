@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 from PIL import Image
 
-from pipeline.codecs import exif
+from pipeline.codecs.metadata import exif
 from pipeline.codecs.sniff import readable_format
 from pipeline.storage import Store
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipeline.codecs.sniff import readable_format
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import AccessDenied, BadKey, ConfigError, ObjectMissing
 from pipeline.guides.guide import Point
+from pipeline.guides.guide_file import split_uri
 from pipeline.guides.heads import png_head
-from pipeline.guides.table import split_uri
 from pipeline.storage import Store, open_store
 
 _HEAD_BYTES = 4096

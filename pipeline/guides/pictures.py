@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import color
 from pipeline.codecs.upright import Pixels
-from pipeline.luminance import model_size
+from pipeline.color import spaces
+from pipeline.color.luminance import model_size
 
 F32 = NDArray[np.float32]
 
@@ -24,7 +24,7 @@ def lab_picture(pixels: Pixels, side: int) -> F32:
         rgb8 = np.repeat(rgb8[..., None], 3, axis=2)
     height, width = model_size(rgb8.shape[0], rgb8.shape[1], side)
     small = Image.fromarray(np.ascontiguousarray(rgb8)).resize((width, height), Image.Resampling.BILINEAR)
-    lab = color.srgb_to_lab(np.asarray(small, np.float32) / 255)
+    lab = spaces.srgb_to_lab(np.asarray(small, np.float32) / 255)
     return np.ascontiguousarray(np.moveaxis(lab, -1, 0), np.float32)
 
 

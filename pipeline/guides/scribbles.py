@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import color
+from pipeline.color import spaces
+from pipeline.color.luminance import model_size
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.guides.heads import png_head
 from pipeline.guides.objects import proportional
-from pipeline.luminance import model_size
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -104,7 +104,7 @@ def _invalid(message: str) -> ImageFailure:
 
 def _ab(rgb8_N3: U8) -> F64:
     """sRGB uint8[N,3] to a, b float64[N,2] in Lab units."""
-    return np.asarray(color.srgb_to_lab(rgb8_N3.astype(np.float64) / 255)[:, 1:])
+    return np.asarray(spaces.srgb_to_lab(rgb8_N3.astype(np.float64) / 255)[:, 1:])
 
 
 class _Sums:

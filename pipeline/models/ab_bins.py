@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from pipeline.color import srgb_to_lab
+from pipeline.color.spaces import srgb_to_lab
 
 GRID = 10
 """Distance of two bins, Lab units (section 2.1)."""

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from pipeline import __version__
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists, ConfigError, ObjectMissing, RunError, WeightsError
 from pipeline.models.entries import Entry, Evaluation, relative_weights
 from pipeline.models.weights import decode_weights, fetch_weights

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from pipeline.config import Section
+from pipeline.config.section import Section
 
 WEIGHTS_PATTERN = r"^weights/[0-9a-f]{64}\.safetensors#sha256=[0-9a-f]{64}$"
 

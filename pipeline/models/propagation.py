@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from pipeline import color
+from pipeline.color import spaces
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -69,7 +69,7 @@ def propagate(
     system = _system(_intensity(L), confidence_HW.astype(np.float64).ravel(), pull)
     wanted: F64 = (hint_uv - toward_uv) * confidence_HW[..., None].astype(np.float64)
     uv = toward_uv + _solve(system, wanted.reshape(-1, 2), L_HW.shape).reshape(hint_uv.shape)
-    result = np.moveaxis(color.uv_to_ab(L, uv), -1, 0).astype(np.float32)
+    result = np.moveaxis(spaces.uv_to_ab(L, uv), -1, 0).astype(np.float32)
     return np.where(confidence_HW == 1, ab_2HW, result)
 
 
@@ -95,13 +95,13 @@ def _check(L_HW: F32, ab_2HW: F32, confidence_HW: F32, toward_2HW: F32 | None, r
 
 def _uv(L: F64, ab_2HW: F32) -> F64:
     lab = np.concatenate([L[..., None], np.moveaxis(ab_2HW, 0, -1)], axis=-1)
-    return np.asarray(color.lab_to_uv(lab), dtype=np.float64)
+    return np.asarray(spaces.lab_to_uv(lab), dtype=np.float64)
 
 
 def _intensity(L: F64) -> F64:
     """Y in [0, 1] of the gray photograph."""
     gray = np.stack([L, np.zeros_like(L), np.zeros_like(L)], axis=-1)
-    return np.asarray(color.lab_to_srgb(gray)[..., 1], dtype=np.float64)
+    return np.asarray(spaces.lab_to_srgb(gray)[..., 1], dtype=np.float64)
 
 
 def _pull(reach_px: float) -> float:

@@ -6,7 +6,7 @@ import hashlib
 
 import torch
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
 from pipeline.models.classification_cnn import ClassificationCnn
@@ -17,14 +17,7 @@ from pipeline.models.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.regression_cnn import RegressionCnn
 from pipeline.models.scribble import ScribbleColorizer
 from pipeline.models.unet import UnetColorizer
-from pipeline.models.weights import (
-    SHIPPED,
-    Weights,
-    WeightsInfo,
-    fetch_weights,
-    load_weights,
-    shipped_names,
-)
+from pipeline.models.weights import SHIPPED, Weights, WeightsInfo, fetch_weights, load_weights, shipped_names
 
 NETWORKS: dict[str, type[TrainableColorizer]] = {
     room.method: room

@@ -14,7 +14,7 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import StorageError, WeightsError
 from pipeline.storage import open_store
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.config import JobConfig, PlanConfig
-from pipeline.output_config import OutputConfig
+from pipeline.config.job import JobConfig, PlanConfig
+from pipeline.config.output import OutputConfig
 from pipeline.plan.done import Done, DoneSet, read_done
 from pipeline.plan.guided import Guidance, GuideBook, Guided
 from pipeline.plan.keys import Patterns, Refusal, derivative_key, find_refusals, output_key

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.output import OutputConfig
 from pipeline.errors import BadKey, FailureCode
-from pipeline.output_config import OutputConfig
 from pipeline.plan.ledger_rows import digests
 from pipeline.storage import check_key
 

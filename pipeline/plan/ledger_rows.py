@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline.errors import StorageError
-from pipeline.records import LEDGER_SCHEMA, Status
+from pipeline.ledger.read import read_columns, unreadable
+from pipeline.records import Status
 from pipeline.storage import Store
 
 STATUSES = [str(status) for status in Status]
@@ -77,27 +75,6 @@ def read_rows(out: Store, parts: Sequence[str]) -> Rows:
     )
 
 
-def read_columns(out: Store, key: str, names: Sequence[str]) -> pa.Table:
-    """Columns of a ledger part; one from before a column existed has nulls in it.
-
-    Raises:
-        StorageError: the part cannot be read.
-    """
-    data = out.get(key).data
-    try:
-        schema = pa.schema([LEDGER_SCHEMA.field(name) for name in names])
-        return pq.read_table(io.BytesIO(data), columns=list(names), schema=schema)
-    except (pa.ArrowException, ValueError, KeyError) as error:
-        raise _unreadable(out, key, error) from None
-
-
-def _unreadable(out: Store, key: str, error: Exception) -> StorageError:
-    reason = " ".join(str(error).split())
-    return StorageError(
-        f"the ledger part {key} in {out.uri} cannot be read ({reason}); remove it to do its images again"
-    )
-
-
 _NONE = Rows(np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.int32), np.empty(0, np.int64), [])
 
 
@@ -107,7 +84,7 @@ def _read_part(out: Store, key: str) -> Rows:
         codes = [STATUSES.index(status) for status in table["status"].to_pylist()]
         hashes = hash_keys(table["key"].to_pylist(), table["etag"].to_pylist())
     except ValueError as error:
-        raise _unreadable(out, key, error) from None
+        raise unreadable(out, key, error) from None
     finished, attempts = table["finished_at"].cast(pa.int64()).to_numpy(), table["attempts"].to_numpy()
     guides = table["guide_digest"]
     guided = [

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.config import JobConfig, job_digest
+from pipeline.config.job import JobConfig, job_digest
+from pipeline.ledger.read import read_columns
 from pipeline.plan.done import Done, DoneSet, guides_of, last_of_each
-from pipeline.plan.ledger_rows import STATUSES, Rows, read_columns, read_rows
+from pipeline.plan.ledger_rows import STATUSES, Rows, read_rows
 from pipeline.records import Status
 from pipeline.storage import Store
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import PlanConfig
+from pipeline.config.job import PlanConfig
 from pipeline.records import ITEM_TYPE, PLAN_SCHEMA, Item
 from pipeline.storage import Store
 

@@ -6,7 +6,7 @@ a typing error costs one line and not a run. A store pickles to workers; an S3 c
 
 from __future__ import annotations
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.storage.base import Fetched, ObjectInfo, Store, check_key
 from pipeline.storage.local import LocalStore
 from pipeline.storage.s3 import S3Store

@@ -15,7 +15,7 @@ import urllib3.exceptions
 from boto3.s3.transfer import TransferConfig
 from botocore import exceptions as aws
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import (
     AccessDenied,
     AlreadyExists,

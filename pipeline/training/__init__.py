@@ -1,1 +1,1 @@
-"""Training and evaluation; with `flow`, the only room that knows Ray."""
+"""Training a network with Ray Train: the loop, its data, checkpoints, and the export of weights."""

@@ -12,9 +12,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from pipeline.training.batches import Batch
-from pipeline.training.config import OptimConfig, TrainConfig
-from pipeline.training.progress import Clock, Journal, Meter
+from pipeline.training.data.batches import Batch
+from pipeline.training.reporting import Clock, Journal, Meter
+from pipeline.training.settings import OptimConfig, TrainConfig
 from pipeline.training.validate import sample_picture, validate
 from pipeline.training.worker import Refused, Worker, set_up
 

@@ -17,7 +17,7 @@ from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import (
     _TrainingResultState,
 )
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import open_store
 from pipeline.storage.uri import S3Location, parse_uri

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.color import lab_to_srgb, reduce_chroma_to_gamut
+from pipeline.color.spaces import lab_to_srgb, reduce_chroma_to_gamut
 from pipeline.models.ab_bins import target_at
 from pipeline.models.base import Colorizer
-from pipeline.training.config import DataConfig
-from pipeline.training.memory import Photos, validation_batches
+from pipeline.training.data.memory import Photos, validation_batches
+from pipeline.training.settings import DataConfig
 
 
 @torch.inference_mode()

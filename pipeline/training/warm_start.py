@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer
 from pipeline.models.registry import location

@@ -15,11 +15,11 @@ from pipeline.models.base import TrainableColorizer, resolve_precision
 from pipeline.models.registry import NETWORKS
 from pipeline.models.weights import WeightsInfo
 from pipeline.training.checkpoint import AveragedModel, RunState
-from pipeline.training.config import OptimConfig, TrainConfig
-from pipeline.training.dataset import Dataset, streams
-from pipeline.training.memory import Photos
-from pipeline.training.progress import Journal
-from pipeline.training.sampling import Sampler
+from pipeline.training.data.dataset import Dataset, streams
+from pipeline.training.data.memory import Photos
+from pipeline.training.data.sampling import Sampler
+from pipeline.training.reporting import Journal
+from pipeline.training.settings import OptimConfig, TrainConfig
 from pipeline.training.warm_start import warm_start
 
 

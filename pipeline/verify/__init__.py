@@ -1,4 +1,4 @@
 """Fixity: what the ledgers say must be there, what is there, and whether the bytes are still the same.
 
-Plain functions without Ray; `pipeline.flow.verify` distributes `check.check_shard`.
+Plain functions without Ray; `pipeline.verify.verification` distributes `check.check_shard`.
 """

@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, StorageError
+from pipeline.ledger.newest import latest
+from pipeline.ledger.schema import OUTPUTS
 from pipeline.records import Status
 from pipeline.storage import Store
 from pipeline.verify.findings import Finding, Found
@@ -25,10 +27,6 @@ from pipeline.verify.findings import Finding, Found
 EXPECTED_SCHEMA = pa.schema(
     [("key", pa.large_string()), ("sha256", pa.binary(32)), ("finished_at", pa.int64())]
 )
-#: Folders below OUT that hold nothing but what a ledger names.
-DELIVERED = ("images/", "derivatives/")
-#: Columns of a ledger that name an output and its checksum.
-OUTPUTS = (("output_key", "output_sha256"), ("derivative_key", "derivative_sha256"))
 _THREADS = 16
 
 
@@ -120,13 +118,3 @@ def _expected(table: pa.Table, key: str, sha256: str) -> pa.Table:
 
 def _one_each(tables: list[pa.Table]) -> pa.Table:
     return latest(pa.concat_tables([EXPECTED_SCHEMA.empty_table(), *tables]))
-
-
-def latest(table: pa.Table) -> pa.Table:
-    """Of the rows for each `key` the one with the latest `finished_at`, by key; other columns stay."""
-    table = table.sort_by([("key", "ascending"), ("finished_at", "descending")]).combine_chunks()
-    if table.num_rows < 2:
-        return table
-    keys = table["key"].chunk(0)
-    differs = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1))
-    return table.filter(pa.concat_arrays([pa.array([True]), differs]))

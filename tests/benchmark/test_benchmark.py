@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.benchmark.photographs import count_of, megapixels, photographs
 from pipeline.benchmark.process_tree import watched
 from pipeline.benchmark.results import ROOT, Cell, Results, Run, TrainingRate
-from pipeline.benchmark.table import ratio_table, rows, training_table
+from pipeline.benchmark.sample_photographs import count_of, megapixels, photographs
+from pipeline.benchmark.tables import ratio_table, rows, training_table
 from pipeline.benchmark.training_loop import Bare, train
-from pipeline.config import load
+from pipeline.config.loading import load
 from pipeline.errors import RunError
-from pipeline.training.config import TrainConfig
+from pipeline.training.settings import TrainConfig
 
 CELL = Cell(size="512", count=10, workers=2)
 

@@ -15,16 +15,16 @@ from PIL import Image
 
 from pipeline.codecs.deep import gray16_to_srgb, png16_bytes, read_deep, rgb16_from_srgb, rgb16_to_srgb
 from pipeline.codecs.everyday import Decoded, encode, finish
-from pipeline.codecs.isolation import IsolatedDecoder
+from pipeline.codecs.isolated.image import IsolatedDecoder
+from pipeline.codecs.metadata.profiles import srgb_profile
+from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.pixels import DecodeLimits, read_pixels
-from pipeline.codecs.profiles import srgb_profile
 from pipeline.codecs.upright import Pixels
-from pipeline.codecs.xmp import Provenance
+from pipeline.color.luminance import luminance_u16_from_gray16, luminance_u16_from_srgb16
+from pipeline.config.output import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
-from pipeline.luminance import luminance_u16_from_gray16, luminance_u16_from_srgb16
-from pipeline.output_config import OutputConfig
-from pipeline.stages.compose import compose
-from tests.codecs.samples import encoded, photo
+from pipeline.shard.compose import compose
+from tests.support.samples import encoded, photo
 
 GRAY = photo()
 GRAY16 = (GRAY.astype(np.uint16) * 257) ^ np.arange(GRAY.size, dtype=np.uint16).reshape(GRAY.shape) % 251

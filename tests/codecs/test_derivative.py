@@ -15,11 +15,11 @@ from PIL import Image
 from pipeline.codecs import derivative
 from pipeline.codecs.derivative import Made, Said, derive, derive_file
 from pipeline.codecs.encode import encode
-from pipeline.output_config import DerivativeConfig, OutputConfig
-from tests.codecs.samples import colourful
+from pipeline.config.output import DerivativeConfig, OutputConfig
+from tests.codecs.metadata.test_provenance import EVENT, PROVENANCE, exiftool
 from tests.codecs.test_encode import source
 from tests.codecs.test_everyday import wide_profile
-from tests.codecs.test_provenance import EVENT, PROVENANCE, exiftool
+from tests.support.samples import colourful
 
 WIDE = colourful(700, 1100)
 KINDS = [

@@ -12,11 +12,11 @@ from PIL import ExifTags, Image, ImageCms
 
 from pipeline.codecs.encode import encode
 from pipeline.codecs.everyday import Decoded
-from pipeline.codecs.xmp import FIAT_NAMESPACE, LARGEST_SOURCE, Provenance, xmp_packet
+from pipeline.codecs.metadata.xmp import FIAT_NAMESPACE, LARGEST_SOURCE, Provenance, xmp_packet
+from pipeline.config.output import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
-from pipeline.output_config import OutputConfig
-from tests.codecs.samples import colourful, decoded, encoded, photo
 from tests.codecs.test_everyday import wide_profile
+from tests.support.samples import colourful, decoded, encoded, photo
 
 FORMATS = ["jpeg", "png", "webp", "tiff"]
 PROVENANCE = Provenance(

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image, ImageCms
 
 from pipeline.codecs.everyday import DecodeLimits, Skip
-from pipeline.codecs.profiles import examine, from_profile, to_profile
+from pipeline.codecs.metadata.profiles import examine, from_profile, to_profile
+from pipeline.color.luminance import luminance_u16_from_gray8, luminance_u16_from_srgb8
 from pipeline.errors import FailureCode, ImageFailure
-from pipeline.luminance import luminance_u16_from_gray8, luminance_u16_from_srgb8
 from pipeline.records import Status
-from tests.codecs.samples import colourful, decoded, encoded, opened, photo, png, toned
+from tests.support.samples import colourful, decoded, encoded, opened, photo, png, toned
 
 GRAY = photo()
 L_GRAY = luminance_u16_from_gray8(GRAY)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.codecs.everyday import Decoded
 from pipeline.errors import FailureCode, ImageFailure
-from tests.codecs.samples import encoded, opened, photo, png
+from tests.support.samples import encoded, opened, photo, png
 
 GRAY = photo(96, 128)
 RGB = np.repeat(GRAY[..., None], 3, axis=2)

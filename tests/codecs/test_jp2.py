@@ -18,11 +18,11 @@ from pipeline.codecs.encode import encode
 from pipeline.codecs.everyday import Decoded
 from pipeline.codecs.jp2 import box, boxes, jp2_bytes
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
-from pipeline.output_config import OutputConfig
-from pipeline.stages.report.gallery import thumbnail
-from tests.codecs.samples import colourful, decoded, encoded, photo
+from pipeline.config.output import OutputConfig
+from pipeline.report.gallery import thumbnail
+from tests.codecs.metadata.test_provenance import PROVENANCE, exiftool
 from tests.codecs.test_everyday import wide_profile
-from tests.codecs.test_provenance import PROVENANCE, exiftool
+from tests.support.samples import colourful, decoded, encoded, photo
 
 RGB = colourful()
 DEEP = np.random.default_rng(5).integers(0, 65536, (61, 83, 3), np.uint16)

@@ -10,13 +10,13 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
-from pipeline import color
 from pipeline.codecs.masters import Master
-from pipeline.codecs.profiles import srgb_profile
-from pipeline.codecs.tiff import tiff_bytes
+from pipeline.codecs.metadata.profiles import srgb_profile
+from pipeline.codecs.tiff.writer import tiff_bytes
+from pipeline.color import spaces
 from pipeline.errors import FailureCode, ImageFailure
 from tests.codecs.test_everyday import wide_profile
-from tests.codecs.test_tiff import XMP, exif_block
+from tests.codecs.tiff.test_writer import XMP, exif_block
 
 SIZE = (300, 130)
 MANY = 10**9
@@ -29,7 +29,7 @@ def ramp(dtype: type, bands: int = 1) -> np.ndarray:
 
 def lightness(srgb: np.ndarray) -> np.ndarray:
     srgb = srgb if srgb.ndim == 3 else np.repeat(srgb[..., None], 3, axis=2)
-    return color.srgb_to_lab(srgb / np.iinfo(srgb.dtype).max)[..., 0]
+    return spaces.srgb_to_lab(srgb / np.iinfo(srgb.dtype).max)[..., 0]
 
 
 def whole(master: Master) -> tuple[np.ndarray, np.ndarray | None]:
@@ -57,7 +57,7 @@ def test_lightness_and_alpha_of_every_layout(tmp_path: Path, dtype: type, bands:
     assert (master.info.height, master.info.width, master.info.depth) == (*SIZE, 8 * pixels.itemsize)
     colours = pixels if bands == 1 else pixels[..., 0] if bands == 2 else pixels[..., :3]
     found, alpha = whole(master)
-    assert np.abs(found / color.L_U16_SCALE - lightness(colours)).max() < 0.006  # libvips rounds the matrix
+    assert np.abs(found / spaces.L_U16_SCALE - lightness(colours)).max() < 0.006  # libvips rounds the matrix
     if bands in (2, 4):
         np.testing.assert_array_equal(alpha, pixels[..., -1])
         assert alpha is not None
@@ -74,7 +74,7 @@ def test_white_is_zero_where_the_tag_says_so_and_orientation_is_applied(tmp_path
     master = Master(path, pixels=MANY)
     assert (master.info.width, master.info.height) == SIZE
     wanted = np.rot90(np.iinfo(dtype).max - pixels, -1)
-    assert np.abs(whole(master)[0] / color.L_U16_SCALE - lightness(wanted)).max() < 0.003
+    assert np.abs(whole(master)[0] / spaces.L_U16_SCALE - lightness(wanted)).max() < 0.003
 
 
 def test_profiles_are_honoured(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_profiles_are_honoured(tmp_path: Path) -> None:
         ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile())),
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
     )  # fmt: skip
-    found = whole(Master(wide, pixels=MANY))[0] / color.L_U16_SCALE
+    found = whole(Master(wide, pixels=MANY))[0] / spaces.L_U16_SCALE
     assert np.abs(found - lightness(np.asarray(srgb))).max() < 0.7  # theirs has 8 bits
     assert np.abs(found - lightness(pixels)).max() > 2
 

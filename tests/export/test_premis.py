@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,14 +15,15 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from pipeline.export import xml
-from pipeline.export.ledger import list_parts
 from pipeline.export.objects import find_objects
 from pipeline.export.premis import write_premis
+from pipeline.ledger.stream import list_parts
 from pipeline.storage import Store, open_store
-from tests.export.ledgers import deliver
+from tests.support.delivered import deliver
+from tests.support.paths import SUPPORT
 
 NAMES = {"premis": "http://www.loc.gov/premis/v3"}
-SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).with_name("premis-3-0.xsd")))
+SCHEMA = etree.XMLSchema(etree.parse(SUPPORT / "premis-3-0.xsd"))
 
 
 def exported(out: Store, prefix: str = "") -> etree._Element:

@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.config import GuidesConfig, JobConfig, ModelConfig, PlanConfig
+from pipeline.config.job import GuidesConfig, JobConfig, ModelConfig, PlanConfig
 from pipeline.errors import ConfigError
 from pipeline.guides.check import Guides
 from pipeline.guides.guide import Guide, Point
+from pipeline.guides.guide_file import COLUMNS
 from pipeline.guides.methods import Methods
-from pipeline.guides.table import COLUMNS
 from pipeline.plan import Plan, make_plan
 from pipeline.storage import open_store
-from tests.job_runner import encoded, fill, photograph
-from tests.plan.ledgers import put_part, row
+from tests.support.job_runner import encoded, fill, photograph
+from tests.support.ledger_parts import put_part, row
 
 TAKES = {"unet": (), "scribble": ("scribbles",), "reference": ("reference",), "iizuka": ("style",)}
 SCRIBBLES = encoded(Image.new("RGBA", (48, 36)), "PNG")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline.guides.heads import upright_sizes
 from pipeline.storage import open_store
-from tests.job_runner import encoded
+from tests.support.job_runner import encoded
 
 PICTURE = Image.fromarray(np.random.default_rng(1).integers(0, 255, (800, 1200), np.uint8))
 

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import color
+from pipeline.color import spaces
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.guides.scribbles import draw_points, merge_hints, read_scribbles
-from tests.job_runner import encoded
+from tests.support.job_runner import encoded
 
 GREEN = (30, 140, 60)
-GREEN_AB = color.srgb_to_lab(np.array(GREEN) / 255)[1:]
+GREEN_AB = spaces.srgb_to_lab(np.array(GREEN) / 255)[1:]
 
 
 def drawing(width: int, height: int) -> np.ndarray:

@@ -19,7 +19,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.support.paths import REPO
+
 DOCKERFILE = REPO / "infra" / "Dockerfile"
 LOCK = (REPO / "requirements.lock").read_text(encoding="utf-8")
 

@@ -17,13 +17,14 @@ import jsonschema
 import pytest
 import yaml
 
-from pipeline.config import JobConfig, load
-from pipeline.training.config import TrainConfig
-from pipeline.training.cycle import RetrainConfig
-from pipeline.training.evaluate.config import EvaluateConfig
-from tests.infra.kuberay_schema import check
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
+from pipeline.evaluate.settings import EvaluateConfig
+from pipeline.retraining.champion import RetrainConfig
+from pipeline.training.settings import TrainConfig
+from tests.support.kuberay_schema import check
+from tests.support.paths import REPO
 
-REPO = Path(__file__).resolve().parents[2]
 KUBERAY = REPO / "infra" / "kuberay"
 OVERLAYS = sorted(path.name for path in (KUBERAY / "overlays").iterdir())
 UNITS = {"Mi": 2**20, "Gi": 2**30}

@@ -16,13 +16,13 @@ import ray.dashboard.modules.reporter.reporter_agent as rays
 import yaml
 
 from pipeline.errors import FailureCode
-from pipeline.flow import series
-from pipeline.flow.notify import STATUS
 from pipeline.records import Status
-from tests.infra.kuberay_schema import check
+from pipeline.run import series
+from pipeline.run.notify import STATUS
 from tests.infra.test_kuberay import KUBERAY, kustomize
+from tests.support.kuberay_schema import check
+from tests.support.paths import REPO
 
-REPO = Path(__file__).resolve().parents[2]
 MONITORING = REPO / "infra" / "monitoring"
 #: Of Prometheus, of node_exporter --collector.systemd, of kube-state-metrics; the labels that are used.
 OTHERS = {

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.support.paths import REPO
+
 ONPREM = REPO / "infra" / "onprem"
 UNITS = sorted((ONPREM / "systemd").iterdir())
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]

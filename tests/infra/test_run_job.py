@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "infra" / "kuberay" / "base" / "run_job.py"
+from tests.support.paths import REPO
+
+SCRIPT = REPO / "infra" / "kuberay" / "base" / "run_job.py"
 PATTERN = {
     "apiVersion": "ray.io/v1",
     "kind": "RayJob",

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -18,11 +17,12 @@ import pytest
 from moto import mock_aws
 from moto.core.authorization import enable_iam_authentication
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import FiatColorError
 from pipeline.storage import open_store
+from tests.support.paths import REPO
 
-FOLDER = Path(__file__).resolve().parents[2] / "infra" / "terraform"
+FOLDER = REPO / "infra" / "terraform"
 TEXT = "\n".join(re.sub(r"#.*", "", path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.tf")))
 SOURCE, OUTPUT = "archive", "archive-color"
 

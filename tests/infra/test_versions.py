@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[2]
+from tests.support.paths import REPO
+
 LOCK = (REPO / "requirements.lock").read_text(encoding="utf-8")
 FILES = [
     path

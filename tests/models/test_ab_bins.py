@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.color import srgb_to_lab
+from pipeline.color.spaces import srgb_to_lab
 from pipeline.models.ab_bins import (
     BINS,
     GRID,

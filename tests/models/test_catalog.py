@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 import torch
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, RunError, WeightsError
 from pipeline.models.catalog import Catalog, pin_weights
 from pipeline.models.entries import Difference, Entry, Evaluation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +10,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from pipeline.color import srgb_to_lab
+from pipeline.color.spaces import srgb_to_lab
 from pipeline.models.base import resolve_precision
 from pipeline.models.efficientnet_lite import SameConv2d
 from pipeline.models.inference import PointwiseConv, can_fuse, fuse, ready_for_inference
 from pipeline.models.registry import build_colorizer, load_colorizer, location
 from pipeline.models.weights import load_weights, shipped_names
+from tests.support.paths import SAMPLES as PHOTOS
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -50,7 +50,6 @@ def test_only_convolutions_of_single_pixels_become_products() -> None:
 
 
 CPU = torch.device("cpu")
-PHOTOS = Path(__file__).resolve().parents[1] / "photos"
 
 
 @pytest.mark.skipif(not can_fuse(CPU, torch.float32), reason="oneDNN has no fused operators on this machine")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import skimage
@@ -12,12 +10,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import color
-from pipeline.metrics import ciede2000_lab
+from pipeline.color import spaces
+from pipeline.color.metrics import ciede2000_lab
 from pipeline.models.propagation import affinities, propagate
+from tests.support.paths import SHARED_PHOTOS
 
 F32 = NDArray[np.float32]
-KODAK = Path(__file__).resolve().parents[3] / "shared/photos/eval/codec-corpus"
+KODAK = SHARED_PHOTOS / "eval" / "codec-corpus"
 
 
 def nothing_known(height: int, width: int) -> tuple[F32, F32]:
@@ -112,7 +111,7 @@ def test_propagated_u_and_v_stay_in_the_hull_of_what_is_known(
 
     def uv(chroma: F32) -> NDArray[np.float64]:
         lab = np.concatenate([L[..., None], np.moveaxis(chroma, 0, -1)], axis=-1)
-        return color.lab_to_uv(lab.astype(np.float64))
+        return spaces.lab_to_uv(lab.astype(np.float64))
 
     hints = uv(ab)[confidence > 0]
     low, high = np.minimum(hints.min(axis=0), 0), np.maximum(hints.max(axis=0), 0)
@@ -149,12 +148,12 @@ class TestOneKnownPixelInAHundred:
         """Mean CIEDE2000 of a photograph, its longer side `side` pixels, from 1 % of its colours."""
         rgb = rgb.convert("RGB")
         rgb.thumbnail((side, side), Image.Resampling.LANCZOS)
-        lab = color.srgb_to_lab(np.asarray(rgb, np.float32) / 255)
+        lab = spaces.srgb_to_lab(np.asarray(rgb, np.float32) / 255)
         known = np.random.default_rng(0).random(lab.shape[:2]) < 0.01
         ab_2HW = np.moveaxis(np.where(known[..., None], lab[..., 1:], np.nan), -1, 0)
         made = lab.copy()
         made[..., 1:] = np.moveaxis(propagate(lab[..., 0], ab_2HW, known.astype(np.float32)), 0, -1)
-        return ciede2000_lab(lab.astype(np.float64), color.reduce_chroma_to_gamut(made).astype(np.float64))
+        return ciede2000_lab(lab.astype(np.float64), spaces.reduce_chroma_to_gamut(made).astype(np.float64))
 
     def test_a_portrait(self) -> None:
         assert self.error(Image.fromarray(skimage.data.astronaut()), 256) < 3

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.color import deltaE_ciede2000
 
-from pipeline.color import srgb_to_lab
+from pipeline.color.spaces import srgb_to_lab
 from pipeline.errors import ConfigError
 from pipeline.models.base import Colorizer
 from pipeline.models.reference import ReferenceColorizer, WelshColorizer
@@ -19,9 +17,10 @@ from pipeline.models.reference.matching import match, vote, weighted_medians
 from pipeline.models.reference.superpixels import superpixels
 from pipeline.models.reference.welsh import remap
 from pipeline.models.registry import load_colorizer, weights_digest
+from tests.support.paths import SHARED_PHOTOS
 
 F32 = NDArray[np.float32]
-KODAK = Path(__file__).resolve().parents[3] / "shared/photos/eval/codec-corpus"
+KODAK = SHARED_PHOTOS / "eval" / "codec-corpus"
 
 
 def landscape() -> F32:

@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipeline.color import srgb_to_lab
+from pipeline.color.spaces import srgb_to_lab
 from pipeline.models.base import Colorizer
 from pipeline.models.iizuka import IizukaColorizer
 from pipeline.models.registry import load_colorizer
+from tests.support.paths import SAMPLES as PHOTOS
+from tests.support.paths import SHARED_PHOTOS
 
-PHOTOS = Path(__file__).parents[1] / "photos"
-SUNSET = Path(__file__).resolve().parents[3] / "shared/photos/research/Intel-Image-Classifier/04081_8569.jpg"
+SUNSET = SHARED_PHOTOS / "research/Intel-Image-Classifier/04081_8569.jpg"
 STREETS = (
     "detroit-1915.jpg",
     "saratoga-springs-broadway-1900.jpg",

@@ -14,7 +14,7 @@ from pipeline.models.base import resolve_precision
 from pipeline.models.iizuka import AB_RANGE, IizukaColorizer
 from pipeline.models.registry import METHODS, load_colorizer, weights_digest
 from pipeline.models.weights import WeightsInfo, encode_weights
-from tests.servers import S3Server
+from tests.support.servers import S3Server
 
 L_B1HW = torch.rand((1, 1, 64, 64), generator=torch.Generator().manual_seed(0)) * 100
 

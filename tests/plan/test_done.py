@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import StorageError
+from pipeline.ledger.schema import ledger_table
 from pipeline.plan import DoneSet, hash_keys, read_done
-from pipeline.records import Status, ledger_table
+from pipeline.records import Status
 from pipeline.storage import open_store
-from tests.plan.ledgers import put_part, row
+from tests.support.ledger_parts import put_part, row
 
 versions = st.tuples(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.config.output import DerivativeConfig, OutputConfig
 from pipeline.errors import FailureCode
-from pipeline.output_config import DerivativeConfig, OutputConfig
 from pipeline.plan import derivative_key, output_key
 from pipeline.plan.keys import Patterns, find_refusals
 

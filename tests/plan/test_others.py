@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.config import JobConfig, job_digest, parse
+from pipeline.config.job import JobConfig, job_digest
+from pipeline.config.loading import parse
+from pipeline.ledger.schema import LedgerRow
 from pipeline.plan import Plan, make_plan
-from pipeline.records import LedgerRow, Status
+from pipeline.records import Status
 from pipeline.storage import open_store
-from tests.plan import ledgers
+from tests.support import ledger_parts
 
 A, B, C = (f"{letter}" * 64 for letter in "abc")
 NAMES = ("1.jpg", "2.jpg", "sub/3.jpg")
@@ -36,7 +38,7 @@ class Archive:
     def row(self, name: str, weights: str, method: str, status: Status, attempts: int) -> LedgerRow:
         etag = next(found.etag for found in self.source.list() if found.key == name)
         when = datetime(2026, 1, self.day, tzinfo=UTC)
-        row = ledgers.row(name, status, attempts, when, etag)
+        row = ledger_parts.row(name, status, attempts, when, etag)
         return replace(row, method=method, weights_digest=weights)
 
     def ran(
@@ -52,7 +54,7 @@ class Archive:
         self.day += 1
         rows = [self.row(name, weights, method, status, attempts) for name in names]
         rows = [replace(row, guide_digest=guide) for row in rows]
-        ledgers.put_part(self.out, digest(weights, method, *settings), str(self.day), rows)
+        ledger_parts.put_part(self.out, digest(weights, method, *settings), str(self.day), rows)
 
     def plan(self, weights: str, recolor: str | None, *settings: str) -> Plan:
         wanted = config(recolor, *settings)

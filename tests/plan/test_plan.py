@@ -6,12 +6,12 @@ import os
 
 import pytest
 
-from pipeline.config import JobConfig, PlanConfig
+from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.errors import AlreadyExists, FailureCode
 from pipeline.plan import Plan, make_plan, plan_table, write_plan
 from pipeline.records import PLAN_SCHEMA, Status
 from pipeline.storage import open_store
-from tests.plan.ledgers import put_part, row
+from tests.support.ledger_parts import put_part, row
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import PlanConfig
+from pipeline.config.job import PlanConfig
 from pipeline.errors import AlreadyExists
 from pipeline.plan.shards import cut, write_shards
 from pipeline.records import PLAN_SCHEMA, Item

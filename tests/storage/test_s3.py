@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import AccessDenied, AlreadyExists, ConfigError, StorageError
 from pipeline.storage import open_store
 from pipeline.storage.s3_listing import list_sorted

@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.color_torch import lab_to_srgb_t, srgb_to_lab_t
+from pipeline.color.spaces_torch import lab_to_srgb_t, srgb_to_lab_t
 from pipeline.models.ab_bins import histogram
 from pipeline.models.base import Objective
 from pipeline.models.registry import METHODS, NETWORKS

@@ -8,14 +8,14 @@ from typing import Any, cast
 import pytest
 from ray.train.v2.api.exceptions import WorkerGroupError
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, RunError
-from pipeline.training.config import DataConfig, TrainConfig
-from pipeline.training.dataset import Dataset
+from pipeline.training.data.dataset import Dataset
 from pipeline.training.loop import share_unreadable
-from pipeline.training.run import explained
+from pipeline.training.settings import DataConfig, TrainConfig
+from pipeline.training.trainer import explained
 from pipeline.training.worker import Refused, Worker
-from tests.training.data import training_rows, write_parts
+from tests.support.training_data import training_rows, write_parts
 
 
 def worker(folder: Path, storage: StorageConfig, share: float) -> Worker:

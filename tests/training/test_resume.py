@@ -18,13 +18,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from pipeline.errors import ConfigError
 from pipeline.models.registry import weights_info
 from pipeline.storage import open_store
-from pipeline.training.config import TrainSection
 from pipeline.training.run_folder import RunFolder, run_folder
-from tests.job_runner import shared_head
-from tests.servers import S3Server
-from tests.training.data import parts, training_rows
+from pipeline.training.settings import TrainSection
+from tests.support.job_runner import shared_head
+from tests.support.paths import REPO
+from tests.support.servers import S3Server
+from tests.support.training_data import parts, training_rows
 
-REPO = Path(__file__).resolve().parents[2]
 KEEP, EPOCHS, EPOCH_STEPS = 2, 5, 13
 SETTINGS = [
     "model.width=0.05", "data.crop=64", "data.stream=true", "data.label_images=2", "data.window=16",

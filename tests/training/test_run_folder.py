@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.config import StorageConfig
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.training.checkpoint import STATE_FILE, WEIGHTS_FILE
 from pipeline.training.run_folder import SNAPSHOT, RunFolder, run_folder

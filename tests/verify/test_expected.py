@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.records import LedgerRow, Status
-from pipeline.stages.commit import commit_part
+from pipeline.ledger.schema import LedgerRow
+from pipeline.ledger.write import commit_part
+from pipeline.records import Status
 from pipeline.storage import ObjectInfo, Store, open_store
 from pipeline.verify.compare import compare, cut, listed_table
 from pipeline.verify.expected import read_expected

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pipeline.color_torch import lab_to_srgb_t, srgb_to_lab_t, srgb_to_yuv_t, yuv_to_srgb_t
+from pipeline.color.spaces_torch import lab_to_srgb_t, srgb_to_lab_t, srgb_to_yuv_t, yuv_to_srgb_t
 
 AB_RANGE = (-110.0, 110.0)
 """The Lab chroma that the sigmoid's 0 and 1 stand for. sRGB's a* spans [-86.2, 98.3], its b* [-107.9, 94.5];

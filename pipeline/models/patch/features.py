@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.color_torch import lab_to_srgb_t
+from pipeline.color.spaces_torch import lab_to_srgb_t
 from pipeline.models.efficientnet_lite import LiteEncoder, gray_encoder, normalise, pretrained_lite0
 
 PATCH_SIDE = 7  # pixels, the paper's low-level feature

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.color import uv_to_ab
-from pipeline.color_torch import lab_to_srgb_t, srgb_to_yuv_t
+from pipeline.color.spaces import uv_to_ab
+from pipeline.color.spaces_torch import lab_to_srgb_t, srgb_to_yuv_t
 from pipeline.models.base import Objective, TrainableColorizer
 from pipeline.models.blocks import OutputConv, scaled
 from pipeline.models.efficientnet_lite import MAP_CHANNELS

@@ -9,18 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.color_torch import gray_level_t, lab_to_srgb_t
+from pipeline.color.spaces_torch import gray_level_t, lab_to_srgb_t
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
 from pipeline.models.base import Objective, TrainableColorizer
 from pipeline.models.blocks import OutputConv, scaled
-from pipeline.models.eye import seen_differently
-from pipeline.models.unet.network import (
-    Decoder,
-    GlobalFeatures,
-    PlainEncoder,
-    PretrainedEncoder,
-    padded,
-)
+from pipeline.models.classifier_loss import seen_differently
+from pipeline.models.unet.network import Decoder, GlobalFeatures, PlainEncoder, PretrainedEncoder, padded
 
 AB_SCALE = 110.0
 HEADS = ("regression", "classification", "both")

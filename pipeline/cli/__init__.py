@@ -1,0 +1,1 @@
+"""What every job does at the command line: parsers, the log, progress, the exit status."""

@@ -1,0 +1,63 @@
+"""What every job in `jobs/` does around its work: shared options, a user's mistake told in one line."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from pipeline.cli import log
+from pipeline.errors import EXIT_USAGE, FiatColorError
+
+_OPTION = "--log-format"
+
+
+class JobParser(argparse.ArgumentParser):
+    """The command line of a job, with `--log-format`, in which its own errors are told as well."""
+
+    def __init__(self, **settings: Any) -> None:
+        if "epilog" in settings:  # examples, to be shown as they are written
+            settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**settings)
+        self._told: Sequence[str] = ()
+        self.add_argument(
+            _OPTION, choices=log.FORMATS, default="text", help="json: one JSON object a line, on stderr"
+        )
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does; what was typed is kept for `error`."""
+        self._told = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2; in JSON where the command line asks for it, though the rest of it is wrong."""
+        asked = " ".join(self._told).replace(f"{_OPTION} ", f"{_OPTION}=").split()
+        if f"{_OPTION}=json" not in asked:
+            super().error(message)
+        log.set_up("json")
+        log.say("error", f"{message} (see --help)", level="error", exit_status=EXIT_USAGE)
+        raise SystemExit(EXIT_USAGE)
+
+
+def exit_status(work: Callable[[], int | None], log_format: str = "text") -> int:
+    """What `work` returns, 0 for None; of a FiatColorError its status, with one line on stderr."""
+    log.set_up(log_format)
+    try:
+        return work() or 0
+    except FiatColorError as error:
+        status = error.exit_status
+        log.say("error", str(error), level="error", text=f"error: {error}", exit_status=status)
+        return status
+
+
+def stop_on_sigterm() -> None:
+    """A scheduler's SIGTERM ends the work as Ctrl-C does; call it after Ray has set its own handler."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,1 @@
+"""What files say about themselves: EXIF, IPTC, XMP, ICC profiles, C2PA manifests."""

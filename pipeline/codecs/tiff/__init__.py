@@ -1,0 +1,1 @@
+"""TIFF: reading pages of any sample depth, and writing finished pixels that come in rows."""

@@ -1,0 +1,1 @@
+"""Colour science on arrays: spaces, luminance, upsampling, toning, borders, metrics. No files, no models."""

@@ -1,0 +1,1 @@
+"""Frozen pydantic models of every job's settings, loading them, and the job digest."""

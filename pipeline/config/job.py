@@ -1,0 +1,166 @@
+"""Configuration: frozen models, a YAML file, `--set section.key=value`, and the job digest.
+
+An unknown key or a bad value is a `ConfigError` (exit 2) of one line that names the key, the value and what
+is allowed. `effective_yaml` is printed by a dry run and saved with every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config.output import OutputConfig
+from pipeline.config.section import Quantity, Section
+from pipeline.config.storage import StorageConfig
+
+
+class PlanConfig(Section):
+    """What is worked on, and in which portions."""
+
+    shard_images: int = Field(512, ge=1, le=100_000, description="most images in one shard")
+    shard_bytes: Quantity = Field(64 * 2**20, ge=1, description="most source bytes in one shard")
+    include: tuple[str, ...] = Field((), description="keys to keep, as glob patterns; empty: all")
+    exclude: tuple[str, ...] = Field((), description="keys to leave out, as glob patterns")
+    limit: int | None = Field(None, ge=1, description="work on the first N objects that are not done")
+    retry_failed: bool = Field(False, description="also take images whose ledger row says failed")
+    recolor: Literal["changed-model", "changed-settings"] | None = Field(
+        None,
+        description="colour again what another model has coloured, or only what other settings have; null: "
+        "changed-settings where the weights are registry:, else changed-model",
+    )
+
+
+class ModelConfig(Section):
+    """Which network predicts the chroma, and how."""
+
+    method: str = Field("unet", description="a room of pipeline/models; left out: what the weights are for")
+    weights: str | None = Field(
+        None, description="shipped name, path or URI, optional #sha256=..., registry:URI/NAME; null: shipped"
+    )
+    side: int = Field(384, ge=64, le=4096, multiple_of=8, description="longest side the network sees, pixels")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    batch: int | None = Field(None, ge=1, le=1024, description="images per step; null: 1 on CPU, 16 on GPU")
+    chroma: float = Field(1.0, ge=0.0, le=3.0, description="factor on the predicted chroma")
+    skip_color: bool = Field(True, description="leave images alone that already have real colour")
+    color_threshold: float = Field(3.0, ge=0.0, description="colour spread (ab units) of real colour")
+    style: str | None = Field(
+        None, description="picture whose style all images borrow, path or URI; null: none; for iizuka"
+    )
+    reference: str | None = Field(
+        None, description="colour picture that all images are coloured after, path or URI; null: none"
+    )
+    neutral_borders: bool = Field(False, description="no chroma in uniform paper margins and film rebates")
+
+
+PICTURES = ("style", "reference")  # of ModelConfig: guides that all images share
+
+
+class GuidesConfig(Section):
+    """What archivists know of single images: scribbles, points, references, styles, methods."""
+
+    file: str | None = Field(None, description="Parquet, CSV or JSON Lines, one row an image; null: none")
+    sidecars: bool = Field(True, description="also take NAME.scribbles.png and the like beside a source")
+    side: int = Field(512, ge=64, le=8192, description="longest side on which scribbles are spread, pixels")
+
+
+class LimitsConfig(Section):
+    """What one image, one worker and one shard may cost before they are given up."""
+
+    pixels: Quantity = Field(100_000_000, ge=1, description="most pixels of one image")
+    memory: Quantity = Field(2 * 2**30, ge=256 * 2**20, description="address space of a decoder process")
+    seconds: float = Field(60.0, gt=0, description="most seconds to decode one image")
+    stream_bytes: Quantity = Field(
+        256 * 2**20, ge=1, description="TIFFs of so many bytes are read and written in strips (TIFF output)"
+    )
+    attempts: int = Field(2, ge=1, le=10, description="tries of a shard before its images run alone")
+    stall_seconds: int = Field(1800, ge=30, description="end the run when nothing moves for so long")
+
+
+class RunConfig(Section):
+    """Where and on how many workers the job runs."""
+
+    topology: Literal["auto", "fused", "staged"] = "auto"
+    workers: int | None = Field(None, ge=1, description="colouring workers; null: one per core or GPU")
+    gpus: int | None = Field(None, ge=0, description="GPUs to ask for; null: those the cluster has now")
+    compose: Literal["cpu", "gpu"] = Field(
+        "cpu", description="gpu: fused workers, one per core, share the GPUs and lay the colours on there"
+    )
+    threads: int = Field(4, ge=1, le=256, description="parallel downloads per worker")
+    address: str | None = Field(None, description="Ray cluster; null: the job's own, else a local one")
+    max_failed: float = Field(
+        1.0, ge=0.0, le=1.0, description="a run of which a larger share fails exits with 4; 1: never"
+    )
+
+    @model_validator(mode="after")
+    def _composable(self) -> RunConfig:
+        if self.compose == "gpu" and self.topology == "staged":
+            raise ValueError(
+                "compose=gpu has no place in topology=staged, where pixels stay with the CPUs: leave one "
+                "of them out"
+            )
+        return self
+
+
+class ReportConfig(Section):
+    """The pictures and prices at the end of a run, and how many runs stay."""
+
+    sample: int = Field(24, ge=0, le=500, description="images on the contact sheet")
+    thumbnail: int = Field(360, ge=32, le=2048, description="longest side of a thumbnail, pixels")
+    keep: int | None = Field(None, ge=1, description="finished runs whose OUT/runs folder stays; null: all")
+    chroma_mean: float | None = Field(
+        None, gt=0.0, description="mean_chroma that images usually have; null: of the shipped weights"
+    )
+    chroma_spread: float | None = Field(None, gt=0.0, description="its standard deviation over images")
+    price_core_hour: float | None = Field(None, ge=0.0, description="money per core and hour; null: unknown")
+    price_gpu_hour: float | None = Field(None, ge=0.0, description="money per GPU and hour; null: unknown")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> ReportConfig:
+        if (self.chroma_mean is None) != (self.chroma_spread is None):
+            raise ValueError("chroma_mean and chroma_spread go together; set both or neither")
+        return self
+
+
+class NotifyConfig(Section):
+    """Who hears of the end of a run."""
+
+    webhook: str | None = Field(
+        None, pattern=r"^https?://[^/\s]+\S*$", description="URL that gets a JSON POST; null: none"
+    )
+    seconds: float = Field(10.0, gt=0, le=300, description="longest wait for it, each of up to 4 tries")
+
+
+class JobConfig(Section):
+    """Everything that `jobs/colorize_bucket.py` can be told besides input and output."""
+
+    plan: PlanConfig = PlanConfig()
+    model: ModelConfig = ModelConfig()
+    guides: GuidesConfig = GuidesConfig()
+    output: OutputConfig = OutputConfig()
+    limits: LimitsConfig = LimitsConfig()
+    storage: StorageConfig = StorageConfig()
+    run: RunConfig = RunConfig()
+    report: ReportConfig = ReportConfig()
+    notify: NotifyConfig = NotifyConfig()
+
+
+def job_digest(config: JobConfig, weights_digest: str) -> str:
+    """16 hex digits over the weights and every setting that changes pixels or what is given up on.
+
+    An image is done when the ledger has its key and etag under this digest; so a setting that only moves work
+    about (shards, workers, storage) must stay out, and one that changes an output must be in.
+    """
+    relevant = {
+        "weights": weights_digest,
+        # pictures count by content, and not at all where there are none: ledgers from before them stay good
+        "model": config.model.model_dump(mode="json", exclude={"weights", "batch", *PICTURES})
+        | {kind: uri.rpartition("#sha256=")[2] for kind in PICTURES if (uri := getattr(config.model, kind))},
+        # where the key lies changes no signature
+        "output": config.output.model_dump(mode="json", exclude={"c2pa": {"key", "timestamp_url"}}),
+        "pixels": config.limits.pixels,
+        "stream_bytes": config.limits.stream_bytes,
+    }
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]

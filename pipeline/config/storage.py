@@ -1,0 +1,25 @@
+"""How object stores are reached: the section `storage` of every job."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.section import Section
+
+
+class StorageConfig(Section):
+    """How S3 is reached; local folders need none of it. Credentials come from boto3's usual places."""
+
+    endpoint: str | None = Field(None, description="URL of a non-AWS server; null: AWS or AWS_ENDPOINT_URL")
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    checksums: Literal["when_supported", "when_required"] = Field(
+        "when_required", description="when_supported adds CRC trailers that older S3 servers refuse"
+    )
+    connect_seconds: float = Field(10.0, gt=0)
+    read_seconds: float = Field(60.0, gt=0)
+    retries: int = Field(8, ge=0, le=100, description="tries after the first, for transient errors only")
+    pool: int = Field(32, ge=1, le=1024, description="connections per process")
+    verify_tls: bool = True

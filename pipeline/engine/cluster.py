@@ -1,0 +1,142 @@
+"""Ray itself: joining a cluster or starting a local one, and what its resources mean for this job."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray._raylet import GcsClient  # type: ignore[attr-defined]  # not in its stub; the lock pins Ray
+from ray.exceptions import AuthenticationError
+
+from pipeline import child_python_path
+from pipeline.engine.address import check_answers, no_answer
+from pipeline.engine.notices import without_level_notice
+from pipeline.engine.token import secure_token
+from pipeline.errors import ConfigError, RunError
+
+# Without these, an AWS-compatible server that the driver reaches is another one, or none, for the workers.
+# Secrets are not among them: runtime environments can be read in the dashboard.
+FORWARDED = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION",
+)
+
+# Freed memory is kept for the next image: to get it from the system again page by page took a fifth of the
+# network's time. Larger pieces than 32 MiB, which glibc allows no more for, are given back.
+_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
+
+
+@contextmanager
+def cluster(address: str | None, workers: int | None) -> Iterator[None]:
+    """A Ray cluster for the duration of a job: the one named or the job was submitted to, else a local one.
+
+    Args:
+        address: of a running cluster; None: the job's own, else a local one is started.
+        workers: how many the job wants, each with a logical CPU of its own; None: one per core.
+
+    Raises:
+        ConfigError: Ray refuses the address. RunError: nothing answers there, or Ray does not start here.
+    """
+    address = address or os.environ.get("RAY_ADDRESS")
+    # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # What an archive does is told to nobody; Ray's reports would also be a process and a second at the start.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    forwarded = _ALLOCATOR | {name: os.environ[name] for name in FORWARDED if name in os.environ}
+    if address:
+        join(address, {"env_vars": forwarded}, quiet)
+    else:
+        _start_local(max(cores(), workers or 0) + 2, _ALLOCATOR | {"PYTHONPATH": child_python_path()}, quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def join(address: str, environment: dict[str, Any], quiet: dict[str, Any]) -> None:
+    """Connect to the cluster with this runtime environment.
+
+    Raises:
+        ConfigError: Ray refuses the address or the token. RunError: nothing answers there.
+    """
+    check_answers(address)
+    _check_token(address)
+    try:
+        with without_level_notice():
+            ray.init(address=address, runtime_env=environment, **quiet)
+    except ConnectionError as error:
+        raise no_answer(address, error) from None
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"Ray refuses the address {address}: {' '.join(str(error).split())}") from None
+
+
+def _check_token(address: str) -> None:
+    """Raises ConfigError where the head wants another token: Ray would try for 20 s and then speak of a head
+    that does not answer."""
+    if "://" in address or ":" not in address:  # Ray Client and `auto` find out for themselves
+        return
+    try:
+        GcsClient(address=address)
+    except AuthenticationError:
+        raise ConfigError(
+            f"the Ray head at {address} refuses the token: RAY_AUTH_TOKEN, or the file that "
+            "RAY_AUTH_TOKEN_PATH names (~/.ray/auth_token), must hold its own, with RAY_AUTH_MODE=token"
+        ) from None
+    except Exception:  # whatever it is, ray.init meets it next and its error is told
+        return
+
+
+def _start_local(cpus: int, environment: dict[str, str], quiet: dict[str, Any]) -> None:
+    """More logical CPUs than cores are wanted: workers that held all of them would starve the tasks that feed
+    them. Not many more: Ray starts an idle process for each, and they take part of the cores.
+
+    Its processes inherit the environment. A runtime environment would do the same, but Ray starts its idle
+    processes without one, so that none of them could be used.
+    """
+    secure_token()
+    try:
+        with _environment(environment), without_level_notice():
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+    except Exception as error:  # Ray raises a bare Exception where its processes are not up in time
+        reason = " ".join(str(error).split())
+        raise RunError(f"Ray did not start on this machine, is it overloaded? ({reason})") from error
+
+
+@contextmanager
+def _environment(more: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in more}
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def cores() -> int:
+    """Cores this process may use (containers and taskset included)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def capacity(address: str | None) -> tuple[int, int]:
+    """CPUs and GPUs for workers in the running cluster, which is a local one where neither `address` nor the
+    environment names another; there the cores count, not Ray's logical CPUs."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cpus = cores() if is_local(address) else max(1, int(resources.get("CPU", 1)))
+    return cpus, int(resources.get("GPU", 0))
+
+
+def is_local(address: str | None) -> bool:
+    return not (address or os.environ.get("RAY_ADDRESS"))

@@ -1,0 +1,94 @@
+"""The measuring on Ray Data: portions of the list in, measured rows out, in any order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import pyarrow as pa
+import ray.data
+from ray.data import ActorPoolStrategy
+
+from pipeline.cli.command import stop_on_sigterm
+from pipeline.engine.bounds import bounded_actor, explained, tune
+from pipeline.engine.cluster import capacity, cluster
+from pipeline.engine.transport import pack, unpack
+from pipeline.evaluate.measure import Measured, Measurer, Task
+from pipeline.evaluate.photograph_list import Photograph
+
+_LOG_SECONDS = 10.0
+
+
+class MeasureActor:
+    """`Measurer` as Ray Data wants it: one packed portion in, one packed result out."""
+
+    def __init__(self, task: Task, device: str) -> None:
+        self.measurer = Measurer(task, device)
+
+    def __call__(self, batch: Any) -> Any:
+        return pack(self.measurer.run(unpack(batch)))
+
+
+def measure_all(task: Task, photos: list[Photograph]) -> Iterator[Measured]:
+    """Measure the photographs on the cluster; yields results as they come.
+
+    The steps: n photographs -> portions of `evaluate.shard`, each a block of one row, because a block is what
+    Ray schedules and retries -> actors that hold all entries, one per core or GPU -> as many results.
+
+    Raises RunError where workers were lost too often or nothing moved for `evaluate.stall_seconds`, else what
+    a worker raised.
+    """
+    settings = task.config.evaluate
+    portions = [photos[i : i + settings.shard] for i in range(0, len(photos), settings.shard)]
+    with cluster(settings.address, settings.workers):
+        stop_on_sigterm()
+        tune(settings.stall_seconds)
+        cpus, gpus = capacity(settings.address)
+        workers = min(settings.workers or gpus or cpus, len(portions))
+        measured = ray.data.from_arrow([pack(portion) for portion in portions]).map_batches(
+            MeasureActor,
+            fn_constructor_args=(task, "cuda" if gpus else "cpu"),
+            batch_size=1,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=workers),
+            ray_remote_args_fn=bounded_actor,
+            num_gpus=1 if gpus else None,
+            num_cpus=None if gpus else 1,
+        )
+        try:
+            for batch in measured.iter_batches(batch_size=1, prefetch_batches=0, batch_format="pyarrow"):
+                yield _checked(unpack(batch))
+        except Exception as error:
+            raise explained(error, "nothing was written, run again") from error
+
+
+def _checked(measured: Any) -> Measured:
+    assert isinstance(measured, Measured)
+    assert isinstance(measured.rows, pa.Table)
+    return measured
+
+
+class Progress:
+    """A line now and then on stderr: how far, how fast, how many unreadable."""
+
+    def __init__(self, total: int, stream: TextIO | None = None) -> None:
+        self._total = total
+        self._stream = stream or sys.stderr
+        self._spoken = 0.0
+        self._first: tuple[float, int] | None = None
+
+    def update(self, done: int, unreadable: int) -> None:
+        """`done` counts the unreadable ones too."""
+        now = time.monotonic()
+        # The speed is that since the first result: before it, Ray and the workers come up.
+        began, before = self._first = self._first or (now, done)
+        if now - self._spoken < _LOG_SECONDS and done < self._total:
+            return
+        self._spoken = now
+        line = f"{done:,} of {self._total:,} photographs  {unreadable:,} unreadable"
+        if done > before:
+            rate = (done - before) / max(1e-9, now - began)
+            line += f"  {rate:.2f}/s  about {(self._total - done) / rate:.0f} s left"
+        print(line, file=self._stream, flush=True)

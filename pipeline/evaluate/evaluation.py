@@ -1,0 +1,155 @@
+"""A whole evaluation: list, measure, summarise, write. This is what `jobs/evaluate.py` calls."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.cli import log
+from pipeline.errors import ConfigError, FiatColorError, RunError
+from pipeline.evaluate.measure import Measured, Task
+from pipeline.evaluate.perceptual import Lite0
+from pipeline.evaluate.photograph_list import Photograph, list_photographs, open_input
+from pipeline.evaluate.settings import BASELINES, EvaluateConfig
+from pipeline.evaluate.sheets import choose, draw, jpeg
+from pipeline.evaluate.summary import as_json, summarise
+from pipeline.evaluate.tables import html, markdown
+from pipeline.models.catalog import pin_weights
+from pipeline.models.registry import weights_digest, weights_info
+from pipeline.storage import Store, open_store, refuse_overlap
+
+TABLE = "evaluation.parquet"
+
+
+def evaluate(input_uri: str, output: str, config: EvaluateConfig) -> str:
+    """Colour every photograph under `input_uri` from its own lightness, measure, and write to `output`.
+
+    In steps, for n photographs and e entries:
+      1. check input, output, weights, the classifier and the sheets before anything is started;
+      2. measure: n x (e + 3) rows through the Ray chain (gray, constant tint and ground truth are the 3);
+      3. summarise: means and bootstrap intervals over all photographs and per group;
+      4. write evaluation.parquet (a row per photograph and colouring), .json, .md, .html, and the sheets.
+
+    Numbers and pictures are the same whatever the number of workers. Returns the Markdown.
+
+    Raises:
+        ConfigError: no photographs, unusable weights, a sheet of unknown photographs.
+        RunError: more than `evaluate.max_unreadable` of the photographs cannot be read (all found so far are
+            named on stderr), workers were lost too often. StorageError: as the stores do.
+    """
+    refuse_overlap(input_uri, output)
+    config = pinned(config)
+    settings = config.evaluate
+    entries, tint = _entries(config)
+    Lite0()  # missing weights of the classifier cost a line here, not a worker's traceback
+    photos = list_photographs(input_uri, settings, config.storage)
+    chosen = {sheet.name: choose(sheet, photos) for sheet in settings.sheets}
+    target = open_store(output, config.storage)
+    target.check_writable()
+    shown: dict[str, set[int]] = {}
+    for sheet in settings.sheets:
+        for key in chosen[sheet.name]:
+            shown.setdefault(key, set()).add(sheet.side or settings.side)
+    source, part = open_input(input_uri, config.storage)
+    absolute = f"{source.uri}/{part}" if part else source.uri  # workers may stand in another folder
+    task = Task(absolute, config, tint, {key: tuple(sorted(sides)) for key, sides in shown.items()})
+    measured = _measure(task, photos)
+    about = {
+        "input": input_uri,
+        "photographs": len(photos) - len(measured.unreadable),
+        "unreadable": [{"key": key, "reason": reason} for key, reason in measured.unreadable],
+        "short_side": settings.side,
+        "precision": settings.precision,
+        "tint_ab": list(tint),
+        "groups": list(settings.groups),
+        "against": settings.against,
+        "entries": entries,
+        "resamples": settings.resamples,
+        "frechet_resamples": settings.frechet_resamples,
+        "seed": settings.seed,
+    }
+    return _write(target, about, measured, config, chosen)
+
+
+def pinned(config: EvaluateConfig) -> EvaluateConfig:
+    """`registry:` weights as the files they stand for now: all workers must measure the same bytes, whatever
+    is promoted meanwhile."""
+    entries = tuple(
+        entry.model_copy(update={"weights": pin_weights(entry.weights, config.storage)})
+        for entry in config.evaluate.entries
+    )
+    settings = config.evaluate.model_copy(update={"entries": entries})
+    return config.model_copy(update={"evaluate": settings})
+
+
+def _entries(config: EvaluateConfig) -> tuple[list[dict[str, str]], tuple[float, float]]:
+    """What is measured, and the constant tint. Raises ConfigError for weights that cannot be had."""
+    about, tint = [], config.evaluate.tint_ab
+    for entry in config.evaluate.entries:
+        info = weights_info(entry.method, entry.weights, storage=config.storage)
+        digest = weights_digest(entry.method, entry.weights, storage=config.storage)
+        tint = tint or info.mean_ab
+        about.append({"name": entry.name, "method": info.method, "weights_sha256": digest})
+    assert tint is not None
+    return about, tint
+
+
+def _measure(task: Task, photos: list[Photograph]) -> Measured:
+    """All results in the order of the list, whatever the order in which they came."""
+    from pipeline.evaluate.chain import Progress, measure_all  # Ray: late, for quick error messages
+
+    settings = task.config.evaluate
+    place = {photo.key: number for number, photo in enumerate(photos)}
+    parts: list[pa.Table] = []
+    unreadable: list[tuple[str, str]] = []
+    pictures: dict[tuple[str, int, str], bytes] = {}
+    progress, done = Progress(len(photos)), 0
+    try:
+        for result in measure_all(task, photos):
+            parts.append(result.rows)
+            pictures |= result.pictures
+            for key, reason in result.unreadable:
+                log.say("image", f"unreadable: {key}: {reason}", level="warning", key=key)
+            unreadable += result.unreadable
+            done += result.rows.num_rows // (len(settings.entries) + len(BASELINES)) + len(result.unreadable)
+            progress.update(done, len(unreadable))
+            if len(unreadable) > settings.max_unreadable * len(photos):
+                raise RunError(
+                    f"{len(unreadable)} of {len(photos)} photographs cannot be read (named above), more than "
+                    f"evaluate.max_unreadable {settings.max_unreadable:g}; repair them or raise it"
+                )
+    except KeyboardInterrupt:
+        raise FiatColorError(f"interrupted after {done} of {len(photos)}; nothing was written") from None
+    parts.sort(key=lambda part: place[part["key"][0].as_py()] if part.num_rows else -1)
+    return Measured(pa.concat_tables(parts), sorted(unreadable, key=lambda u: place[u[0]]), pictures)
+
+
+def _write(
+    target: Store,
+    about: dict[str, Any],
+    measured: Measured,
+    config: EvaluateConfig,
+    chosen: dict[str, list[str]],
+) -> str:
+    if not measured.rows.num_rows:
+        raise ConfigError(f"none of the photographs under {about['input']} could be read")
+    buffer = io.BytesIO()
+    pq.write_table(measured.rows, buffer, compression="zstd")
+    target.put(TABLE, buffer.getvalue())
+    rows = summarise(measured.rows, config.evaluate)
+    drawn: dict[str, tuple[str, bytes]] = {}
+    for sheet in config.evaluate.sheets:
+        picture = draw(sheet, chosen[sheet.name], measured.pictures, config.evaluate.side)
+        data = jpeg(picture)
+        target.put(f"sheets/{sheet.name}.jpg", data, "image/jpeg")
+        drawn[sheet.title or sheet.name] = (", ".join(sheet.columns), data)
+    text = markdown(about, rows)
+    document = json.dumps(about | {"rows": as_json(rows)}, indent=2, ensure_ascii=False) + "\n"
+    target.put("evaluation.json", document.encode(), "application/json")
+    target.put("evaluation.html", html(about, rows, drawn).encode(), "text/html; charset=utf-8")
+    target.put("evaluation.md", text.encode(), "text/markdown; charset=utf-8")
+    return text

@@ -1,0 +1,168 @@
+"""One photograph, coloured by every entry and the baselines, and everything measured on the results."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.color import metrics
+from pipeline.color.luminance import downscale_luminance, luminance_u16_from_srgb8
+from pipeline.evaluate.perceptual import Lite0
+from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, reduced
+from pipeline.evaluate.settings import GRAY, TINT, TRUTH, EvaluateConfig
+from pipeline.models.registry import load_colorizer
+from pipeline.shard.compose import compose
+from pipeline.shard.predict import Predictor
+
+U8 = NDArray[np.uint8]
+
+PSNR_CEILING = float(10 * np.log10(12 * 255.0**2))
+"""58.9 dB: the noise of rounding to 8 bits, a mean square of 1/12. A gray photograph coloured gray has an
+infinite PSNR, and one such would be every mean; more than this says nothing about two 8-bit images."""
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("group", pa.string()),
+        ("colored_by", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("psnr_db", pa.float32()),
+        ("ssim", pa.float32()),
+        ("ab_rmse", pa.float32()),
+        ("ciede2000", pa.float32()),
+        ("auc_ab", pa.float32()),
+        ("colorfulness_signed", pa.float32()),
+        ("colorfulness_absolute", pa.float32()),
+        ("lite0_perceptual", pa.float32()),
+        ("label", pa.string()),
+        ("top1_correct", pa.bool_()),
+        ("lite0_features", pa.list_(pa.float32())),
+    ]
+)
+"""One row per photograph and colouring. Errors against the photograph are null for "ground truth";
+`top1_correct` is null where `label`, the ImageNet wnid, is ""; `psnr_db` is at most PSNR_CEILING. Sources:
+`pipeline/color/metrics.py` and `perceptual.py`."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is told once. `shown`: by key, the short sides at which its pictures are wanted."""
+
+    input: str
+    config: EvaluateConfig
+    tint_ab: tuple[float, float]
+    shown: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of some photographs: rows of SCHEMA, the unreadable ones (key, reason), and pictures.
+
+    `pictures`: PNG bytes by (key, short side, colored_by).
+    """
+
+    rows: pa.Table
+    unreadable: list[tuple[str, str]]
+    pictures: dict[tuple[str, int, str], bytes]
+
+
+class Painter:
+    """All entries, loaded once, and the baselines beside them."""
+
+    def __init__(self, task: Task, device: str) -> None:
+        settings = task.config.evaluate
+        self._tint = np.array(task.tint_ab, dtype=np.float32)[:, None, None]
+        self._predictors: dict[str, Predictor] = {}
+        for entry in settings.entries:
+            loaded = load_colorizer(
+                entry.method, entry.weights,
+                precision=settings.precision, device=device, storage=task.config.storage,
+            )  # fmt: skip
+            # One image a batch, also on a GPU: the result must not depend on what shares a shard.
+            self._predictors[entry.name] = Predictor(loaded.colorizer, device=device, batch=1)
+
+    def __call__(self, truth: U8) -> dict[str, U8]:
+        """The photograph uint8[H,W,3] and its colourings, all from its own lightness, composed as the product
+        composes them (`pipeline.shard.compose`)."""
+        l_u16 = luminance_u16_from_srgb8(truth)
+        L_hw = downscale_luminance(l_u16, -(-max(truth.shape[:2]) // 8) * 8)
+        chroma = {GRAY: np.zeros((2, 1, 1), np.float32), TINT: self._tint}
+        chroma |= {name: predictor([L_hw])[0] for name, predictor in self._predictors.items()}
+        return {TRUTH: truth} | {name: compose(l_u16, ab_2hw).rgb for name, ab_2hw in chroma.items()}
+
+
+class Measurer:
+    """What one worker process keeps: reader, entries, classifier. Plain Python: Ray only decides where."""
+
+    def __init__(self, task: Task, device: str = "cpu") -> None:
+        settings = task.config.evaluate
+        self._task = task
+        self._reader = Reader(task.input, settings.pixels, task.config.storage)
+        self._paint = Painter(task, device)
+        self._look = Lite0(device)
+
+    def run(self, photos: Sequence[Photograph]) -> Measured:
+        """Measure the photographs, each read once. Raises StorageError where the input cannot be read."""
+        rows: list[dict[str, Any]] = []
+        unreadable: list[tuple[str, str]] = []
+        pictures: dict[tuple[str, int, str], bytes] = {}
+        for photo in photos:
+            try:
+                image = self._reader.read(photo)
+            except Unreadable as error:
+                unreadable.append((photo.key, str(error)))
+                continue
+            rows += self._rows(photo, self._paint(reduced(image, self._task.config.evaluate.side)))
+            for side in self._task.shown.get(photo.key, ()):
+                for name, colored in self._paint(reduced(image, side)).items():
+                    pictures[photo.key, side, name] = _png(colored)
+        return Measured(pa.Table.from_pylist(rows, SCHEMA), unreadable, pictures)
+
+    def _rows(self, photo: Photograph, colored: dict[str, U8]) -> list[dict[str, Any]]:
+        truth = colored[TRUTH]
+        seen = self._look(list(colored.values()))  # the truth is the first
+        lab_truth = metrics.to_lab(truth)
+        rows = []
+        for number, (name, rgb8) in enumerate(colored.items()):
+            row: dict[str, Any] = {
+                "key": photo.key,
+                "group": photo.group,
+                "colored_by": name,
+                "width": truth.shape[1],
+                "height": truth.shape[0],
+                "colorfulness_signed": metrics.colorfulness(rgb8),
+                "colorfulness_absolute": metrics.colorfulness_absolute(rgb8),
+                "label": photo.wnid,
+                "top1_correct": seen.wnid_N[number] == photo.wnid if photo.wnid else None,
+                "lite0_features": seen.features_N1280[number],
+            }
+            if name != TRUTH:
+                row |= _errors(truth, lab_truth, rgb8)
+                row["lite0_perceptual"] = float(seen.distance_N[number])
+            rows.append(row)
+        return rows
+
+
+def _errors(truth: U8, lab_truth: metrics.Lab, rgb8: U8) -> dict[str, float]:
+    lab = metrics.to_lab(rgb8)
+    return {
+        "psnr_db": min(metrics.psnr(truth, rgb8), PSNR_CEILING),
+        "ssim": metrics.ssim(truth, rgb8),
+        "ab_rmse": metrics.ab_rmse_lab(lab_truth, lab),
+        "ciede2000": metrics.ciede2000_lab(lab_truth, lab),
+        "auc_ab": metrics.ab_auc_lab(lab_truth, lab),
+    }
+
+
+def _png(rgb8: U8) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(rgb8).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,201 @@
+"""From one row per photograph and colouring to means with intervals, per group and over all photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.evaluate.perceptual import frechet_distance
+from pipeline.evaluate.settings import TRUTH, EvaluateSection
+
+F64 = NDArray[np.float64]
+ALL = "all"
+METRICS = (
+    "psnr_db",
+    "ssim",
+    "ab_rmse",
+    "ciede2000",
+    "auc_ab",
+    "colorfulness_signed",
+    "colorfulness_absolute",
+    "lite0_perceptual",
+    "top1_correct",
+)
+"""Columns of the table per photograph whose mean is reported."""
+
+SHARE = "colorfulness_share"
+"""Signed colourfulness over that of the ground truth: ratio of the means."""
+
+FRECHET = "lite0_frechet"
+CONFIDENCE = 0.95
+_FRECHET_MOST = 1000
+"""Photographs above which the Frechet distance gets no interval: each resample is a singular value
+decomposition, of seconds from here on."""
+
+_WEIGHTS_AT_ONCE = 2**23
+"""Entries of the matrix of resamples that are made at once: 64 MB."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its 95% interval; None where there is none (nothing measured, or not resampled)."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to colour, over one group; `labelled` counts photographs with an ImageNet class.
+
+    `metrics`: by name of METRICS, SHARE, FRECHET; `differences`: means of the paired ones to
+    `evaluate.against`."""
+
+    group: str
+    colored_by: str
+    photographs: int
+    labelled: int
+    metrics: dict[str, Interval]
+    differences: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The photographs P of one group: `values_PEM` by entry E and metric M (NaN: null), `features_PED`."""
+
+    name: str
+    entries: tuple[str, ...]
+    values_PEM: F64
+    features_PED: NDArray[np.float32]
+
+
+def summarise(table: pa.Table, settings: EvaluateSection) -> list[Row]:
+    """Rows by group, all photographs together first.
+
+    Intervals: percentile bootstrap over photographs (Efron and Tibshirani, "An Introduction to the
+    Bootstrap", 1993, chapter 13), `resamples` of them from `seed`; the same resamples for every entry, so
+    that differences are paired. `table` is of measure.SCHEMA, the rows of a photograph together, always in
+    one order.
+    """
+    return [row for group in _groups(table) for row in _rows(group, settings)]
+
+
+def _groups(table: pa.Table) -> Iterator[_Group]:
+    entries = tuple(dict.fromkeys(table["colored_by"].to_pylist()))
+    shape = (-1, len(entries))
+    columns = [table[name].cast(pa.float64()) for name in METRICS[:-1]]
+    columns.append(table["top1_correct"].cast(pa.int8()).cast(pa.float64()))
+    values = np.stack([column.to_numpy().reshape(shape) for column in columns], axis=-1)
+    flat = table["lite0_features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    features = flat.reshape(*values.shape[:2], -1)
+    names = np.array(table["group"].to_pylist()).reshape(shape)[:, 0]
+    yield _Group(ALL, entries, values, features)
+    if len(set(names)) > 1:
+        for name in sorted(set(names)):
+            yield _Group(str(name), entries, values[names == name], features[names == name])
+
+
+def _rows(group: _Group, settings: EvaluateSection) -> Iterator[Row]:
+    values, entries = group.values_PEM, group.entries
+    photographs = len(values)
+    resampled = _resampled_means(values, settings)
+    means = _means(values, np.ones((1, photographs)))[0]
+    against = values - values[:, [entries.index(settings.against)]]
+    resampled_against = _resampled_means(against, settings)
+    means_against = _means(against, np.ones((1, photographs)))[0]
+    truth, signed = entries.index(TRUTH), METRICS.index("colorfulness_signed")
+    labelled = int(np.isfinite(values[:, truth, METRICS.index("top1_correct")]).sum())
+    for e, name in sorted(enumerate(entries), key=lambda entry: entry[0] == truth):
+        found = {m: _interval(means[e, i], resampled[:, e, i]) for i, m in enumerate(METRICS)}
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = means[e, signed] / means[truth, signed]
+            shares = resampled[:, e, signed] / resampled[:, truth, signed]
+        found[SHARE] = _interval(share, shares)
+        found[FRECHET] = _frechet(group, e, settings) if e != truth else Interval(None)
+        differences = {}
+        if name not in (settings.against, TRUTH):
+            differences = {
+                m: _interval(means_against[e, i], resampled_against[:, e, i]) for i, m in enumerate(METRICS)
+            }
+        yield Row(group.name, name, photographs, labelled, found, differences)
+
+
+def _means(values_PEM: F64, weight_RP: F64) -> F64:
+    """Weighted means [R,E,M] over the photographs that have a value; NaN where none has."""
+    flat = values_PEM.reshape(len(values_PEM), -1)
+    known = np.isfinite(flat)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (weight_RP @ np.where(known, flat, 0)) / (weight_RP @ known)
+    return np.asarray(means.reshape(len(weight_RP), *values_PEM.shape[1:]), dtype=np.float64)
+
+
+def _resampled_means(values_PEM: F64, settings: EvaluateSection) -> F64:
+    """[R,E,M]: means of `resamples` samples with replacement; the same ones for the same P and seed."""
+    photographs = len(values_PEM)
+    rng = np.random.default_rng(settings.seed)
+    chunk = max(1, _WEIGHTS_AT_ONCE // photographs)
+    parts = []
+    for start in range(0, settings.resamples, chunk):
+        count = min(chunk, settings.resamples - start)
+        parts.append(_means(values_PEM, _counts(rng, photographs, count).astype(np.float64)))
+    return np.concatenate(parts)
+
+
+def _counts(rng: np.random.Generator, photographs: int, resamples: int) -> NDArray[np.int64]:
+    """[R,P]: how often each photograph occurs in each resample."""
+    return rng.multinomial(photographs, np.full(photographs, 1 / photographs), resamples)
+
+
+def _interval(value: float, resampled: F64) -> Interval:
+    if not np.isfinite(value):
+        return Interval(None)
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.nanpercentile(resampled, [tail, 100 - tail])
+    return Interval(float(value), float(low), float(high))
+
+
+def _frechet(group: _Group, entry: int, settings: EvaluateSection) -> Interval:
+    """Resamples repeat photographs, which raises the distance: the interval is theirs, moved down so that
+    their median is the estimate."""
+    truth = group.entries.index(TRUTH)
+    x, y = group.features_PED[:, truth], group.features_PED[:, entry]
+    if len(x) < 2:
+        return Interval(None)
+    value = frechet_distance(x, y)
+    if not settings.frechet_resamples or len(x) > _FRECHET_MOST:
+        return Interval(value)
+    rng = np.random.default_rng(settings.seed)
+    counts = _counts(rng, len(x), settings.frechet_resamples)
+    resampled = np.array([frechet_distance(x, y, c) for c in counts if (c > 0).sum() > 1])
+    if not resampled.size:
+        return Interval(value)
+    moved = np.maximum(resampled - np.median(resampled) + value, 0.0)
+    return _interval(value, moved)
+
+
+def as_json(rows: list[Row]) -> list[dict[str, Any]]:
+    """Plain values, numbers to six significant digits; an interval is [value, low, high]."""
+
+    def rounded(found: dict[str, Interval]) -> dict[str, list[float | None]]:
+        return {
+            name: [None if v is None else float(f"{v:.6g}") for v in (i.value, i.low, i.high)]
+            for name, i in found.items()
+        }
+
+    return [
+        {
+            "group": row.group,
+            "colored_by": row.colored_by,
+            "photographs": row.photographs,
+            "labelled": row.labelled,
+            "metrics": rounded(row.metrics),
+            "differences": rounded(row.differences),
+        }
+        for row in rows
+    ]

@@ -1,0 +1,177 @@
+"""The evaluation for people: tables in Markdown and on a page of HTML with the sheets inside."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from pipeline.evaluate.settings import GRAY, TINT
+from pipeline.evaluate.summary import FRECHET, SHARE, Interval, Row
+
+
+@dataclass(frozen=True)
+class _Column:
+    metric: str
+    head: str
+    digits: int
+    factor: float = 1.0
+
+
+_COLUMNS = (
+    _Column("psnr_db", "PSNR, dB ↑", 2),
+    _Column("ssim", "SSIM ↑", 3),
+    _Column("ab_rmse", "ab-RMSE ↓", 2),
+    _Column("ciede2000", "CIEDE2000 ↓", 2),
+    _Column("auc_ab", "AuC of ab error, % ↑", 1, 100),
+    _Column("colorfulness_signed", "colourfulness, signed", 1),
+    _Column("colorfulness_absolute", "colourfulness, absolute", 1),
+    _Column(SHARE, "of the truth's (signed), %", 0, 100),
+    _Column("lite0_perceptual", "Lite0 perceptual ↓", 4),
+    _Column(FRECHET, "Fréchet distance, EfficientNet-Lite0 features ↓", 1),
+    _Column("top1_correct", "top-1, % ↑", 1, 100),
+)
+_PAIRED = tuple(c for c in _COLUMNS if c.metric not in (SHARE, FRECHET))
+
+NOTES = (
+    "In brackets: 95% intervals, percentile bootstrap over photographs ({resamples} resamples, seed {seed}).",
+    "Every colouring has the photograph's own lightness. PSNR (ITU-T J.340) and SSIM (Wang et al. 2004) over "
+    "R, G and B; ab-RMSE (Deshpande et al. 2015), AuC (thresholds 0 to 150, Zhang et al. 2016) and CIEDE2000 "
+    "(Sharma et al. 2005) in CIELAB D65. Colourfulness: signed is Hasler and Suesstrunk 2003; absolute is "
+    "the variant in the code of DDColor and CT2.",
+    "Lite0 perceptual: a distance in the manner of LPIPS on EfficientNet-Lite0, without learned weights. "
+    "Fréchet distance: between Gaussians of its 1280 pooled features; biased upwards with few photographs: "
+    "compare within one table only; its interval is of {frechet_resamples} resamples, moved to the estimate.",
+    "Top-1: EfficientNet-Lite0 pretrained on ImageNet, on the {labelled} photographs with an ImageNet class. "
+    "It sees 224 x 224 pixels, enlarged from a short side of at most {side}; small sides lower it for all.",
+)
+
+
+def markdown(about: Mapping[str, Any], rows: list[Row]) -> str:
+    """The tables: per group the metrics and the differences to one colouring, then the notes."""
+    lines = [f"# Evaluation of {about['input']}", "", *_facts(about), ""]
+    for group, members in _by_group(rows).items():
+        lines += [f"## {_title(members)}", ""]
+        for title, columns, body in _tables(members, about["against"]):
+            lines += [title, ""] if title else []
+            lines.append("| coloured by | " + " | ".join(c.head for c in columns) + " |")
+            lines.append("|---" + "|---:" * len(columns) + "|")
+            lines += [f"| {_cell_text(name)} | {' | '.join(cells)} |" for name, cells in body]
+            lines.append("")
+        assert group
+    lines += [f"- {note}" for note in _notes(about, rows)]
+    return "\n".join(lines) + "\n"
+
+
+def html(about: Mapping[str, Any], rows: list[Row], sheets: Mapping[str, tuple[str, bytes]]) -> str:
+    """The same as one self-contained page. `sheets`: JPEG bytes by title, with their alternative text."""
+    parts = [f"<h1>Evaluation of {escape(str(about['input']))}</h1>"]
+    parts += [f"<p class=lead>{escape(fact)}</p>" for fact in _facts(about)]
+    for members in _by_group(rows).values():
+        parts.append(f"<h2>{escape(_title(members))}</h2>")
+        for title, columns, body in _tables(members, about["against"]):
+            heads = "".join(f"<th>{escape(c.head)}</th>" for c in columns)
+            lines = "".join(
+                f"<tr><th>{escape(name)}</th>{''.join(f'<td>{_spaced(cell)}</td>' for cell in cells)}</tr>"
+                for name, cells in body
+            )
+            parts.append(f"<p>{escape(title)}</p>" if title else "")
+            parts.append(f"<div class=wide><table><tr><th>coloured by</th>{heads}</tr>{lines}</table></div>")
+    parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in _notes(about, rows)) + "</ul>")
+    for title, (alt, jpeg) in sheets.items():
+        data = base64.b64encode(jpeg).decode()
+        parts.append(f'<h2>{escape(title)}</h2><img alt="{escape(alt)}" src="data:image/jpeg;base64,{data}">')
+    return (
+        "<!doctype html><html lang=en><head><meta charset=utf-8>"
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        f"<title>Evaluation</title><style>{_CSS}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
+
+
+_CSS = """
+body { margin: 0 auto; padding: 2rem; max-width: 100rem; background: #181818; color: #e4e4e4;
+       font: 15px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem }
+p { margin: 1rem 0 .4rem } p.lead { margin: .25rem 0; color: #a8a8a8; overflow-wrap: anywhere }
+.wide { overflow-x: auto } table { border-collapse: collapse }
+td, th { text-align: right; vertical-align: top; padding: .3rem .9rem .3rem 0; border-top: 1px solid #333 }
+th { font-weight: 400; color: #a8a8a8 } th:first-child { text-align: left; color: #e4e4e4 }
+td small { display: block; color: #969696; white-space: nowrap }
+ul { color: #a8a8a8; max-width: 60rem } img { display: block; max-width: 100%; height: auto }
+"""
+
+
+def _facts(about: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"{about['photographs']} photographs at a short side of at most {about['short_side']} pixels, "
+        f"{len(about['unreadable'])} unreadable; constant tint a* {about['tint_ab'][0]:.2f}, "
+        f"b* {about['tint_ab'][1]:.2f}."
+    )
+    if about["groups"]:
+        yield f"Of these sources alone: {', '.join(about['groups'])}."
+    yield (
+        "Weights: "
+        + "; ".join(f"{e['name']} is {e['method']} {e['weights_sha256'][:12]}" for e in about["entries"])
+        + "."
+    )
+
+
+def _by_group(rows: list[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.group, []).append(row)
+    return groups
+
+
+def _title(members: list[Row]) -> str:
+    return f"{members[0].group} ({members[0].photographs} photographs, {members[0].labelled} with a class)"
+
+
+def _tables(
+    members: list[Row], against: str
+) -> Iterator[tuple[str, tuple[_Column, ...], list[tuple[str, list[str]]]]]:
+    yield "", _COLUMNS, [(m.colored_by, [_cell(m.metrics[c.metric], c) for c in _COLUMNS]) for m in members]
+    differing = [m for m in members if m.differences]
+    body = [
+        (m.colored_by, [_cell(m.differences[c.metric], c, signed=True) for c in _PAIRED]) for m in differing
+    ]
+    yield f"Difference to {_called(against)} on the same photographs:", _PAIRED, body
+
+
+def _called(entry: str) -> str:
+    return {GRAY: "the gray image", TINT: "the constant tint"}.get(entry, entry)
+
+
+def _cell(interval: Interval, column: _Column, *, signed: bool = False) -> str:
+    if interval.value is None:
+        return ""
+    plus = "+" if signed else ""
+
+    def text(value: float) -> str:
+        return f"{value * column.factor:{plus}.{column.digits}f}"
+
+    if interval.low is None or interval.high is None:
+        return text(interval.value)
+    return f"{text(interval.value)} [{text(interval.low)}, {text(interval.high)}]"
+
+
+def _cell_text(name: str) -> str:
+    return name.replace("|", "\\|").replace("\n", " ")
+
+
+def _spaced(cell: str) -> str:
+    value, _, interval = cell.partition(" ")
+    return f"{value}<small>{interval}</small>" if interval else value
+
+
+def _notes(about: Mapping[str, Any], rows: list[Row]) -> list[str]:
+    values = {
+        "resamples": about["resamples"],
+        "seed": about["seed"],
+        "frechet_resamples": about["frechet_resamples"],
+        "labelled": rows[0].labelled,
+        "side": about["short_side"],
+    }
+    return [note.format(**values) for note in NOTES]

@@ -1,0 +1,1 @@
+"""Training photographs: finding, checking and preparing them."""

@@ -1,0 +1,127 @@
+"""What the inputs of `prepare_photos.py` hold: image files with their manifest, and rows of Parquet files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import ConfigError
+from pipeline.photographs.settings import PrepareConfig
+from pipeline.plan.keys import Patterns
+from pipeline.storage import ObjectInfo, Store, open_store
+
+ROWS_AT_ONCE = 256
+"""Rows of a Parquet input in memory at a time, besides the file itself."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An encoded image that may become a training row: in `store` under `key`, or in hand as `data`."""
+
+    store: Store
+    input_name: str
+    key: str
+    source: str
+    label: str
+    data: bytes | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages and the row's `key` call it."""
+        return f"{self.input_name}/{self.key}"
+
+    def read(self) -> bytes:
+        """The encoded bytes. Raises StorageError as the store does."""
+        return self.store.get(self.key).data if self.data is None else self.data
+
+
+Wanted = Callable[[Store, ObjectInfo], bool]
+"""Whether an object of an input is to be read."""
+
+
+def everything(store: Store, info: ObjectInfo) -> bool:
+    """All objects are wanted."""
+    return True
+
+
+def objects(inputs: list[str], config: PrepareConfig) -> Iterator[tuple[Store, ObjectInfo]]:
+    """Every object below `inputs` that `photos.exclude` leaves, in listing order. Raises as `candidates`."""
+    patterns = Patterns((), config.photos.exclude)
+    for uri in inputs:
+        store = open_store(uri, config.storage)
+        store.check_readable()
+        yield from ((store, info) for info in store.list() if patterns.keep(info.key))
+
+
+def candidates(
+    inputs: list[str], config: PrepareConfig, manifest: str | None, wanted: Wanted = everything
+) -> Iterator[Candidate]:
+    """Every wanted file below `inputs` that `photos.exclude` leaves, in listing order; of Parquet, its rows.
+
+    Source and label of a file stand in `manifest` (default: the input's manifest.csv), else its first folder
+    (or the input's name) and its last folder. Raises ConfigError for an input, a manifest or a Parquet file
+    that cannot be used, StorageError as the stores do.
+    """
+    for uri in inputs:
+        name = uri.rstrip("/").rsplit("/", 1)[-1]
+        known = None
+        for store, info in objects([uri], config):
+            if known is None:
+                known = _read_manifest(store, manifest, config.storage)
+            if not wanted(store, info):
+                continue
+            folders = info.key.split("/")[:-1]
+            guess = (folders[0] if len(folders) > 1 else name, folders[-1] if folders else "")
+            if info.key.lower().endswith(".parquet"):
+                yield from _parquet_rows(store, name, info.key, folders[-1] if folders else name)
+            else:
+                yield Candidate(store, name, info.key, *known.get(info.key, guess))
+
+
+def _parquet_rows(store: Store, name: str, key: str, source: str) -> Iterator[Candidate]:
+    """Rows of the columns `key`, `image` (encoded bytes) and, where they are there, `label` and `source`.
+
+    A null image is an empty one: unreadable, so it is counted.
+    """
+    place = f"{store.uri}/{key}"
+    try:
+        file = pq.ParquetFile(io.BytesIO(store.get(key).data))
+    except pa.ArrowInvalid as error:
+        raise ConfigError(f"{place} is no Parquet file, leave it out with photos.exclude: {error}") from None
+    schema = file.schema_arrow
+    for column in ("key", "image"):
+        if column not in schema.names:
+            raise ConfigError(
+                f"{place} has no column {column!r} (it has {', '.join(schema.names)}); photographs in "
+                "Parquet need 'key' and 'image', leave other files out with photos.exclude"
+            )
+    held = schema.field("image").type
+    if not (pa.types.is_binary(held) or pa.types.is_large_binary(held)):
+        raise ConfigError(f"{place}: the column 'image' holds {held}, not encoded images (binary)")
+    wanted = [column for column in ("key", "image", "label", "source") if column in schema.names]
+    for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
+        for row in batch.to_pylist():
+            label = "" if row.get("label") is None else str(row["label"])
+            data = row["image"] or b""
+            yield Candidate(store, name, str(row["key"]), row.get("source") or source, label, data)
+
+
+def _read_manifest(store: Store, manifest: str | None, storage: StorageConfig) -> dict[str, tuple[str, str]]:
+    """`file` to (source, label); empty where the input has no manifest and none was named."""
+    if manifest is not None:
+        folder, _, name = manifest.rpartition("/")
+        data = open_store(folder or ".", storage).get(name).data
+    elif store.exists("manifest.csv"):
+        data = store.get("manifest.csv").data
+    else:
+        return {}
+    reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig")))
+    if "file" not in (reader.fieldnames or []):
+        raise ConfigError(f"{manifest or store.uri + '/manifest.csv'} has no column 'file'")
+    return {row["file"]: (row.get("source") or "", row.get("label") or "") for row in reader}

@@ -1,0 +1,272 @@
+"""From a folder or bucket of colour photographs to training Parquet; what is left out is counted."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pipeline.color.spaces import srgb_to_lab
+from pipeline.errors import ConfigError
+from pipeline.photographs.candidates import Candidate, Wanted, candidates, everything
+from pipeline.photographs.duplicates import Duplicates, difference_hash
+from pipeline.photographs.settings import PhotosConfig, PrepareConfig
+from pipeline.photographs.shuffling import Spool
+from pipeline.storage import Store, open_store, refuse_overlap
+from pipeline.storage.base import printable
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+PART = "photos-{:05d}.parquet"
+PROGRESS_SECONDS = 5.0
+MEASURED_SIDE = 96
+"""Chroma is measured on a thumbnail of this longest side: its mean does not change with size."""
+
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("source", pa.string()),
+        ("label", pa.string()),
+        ("split", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("mean_chroma", pa.float32()),
+        ("mean_a", pa.float32()),
+        ("mean_b", pa.float32()),
+        ("phash", pa.binary(16)),
+        ("sha256", pa.string()),
+        ("image", pa.binary()),
+    ]
+)
+"""One row per photograph. `image` is a JPEG, `split` "train" or "val", chroma and mean ab are Lab units,
+`phash` the 128-bit difference hash, `sha256` that of the source file; `label` is "" where unknown."""
+
+
+@dataclass
+class Prepared:
+    """What became of the input: rows per split, photographs left out by reason, and the unreadable ones;
+    `parts` counts the files at the output."""
+
+    kept: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    unreadable: list[str] = field(default_factory=list)
+    parts: int = 0
+
+    @property
+    def photographs(self) -> int:
+        """All that was read, without the files that are not images."""
+        return self.kept.total() + self.dropped.total() - self.dropped["not_an_image"]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is at the output already, and stays: so many parts, the SHA-256 and difference hash of their rows;
+    and which objects of the inputs are still to be read."""
+
+    parts: int = 0
+    known: tuple[tuple[str, bytes], ...] = ()
+    wanted: Wanted = everything
+
+
+def prepare_photos(
+    inputs: list[str],
+    output: str,
+    config: PrepareConfig,
+    manifest: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    earlier: Earlier | None = None,
+) -> Prepared:
+    """Read every photograph under `inputs`, write the kept ones as Parquet files under `output`.
+
+    Inputs are folders or buckets of image files, of Parquet files with the columns `key` and `image` (encoded
+    bytes; `label` and `source` if they are there), or both; see `candidates`. An image's split depends on its
+    bytes alone. `say` gets progress lines and the name of each unreadable photograph. With `earlier` new rows
+    are added to those at the output, and none is as good as some.
+
+    Rows are written when all are read, in the order of their SHA-256: as they come, folder by folder, whole
+    row groups would be of one source, and hundreds of training steps would see nothing else. Until then they
+    lie on this machine's disk for temporary files.
+
+    Raises ConfigError and StorageError as the stores do, ConfigError where nothing at all was kept, or where
+    more than the share `photos.max_unreadable` cannot be read: then nothing new is left at `output`.
+    """
+    result = Prepared()
+    for uri in inputs:
+        refuse_overlap(uri, output, own=())
+    target = open_store(output, config.storage)
+    target.check_writable()
+    before = earlier or Earlier()
+    result.parts = before.parts
+    found = candidates(inputs, config, manifest, before.wanted)
+    with Spool() as spool:
+        for row in _unique(_decoded(found, config, result, say), config.photos, before, result):
+            result.kept[str(row["split"])] += 1
+            spool.add(row)
+        refusal = _refusal(result, inputs, config.photos, earlier)
+        for rows in spool.rows(config.photos.part_images) if refusal is None else ():
+            _write_part(target, result.parts, rows, config.photos)
+            result.parts += 1
+    remove_later_parts(target, result.parts)
+    if refusal:
+        raise ConfigError(refusal)
+    return result
+
+
+def _refusal(
+    result: Prepared, inputs: list[str], config: PhotosConfig, earlier: Earlier | None
+) -> str | None:
+    """Why the photographs are not fit to train on, or None."""
+    unreadable = len(result.unreadable)
+    share = unreadable / max(1, result.photographs)
+    if share > config.max_unreadable:
+        return (
+            f"{unreadable} of {result.photographs} photographs ({share:.1%}) cannot be read, more than "
+            f"photos.max_unreadable ({config.max_unreadable:.1%}) allows, the first of them "
+            f"{', '.join(result.unreadable[:3])}; repair them or allow more"
+        )
+    if not result.kept.total() and earlier is None:
+        return f"no photograph of {', '.join(inputs)} could be used: {dict(result.dropped)}"
+    return None
+
+
+def _write_part(target: Store, number: int, rows: list[dict[str, object]], config: PhotosConfig) -> None:
+    buffer = io.BytesIO()
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    pq.write_table(table, buffer, compression="zstd", row_group_size=config.group_images)
+    target.put(PART.format(number), buffer.getvalue())
+
+
+def remove_later_parts(target: Store, parts: int) -> None:
+    """Delete the files of training rows but the first `parts`: another preparation left them."""
+    current = {PART.format(number) for number in range(parts)}
+    for info in list(target.list("photos-")):
+        if info.key.endswith(".parquet") and info.key not in current:
+            target.delete(info.key)
+
+
+def _decoded(
+    found: Iterator[Candidate],
+    config: PrepareConfig,
+    result: Prepared,
+    say: Callable[[str], None],
+) -> Iterator[dict[str, object]]:
+    """Rows of what decodes and has colour, in listing order, decoded by several threads.
+
+    Threads, for Pillow and numpy leave the interpreter to others while they work on pixels.
+    """
+    chunk: list[Candidate] = []
+    progress = _Progress(say)
+    with ThreadPoolExecutor(config.photos.threads) as pool:
+
+        def flush() -> Iterator[dict[str, object]]:
+            for candidate, row in zip(chunk, pool.map(lambda c: _row(c, config.photos), chunk), strict=True):
+                if isinstance(row, dict):
+                    yield row
+                    continue
+                result.dropped[row] += 1
+                if row == "unreadable":
+                    result.unreadable.append(candidate.name)
+                    say(f"unreadable: {printable(candidate.name)}")
+            chunk.clear()
+            progress.show(result)
+
+        for candidate in found:
+            chunk.append(candidate)
+            if len(chunk) == 16 * config.photos.threads:
+                yield from flush()
+        yield from flush()
+
+
+class _Progress:
+    """A line every few seconds."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._started = self._last = time.monotonic()
+
+    def show(self, result: Prepared) -> None:
+        now = time.monotonic()
+        if now - self._last < PROGRESS_SECONDS:
+            return
+        self._last = now
+        rate = result.photographs / (now - self._started)
+        self._say(f"read {result.photographs} photographs, kept {result.kept.total()}, {rate:.0f}/s")
+
+
+def _row(candidate: Candidate, config: PhotosConfig) -> dict[str, object] | str:
+    """A row without its fate as a duplicate, or the reason why there is none."""
+    data = candidate.read()
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            if opened.width * opened.height > config.pixels:
+                return "too_large"
+            rescaled = min(opened.size) > config.short_side
+            as_is = opened.format == "JPEG" and opened.mode == "RGB" and not rescaled
+            as_is = as_is and opened.getexif().get(0x0112, 1) == 1 and "icc_profile" not in opened.info
+            if opened.format == "JPEG" and rescaled:
+                opened.draft("RGB", (2 * config.short_side, 2 * config.short_side))
+            photo = ImageOps.exif_transpose(opened).convert("RGB")
+    except Exception as error:  # whatever Pillow raises on a broken file, the file is counted and named
+        claims = candidate.data is not None or candidate.key.lower().endswith(IMAGE_SUFFIXES)
+        return "unreadable" if claims or not isinstance(error, OSError) else "not_an_image"
+    if rescaled:
+        factor = config.short_side / min(photo.size)
+        size = (max(1, round(photo.width * factor)), max(1, round(photo.height * factor)))
+        photo = photo.resize(size, Image.Resampling.LANCZOS)
+    mean_chroma, mean_a, mean_b = _measure(photo)
+    if mean_chroma < config.min_chroma:
+        return "near_gray"
+    digest = hashlib.sha256(data).hexdigest()
+    return {
+        "key": candidate.name,
+        "source": candidate.source,
+        "label": candidate.label,
+        "split": "val" if int(digest[:12], 16) % 1000 < config.val_permille else "train",
+        "width": photo.width,
+        "height": photo.height,
+        "mean_chroma": mean_chroma,
+        "mean_a": mean_a,
+        "mean_b": mean_b,
+        "phash": difference_hash(photo),
+        "sha256": digest,
+        "image": data if as_is else _jpeg(photo, config.quality),
+    }
+
+
+def _jpeg(photo: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    photo.save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def _measure(photo: Image.Image) -> tuple[float, float, float]:
+    """Mean chroma, mean a*, mean b* in Lab units."""
+    small = photo.copy()
+    small.thumbnail((MEASURED_SIDE, MEASURED_SIDE), Image.Resampling.BOX)
+    ab: NDArray[np.floating] = srgb_to_lab(np.asarray(small, dtype=np.float32) / 255)[..., 1:]
+    return float(np.hypot(ab[..., 0], ab[..., 1]).mean()), float(ab[..., 0].mean()), float(ab[..., 1].mean())
+
+
+def _unique(
+    rows: Iterator[dict[str, object]], config: PhotosConfig, earlier: Earlier, result: Prepared
+) -> Iterator[dict[str, object]]:
+    """The first of every group of equal files or nearly equal pictures."""
+    duplicates = Duplicates(config.hash_distance, earlier.known)
+    for row in rows:
+        sha256, phash = row["sha256"], row["phash"]
+        assert isinstance(sha256, str)
+        assert isinstance(phash, bytes)
+        reason = duplicates.reason(sha256, phash)
+        if reason is None:
+            yield row
+        else:
+            result.dropped[reason] += 1

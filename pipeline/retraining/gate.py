@@ -1,0 +1,190 @@
+"""The gate for retraining: is a challenger good enough, by the per-photograph table of an evaluation?
+
+Every metric is judged on the paired differences challenger - reference over the same photographs, with a
+percentile bootstrap over photographs (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
+13): two colourings of a photograph share its difficulty, so that their difference is far more certain than
+either mean. With `equal_by: interval` the rule is the usual test of non-inferiority (Piaggio et al.,
+"Reporting of Noninferiority and Equivalence Randomized Trials", JAMA 308(24), 2012).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from pipeline.config.section import Section
+from pipeline.errors import ConfigError, RunError
+from pipeline.models.entries import Difference
+
+F64 = NDArray[np.float64]
+_DRAWN_AT_ONCE = 2**22
+"""Indices in memory while resampling: 32 MB."""
+
+
+class GateMetric(Section):
+    """A column of the evaluation's table, which way it improves, and what loss nobody would notice."""
+
+    name: Literal[
+        "psnr_db",
+        "ssim",
+        "ab_rmse",
+        "ciede2000",
+        "auc_ab",
+        "colorfulness_signed",
+        "colorfulness_absolute",
+        "lite0_perceptual",
+        "top1_correct",
+    ]
+    better: Literal["higher", "lower"]
+    tolerance: float = Field(ge=0, description="a mean loss up to this is equal, in the metric's unit")
+
+
+DEFAULT_METRICS = (
+    GateMetric(name="psnr_db", better="higher", tolerance=0.05),
+    GateMetric(name="ab_rmse", better="lower", tolerance=0.05),
+    GateMetric(name="ciede2000", better="lower", tolerance=0.05),
+    GateMetric(name="colorfulness_signed", better="higher", tolerance=1.0),
+)
+"""Errors alone would promote networks that fade: they are smallest for cautious colours. So colourfulness is
+guarded too, with more slack, for it is no aim in itself."""
+
+
+class GateSection(Section):
+    """When a challenger is promoted: no metric is worse and, with `require_better`, one is better."""
+
+    metrics: tuple[GateMetric, ...] = Field(DEFAULT_METRICS, min_length=1)
+    require_better: bool = Field(True, description="false: equal on every metric is enough")
+    equal_by: Literal["mean", "interval"] = Field(
+        "mean", description="what may not exceed the tolerance; interval: its bad end (non-inferiority)"
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals")
+    resamples: int = Field(2000, ge=200, le=100_000, description="bootstrap samples")
+    seed: int = Field(0, ge=0)
+    min_photographs: int = Field(30, ge=2, description="fewer say too little, and are refused")
+
+    @field_validator("metrics")
+    @classmethod
+    def _once(cls, metrics: tuple[GateMetric, ...]) -> tuple[GateMetric, ...]:
+        names = [metric.name for metric in metrics]
+        if len(set(names)) < len(names):
+            raise ValueError("every metric may be named once")
+        return metrics
+
+
+def decide(
+    table: pa.Table, challenger: str, references: tuple[str, ...], config: GateSection
+) -> tuple[Difference, ...]:
+    """Every metric of the gate against every reference, references in order.
+
+    `table`: one row per photograph and colouring, with the columns key, colored_by and the metrics.
+    `challenger` and `references` are values of `colored_by`.
+
+    Raises:
+        ConfigError: fewer photographs than `min_photographs`, a metric that the table has not, or a value
+            that is no number.
+        RunError: the colourings are not of the same photographs.
+    """
+    return tuple(
+        _difference(table, challenger, reference, metric, config)
+        for reference in references
+        for metric in config.metrics
+    )
+
+
+def promoted(differences: tuple[Difference, ...], config: GateSection) -> bool:
+    """Against every reference: no metric worse, and one better (or `require_better` false)."""
+    verdicts: dict[str, set[str]] = {}
+    for difference in differences:
+        verdicts.setdefault(difference.reference, set()).add(difference.verdict)
+    return bool(verdicts) and all(
+        "worse" not in found and ("better" in found or not config.require_better)
+        for found in verdicts.values()
+    )
+
+
+def bootstrap_means(values_N: F64, resamples: int, seed: int) -> F64:
+    """Means of `resamples` samples of N values with replacement; the same for the same seed and N."""
+    rng = np.random.default_rng(seed)
+    count = values_N.size
+    at_once = max(1, _DRAWN_AT_ONCE // count)
+    sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
+    return np.concatenate([values_N[rng.integers(count, size=(size, count))].mean(axis=1) for size in sizes])
+
+
+def verdict(
+    difference: float, low: float, high: float, metric: GateMetric, equal_by: str
+) -> Literal["better", "equal", "worse"]:
+    """What a mean difference and its interval mean.
+
+    better: the whole interval lies on the good side of 0; equal: it does not, and the mean (or, with
+    `equal_by` "interval", the interval's bad end) is no worse than the tolerance; worse: anything else.
+    """
+    gain, bad_end = (difference, low) if metric.better == "higher" else (-difference, -high)
+    if bad_end > 0:
+        return "better"
+    return "equal" if (bad_end if equal_by == "interval" else gain) >= -metric.tolerance else "worse"
+
+
+def _difference(
+    table: pa.Table, challenger: str, reference: str, metric: GateMetric, config: GateSection
+) -> Difference:
+    ours, theirs = _paired(table, challenger, reference, metric.name)
+    if ours.size < config.min_photographs:
+        raise ConfigError(
+            f"{ours.size} photographs have a {metric.name}, too few for a decision (gate.min_photographs is "
+            f"{config.min_photographs}); give more held-out photographs"
+        )
+    paired = ours - theirs
+    means = bootstrap_means(paired, config.resamples, config.seed)
+    outside = (1 - config.confidence) / 2
+    low, high = (float(end) for end in np.quantile(means, (outside, 1 - outside)))
+    difference = float(paired.mean())
+    return Difference(
+        metric=metric.name,
+        better=metric.better,
+        tolerance=metric.tolerance,
+        reference=reference,
+        photographs=ours.size,
+        mean_reference=float(theirs.mean()),
+        mean_challenger=float(ours.mean()),
+        difference=difference,
+        low=low,
+        high=high,
+        verdict=verdict(difference, low, high, metric, config.equal_by),
+    )
+
+
+def _paired(table: pa.Table, challenger: str, reference: str, name: str) -> tuple[F64, F64]:
+    """The metric of both, in the order of keys; photographs for which neither has a value are left out."""
+    ours, theirs = _column(table, challenger, name), _column(table, reference, name)
+    if ours.keys() != theirs.keys() or not ours:
+        odd = min(ours.keys() ^ theirs.keys(), default="")
+        raise RunError(
+            f"{challenger} ({len(ours)} photographs) and {reference} ({len(theirs)}) were not measured on "
+            f"the same photographs ({odd or 'there are none'}); evaluate again"
+        )
+    keys = [key for key in sorted(ours) if ours[key] is not None or theirs[key] is not None]
+    pairs = np.array([(ours[key], theirs[key]) for key in keys], dtype=np.float64).reshape(-1, 2)
+    bad = ~np.isfinite(pairs).all(axis=1)
+    if bad.any():
+        raise ConfigError(
+            f"{keys[int(bad.argmax())]} has no finite {name} under both colourings; take it out (a gray "
+            "photograph says nothing about colour)"
+        )
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _column(table: pa.Table, colored_by: str, name: str) -> dict[str, float | None]:
+    if name not in table.column_names:
+        raise ConfigError(f"the evaluation has no column {name!r}, which gate.metrics names")
+    rows = table.filter(pa.compute.equal(table["colored_by"], colored_by))
+    values = dict(zip(rows["key"].to_pylist(), rows[name].to_pylist(), strict=True))
+    if len(values) < rows.num_rows:
+        raise RunError(
+            f"the evaluation holds photographs of {colored_by} twice; evaluate into an empty place"
+        )
+    return values

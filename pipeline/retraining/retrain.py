@@ -1,0 +1,113 @@
+"""A whole family from photographs: prepare, train each run, export, evaluate all side by side."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+from pipeline.config.loading import load
+from pipeline.errors import ConfigError
+from pipeline.evaluate import EvaluateConfig, evaluate
+from pipeline.photographs.prepare import prepare_photos
+from pipeline.photographs.settings import PrepareConfig
+from pipeline.retraining.family import load_family
+from pipeline.storage import open_store, refuse_overlap
+from pipeline.training.settings import TrainConfig
+from pipeline.training.trainer import export, train
+
+PREPARED = "prepared.json"
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """What `jobs/retrain_family.py` was asked for. All of `output` can be made again; it is where a stopped
+    retraining goes on."""
+
+    photos: tuple[str, ...]
+    held_out: tuple[str, ...]
+    output: str
+    family: str
+    evaluation: str
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+def retrain(request: Retraining) -> list[str]:
+    """In steps, for r runs and h held-out collections; what an earlier call has finished is kept:
+      1. n photographs -> OUTPUT/train-photos, once;
+      2. r runs -> checkpoints in OUTPUT/train-runs -> OUTPUT/weights/<run>.safetensors;
+      3. h evaluations of all runs and the shipped weights -> OUTPUT/evaluation/<number>-<name>.
+
+    Returns the tables. Raises ConfigError for a bad family or unknown names in `only`, RunError where a
+    training fails, StorageError as the stores do.
+    """
+    for uri in (*request.photos, *request.held_out):
+        refuse_overlap(uri, request.output, own=())
+    family = load_family(request.family, [*request.overrides, *_places(request)])
+    unknown = [name for name in request.only if name not in family]
+    if unknown:
+        raise ConfigError(f"{request.family} has no run {unknown[0]!r}; there are: {', '.join(family)}")
+    settings = load(EvaluateConfig, request.evaluation)  # a mistake in it costs a line now, not an hour later
+    _prepare(request, family)
+    for name, config in family.items():
+        if not request.only or name in request.only:
+            _train(name, config, request.output)
+    return [
+        evaluate(uri, f"{request.output}/evaluation/{number}-{_last(uri)}", _own(settings, request, family))
+        for number, uri in enumerate(request.held_out, 1)
+    ]
+
+
+def _places(request: Retraining) -> list[str]:
+    return [
+        f"data.photos={request.output}/train-photos",
+        f"train.storage={request.output}/train-runs",
+    ]
+
+
+def _last(uri: str) -> str:
+    return uri.rstrip("/").rsplit("/", 1)[-1].removesuffix(".parquet")
+
+
+def _prepare(request: Retraining, family: dict[str, TrainConfig]) -> None:
+    """Once: a marker, written last, says that all parts are there."""
+    storage = next(iter(family.values())).storage
+    store = open_store(request.output, storage)
+    asked = {"photos": list(request.photos), "exclude": list(request.exclude)}
+    if store.exists(PREPARED):
+        made_from = json.loads(store.get(PREPARED).data)
+        if made_from != asked:
+            raise ConfigError(
+                f"{request.output} was made from {made_from}, not {asked}: give another --output"
+            )
+        return
+    config = load(PrepareConfig, None, [f"photos.exclude={json.dumps(list(request.exclude))}"])
+    config = config.model_copy(update={"storage": storage})
+    result = prepare_photos(list(request.photos), f"{request.output}/train-photos", config)
+    print(f"prepared {result.kept.total()} photographs; left out: {dict(result.dropped)}", flush=True)
+    store.put(PREPARED, json.dumps(asked).encode(), "application/json")
+
+
+def _train(name: str, config: TrainConfig, output: str) -> None:
+    weights = open_store(f"{output}/weights", config.storage)
+    if weights.exists(f"{name}.safetensors"):
+        print(f"{name}: trained before", flush=True)
+        return
+    began = time.monotonic()
+    train(config)
+    export(config, f"{output}/weights/{name}.safetensors")
+    print(f"{name}: trained in {(time.monotonic() - began) / 60:.1f} min", flush=True)
+
+
+def _own(settings: EvaluateConfig, request: Retraining, family: dict[str, TrainConfig]) -> EvaluateConfig:
+    """The evaluation's entries that are runs of this family, with the weights made here."""
+    entries = tuple(
+        entry.model_copy(update={"weights": f"{request.output}/weights/{entry.weights}.safetensors"})
+        if entry.weights in (request.only or family)
+        else entry
+        for entry in settings.evaluate.entries
+    )
+    section = settings.evaluate.model_copy(update={"entries": entries})
+    return settings.model_copy(update={"evaluate": section, "storage": next(iter(family.values())).storage})

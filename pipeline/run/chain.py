@@ -1,0 +1,90 @@
+"""The Ray Data chain: shards in, one small result per committed shard out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+import ray.data
+from ray.data import ActorPoolStrategy
+
+from pipeline.engine.bounds import bounded_actor, bounded_task, explained, tune
+from pipeline.engine.transport import pack, shard_of, unpack
+from pipeline.plan import Plan, plan_table
+from pipeline.run import staged
+from pipeline.run.attempts import RemoteAttempts
+from pipeline.run.layout import Layout
+from pipeline.shard.fused import FusedWorker, gpu_share
+from pipeline.shard.job import Job
+from pipeline.shard.result import ShardResult
+
+
+def run_chain(job: Job, plan: Plan, layout: Layout, registry: Any) -> Iterator[ShardResult]:
+    """Work through the plan; yields the result of each shard as it is committed.
+
+    The steps, with what travels between them (n shards):
+      1. plan rows -> n blocks of one row, because a block is what Ray schedules and retries;
+      2. fused: fetch, decode, predict, compose, encode, put, commit in one actor per row; or
+         staged: fetch+decode tasks -> encoded bytes and model inputs -> predict actors -> chroma
+         -> compose+encode+put+commit tasks;
+      3. n results of a few hundred bytes each.
+
+    `registry` is the actor that counts attempts, of `attempts.open_registry`.
+
+    Raises:
+        RunError: workers were lost too often or nothing moved for `limits.stall_seconds`.
+        FiatColorError: what a worker raised, e.g. StorageError when the output cannot be written.
+    """
+    tune(job.config.limits.stall_seconds)
+    table = plan_table(plan)
+    shards = ray.data.from_arrow([table.slice(i, 1).combine_chunks() for i in range(table.num_rows)])
+    chain = (_fused if layout.topology == "fused" else _staged)(shards, job, layout, registry)
+    try:
+        for batch in chain.iter_batches(batch_size=1, prefetch_batches=0, batch_format="pyarrow"):
+            yield unpack(batch)
+    except Exception as error:
+        raise explained(error, "committed shards stay, run again") from error
+
+
+def _fused(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
+    workers = min(layout.workers, max(1, shards.count()))
+    return shards.map_batches(
+        FusedActor,
+        fn_constructor_args=(job, registry, "cuda" if layout.gpus else "cpu"),
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=workers),
+        num_cpus=1,
+        num_gpus=gpu_share(workers, layout.gpus),
+        ray_remote_args_fn=bounded_actor,
+    )
+
+
+def _staged(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
+    bounded = {"num_cpus": 1, "ray_remote_args_fn": bounded_task}
+    prepared = shards.map_batches(
+        staged.fetch_decode, fn_args=(job, registry), batch_size=1, batch_format="pyarrow", **bounded
+    )
+    predicted = prepared.map_batches(
+        staged.PredictActor,
+        fn_constructor_args=(job, "cuda" if layout.gpus else "cpu"),
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=layout.workers),
+        ray_remote_args_fn=bounded_actor,
+        **({"num_gpus": 1} if layout.gpus else {"num_cpus": 1}),
+    )
+    return predicted.map_batches(
+        staged.compose_commit, fn_args=(job,), batch_size=1, batch_format="pyarrow", **bounded
+    )
+
+
+class FusedActor:
+    """`FusedWorker` as Ray Data wants it: one plan row in, one result row out."""
+
+    def __init__(self, job: Job, registry: Any, device: str) -> None:
+        self.worker = FusedWorker(job, RemoteAttempts(registry), device)
+
+    def __call__(self, batch: Any) -> Any:
+        return pack(self.worker.run(*shard_of(batch)))

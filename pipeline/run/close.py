@@ -1,0 +1,162 @@
+"""The end of a run: one ledger file for people, the summary for schedulers, pictures for eyes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipeline.cli import log
+from pipeline.config.job import ReportConfig
+from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED
+from pipeline.ledger.compact import compact_ledger
+from pipeline.plan import Plan
+from pipeline.records import Status
+from pipeline.report import (
+    Balance,
+    Cost,
+    Seconds,
+    Summary,
+    Tally,
+    balance,
+    headline,
+    make_report,
+    reference_for,
+    software_versions,
+    summary_json,
+    summary_key,
+    summary_text,
+)
+from pipeline.run.retention import drop_old_runs
+from pipeline.shard.job import Job
+from pipeline.storage import Store
+
+if TYPE_CHECKING:
+    from pipeline.run.layout import Layout  # which imports Ray: late, as in run.py
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When a run started, its plan was made, its first shard was taken and its last one committed.
+
+    Seconds since the epoch.
+    """
+
+    started: float
+    planned: float
+    began: float
+    ended: float
+
+    def seconds(self) -> Seconds:
+        """How long each phase took; the closing phase lasts until now."""
+        now = time.time()
+        return Seconds(
+            plan=self.planned - self.started,
+            start=self.began - self.planned,
+            run=self.ended - self.began,
+            close=now - self.ended,
+            total=now - self.started,
+        )
+
+
+def close_run(
+    job: Job,
+    plan: Plan,
+    laid: Layout,
+    tally: Tally,
+    clock: Clock,
+    holding: tuple[int, int],
+    source: Store,
+    out: Store,
+) -> Summary:
+    """Write compact ledger, report and summary, print it, drop old runs.
+
+    Args:
+        clock: when the phases before this one began and ended.
+        holding: CPUs and GPUs that the workers held.
+
+    Returns:
+        The summary; its exit status is 0, 3 with failed images, 4 with more than `run.max_failed` allows.
+
+    Raises:
+        StorageError: the output cannot be written. The images and their ledger are complete by then.
+    """
+    failed_before, chroma = plan.done.get(Status.FAILED, 0), tally.chroma
+    summary = Summary(
+        run_id=job.run_id,
+        job_digest=job.job_digest,
+        input=job.input,
+        output=job.output,
+        method=job.config.model.method,
+        weights_digest=job.weights_digest,
+        precision=laid.precision,
+        topology=laid.topology,
+        workers=laid.workers,
+        listed=plan.items_listed,
+        bytes=plan.bytes_listed,
+        done_before=sum(plan.done.values()),
+        failed_before=failed_before,
+        todo=plan.todo_items,
+        counts=tally.counts,
+        guided=tally.guided,
+        failures=tally.failures,
+        images_per_second=tally.counts[Status.COLORIZED] / max(clock.ended - clock.began, 1e-6) or None,
+        seconds=clock.seconds(),
+        stage_seconds=tally.stage_seconds,
+        balance=_balance(laid, tally, clock, holding),
+        cost=_cost(clock, holding, job.config.report),
+        max_delta_l=tally.max_delta_l,
+        chroma=chroma and chroma.against(reference_for(job.config, job.weights_digest)),
+        exit_status=run_status(tally, failed_before, job.config.run.max_failed),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=software_versions(),
+    )
+    compact_ledger(out, job.job_digest, job.run_id)
+    if job.config.report.sample:
+        make_report(source, out, tally.sample, job.config.report, summary)
+    summary = summary.model_copy(update={"seconds": clock.seconds()})
+    out.put(summary_key(job.run_id), summary_json(summary), "application/json")
+    text = summary_text(summary, report=bool(job.config.report.sample))
+    log.say("summary", headline(summary), text=text, summary=summary.model_dump(mode="json"))
+    if summary.exit_status == EXIT_TOO_MANY_FAILED:
+        alarm = _alarm(summary, tally.rows, job.config.run.max_failed)
+        log.say("error", alarm, level="error", text=f"error: {alarm}", exit_status=summary.exit_status)
+    if job.config.report.keep is not None:
+        drop_old_runs(out, job.config.report.keep)
+    return summary
+
+
+def run_status(tally: Tally, failed_before: int, max_failed: float) -> int:
+    """The exit status of a run whose work is done: 0, 3 or 4."""
+    failed = tally.counts[Status.FAILED]
+    if tally.rows and failed / tally.rows > max_failed:
+        return EXIT_TOO_MANY_FAILED
+    return EXIT_FAILED_IMAGES if failed + failed_before else EXIT_DONE
+
+
+def _alarm(summary: Summary, worked_on: int, max_failed: float) -> str:
+    failed = summary.counts[Status.FAILED]
+    code, group = next(iter(summary.failures.items()))
+    return (
+        f"{failed:,} of {worked_on:,} images failed ({failed / worked_on:.1%}), run.max_failed allows "
+        f"{max_failed:.1%}; most often {code} ({group.count:,}): {group.advice}"
+    )
+
+
+def _balance(laid: Layout, tally: Tally, clock: Clock, holding: tuple[int, int]) -> Balance | None:
+    """Staged alone; predict actors without a GPU hold a CPU each, which the tasks around them do not have."""
+    if laid.topology != "staged":
+        return None
+    cpus = holding[0] - (0 if laid.gpus else laid.workers)
+    return balance(tally.stage_seconds, clock.ended - clock.began, max(cpus, 1), laid.workers)
+
+
+def _cost(clock: Clock, holding: tuple[int, int], prices: ReportConfig) -> Cost:
+    """Hours from the plan's end, when Ray comes up, to the last commit, times what was held."""
+    hours = max(clock.ended - clock.planned, 0.0) / 3600
+    cores, gpus = (hours * count for count in holding)
+    if prices.price_core_hour is None and prices.price_gpu_hour is None:
+        return Cost(core_hours=cores, gpu_hours=gpus)
+    money = cores * (prices.price_core_hour or 0.0) + gpus * (prices.price_gpu_hour or 0.0)
+    return Cost(core_hours=cores, gpu_hours=gpus, money=money)

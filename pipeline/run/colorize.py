@@ -1,0 +1,208 @@
+"""A whole run: plan, work, close. This is what `jobs/colorize_bucket.py` calls."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from pipeline.cli import log
+from pipeline.cli.command import stop_on_sigterm
+from pipeline.codecs.metadata.manifest import open_signer
+from pipeline.config.job import JobConfig, job_digest
+from pipeline.config.loading import effective_yaml
+from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
+from pipeline.models.catalog import SCHEME, pin_weights
+from pipeline.models.registry import METHODS, weights_digest, weights_info
+from pipeline.plan import Plan, make_plan, write_plan
+from pipeline.records import Status
+from pipeline.report import Tally, headline
+from pipeline.run.close import Clock, close_run
+from pipeline.run.notify import Outcome, deliver, notice
+from pipeline.run.plan_text import estimate_text, failed_text, plan_fields, plan_text
+from pipeline.shard.guiding import open_guides, pin_pictures
+from pipeline.shard.job import Job
+from pipeline.storage import Store, open_store, refuse_overlap
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    input: str
+    output: str
+    config: JobConfig
+    dry_run: bool = False
+
+
+def run_job(request: Request) -> int:
+    """Colour everything that is not done, and tell the webhook how that ended, however it did.
+
+    Returns and raises as `_run` does; what becomes of the webhook changes neither.
+    """
+    run_id = _run_id()
+    log.bind(run_id)
+    try:
+        outcome = _run(request, run_id)
+    except Exception as error:
+        status = error.exit_status if isinstance(error, FiatColorError) else EXIT_UNFINISHED
+        _tell(request, run_id, Outcome(status, str(error) or type(error).__name__))
+        raise
+    _tell(request, run_id, outcome)
+    return outcome.exit_status
+
+
+def _tell(request: Request, run_id: str, outcome: Outcome) -> None:
+    if not request.dry_run:
+        deliver(request.config.notify, notice(run_id, request.input, request.output, outcome))
+
+
+def _run(request: Request, run_id: str) -> Outcome:
+    """Colour everything under the input that the ledger does not have yet.
+
+    In steps, for N source objects in n shards:
+      1. check input, output, method and weights before anything is started;
+      2. plan: list N objects, check their guides, subtract what the ledger has, cut the rest into n shards;
+      3. work: n shards through the Ray chain, each committed by its ledger part;
+      4. close: summary, contact sheet, the exit status.
+
+    Returns:
+        0: every object is done; 3: finished, and the ledger has failed images; 4: more of this run's images
+        failed than `run.max_failed` allows.
+
+    Raises:
+        FiatColorError: with the exit status that its class states; what was committed stays.
+    """
+    started, date = time.time(), _date()
+    source, out = _open(request)
+    request = _pinned(request)
+    config = request.config
+    open_signer(config.output.c2pa)  # and forget it: what cannot sign is told before any work starts
+    digest = weights_digest(_method(config), config.model.weights, storage=config.storage)
+    config = pin_pictures(config)
+    request = replace(request, config=config)
+    work_digest = job_digest(config, digest)
+    from pipeline.engine.cluster import cores  # Ray is imported late: a typing error is told in a second
+
+    guides = open_guides(source, config)
+    plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores(), guides=guides)
+    text = plan_text(request.input, request.output, config, plan, work_digest, digest)
+    said = f"{plan.todo_items:,} of {plan.items_listed:,} objects to do, in {len(plan.shards):,} shards"
+    log.say("plan", said, text=text, **plan_fields(request.input, request.output, plan, work_digest, digest))
+    job = Job(config, source.uri, out.uri, run_id, work_digest, digest, date)
+    if request.dry_run:
+        text = estimate_text(job, plan)
+        log.say("estimate", " ".join(text.split()), text=text)
+        text = f"\nThe effective configuration:\n{effective_yaml(config)}\nDry run: nothing was written."
+        said = "dry run: nothing was written"
+        log.say("dry_run", said, text=text, configuration=config.model_dump(mode="json"))
+        return Outcome(EXIT_DONE, "dry run")
+    if not plan.shards:
+        return _nothing_to_do(plan)
+    out.check_writable()
+    write_plan(out, job.run_id, plan)
+    out.put(f"runs/{job.run_id}/config.yaml", effective_yaml(config).encode(), "application/yaml")
+    return _work(job, plan, source, out, started)
+
+
+def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Outcome:
+    from pipeline.engine.cluster import cluster
+    from pipeline.run.attempts import open_registry
+    from pipeline.run.chain import run_chain
+    from pipeline.run.layout import held, layout
+    from pipeline.run.observer import Observer
+
+    planned = time.time()
+    tally = Tally(job.config.report.sample)
+    try:
+        with cluster(job.config.run.address, job.config.run.workers):
+            stop_on_sigterm()
+            laid = layout(job.config)
+            began = ended = float("inf")
+            said = f"run {job.run_id}: {laid.topology}, {laid.workers} workers"
+            log.say("start", said, topology=laid.topology, workers=laid.workers, precision=laid.precision)
+            registry = open_registry()
+            with Observer(job, plan, laid, tally, registry) as observer:
+                for result in run_chain(job, plan, laid, registry):
+                    began, ended = min(began, result.begun.at), time.time()
+                    observer.committed(result)
+            holding = held(laid, job.config.run.address)
+    except KeyboardInterrupt:
+        raise FiatColorError(
+            f"interrupted after {tally.rows:,} of {plan.todo_items:,} images; "
+            "the same command goes on where this one stopped"
+        ) from None
+    # Work begins when the first worker takes a shard; before that, Ray and the workers come up. The workers'
+    # clocks may differ from this one's.
+    began = min(max(began, planned), ended)
+    clock = Clock(started, planned, began, ended)
+    summary = close_run(job, plan, laid, tally, clock, holding, source, out)
+    return Outcome(summary.exit_status, headline(summary), summary)
+
+
+def _open(request: Request) -> tuple[Store, Store]:
+    refuse_overlap(request.input, request.output)
+    source = open_store(request.input, request.config.storage)
+    out = open_store(request.output, request.config.storage)
+    source.check_readable()
+    return source, out
+
+
+def _pinned(request: Request) -> Request:
+    """`registry:` weights as the file they stand for now: the workers, config.yaml and the ledger must all
+    speak of the same bytes, whatever is promoted meanwhile. Weights also say their method, so that a champion
+    of another method needs no other command; one that was asked for must fit.
+
+    Who promotes a champion does not ask for a whole archive to be coloured again the night after: where the
+    registry decides, what earlier champions coloured stays unless `plan.recolor` says otherwise."""
+    model, storage, plan = request.config.model, request.config.storage, request.config.plan
+    if plan.recolor is None:
+        champions = (model.weights or "").startswith(SCHEME)
+        plan = plan.model_copy(update={"recolor": "changed-settings" if champions else "changed-model"})
+    weights = pin_weights(model.weights, storage)
+    method = model.method
+    if weights is not None:
+        asked_for = method if "method" in model.model_fields_set else None
+        method = weights_info(asked_for, weights, storage=storage).method
+    model = model.model_copy(update={"weights": weights, "method": method})
+    return replace(request, config=request.config.model_copy(update={"model": model, "plan": plan}))
+
+
+def _method(config: JobConfig) -> str:
+    if config.model.method not in METHODS:
+        known = ", ".join(sorted(METHODS))
+        raise ConfigError(
+            f"configuration key 'model.method' has the value {config.model.method!r}: allowed is {known}"
+        )
+    return config.model.method
+
+
+def _run_id() -> str:
+    """Sorts by time; the random tail keeps two runs of one second apart."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def _date() -> str:
+    """Today in UTC, or the day of SOURCE_DATE_EPOCH, for outputs of the same bytes on any day
+    (reproducible-builds.org: seconds since 1970)."""
+    stated = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        day = datetime.now(UTC) if stated is None else datetime.fromtimestamp(int(stated), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError(f"SOURCE_DATE_EPOCH is {stated!r}: want seconds since 1970, or unset it") from None
+    return f"{day:%Y-%m-%d}"
+
+
+def _nothing_to_do(plan: Plan) -> Outcome:
+    """The truth about earlier runs, for a scheduler that only sees this one."""
+    if plan.items_listed == 0:
+        said = "Nothing to do: the input holds no objects; if that is a surprise, check its spelling."
+        log.say("summary", said, exit_status=EXIT_DONE)
+        return Outcome(EXIT_DONE, said)
+    failed = plan.done.get(Status.FAILED, 0)
+    said = f"Nothing to do: all {sum(plan.done.values()):,} objects are in the ledger{failed_text(plan)}."
+    status = EXIT_FAILED_IMAGES if failed else EXIT_DONE
+    log.say("summary", said, exit_status=status)
+    return Outcome(status, said)

@@ -1,0 +1,64 @@
+"""How a colouring run is laid over a cluster: topology, workers, GPUs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.config.job import JobConfig
+from pipeline.engine.cluster import capacity, is_local
+from pipeline.errors import ConfigError
+from pipeline.models.base import resolve_precision
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the job is laid over the cluster; `gpus` that it does not use are not counted."""
+
+    topology: Literal["fused", "staged"]
+    workers: int
+    gpus: int
+    precision: str
+
+
+def held(laid: Layout, address: str | None) -> tuple[int, int]:
+    """CPUs and GPUs that the run holds: fused, one CPU a worker; staged, all CPUs of the cluster, for its
+    tasks take what is free. Asked at the end of the work, when a cluster that grows has grown."""
+    cpus, _ = capacity(address)
+    return (laid.workers if laid.topology == "fused" else cpus, laid.gpus)
+
+
+def layout(config: JobConfig) -> Layout:
+    """Topology and worker count for the running cluster: GPUs ask for staged, CPUs alone for fused.
+
+    Raises ConfigError where `run` asks for GPUs that a local cluster does not have and will not get.
+    """
+    cpus, gpus = capacity(config.run.address)
+    if is_local(config.run.address) and (config.run.gpus or 0) > gpus:
+        raise ConfigError(
+            f"run.gpus={config.run.gpus}, but this machine has {gpus or 'no'} GPU{'s' * (gpus > 1)} that Ray "
+            "can use: lower it, leave it out, or name a cluster in run.address"
+        )
+    return layout_for(config, cpus, gpus)
+
+
+def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
+    """The layout over so many CPUs and GPUs; those that `run.gpus` names count instead, for a cluster that
+    grows on demand has none until somebody asks.
+
+    Raises ConfigError where a GPU is to compose and there is none.
+    """
+    run, on_gpu = config.run, config.run.compose == "gpu"
+    gpus = gpus if run.gpus is None else run.gpus
+    if on_gpu and not gpus:
+        raise ConfigError(
+            "run.compose=gpu, but the cluster has no GPU: leave it out, or set run.gpus for a cluster that "
+            "grows on demand"
+        )
+    topology = run.topology if run.topology != "auto" else ("staged" if gpus and not on_gpu else "fused")
+    if topology == "fused" and not on_gpu:
+        gpus = 0
+    # Staged predict actors on CPUs must leave CPUs to the tasks around them; fused actors are alone.
+    default = max(cpus, gpus) if topology == "fused" else gpus or max(1, cpus // 2)
+    precision = resolve_precision(config.model.precision, "cuda" if gpus else "cpu")
+    return Layout(topology, run.workers or default, gpus, precision)

@@ -1,0 +1,106 @@
+"""The webhook: the end of a run, told to whoever listens. It never decides how a run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from pipeline.cli import log
+from pipeline.config.job import NotifyConfig
+from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED, EXIT_UNFINISHED, EXIT_USAGE
+from pipeline.report import Summary
+
+TOKEN_VARIABLE = "FIAT_COLOR_WEBHOOK_TOKEN"
+_RETRIES = 3
+_LONGEST_PAUSE = 30  # seconds, whatever Retry-After a receiver asks for
+STATUS = {
+    EXIT_DONE: "done",
+    EXIT_UNFINISHED: "unfinished",
+    EXIT_USAGE: "refused",
+    EXIT_FAILED_IMAGES: "failed_images",
+    EXIT_TOO_MANY_FAILED: "too_many_failed",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended; `summary` is None where it had nothing to do or did not get so far."""
+
+    exit_status: int
+    message: str
+    summary: Summary | None = None
+
+
+def notice(run_id: str, source: str, output: str, outcome: Outcome) -> dict[str, Any]:
+    """What the webhook gets: the same keys for every outcome."""
+    summary = None if outcome.summary is None else outcome.summary.model_dump(mode="json")
+    return {
+        "job": "colorize_bucket",
+        "run": run_id,
+        "input": source,
+        "output": output,
+        "status": STATUS[outcome.exit_status],
+        "exit_status": outcome.exit_status,
+        "message": outcome.message,
+        "summary": summary,
+    }
+
+
+def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
+    """POST the message, with `Authorization: Bearer` where FIAT_COLOR_WEBHOOK_TOKEN is set.
+
+    A connection that fails and the answers 429, 500, 502, 503, 504 are tried again up to three times, after
+    0, 1 and 2 seconds. Redirects are not followed: the token is for the configured host alone.
+
+    Returns:
+        Whether the receiver took it, or nobody is to be told. If not, a line on stderr has said so.
+    """
+    if config.webhook is None:
+        return True
+    try:
+        with requests.Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, HTTPAdapter(max_retries=_retry()))
+            answer = session.post(
+                config.webhook,
+                data=json.dumps(message).encode(),
+                headers={"Content-Type": "application/json"},
+                auth=_authorize,
+                timeout=config.seconds,
+                allow_redirects=False,
+            )
+        reason = (
+            "" if 200 <= answer.status_code < 300 else f"it answered {answer.status_code} {answer.reason}"
+        )
+    except (requests.RequestException, ValueError) as error:
+        reason = type(error).__name__  # its text repeats the URL, in which there may be a secret
+    if reason:
+        host = urlsplit(config.webhook).hostname
+        said = f"the webhook at {host} was not told of the end of the run: {reason}"
+        log.say("warning", said, level="warning", text=f"warning: {said}")
+    return not reason
+
+
+def _retry() -> Retry:
+    return Retry(
+        total=_RETRIES,
+        backoff_factor=0.5,
+        status_forcelist=(429, 500, 502, 503, 504),
+        allowed_methods=("POST",),
+        raise_on_status=False,
+        retry_after_max=_LONGEST_PAUSE,
+    )
+
+
+def _authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """The token; being an authentication of its own, it also keeps a ~/.netrc out."""
+    if token := os.environ.get(TOKEN_VARIABLE, "").strip():
+        request.headers["Authorization"] = f"Bearer {token}"
+    return request

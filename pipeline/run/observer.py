@@ -1,0 +1,143 @@
+"""Everything that watches a run while it works: progress, log lines of shards and images, Ray's metrics.
+
+Only the driver speaks, from what the shards' ledger rows say when they are committed; between two commits a
+thread asks the attempt registry what is at work, so that a run that stands still can be told from a slow one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+import ray
+
+from pipeline.cli import log
+from pipeline.cli.progress import Reporter
+from pipeline.cli.words import duration
+from pipeline.errors import EXIT_UNFINISHED
+from pipeline.plan import Plan
+from pipeline.records import Status
+from pipeline.report import Tally
+from pipeline.run.attempts import AtWork
+from pipeline.run.close import run_status
+from pipeline.run.layout import Layout
+from pipeline.run.notify import STATUS
+from pipeline.run.telemetry import Telemetry
+from pipeline.shard.job import Job
+from pipeline.shard.result import ShardResult
+
+_LOOK_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
+
+
+class Observer:
+    """Watches from `with` to its end; `registry` is the actor of `attempts.open_registry`."""
+
+    def __init__(self, job: Job, plan: Plan, layout: Layout, tally: Tally, registry: Any) -> None:
+        self.tally, self.registry = tally, registry
+        self.reporter = Reporter(plan.todo_items)
+        self.telemetry = Telemetry(job, layout, len(plan.shards))
+        self.failed_before = plan.done.get(Status.FAILED, 0)
+        self.max_failed = job.config.run.max_failed
+        self.done, self.last_commit = 0, time.monotonic()
+        # Of shards that were begun more than once; kept after their commit, for what the registry said before
+        # it may come to be looked at after it.
+        self.attempts: dict[str, int] = {}
+        self.lock = threading.Lock()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch, name="observer", daemon=True)
+
+    def __enter__(self) -> Observer:
+        self.reporter.__enter__()
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.over.set()
+        self.thread.join()
+        self._measure([])
+        self.reporter.__exit__(kind, error, trace)
+        finished = run_status(self.tally, self.failed_before, self.max_failed)
+        self.telemetry.ended(STATUS[finished if kind is None else EXIT_UNFINISHED])
+
+    def committed(self, result: ShardResult) -> None:
+        """Take note of one committed shard."""
+        self.registry.committed.remote(result.shard_id)
+        self.tally.add(result.rows)
+        with self.lock:
+            self.done, self.last_commit = self.done + 1, time.monotonic()
+            self._note_attempt(result.shard_id, result.begun.attempt)
+        self.telemetry.committed(result, self.tally)
+        if log.is_json():
+            _tell(result)
+        self.reporter.show(self.tally.rows, self.tally.counts[Status.FAILED])
+
+    def _note_attempt(self, shard: str, attempt: int) -> None:
+        seen = self.attempts.get(shard, 1)
+        if attempt > seen:
+            self.attempts[shard] = attempt
+            self.telemetry.retried(attempt - seen)
+            said = f"attempt {attempt} at the shard: a worker was lost"
+            log.detail("retry", said, level="warning", shard=shard, attempt=attempt)
+
+    def _watch(self) -> None:
+        at_work: list[AtWork] = []
+        while True:
+            try:
+                at_work = ray.get(self.registry.at_work.remote(), timeout=_ANSWER_SECONDS)
+            except ray.exceptions.RayError:
+                # What was known stays, and the seconds go on. If the cluster is gone, the chain says so.
+                at_work = [one._replace(seconds=one.seconds + _LOOK_SECONDS) for one in at_work]
+            self._look(at_work)
+            if self.over.wait(_LOOK_SECONDS):
+                return
+
+    def _measure(self, at_work: list[AtWork]) -> float:
+        """The age of the oldest shard at work, when all that is known is set."""
+        oldest = max((one.seconds for one in at_work), default=0.0)
+        with self.lock:
+            for one in at_work:
+                self._note_attempt(one.shard, one.attempt)
+            self.telemetry.watched(self.done, len(at_work), oldest, time.monotonic() - self.last_commit)
+        return oldest
+
+    def _look(self, at_work: list[AtWork]) -> None:
+        oldest = self._measure(at_work)
+        count = f"{len(at_work):,} shard{'s' if len(at_work) != 1 else ''} at work"
+        self.reporter.beat(
+            f"{count}, the oldest for {duration(oldest)}" if at_work else "workers are starting"
+        )
+
+
+def _tell(result: ShardResult) -> None:
+    """A line for the shard, after one for each of its images that was not coloured."""
+    counts: dict[str, Any] = {str(status): 0 for status in Status}
+    for row in result.rows.to_pylist():
+        counts[row["status"]] += 1
+        if row["status"] == Status.COLORIZED:
+            continue
+        failed = row["status"] == Status.FAILED
+        log.detail(
+            "image",
+            f"{row['failure_code'] or row['status']}: {row['message'] or ''}".rstrip(": "),
+            level="warning" if failed else "info",
+            shard=result.shard_id,
+            key=row["key"],
+            status=row["status"],
+            code=row["failure_code"],
+        )
+    failed_text = f", {counts[Status.FAILED]:,} failed" if counts[Status.FAILED] else ""
+    log.detail(
+        "shard",
+        f"{result.rows.num_rows:,} images committed{failed_text}",
+        shard=result.shard_id,
+        **counts,
+        attempt=result.begun.attempt,
+        committed_before=not result.won,
+        seconds=round(result.ended - result.begun.at, 3),
+        bytes_written=result.written,
+    )

@@ -1,0 +1,77 @@
+"""What a plan says to a person before any work starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.config.job import JobConfig
+from pipeline.plan import Plan
+from pipeline.records import Status
+from pipeline.run.estimate import estimate_seconds
+from pipeline.shard.job import Job
+
+
+def plan_text(
+    input: str, output: str, config: JobConfig, plan: Plan, digest: str, weights_sha256: str
+) -> str:
+    """What is listed, done and to do, line by line."""
+    done = sum(plan.done.values())
+    weights = (config.model.weights or "shipped").partition("#")[0]
+    kept = config.plan.recolor == "changed-settings"
+    by_others = f", {plan.others:,} by another model" if plan.others else ""
+    work = f"to do    {plan.todo_items:,} objects, {_size(plan.todo_bytes)}, in {len(plan.shards):,} shards"
+    return "\n".join(
+        [
+            f"input    {input}: {plan.items_listed:,} objects, {_size(plan.bytes_listed)}"
+            + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
+            f"output   {output} (job digest {digest})",
+            f"weights  {weights}#sha256={weights_sha256}",
+            *plan.guidance.said,
+            f"done     {done:,} objects in the ledger"
+            + failed_text(plan)
+            + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else ""),
+            work + (f", {plan.others:,} coloured before by another model" if not kept and by_others else ""),
+        ]
+    )
+
+
+def plan_fields(input: str, output: str, plan: Plan, digest: str, weights_sha256: str) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "input": input,
+        "output": output,
+        "job_digest": digest,
+        "weights_digest": weights_sha256,
+        "listed": plan.items_listed,
+        "listed_bytes": plan.bytes_listed,
+        "done_before": sum(plan.done.values()),
+        "failed_before": plan.done.get(Status.FAILED, 0),
+        "by_other_models": plan.others,
+        "todo": plan.todo_items,
+        "todo_bytes": plan.todo_bytes,
+        "shards": len(plan.shards),
+    }
+
+
+def failed_text(plan: Plan) -> str:
+    """A clause on failed images of earlier runs; empty where there are none."""
+    failed = plan.done.get(Status.FAILED, 0)
+    return f", {failed:,} of them failed (--set plan.retry_failed=true tries them again)" if failed else ""
+
+
+def estimate_text(job: Job, plan: Plan) -> str:
+    """A line on how long it will take; colours a few images to find out."""
+    if not plan.shards:
+        return "time     nothing to do"
+    estimate = estimate_seconds(job, plan)
+    return f"time     about {estimate.seconds:,.0f} s: {estimate.basis}"
+
+
+def _size(count: int) -> str:
+    """Bytes for a person: 1.5 GB."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

@@ -1,0 +1,175 @@
+"""Masters of a shard, by way of temporary files: downloaded, coloured in strips, uploaded.
+
+Each pass downloads the source anew, so that a master, like a small image, travels between stages as its key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.codecs.derivative import Made, Said, derive_file
+from pipeline.codecs.everyday import Skip, SourceMeta
+from pipeline.codecs.isolated.master import IsolatedMaster
+from pipeline.codecs.metadata.manifest import ManifestSigner
+from pipeline.codecs.metadata.xmp import Provenance
+from pipeline.config.job import JobConfig
+from pipeline.config.output import DerivativeConfig
+from pipeline.errors import AccessDenied, ObjectChanged, ObjectMissing, RunError
+from pipeline.plan import derivative_key
+from pipeline.records import Item
+from pipeline.shard.compose import ComposeSettings
+from pipeline.shard.finish import changes_beside, provenance_of
+from pipeline.shard.job import Job
+from pipeline.shard.label import make_label
+from pipeline.shard.put import CONTENT_TYPES
+from pipeline.shard.streaming import Seen, Streamed, reduce_master, write_master
+from pipeline.storage import Store
+from pipeline.storage.files import get_file
+
+
+class SourceUnreadable(Exception):
+    """The source is missing, changed or denied, as `reason` says; what the output refuses is none of it."""
+
+    def __init__(self, reason: ObjectMissing | ObjectChanged | AccessDenied) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+_SUFFIXES = (".tif", ".tiff")
+
+
+def goes_through_files(item: Item, config: JobConfig) -> bool:
+    """Whether the object is to be read and written in strips: known from its name and size alone."""
+    is_tiff = config.output.format == "tiff" and item.key.lower().endswith(_SUFFIXES)
+    return is_tiff and item.bytes >= config.limits.stream_bytes and item.failure_code is None
+
+
+def prepare_master(store: Store, item: Item, config: JobConfig) -> tuple[Seen | Skip, str]:
+    """What the network sees of a master, or why it is left alone; and the source's SHA-256.
+
+    Raises:
+        ImageFailure: it cannot be read in strips. SourceUnreadable, StorageError: it cannot be fetched.
+        RunError: no room for a temporary file.
+    """
+    with _downloaded(store, item) as (path, sha256), _opened(path, item, config) as master:
+        return reduce_master(master, config.model), sha256
+
+
+def finish_master(
+    source: Store,
+    out: Store,
+    item: Item,
+    ab: NDArray[np.float32],
+    job: Job,
+    signer: ManifestSigner | None = None,
+) -> tuple[Streamed, dict[str, str], int]:
+    """Colour a master, derive its second file, sign them where there is a signer, and put them.
+
+    Returns:
+        What was measured, the ledger's columns on keys and SHA-256, and the bytes of the colour image.
+
+    Raises: as `prepare_master`, and BadKey where the store cannot hold the output's name.
+    """
+    assert item.output_key is not None
+    with _downloaded(source, item) as (path, source_sha256), _opened(path, item, job.config) as master:
+        target = path.with_name("output.tif")
+        provenance = provenance_of(job, item, source_sha256)
+        with _disk(), target.open("w+b") as file:
+            settings = ComposeSettings(chroma=job.config.model.chroma)
+            depth = 8 if job.config.output.depth == 8 else None
+            output, info = job.config.output, master.info
+            label = make_label(output.label, output.label_text, info.width, info.height)
+            streamed = write_master(
+                master, file, ab, provenance, settings, depth, label, output.tiff_compression
+            )
+        columns = {"source_sha256": source_sha256}
+        if (key := derivative_key(item.output_key, output)) is not None:
+            derived, made = _derived(path, target, info.meta, provenance, output.derivative, signer)
+            columns |= {"derivative_key": key, "derivative_sha256": _sha256(derived)}
+            out.put_file(key, derived, CONTENT_TYPES[output.derivative.file_format])
+            derived.unlink()
+            changes = changes_beside(made, streamed.metadata_changes)
+            streamed = replace(streamed, metadata_changes=(*streamed.metadata_changes, *changes))
+        if signer is not None:
+            target = _signed(path, target, signer, provenance, "tiff")
+        columns["output_sha256"] = _sha256(target)
+        path.unlink()
+        out.put_file(item.output_key, target, CONTENT_TYPES["tiff"])
+        return streamed, columns, target.stat().st_size
+
+
+def _derived(
+    source: Path,
+    finished: Path,
+    meta: SourceMeta,
+    provenance: Provenance,
+    config: DerivativeConfig,
+    signer: ManifestSigner | None,
+) -> tuple[Path, Made]:
+    """The derivative of a finished file, beside it."""
+    derived = finished.with_name(f"derivative.{config.file_format}")
+    with _disk():
+        made = derive_file(finished, derived, Said(meta, None, provenance), config)
+    if signer is not None:
+        derived = _signed(source, derived, signer, provenance, config.file_format, resized=made.resized)
+    return derived, made
+
+
+def _opened(path: Path, item: Item, config: JobConfig) -> IsolatedMaster:
+    limits = config.limits
+    seconds = limits.seconds * max(1.0, item.bytes / limits.stream_bytes)
+    return IsolatedMaster(path, pixels=limits.pixels, memory=limits.memory, seconds=seconds)
+
+
+@contextmanager
+def _downloaded(store: Store, item: Item) -> Iterator[tuple[Path, str]]:
+    with _disk():
+        folder = tempfile.TemporaryDirectory(prefix="fiat-color-")
+    with folder as name:
+        path = Path(name) / "source.tif"
+        try:
+            with _disk():
+                saved = get_file(store, item.key, path, if_etag=item.etag)
+        except (ObjectMissing, ObjectChanged, AccessDenied) as error:
+            raise SourceUnreadable(error) from None
+        yield path, saved.sha256
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = tempfile.gettempdir()
+        raise RunError(
+            f"cannot write a temporary file in {place}: {error.strerror}; set TMPDIR to a disk with room"
+        ) from None
+
+
+def _signed(
+    source: Path,
+    target: Path,
+    signer: ManifestSigner,
+    provenance: Provenance,
+    format_: str,
+    *,
+    resized: bool = False,
+) -> Path:
+    signed = target.with_name(f"signed-{target.name}")
+    with _disk(), source.open("rb") as before, target.open("rb") as file, signed.open("w+b") as to:
+        signer.sign_file(file, before, to, format_, provenance, resized=resized)
+    target.unlink()
+    return signed
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,199 @@
+"""From decoded pixels and chroma to the bytes of the finished file, across the compose and encode rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import __version__
+from pipeline.codecs import everyday
+from pipeline.codecs.derivative import Made, Said, derive
+from pipeline.codecs.document import Page, encode_pages
+from pipeline.codecs.metadata.xmp import Provenance
+from pipeline.config.output import OutputConfig
+from pipeline.records import Item
+from pipeline.shard.compose import Compose, ComposeSettings, Measures, compose, measure
+from pipeline.shard.job import Job
+from pipeline.shard.label import make_label
+
+# The design's promise by bits of the output: lightness moves by less than this, on every pixel.
+MAX_DELTA_L = {8: 1.0, 16: 0.1}
+_DEEP_FORMATS = ("tiff", "png", "jp2")
+
+
+@dataclass(frozen=True)
+class Derived:
+    """The second file of an image; `resized`: it has fewer pixels than the first."""
+
+    data: bytes
+    resized: bool
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An encoded colour image and what was measured on its pixels before the format encoded them."""
+
+    data: bytes
+    max_delta_l: float
+    mean_chroma: float
+    colorfulness: float
+    note: str | None
+    metadata_changes: tuple[str, ...]
+    derivative: Derived | None = None
+
+
+def finish_image(
+    decoded: everyday.Decoded,
+    ab: NDArray[np.float32],
+    item: Item,
+    source_sha256: str,
+    job: Job,
+    compose: Compose = compose,
+) -> Finished:
+    """Compose at full resolution and encode with the source's metadata and our provenance.
+
+    Args:
+        ab: float32[2,h,w], Lab units, any size; upsampled to the source's.
+        compose: what composes, here or on another device.
+
+    Raises:
+        ImageFailure: ENCODE_FAILED where the format cannot hold the image.
+    """
+    painted = _painted(decoded, ab, job, compose)
+    provenance = provenance_of(job, item, source_sha256)
+    changes: list[str] = []
+    drawn = _Drawn(painted.alpha, decoded.meta)
+    data = everyday.encode(painted.rgb, drawn, painted.icc, job.config.output, provenance, changes)
+    derivative, made = _derived(painted, decoded.meta, provenance, job.config.output)
+    seen = painted.measures
+    measures = (seen.max_delta_l, seen.mean_chroma, seen.colorfulness)
+    return Finished(data, *measures, painted.note, (*changes, *changes_beside(made, changes)), derivative)
+
+
+def finish_pages(
+    pages: Iterable[everyday.Decoded],
+    abs_: Sequence[NDArray[np.float32]],
+    item: Item,
+    sha256: str,
+    job: Job,
+    compose: Compose = compose,
+) -> Finished:
+    """As `finish_image`, of all pages of a TIFF, taken one at a time; `abs_` has the chroma of each.
+
+    max_delta_l is the largest of the pages', chroma and colourfulness are their means; the derivative is of
+    the first page.
+    """
+    painted: list[_Painted] = []
+    derived: list[tuple[Derived | None, Made]] = []
+    provenance, output = provenance_of(job, item, sha256), job.config.output
+
+    def one_by_one() -> Iterator[Page]:
+        for number, (decoded, ab) in enumerate(zip(pages, abs_, strict=True), 1):
+            made = _painted(decoded, ab, job, compose)
+            if not painted:
+                derived.append(_derived(made, decoded.meta, provenance, output))
+            note = f"page {number}: {made.note}" if made.note else None
+            painted.append(replace(made, rgb=np.empty(0), alpha=None, note=note))
+            yield Page(made.rgb, _Drawn(made.alpha, decoded.meta), made.icc)
+
+    changes: list[str] = []
+    data = encode_pages(one_by_one(), len(abs_), provenance, changes, output.tiff_compression)
+    measures = [one.measures for one in painted]
+    ((derivative, of_first),) = derived
+    return Finished(
+        data,
+        max(one.max_delta_l for one in measures),
+        float(np.mean([one.mean_chroma for one in measures])),
+        float(np.mean([one.colorfulness for one in measures])),
+        "; ".join(one.note for one in painted if one.note) or None,
+        (*changes, *changes_beside(of_first, (change.removeprefix("page 1: ") for change in changes))),
+        derivative,
+    )
+
+
+def changes_beside(made: Made, known: Iterable[str]) -> tuple[str, ...]:
+    """For the ledger: what of the metadata the derivative alone changes or leaves out."""
+    already = set(known)
+    return tuple(f"derivative: {change}" for change in made.changes if change not in already)
+
+
+def _derived(
+    painted: _Painted, meta: everyday.SourceMeta, provenance: Provenance, output: OutputConfig
+) -> tuple[Derived | None, Made]:
+    """The derivative, where there is to be one."""
+    if output.derivative.format == "none":
+        return None, Made((), False)
+    data, made = derive(painted.rgb, painted.alpha, Said(meta, painted.icc, provenance), output.derivative)
+    return Derived(data, made.resized), made
+
+
+@dataclass(frozen=True)
+class _Painted:
+    """Colour pixels in the space of `icc` (None: sRGB), what was measured, what is to be said."""
+
+    rgb: NDArray[Any]
+    alpha: NDArray[np.uint8] | None
+    icc: bytes | None
+    measures: Measures
+    note: str | None
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What encoding needs besides colours."""
+
+    alpha: NDArray[np.uint8] | None
+    meta: everyday.SourceMeta
+
+
+def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job, compose: Compose) -> _Painted:
+    settings = ComposeSettings(chroma=job.config.model.chroma)
+    keeps_depth = job.config.output.depth == "auto" and job.config.output.format in _DEEP_FORMATS
+    depth = decoded.depth if keeps_depth else 8
+    composed = compose(decoded.L_u16, ab, decoded.alpha, settings, depth=depth)
+    rgb, icc, note = composed.rgb, None, decoded.note
+    measures: Measures = composed
+    if (converted := everyday.to_profile(composed.rgb, decoded.icc)) is not None:
+        seen = measure(everyday.from_profile(converted, decoded.icc), decoded.L_u16, decoded.alpha)
+        if seen.max_delta_l < MAX_DELTA_L[depth]:
+            rgb, measures, icc = converted, seen, decoded.icc
+        else:
+            note = "; ".join(
+                filter(None, [note, f"written as sRGB: its profile cannot hold the lightness in {depth} bit"])
+            )
+    rgb, alpha, note = _labelled(rgb, decoded.alpha, note, job.config.output)
+    return _Painted(rgb, alpha, icc, measures, note)
+
+
+def _labelled(
+    rgb: NDArray[Any], alpha: NDArray[np.uint8] | None, note: str | None, output: OutputConfig
+) -> tuple[NDArray[Any], NDArray[np.uint8] | None, str | None]:
+    """Colours and alpha with the label drawn in or added below, and what is to be said."""
+    label = make_label(output.label, output.label_text, rgb.shape[1], rgb.shape[0])
+    if label is None:
+        return rgb, alpha, note
+    label.draw(rgb)
+    if not label.rows:
+        return rgb, alpha, note
+    rgb = np.vstack([rgb, label.band(3, rgb.dtype)])
+    if alpha is not None:
+        alpha = np.vstack([alpha, np.full((label.rows, alpha.shape[1]), 255, np.uint8)])
+    return rgb, alpha, "; ".join(filter(None, [note, label.said]))
+
+
+def provenance_of(job: Job, item: Item, source_sha256: str) -> Provenance:
+    """What the result of a source says about its making."""
+    made_with = job.made_with(item)
+    return Provenance(
+        digital_source_type=job.config.output.digital_source_type,
+        method=made_with.method,
+        weights_digest=made_with.weights,
+        software=f"Fiat Color {__version__}",
+        source_name=item.key.rsplit("/", 1)[-1],
+        source_sha256=source_sha256,
+        date=job.date,
+    )

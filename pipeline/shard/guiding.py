@@ -1,0 +1,88 @@
+"""The guides of a job before it starts: between the room that reads them and the methods that take them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pipeline.config.job import PICTURES, JobConfig
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import ConfigError, ImageFailure, ObjectMissing
+from pipeline.guides.check import Guides
+from pipeline.guides.guide_file import split_uri
+from pipeline.guides.methods import Methods
+from pipeline.models.registry import METHODS, load_colorizer, weights_digest
+from pipeline.shard.decode import decode_guide, open_decoder
+from pipeline.storage import Store, open_store
+
+_DIGEST = "#sha256="
+
+
+def open_guides(source: Store, config: JobConfig) -> Guides | None:
+    """The job's guides; None where neither a file nor sidecars are asked for. Raises as `Guides`."""
+    if config.guides.file is None and not config.guides.sidecars:
+        return None
+    return Guides(source, config, methods_of(config))
+
+
+def methods_of(config: JobConfig) -> Methods:
+    """What the guides must know of the methods."""
+    return Methods(
+        job=config.model.method,
+        takes={name: room.guides for name, room in METHODS.items()},
+        needs={name: room.needs for name, room in METHODS.items()},
+        weights=lambda method: weights_digest(method, None, storage=config.storage),
+        shared=frozenset(kind for kind in PICTURES if getattr(config.model, kind) is not None),
+    )
+
+
+def predicts(method: str) -> bool:
+    """Whether the method gives chroma by itself: one that takes hints alone does nothing but spread them."""
+    return METHODS[method].needs != frozenset({"scribbles"})
+
+
+def pin_pictures(config: JobConfig) -> JobConfig:
+    """The configuration with the SHA-256 of `model.style` and `model.reference` in their URIs, so that all
+    workers and the job digest speak of the same bytes.
+
+    Raises:
+        ConfigError: one is not there, is no picture, not of the digest stated, or the method takes none.
+        StorageError: the store fails.
+    """
+    given = {kind: uri for kind in PICTURES if (uri := getattr(config.model, kind)) is not None}
+    if not given:
+        return config
+    model = config.model
+    taken = load_colorizer(model.method, model.weights, storage=config.storage).colorizer.guides
+    pinned = {}
+    for kind, uri in given.items():
+        if kind not in taken:
+            able = ", ".join(name for name, room in METHODS.items() if kind in room.guides) or "none"
+            raise ConfigError(
+                f"configuration key 'model.{kind}': these weights of the method {model.method!r} take no "
+                f"{kind}; methods that do: {able}"
+            )
+        try:
+            data = shared_picture(uri, config.storage)
+            with open_decoder(config) as decoder:
+                decode_guide(decoder, kind, uri, data, config)
+        except (ConfigError, ImageFailure) as error:
+            raise ConfigError(f"configuration key 'model.{kind}': {error}") from None
+        pinned[kind] = uri.partition(_DIGEST)[0] + _DIGEST + hashlib.sha256(data).hexdigest()
+    return config.model_copy(update={"model": model.model_copy(update=pinned)})
+
+
+def shared_picture(uri: str, storage: StorageConfig) -> bytes:
+    """The bytes behind `URI[#sha256=HEX]`.
+
+    Raises:
+        ConfigError: they are not there, or of another digest. StorageError: the store fails.
+    """
+    place, mark, wanted = uri.partition(_DIGEST)
+    folder, name = split_uri(place)
+    try:
+        data = open_store(folder, storage).get(name).data
+    except ObjectMissing as error:
+        raise ConfigError(str(error)) from None
+    if mark and hashlib.sha256(data).hexdigest() != wanted:
+        raise ConfigError(f"{place} has changed: its SHA-256 is not {wanted} any more")
+    return data

@@ -1,0 +1,142 @@
+"""Ledger rows of a run: what became of each source object, in the columns of `records.LEDGER_SCHEMA`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pipeline.codecs.everyday import Skip
+from pipeline.errors import (
+    AccessDenied,
+    BadKey,
+    FailureCode,
+    FiatColorError,
+    ImageFailure,
+    ObjectChanged,
+    ObjectMissing,
+)
+from pipeline.ledger.schema import LedgerRow
+from pipeline.records import Item, Status
+from pipeline.shard.delivery import SourceUnreadable
+from pipeline.shard.job import Job
+
+UNREADABLE = (ObjectMissing, ObjectChanged, AccessDenied)
+"""What a source object may be that cannot be fetched; each is a row of its own."""
+
+
+class Shown(Protocol):
+    """Size upright and mode of a source, as `Decoded` and `Streamed` have them."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def mode(self) -> str: ...
+
+
+class Result(Protocol):
+    """What is told of a finished image beside its bytes, as `Finished` and `Streamed` have it."""
+
+    @property
+    def max_delta_l(self) -> float: ...
+
+    @property
+    def mean_chroma(self) -> float: ...
+
+    @property
+    def colorfulness(self) -> float: ...
+
+    @property
+    def note(self) -> str | None: ...
+
+    @property
+    def metadata_changes(self) -> tuple[str, ...]: ...
+
+
+class Rows:
+    """Makes the rows of one job."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+
+    def row(self, item: Item, status: Status, **columns: object) -> LedgerRow:
+        """A row of this run for the item."""
+        made_with = self.job.made_with(item)
+        return LedgerRow(
+            key=item.key,
+            etag=item.etag,
+            bytes=item.bytes,
+            status=status,
+            attempts=item.attempts + 1,
+            guide_digest=item.guide_digest,
+            method=made_with.method,
+            weights_digest=made_with.weights,
+            job_digest=self.job.job_digest,
+            run_id=self.job.run_id,
+            finished_at=datetime.now(UTC),
+            **columns,  # type: ignore[arg-type]
+        )
+
+    def failed(self, item: Item, code: str, message: str, **columns: object) -> LedgerRow:
+        """Of an image that has no result."""
+        return self.row(item, Status.FAILED, failure_code=str(code), message=message, **columns)
+
+    def skipped(self, item: Item, skip: Skip, message: str | None = None, **columns: object) -> LedgerRow:
+        """Of an object that is left alone; `message` in place of its own."""
+        columns |= {"width": skip.width, "height": skip.height, "mode": skip.mode}
+        columns |= self._color(skip.color_spread, skip.pages)
+        return self.row(item, skip.status, message=message or skip.message, **columns)
+
+    def colorized(
+        self, item: Item, shown: Shown, result: Result, spread: float, pages: int, **columns: object
+    ) -> LedgerRow:
+        """Of a colour image."""
+        return self.row(
+            item,
+            Status.COLORIZED,
+            message=result.note,
+            output_key=item.output_key,
+            width=shown.width,
+            height=shown.height,
+            mode=shown.mode,
+            max_delta_l=result.max_delta_l,
+            mean_chroma=result.mean_chroma,
+            colorfulness=result.colorfulness,
+            metadata_changes=list(result.metadata_changes),
+            **self._color(spread, pages),
+            **columns,
+        )
+
+    def of_error(self, item: Item, error: Exception) -> LedgerRow:
+        """Of what went wrong with one image alone. Raises the error where it concerns all of them."""
+        match error:
+            case ImageFailure():
+                return self.failed(item, error.code, error.message)
+            case BadKey():
+                return self.failed(item, FailureCode.BAD_KEY, str(error))
+            case SourceUnreadable():
+                return self.unreadable(item, error.reason)
+            case FiatColorError():
+                raise error
+            case MemoryError():
+                words = "no memory to compose the image; lower limits.pixels"
+                return self.failed(item, FailureCode.OUT_OF_MEMORY, words)
+        # a defect of ours, found by one image, must not cost the others
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return self.failed(item, FailureCode.INTERNAL_ERROR, said[:500])
+
+    def unreadable(self, item: Item, error: Exception) -> LedgerRow:
+        """Of a source that cannot be fetched, for one of the reasons in `UNREADABLE`."""
+        if isinstance(error, ObjectMissing):
+            return self.failed(item, FailureCode.SOURCE_MISSING, "gone since the plan was made")
+        if isinstance(error, ObjectChanged):
+            return self.failed(item, FailureCode.SOURCE_CHANGED, "changed since the plan was made; run again")
+        return self.failed(item, FailureCode.SOURCE_DENIED, str(error))
+
+    def _color(self, spread: float | None, pages: int | None) -> dict[str, object]:
+        """The columns on pages and on what was measured to tell real colour from toning, where it was."""
+        threshold = None if spread is None else self.job.config.model.color_threshold
+        return {"pages": pages, "color_spread": spread, "color_threshold": threshold}

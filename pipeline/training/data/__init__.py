@@ -1,0 +1,1 @@
+"""Training batches: which photographs, in which order, cropped and aged."""

@@ -1,0 +1,175 @@
+"""Starting, resuming and exporting a training run with Ray Train."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from pipeline import child_python_path
+from pipeline.cli import log
+from pipeline.engine.cluster import FORWARDED, join
+from pipeline.engine.token import secure_token
+from pipeline.errors import ConfigError, FiatColorError, RunError
+from pipeline.models.catalog import pin_weights
+from pipeline.models.registry import NETWORKS, location
+from pipeline.models.weights import load_weights
+from pipeline.storage import open_store
+from pipeline.storage.lease import at_work
+from pipeline.training.checkpoint import weights_in
+from pipeline.training.data.dataset import Dataset, streams
+from pipeline.training.loop import train_worker
+from pipeline.training.run_folder import RunFolder, check_writable, run_folder, s3_environment
+from pipeline.training.settings import TrainConfig
+from pipeline.training.warm_start import warm_start
+from pipeline.training.weights_export import exported, mean_of, write_weights
+
+# A step asks for the same large tensors again and again. From the heap, which keeps what is freed, they cost
+# no new pages: measured, 6 % of a step of the pretrained U-Net.
+_ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+
+
+def train(config: TrainConfig) -> str:
+    """Train to the end, from the newest checkpoint of the same name and storage if there is one.
+
+    Returns the run's folder. Raises ConfigError for unusable photographs, labels that are missing or another
+    network's checkpoint, RunError where the workers failed more often than `train.retries` or another process
+    trains this run.
+    """
+    log.bind(config.train.name)
+    data = Dataset.open(config.data, config.storage)  # a mistake costs a line here, not a worker's traceback
+    _check_labels(config, data)
+    config = _checked_start(config, data.labels)
+    folder = run_folder(config.train.storage, config.train.name, config.storage)
+    check_writable(folder, config.storage)
+    settings = config.model_dump(mode="json")
+    settings["data"]["photos"] = data.train.store.uri
+    settings["data"]["stream"] = streams(data, config.data)
+    settings["train"]["storage"] = folder.uri.rpartition("/")[0]
+    with at_work(open_store(folder.uri, config.storage)):
+        if mended := folder.mend_record(config.train.keep):
+            log.say("mended", f"{folder.uri}: Ray's record was torn; it names {', '.join(mended)} again")
+        folder.remove_strays()
+        _fit(config, settings, folder)
+        folder.remove_strays()
+    return folder.uri
+
+
+def _fit(config: TrainConfig, settings: dict[str, Any], folder: RunFolder) -> None:
+    _start_ray(config, settings["data"]["stream"])
+    try:
+        refusal: str | None = _trainer(config, settings, folder).fit().return_value
+    except ray.train.TrainingFailedError as error:
+        raise explained(error) from error
+    finally:
+        ray.shutdown()
+    if refusal:
+        raise ConfigError(refusal)
+
+
+def _check_labels(config: TrainConfig, data: Dataset) -> None:
+    """Raises ConfigError where the loss has a part for labels and the photographs have none that count."""
+    if data.labels or not config.loss.alpha:
+        return
+    if NETWORKS[config.model.method].start(config.model.options(), 2).classes:
+        raise ConfigError(
+            f"the loss classifies labels (loss.alpha is {config.loss.alpha:g}), but of "
+            f"{data.train.table.num_rows} photographs at {config.data.photos} none has a label that counts: "
+            f"set loss.alpha=0, or lower data.label_images ({config.data.label_images})"
+        )
+
+
+def _checked_start(config: TrainConfig, labels: tuple[str, ...]) -> TrainConfig:
+    """The configuration with `model.weights` pinned, so that every worker begins with the same bytes.
+    Raises WeightsError and ConfigError as `warm_start` does."""
+    if config.model.weights is None:
+        return config
+    weights = pin_weights(config.model.weights, config.storage)
+    model = NETWORKS[config.model.method].start(config.model.options(), len(labels))
+    warm_start(model, str(weights), labels if model.classes else (), config.storage)
+    return config.model_copy(update={"model": config.model.model_copy(update={"weights": weights})})
+
+
+def _trainer(config: TrainConfig, settings: dict[str, Any], folder: RunFolder) -> Any:
+    train = config.train
+    loop: Any = train_worker  # Ray's types know no loop that returns something, its Result does
+    return TorchTrainer(
+        loop,
+        train_loop_config=settings,
+        scaling_config=ScalingConfig(num_workers=train.workers, use_gpu=train.gpu),
+        run_config=RunConfig(
+            name=train.name,
+            storage_path=folder.root,
+            storage_filesystem=folder.filesystem,
+            checkpoint_config=CheckpointConfig(num_to_keep=train.keep),
+            failure_config=FailureConfig(max_failures=train.retries),
+        ),
+    )
+
+
+def explained(error: Exception) -> FiatColorError:
+    """Our own error inside Ray's wrappers, or a RunError with the last of Ray's words."""
+    pending: list[BaseException | None] = [error, *getattr(error, "worker_failures", {}).values()]
+    seen: set[int] = set()
+    while pending:
+        found = pending.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, FiatColorError):
+            return found
+        pending += [getattr(found, "cause", None), found.__cause__, found.__context__]
+    return RunError(f"training failed: {' '.join(str(error).split())[-400:]}")
+
+
+def _start_ray(config: TrainConfig, streamed: bool) -> None:
+    """Join the cluster the job was submitted to, else start one here with room for all workers and tasks."""
+    environment = s3_environment(config.storage) | _ALLOCATOR
+    environment |= {name: os.environ[name] for name in FORWARDED if name in os.environ}
+    # What is trained on is told to nobody.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray Train prints a worker's line twice unless told not to.
+    environment["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
+    setup = {"env_vars": environment, "worker_process_setup_hook": "pipeline.engine.quiet.quieten"}
+    if address := os.environ.get("RAY_ADDRESS"):
+        join(address, setup, {"logging_level": logging.ERROR})
+        return
+    environment["PYTHONPATH"] = child_python_path()
+    # Logical CPUs, not cores: a worker holds one, Ray Train's controller needs another, and the tasks that
+    # stream to a worker their own, besides a part for reading.
+    cpus = config.train.workers * (1 + (config.data.tasks + 1 if streamed else 0)) + 2
+    secure_token()
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        runtime_env=setup,
+    )
+
+
+def export(
+    config: TrainConfig, target: str, variant: str | None = None, decoding: dict[str, float] | None = None
+) -> None:
+    """Write the averaged weights of the run's newest checkpoint to the path or URI `target`.
+
+    `variant` and `decoding` as in `export.exported`. Raises ConfigError where there is no checkpoint.
+    """
+    folder = run_folder(config.train.storage, config.train.name, config.storage)
+    write_weights(exported(weights_in(folder.newest()), variant, decoding), target, config.storage)
+
+
+def average(
+    config: TrainConfig, parts: Sequence[str], target: str, decoding: dict[str, float] | None = None
+) -> None:
+    """Write the mean of the weights `parts` (shipped names, paths or URIs) to the path or URI `target`.
+
+    Raises ConfigError where they are not of one network, WeightsError where one cannot be had.
+    """
+    loaded = [load_weights(location(None, part), None, config.storage) for part in parts]
+    write_weights(exported(mean_of(loaded), None, decoding), target, config.storage)

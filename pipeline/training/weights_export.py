@@ -1,0 +1,92 @@
+"""From a run's newest checkpoint to a weights file: whole, or one of its variants, or decoded otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import ConfigError
+from pipeline.models.registry import NETWORKS, build_colorizer
+from pipeline.models.weights import Weights, decode_weights, encode_weights
+from pipeline.storage import open_store
+
+
+def exported(data: bytes, variant: str | None = None, decoding: dict[str, float] | None = None) -> bytes:
+    """The weights file `data` with what was asked for changed, and its provenance saying so.
+
+    `variant`: a network of its own out of one with several heads (`TrainableColorizer.variants`);
+    `decoding`: values for what `TrainableColorizer.decoding` names. Raises ConfigError where the network
+    has no such thing.
+    """
+    if variant is None and not decoding:
+        return data
+    tensors, info = decode_weights(data, "the checkpoint's weights")
+    colorizer = build_colorizer(Weights(tensors, info, "of the checkpoint"))
+    if variant is not None:
+        try:
+            colorizer = colorizer.variant(variant)
+        except ValueError as error:
+            raise ConfigError(f"--variant {variant}: {error}") from None
+    architecture = colorizer.architecture()
+    for name, value in (decoding or {}).items():
+        if name not in colorizer.decoding:
+            has = ", ".join(colorizer.decoding) or "none"
+            raise ConfigError(f"--decoding {name}={value:g}: what the method {info.method} takes: {has}")
+        architecture[name] = value
+    try:
+        type(colorizer)(**architecture)
+    except ValueError as error:
+        raise ConfigError(f"--decoding: {error}") from None
+    said = {"variant": variant} if variant is not None else {}
+    changed = replace(info, architecture=architecture, provenance=info.provenance | said)
+    return encode_weights(colorizer.state_dict(), changed)
+
+
+def mean_of(weights: Sequence[Weights]) -> bytes:
+    """A weights file with the mean of these: of trainings that began with the same weights it is often better
+    than each (Wortsman et al., "Model soups", ICML 2022, section 2). How it decodes, and what it says of its
+    training set, is the first one's; its provenance names all.
+
+    Raises ConfigError where they are not of one network.
+    """
+    first = weights[0]
+    learned = [_learned(one) for one in weights]
+    if any(other != learned[0] for other in learned[1:]):
+        methods = ", ".join(one.info.method for one in weights)
+        raise ConfigError(
+            f"--average: these weights are not of one network ({methods}) "
+            "with the same options; they must all have begun with the same weights"
+        )
+    mean = {name: torch.stack([one.tensors[name] for one in weights]).mean(0) for name in first.tensors}
+    made = [one.info.provenance | {"sha256": one.digest} for one in weights]
+    return encode_weights(mean, replace(first.info, provenance={"mean_of": made}))
+
+
+def _learned(weights: Weights) -> tuple[object, ...]:
+    """What two networks must share to have a mean."""
+    info = weights.info
+    decoding = NETWORKS[info.method].decoding
+    options = {name: value for name, value in info.architecture.items() if name not in decoding}
+    return info.method, options, info.labels, {name: t.shape for name, t in weights.tensors.items()}
+
+
+def parse_decoding(text: str) -> dict[str, float]:
+    """`temperature=0.6,correction=1` as numbers by name. Raises ConfigError for anything else."""
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError:
+        raise ConfigError(f"--decoding {text!r}: want name=number, comma between several") from None
+
+
+def write_weights(data: bytes, target: str, storage: StorageConfig) -> None:
+    """Put a weights file at a path or URI. Raises StorageError as the store does."""
+    folder, _, name = target.rpartition("/")
+    if not name:
+        raise ConfigError(f"cannot write weights to {target!r}: name a file, not a folder")
+    store = open_store(folder or ("/" if target.startswith("/") else "."), storage)
+    store.check_writable()
+    store.put(name, data)

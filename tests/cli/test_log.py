@@ -1,0 +1,117 @@
+"""The log of a job, as text and as JSON, in processes of its own: whoever prints, each line is one object."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from pipeline.cli.log import FIELDS
+from tests.support.job_runner import JOB, run
+from tests.support.paths import REPO
+
+SPEAKS = """
+import os, sys, warnings
+from pipeline.cli import log
+from pipeline.cli.command import exit_status
+from pipeline.errors import StorageError
+
+def work():
+    log.bind("run-1")
+    log.say("plan", "two objects", text="input  in\\nto do  2", todo=2)
+    log.say("note", "on stderr", stderr=True)
+    log.detail("image", "corrupt: é \\n", level="warning", shard="s1", key="a b\\u2028.jpg", code="corrupt")
+    print("from a library")
+    warnings.warn("old")
+    os.write(2, b"from native code\\nand without an end")
+    {end}
+
+sys.exit(exit_status(work, sys.argv[1]))
+"""
+
+
+def speak(format_: str, end: str) -> subprocess.CompletedProcess[str]:
+    script = SPEAKS.replace("{end}", end)
+    return subprocess.run(
+        [sys.executable, "-c", script, format_], capture_output=True, text=True, cwd=REPO, timeout=60
+    )
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert all(tuple(line)[: len(FIELDS)] == FIELDS for line in lines)
+    return lines
+
+
+def test_as_text_results_are_on_stdout_and_the_rest_on_stderr() -> None:
+    said = speak("text", "raise StorageError('the disk is full')")
+    assert said.returncode == 1
+    assert said.stdout == "input  in\nto do  2\nfrom a library\n"
+    assert said.stderr.startswith("on stderr\n")
+    assert said.stderr.endswith("without an enderror: the disk is full\n")
+    assert "corrupt" not in said.stdout + said.stderr
+
+
+def test_as_json_every_line_is_an_object_whoever_wrote_it() -> None:
+    said = speak("json", "raise StorageError('the disk is full')")
+    assert (said.returncode, said.stdout) == (1, "")
+    lines = objects(said.stderr)
+    assert {line["run"] for line in lines} == {"run-1"}
+    told = {line["event"]: line for line in lines if line["event"] != "output"}
+    assert (told["plan"]["message"], told["plan"]["todo"], told["plan"]["level"]) == (
+        "two objects",
+        2,
+        "info",
+    )
+    assert (told["image"]["shard"], told["image"]["key"]) == ("s1", "a b\u2028.jpg")
+    assert (told["image"]["level"], told["image"]["code"]) == ("warning", "corrupt")
+    assert (told["error"]["message"], told["error"]["exit_status"]) == ("the disk is full", 1)
+    assert (told["note"]["shard"], told["note"]["key"]) == (None, None)
+    others = [(line["level"], line["message"]) for line in lines if line["event"] == "output"]
+    assert ("info", "from a library") in others
+    assert ("warning", "from native code") in others
+    assert ("warning", "and without an end") in others
+    assert any("UserWarning: old" in message for _, message in others)
+
+
+def test_a_defect_is_one_line_with_its_traceback() -> None:
+    said = speak("json", "raise KeyError('x')")
+    assert said.returncode == 1
+    (defect,) = [line for line in objects(said.stderr) if line["event"] == "defect"]
+    assert (defect["level"], defect["message"]) == ("error", "KeyError: 'x'")
+    assert defect["traceback"].startswith("Traceback (most recent call last):\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--log-format=json", "--inptu", "x"], "--input"),
+        (["--log-format", "json", "--input", "x"], "--output"),
+        (["--log-format", "json", "--input", "in", "--output", "out", "--set", "model.sid=8"], "model.sid"),
+        (["--log-format", "json", "--input", "/nowhere/in", "--output", "out"], "/nowhere/in"),
+    ],
+)
+def test_a_users_mistake_is_json_too_with_the_same_status(arguments: list[str], words: str) -> None:
+    said = run(*arguments)
+    assert (said.returncode, said.stdout) == (2, "")
+    (line,) = objects(said.stderr)
+    assert (line["level"], line["event"], line["exit_status"]) == ("error", "error", 2)
+    assert words in line["message"]
+
+
+def test_an_unknown_format_is_bad_usage() -> None:
+    said = run("--log-format", "xml", "--input", "in", "--output", "out")
+    assert said.returncode == 2
+    assert "invalid choice: 'xml'" in said.stderr
+
+
+@pytest.mark.parametrize("job", sorted(path.stem for path in JOB.parent.glob("*.py")))
+def test_every_job_has_the_option(job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        import_module(f"jobs.{job}").main(["--help"])
+    assert left.value.code == 0
+    assert "--log-format {text,json}" in capsys.readouterr().out

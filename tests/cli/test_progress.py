@@ -1,0 +1,91 @@
+"""Progress where it is read: on a real terminal, and in a log that ends up in a mail."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+import time
+
+import pytest
+
+from pipeline.cli.progress import Reporter
+from tests.support.paths import REPO
+
+SHOW = """
+from pipeline.cli.progress import Reporter
+with Reporter(12345) as reporter:
+    for done in (0, 3000, 12345):
+        reporter.show(done, 7 if done else 0)
+        reporter.beat("2 shards at work")
+"""
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_on_a_terminal_it_is_one_line_that_is_written_anew(columns: int) -> None:
+    child, terminal = pty.fork()
+    if child == 0:
+        size = struct.pack("HHHH", 24, columns, 0, 0)
+        fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+        os.chdir(REPO)
+        environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+        os.execve(sys.executable, [sys.executable, "-c", SHOW], environment | {"TERM": "xterm"})
+    shown = b""
+    while True:
+        try:
+            more = os.read(terminal, 65536)
+        except OSError:  # Linux's end of a terminal
+            break
+        if not more:
+            break
+        shown += more
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
+    frames = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).rstrip("\r\n").split("\r")
+    assert not any("\n" in frame for frame in frames)
+    assert max(len(frame) for frame in frames) <= columns
+    assert re.search(r"12345/12345 [\d.]+/s 7 failed", frames[-1])
+    assert "shards at work" not in shown.decode()
+
+
+def lines(reporter: Reporter) -> list[str]:
+    assert isinstance(reporter.stream, io.StringIO)
+    return reporter.stream.getvalue().splitlines()
+
+
+def test_in_a_log_it_is_whole_lines_with_what_is_left() -> None:
+    reporter = Reporter(2000, io.StringIO())
+    reporter.started -= 100
+    reporter.show(10, 0)
+    assert lines(reporter) == [], "too early"
+    reporter.spoken -= 11
+    reporter.show(500, 3)
+    reporter.beat("2 shards at work")
+    reporter.show(2000, 3)
+    first, last = lines(reporter)
+    assert first == "500 of 2,000 images  5.0/s  3 failed  about 5 min 0 s left"
+    assert last == "2,000 of 2,000 images  20.0/s  3 failed  in 1 min 40 s"
+
+
+def test_in_a_log_a_silent_run_shows_that_it_lives() -> None:
+    reporter = Reporter(2000, io.StringIO())
+    reporter.started, reporter.spoken = reporter.started - 100, reporter.spoken - 11
+    reporter.beat("2 shards at work, the oldest for 12.0 s")
+    reporter.beat("2 shards at work, the oldest for 12.1 s")
+    assert lines(reporter) == ["0 of 2,000 images  0.0/s  0 failed  2 shards at work, the oldest for 12.0 s"]
+
+
+@pytest.mark.parametrize(("hours", "most"), [(0.1, 30), (1, 80), (10, 140)])
+def test_a_long_night_is_a_mail_that_can_be_read(hours: float, most: int, monkeypatch) -> None:
+    """A shard is committed every second for so long; the clock is turned, for nobody waits ten hours."""
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    reporter = Reporter(10**9, io.StringIO())
+    for second in range(int(hours * 3600)):
+        now = reporter.started + second
+        reporter.show(second, 0)
+    assert 10 < len(lines(reporter)) <= most

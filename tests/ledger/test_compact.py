@@ -1,0 +1,62 @@
+"""One row per source object, whatever was tried how often."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.config.storage import StorageConfig
+from pipeline.ledger import compact
+from pipeline.ledger.schema import LEDGER_SCHEMA, LedgerRow
+from pipeline.ledger.write import commit_part
+from pipeline.records import Status
+from pipeline.storage import open_store
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def row(key: str, status: Status, attempts: int = 1, minutes: int = 0, etag: str = "e") -> LedgerRow:
+    at = NOON + timedelta(minutes=minutes)
+    return LedgerRow(key, etag, 1, status, attempts, "iizuka", "w", "d", "r", at)
+
+
+def compacted(tmp_path: Path) -> list[tuple[str, str, str, int]]:
+    out = open_store(str(tmp_path), StorageConfig())
+    key = compact.compact_ledger(out, "d", "run")
+    assert key == "runs/run/ledger.parquet"
+    table = pq.read_table(io.BytesIO(out.get(key).data))
+    assert table.schema == LEDGER_SCHEMA
+    return [(r["key"], r["etag"], r["status"], r["attempts"]) for r in table.to_pylist()]
+
+
+def test_the_row_with_most_attempts_then_the_latest_counts(tmp_path: Path) -> None:
+    out = open_store(str(tmp_path), StorageConfig())
+    commit_part(out, "d", "2", [row("b", Status.FAILED), row("c", Status.COLORIZED)])
+    commit_part(out, "d", "1", [row("a", Status.SKIPPED_COLOR), row("b", Status.COLORIZED, attempts=2)])
+    commit_part(out, "d", "3", [row("a", Status.COLORIZED, minutes=5), row("c", Status.FAILED, etag="older")])
+    commit_part(out, "other", "4", [row("z", Status.COLORIZED)])
+    assert compacted(tmp_path) == [
+        ("a", "e", "colorized", 1),
+        ("b", "e", "colorized", 2),
+        ("c", "e", "colorized", 1),
+        ("c", "older", "failed", 1),
+    ]
+
+
+def test_a_part_is_committed_once(tmp_path: Path) -> None:
+    out = open_store(str(tmp_path), StorageConfig())
+    assert commit_part(out, "d", "1", [row("a", Status.COLORIZED)])
+    assert not commit_part(out, "d", "1", [row("a", Status.FAILED)])
+    assert compacted(tmp_path) == [("a", "e", "colorized", 1)]
+
+
+def test_too_many_rows_stay_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = open_store(str(tmp_path), StorageConfig())
+    commit_part(out, "d", "1", [row("a", Status.COLORIZED), row("b", Status.COLORIZED)])
+    monkeypatch.setattr(compact, "MOST_ROWS", 1)
+    assert compact.compact_ledger(out, "d", "run") is None
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,292 @@
+"""The report: counts that do not depend on order, words for a person, and pictures that are really there."""
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+from PIL import Image, ImageOps
+
+from pipeline.config.job import ReportConfig
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import FailureCode
+from pipeline.ledger.schema import LedgerRow, ledger_table
+from pipeline.records import Status
+from pipeline.report import (
+    ADVICE,
+    Cost,
+    Pair,
+    ReportKeys,
+    StageSeconds,
+    Summary,
+    Tally,
+    balance,
+    contact_sheet,
+    make_report,
+    report_html,
+    summary_json,
+    summary_text,
+)
+from pipeline.report.gallery import spread, thumbnail
+from pipeline.storage import open_store
+from tests.support.paths import SAMPLES as PHOTOS
+
+
+def ledger_row(key: str, status: Status = Status.COLORIZED, **others: Any) -> LedgerRow:
+    fields = {"etag": "e", "bytes": 1, "attempts": 1, "method": "iizuka", "weights_digest": "ab" * 32}
+    fields |= {"job_digest": "0123456789abcdef", "run_id": "run-1", "finished_at": datetime.now(UTC)}
+    return LedgerRow(key=key, status=status, **(fields | others))
+
+
+def a_summary(**others: Any) -> Summary:
+    fields: dict[str, Any] = {"run_id": "run-1", "job_digest": "0123456789abcdef", "method": "iizuka"}
+    fields |= {"input": "s3://in", "output": "s3://out/", "weights_digest": "ab" * 32, "precision": "fp32"}
+    fields |= {"topology": "fused", "workers": 2, "listed": 5, "bytes": 100, "done_before": 0, "todo": 5}
+    fields |= {"counts": {"colorized": 5}, "exit_status": 0, "finished_at": "2026-01-02T03:04:05Z"}
+    return Summary(**(fields | others))
+
+
+def mixed_rows() -> list[LedgerRow]:
+    colour = [
+        ledger_row(f"c{i:03}.jpg", output_key=f"images/c{i:03}.jpg", max_delta_l=i / 100, seconds_predict=0.5)
+        for i in range(60)
+    ]
+    failed = [
+        ledger_row(f"f{i}.jpg", Status.FAILED, failure_code="corrupt", message=f"broken {i}")
+        for i in range(8)
+    ]
+    return [*colour, *failed, ledger_row("notes.txt", Status.SKIPPED_OTHER)]
+
+
+def test_tally_is_the_same_in_any_order_and_portion() -> None:
+    rows = mixed_rows()
+    at_once, in_parts = Tally(sample=7), Tally(sample=7)
+    at_once.add(ledger_table(rows))
+    for start in range(0, len(rows), 10):
+        in_parts.add(ledger_table(rows[::-1][start : start + 10]))
+    assert at_once.counts == in_parts.counts
+    assert at_once.counts == {"colorized": 60, "skipped_color": 0, "skipped_other": 1, "failed": 8}
+    assert at_once.failures == in_parts.failures
+    assert at_once.sample == in_parts.sample
+    assert len({row["key"] for row in at_once.sample}) == 7
+    assert at_once.max_delta_l == in_parts.max_delta_l == pytest.approx(0.59)
+    assert at_once.stage_seconds.predict == pytest.approx(30.0)
+
+
+def test_tally_keeps_five_examples_with_their_messages() -> None:
+    tally = Tally()
+    tally.add(ledger_table(mixed_rows()))
+    group = tally.failures["corrupt"]
+    assert group.count == 8
+    assert [example.key for example in group.examples] == [f"f{i}.jpg" for i in range(5)]
+    assert group.examples[0].message == "broken 0"
+    assert group.advice == ADVICE[FailureCode.CORRUPT]
+    assert tally.sample == []
+
+
+def test_tally_of_nothing() -> None:
+    tally = Tally(sample=3)
+    tally.add(ledger_table([]))
+    assert tally.rows == 0
+    assert tally.max_delta_l is None
+    assert tally.failures == {}
+
+
+def test_every_failure_code_has_advice() -> None:
+    assert set(ADVICE) == {str(code) for code in FailureCode}
+
+
+def test_summary_json_reads_back() -> None:
+    tally = Tally()
+    tally.add(ledger_table(mixed_rows()))
+    summary = a_summary(counts=tally.counts, failures=tally.failures, exit_status=3)
+    assert Summary.model_validate_json(summary_json(summary)) == summary
+    assert json.loads(summary_json(summary))["failures"]["corrupt"]["count"] == 8
+
+
+def test_summary_text_names_failures_advice_and_places() -> None:
+    tally = Tally()
+    tally.add(ledger_table(mixed_rows()))
+    summary = a_summary(listed=69, todo=69, counts=tally.counts, failures=tally.failures, exit_status=3)
+    text = summary_text(summary)
+    assert text.startswith("Coloured 60 of 69 in ")
+    assert "corrupt: 8. The file is damaged" in text
+    assert "f4.jpg: broken 4" in text
+    assert "f5.jpg" not in text
+    assert "and 3 more in the ledger" in text
+    assert "s3://out/runs/run-1/report/contact-sheet.png" in text
+    assert "contact-sheet.png" not in summary_text(summary, report=False)
+    assert text.endswith("Exit status 3: finished, but some images failed.")
+
+
+def test_summary_text_of_nothing_to_do() -> None:
+    text = summary_text(a_summary(todo=0, done_before=5, failed_before=2, counts={}), report=False)
+    assert text.startswith("Nothing to do: all 5 objects under s3://in are in the ledger already.")
+    assert "2 images failed in earlier runs" in text
+    assert "--set plan.retry_failed=true" in text
+    empty = summary_text(a_summary(listed=0, todo=0, counts={}), report=False)
+    assert empty.startswith("Nothing to do: there is nothing under s3://in.")
+
+
+def test_spread_is_even_and_keeps_the_first() -> None:
+    rows = [{"key": str(i)} for i in range(10)]
+    assert [row["key"] for row in spread(rows, 5)] == ["0", "2", "4", "6", "8"]
+    assert spread(rows, 20) == rows
+    assert spread(rows, 0) == []
+
+
+def test_thumbnail_is_upright_and_small() -> None:
+    with Image.open(PHOTOS / "daytona-beach-1900s.jpg") as image:
+        lying = image.transpose(Image.Transpose.ROTATE_90)  # and a viewer turns it back, clockwise
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying.save(buffer, "JPEG", exif=exif)
+    small = thumbnail(buffer.getvalue(), 96)
+    assert small.size == (64, 96)
+    assert small.mode == "RGB"
+    straight = thumbnail((PHOTOS / "daytona-beach-1900s.jpg").read_bytes(), 96)
+    assert abs(mean_gray(small.crop((0, 0, 64, 48))) - mean_gray(straight.crop((0, 0, 64, 48)))) < 3
+
+
+def mean_gray(image: Image.Image) -> float:
+    values = ImageOps.grayscale(image).histogram()
+    return sum(value * count for value, count in enumerate(values)) / sum(values)
+
+
+def test_thumbnail_puts_transparency_on_white() -> None:
+    buffer = io.BytesIO()
+    Image.new("LA", (40, 30), (0, 0)).save(buffer, "PNG")
+    assert thumbnail(buffer.getvalue(), 40).getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_thumbnails_show_what_the_job_decoded() -> None:
+    gray = np.linspace(0, 1, 40 * 50, dtype=np.float32).reshape(40, 50)
+    levels = np.rint(gray * 65535).astype(np.uint16)
+    image = pyvips.Image.new_from_array(levels).copy(interpretation="grey16")
+    inverted = bytes(image.tiffsave_buffer(miniswhite=True))
+    floating = bytes(pyvips.Image.new_from_array(gray).tiffsave_buffer())
+    for data in (inverted, floating):
+        shown = np.asarray(thumbnail(data, 50))
+        assert np.abs(shown.astype(int) - (levels >> 8)[..., None]).max() <= 1
+
+
+def test_a_picture_too_large_to_show_is_not_fetched(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path), StorageConfig())
+    row = {"key": "gone.tif", "output_key": "gone.tif", "width": 30_000, "height": 33_400}
+    keys = make_report(store, store, [row], ReportConfig(), a_summary())
+    assert "too large for a thumbnail" in (tmp_path / keys.index).read_text()
+
+
+def test_thumbnail_of_16_bits_is_not_clipped_to_white() -> None:
+    buffer = io.BytesIO()
+    Image.new("I;16", (40, 30), 32768).save(buffer, "PNG")
+    assert thumbnail(buffer.getvalue(), 40).getpixel((5, 5)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 300), (900, 100), (7, 900)])
+def test_sheet_shows_before_left_and_after_right(size: tuple[int, int]) -> None:
+    pair = Pair(
+        "a.jpg", Image.new("RGB", size, (90, 90, 90)), Image.new("RGB", size, (200, 40, 40)), "caption"
+    )
+    sheet = contact_sheet([pair] * 5, thumbnail=120, title="title")
+    grays = [x for x in range(sheet.width) if (90, 90, 90) in column(sheet, x)]
+    reds = [x for x in range(sheet.width) if (200, 40, 40) in column(sheet, x)]
+    assert grays
+    assert reds
+    assert grays[0] < reds[0]
+    assert reds[-1] <= sheet.width - 28
+    assert sheet.width == 4 * 120 + 2 * 3 + 28 + 2 * 28
+
+
+def column(image: Image.Image, x: int) -> set[Any]:
+    colors = image.crop((x, 0, x + 1, image.height)).getcolors(image.height)
+    assert colors is not None
+    return {color for _, color in colors}
+
+
+def test_sheet_survives_long_foreign_keys_and_missing_pictures() -> None:
+    key = "Łódź/" + "长" * 300 + "é.jpg"
+    pairs = [
+        Pair(key, "gone: " + "x" * 500, "also gone"),
+        Pair("a" * 999, Image.new("RGB", (3, 900)), "none"),
+    ]
+    sheet = contact_sheet(pairs, thumbnail=64)
+    assert (58, 58, 58) in {color for x in range(sheet.width) for color in column(sheet, x)}
+
+
+def test_page_escapes_everything_from_outside() -> None:
+    evil = "<script>alert('&\"')</script>"
+    tally = Tally()
+    tally.add(ledger_table([ledger_row(evil, Status.FAILED, failure_code="corrupt", message=evil)]))
+    summary = a_summary(input=evil, run_id=evil, failures=tally.failures, counts=tally.counts)
+    page = report_html(summary, [Pair(evil, evil, Image.new("RGB", (3, 2)), evil)], [f"images/{evil}"])
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "http" not in page
+
+
+def write_run(tmp_path: Path) -> tuple[ReportKeys, Path]:
+    """A report over three photographs: one whole, one whose output is lost, one whose output is damaged."""
+    out = tmp_path / "out"
+    (out / "images").mkdir(parents=True)
+    keys = ["migrant-mother-1936.jpg", "man-in-hat-1920s.png", "pet-ducks-1927.jpg"]
+    with Image.open(PHOTOS / keys[0]) as image:
+        ImageOps.colorize(image.convert("L"), "navy", "gold").save(out / "images" / keys[0])
+    (out / "images" / keys[2]).write_bytes((PHOTOS / keys[2]).read_bytes()[:900])
+    rows = [{"key": key, "output_key": f"images/{key}", "width": 8, "height": 9} for key in keys]
+    source, store = (open_store(str(folder), StorageConfig()) for folder in (PHOTOS, out))
+    return make_report(source, store, rows, ReportConfig(sample=24, thumbnail=128), a_summary()), out
+
+
+def test_report_shows_real_pictures_and_reasons_for_missing_ones(tmp_path: Path) -> None:
+    keys, out = write_run(tmp_path)
+    assert keys == ReportKeys("runs/run-1/report/index.html", "runs/run-1/report/contact-sheet.png")
+    page = (out / keys.index).read_text(encoding="utf-8")
+    assert page.count("<figure ") == 3
+    assert page.count("data:image/jpeg;base64,") == 4
+    assert page.count("no picture: ") == 2
+    assert 'href="../../../images/migrant-mother-1936.jpg"' in page
+    assert (out / "runs/run-1/report" / "../../../images/migrant-mother-1936.jpg").resolve().is_file()
+    with Image.open(out / str(keys.sheet)) as sheet:
+        assert sheet.mode == "RGB"
+        colours = sheet.resize((200, 200)).getcolors(200 * 200)
+    assert any(max(c) - min(c) > 60 for _, c in colours), "the colour image is on the sheet"
+
+
+def test_report_without_pictures_is_the_page_alone(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path), StorageConfig())
+    keys = make_report(store, store, [], ReportConfig(), a_summary(counts={}))
+    assert keys.sheet is None
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["index.html"]
+
+
+def test_the_cost_is_a_line_and_without_prices_says_nothing_of_money() -> None:
+    priced = a_summary(cost=Cost(core_hours=1500.25, gpu_hours=2, money=1234.5))
+    assert "1500.250 core-hours, 2.000 GPU-hours, 1,234.50 at the configured prices" in summary_text(priced)
+    assert Summary.model_validate_json(summary_json(priced)).cost == priced.cost
+    free = summary_text(a_summary(cost=Cost(core_hours=0.5, gpu_hours=0)))
+    assert "0.500 core-hours, 0.000 GPU-hours\n" in free
+
+
+@pytest.mark.parametrize(
+    ("stages", "cpus", "bottleneck", "said"),
+    [
+        (StageSeconds(decode=30, predict=95, compose=50), 4, "predict", "1 predict worker(s) 95% busy"),
+        (StageSeconds(decode=90, predict=40, compose=100), 2, "decode and compose", "4.8 CPUs for each"),
+    ],
+)
+def test_a_staged_run_names_its_bottleneck_and_the_ratio_that_removes_it(
+    stages: StageSeconds, cpus: int, bottleneck: str, said: str
+) -> None:
+    found = balance(stages, run_seconds=100, cpus=cpus, predictors=1)
+    assert found is not None
+    assert found.bottleneck == bottleneck
+    text = summary_text(a_summary(topology="staged", workers=1, balance=found))
+    assert f"Balance {bottleneck} is the bottleneck" in text
+    assert said in text
+    assert balance(StageSeconds(decode=5), 100, 2, 1) is None  # nothing was predicted

@@ -1,0 +1,206 @@
+"""A retraining cycle without its training: what is taken in, what is refused, where a stopped one goes on."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from jobs.retrain import main
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import AlreadyExists, RunError
+from pipeline.models.catalog import Catalog
+from pipeline.photographs.candidates import objects
+from pipeline.photographs.prepare import prepare_photos
+from pipeline.photographs.settings import PhotosConfig, PrepareConfig
+from pipeline.retraining.state import Cycle, CycleFolder
+from pipeline.storage import open_store
+from pipeline.storage.lease import SIGN, STALE_SECONDS, at_work
+from tests.retraining.test_promote import TINT, network, photograph
+from tests.support.paths import REPO
+
+PREPARE = PrepareConfig(photos=PhotosConfig(val_permille=0))
+SMALL = ("evaluate.side=48", "evaluate.workers=1", "gate.min_photographs=10", "photos.val_permille=0")
+
+
+class Place:
+    """A registry with a champion, photographs, held-out ones, and the output of cycles."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.photos, self.held_out = self.folder("photos", 100, 104), self.folder("held-out", 0, 12)
+        self.registry, self.output = f"{root}/models/faces", f"{root}/retraining"
+        self.catalog = Catalog(self.registry)
+        self.catalog.promote(network(root / "a.safetensors", TINT), previous=None)
+
+    def folder(self, name: str, first: int, last: int) -> Path:
+        folder = self.root / name
+        folder.mkdir(exist_ok=True)
+        for seed in range(first, last):
+            photograph(seed).save(folder / f"{seed}.png")
+        return folder
+
+    @property
+    def arguments(self) -> list[str]:
+        places = {"registry": self.registry, "photos": self.photos, "held-out": self.held_out}
+        named = [arg for name, value in places.items() for arg in (f"--{name}", str(value))]
+        return [*named, "--output", self.output, *(arg for s in SMALL for arg in ("--set", s))]
+
+    def take_in(self, number: int) -> Cycle:
+        """What is new, as a cycle that has begun."""
+        folder = CycleFolder(self.output, StorageConfig())
+        earlier = folder.earlier()
+        new = [found for found in objects([str(self.photos)], PREPARE) if earlier.wanted(*found)]
+        made = prepare_photos([str(self.photos)], folder.photos, PREPARE, earlier=earlier if new else None)
+        cycle = Cycle(number, self.catalog.locate(self.catalog.history()[-1]), made.parts, made.kept.total())
+        folder.begin(cycle, new)
+        return cycle
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def keys(output: str) -> list[list[str]]:
+    """Of the training rows, by file."""
+    return [pq.read_table(file)["key"].to_pylist() for file in sorted(Path(output, "photos").iterdir())]
+
+
+def test_a_cycle_takes_in_what_no_earlier_one_has_seen(place: Place) -> None:
+    assert place.take_in(1).photographs == 4
+    (place.photos / "101.png").unlink()  # what is gone stays among the training rows
+    place.folder("photos", 104, 106)
+    (place.photos / "copy.png").write_bytes((place.photos / "100.png").read_bytes())
+    before = (Path(place.output) / "photos" / "photos-00000.parquet").stat().st_mtime_ns
+    cycle = place.take_in(2)
+    assert (cycle.photographs, cycle.parts) == (2, 2)  # the copy is a duplicate of an earlier row
+    assert keys(place.output) == [
+        [f"photos/{n}.png" for n in (100, 101, 102, 103)], ["photos/104.png", "photos/105.png"]
+    ]  # fmt: skip
+    assert (Path(place.output) / "photos" / "photos-00000.parquet").stat().st_mtime_ns == before
+    photograph(200).save(place.photos / "100.png")  # another photograph under an old name
+    assert place.take_in(3).photographs == 1
+    with pytest.raises(AlreadyExists):
+        CycleFolder(place.output, StorageConfig()).begin(cycle, [])
+
+
+def test_the_newest_cycle_without_an_outcome_is_gone_on_with(place: Place) -> None:
+    folder = CycleFolder(place.output, StorageConfig())
+    assert (folder.unfinished(), folder.next_number()) == (None, 1)
+    cycle = place.take_in(1)
+    checkpoint = Path(place.output, "runs", cycle.name, "checkpoint_1", "state")
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"state")
+    assert (folder.unfinished(), folder.next_number()) == (cycle, 2)
+    folder.end(cycle, 3, "worse\n")
+    assert (folder.unfinished(), folder.next_number()) == (None, 2)
+    assert not checkpoint.parent.exists()
+    ended = Path(place.output, cycle.folder)
+    assert json.loads((ended / "outcome.json").read_text()) == {"exit_status": 3}
+    assert (ended / "decision.md").read_text() == "worse\n"
+
+
+def test_a_dry_run_says_what_is_new_and_writes_nothing(place: Place, capsys) -> None:
+    assert main([*place.arguments, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "would begin cycle 1 with 4 new objects of 4" in said
+    assert "#sha256=" + place.catalog.history()[0].sha256 in said
+    assert not Path(place.output).exists()
+    place.take_in(1)
+    assert main([*place.arguments, "--dry-run"]) == 0
+    assert "would go on with cycle-000001" in capsys.readouterr().out
+
+
+def test_too_few_new_photographs_begin_no_cycle_and_leave_none_behind(place: Place, capsys) -> None:
+    assert main([*place.arguments, "--set", "retrain.least_new=5"]) == 0
+    assert "no cycle begins with fewer than 5" in capsys.readouterr().out
+    assert not list(Path(place.output).rglob("*.*"))
+    assert main([*place.arguments, "--set", "photos.exclude=['*']"]) == 0
+    assert "0 new objects" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--registry", "none/here"], 2, "have no champion.*--first"),
+        (["--set", "train.name=mine"], 2, r"train\.name is set by the cycle itself"),
+        (["--set", "model.weights=faithful"], 2, r"model\.weights is set by the cycle itself"),
+        (["--set", "model.method=unet"], 2, "are for the method 'iizuka', not 'unet'"),
+        (["--set", "retrain.least=3"], 2, r"unknown configuration key 'retrain\.least'"),
+        (
+            ["--set", "gate.min_photographs=13"],
+            2,
+            r"has 12 photographs, too few .*gate\.min_photographs is 13",
+        ),
+        (["--photos", "/nowhere/at/all"], 2, "/nowhere/at/all"),
+    ],
+)
+def test_mistakes_cost_a_line_and_no_training(
+    place: Place, capsys, arguments: list[str], status: int, said: str
+) -> None:
+    assert main([*place.arguments, *arguments]) == status
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert re.search(said, error)
+    assert not list(Path(place.output).rglob("*.*"))
+
+
+def test_held_out_photographs_that_would_be_trained_on_are_refused(place: Place, capsys) -> None:
+    photograph(3).save(place.photos / "by another name.png")
+    assert main(place.arguments) == 2
+    assert "1 of the 12 photographs in" in capsys.readouterr().err
+    assert not list(Path(place.output).rglob("*.*"))
+
+
+def test_a_place_inside_the_output_is_refused(place: Place, capsys) -> None:
+    inside = str(Path(place.output) / "photos")
+    assert main([*place.arguments, "--photos", inside]) == 2
+    assert inside in capsys.readouterr().err
+
+
+def test_only_one_process_is_at_work(place: Place, capsys) -> None:
+    store = open_store(place.output, StorageConfig())
+    sign = Path(place.output) / SIGN
+    with at_work(store):
+        assert json.loads(sign.read_text())["host"] == socket.gethostname()
+    assert not sign.exists()
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    signs = {
+        "elsewhere, long ago": ({"host": "elsewhere", "pid": 1, "at": time.time() - STALE_SECONDS}, False),
+        "here, alive": ({"host": socket.gethostname(), "pid": other.pid, "at": 0}, True),
+    }
+    for name, (content, refused) in signs.items():
+        sign.write_text(json.dumps(content))
+        assert (main([*place.arguments, "--set", "retrain.least_new=9"]) == 1) is refused, name
+        error = capsys.readouterr().err
+        assert error.startswith("error: process") if refused else not error
+    other.communicate(b"\n")
+    sign.write_text(json.dumps({"host": socket.gethostname(), "pid": other.pid, "at": time.time()}))
+    with at_work(store):
+        pass  # it has ended
+    sign.write_text("{}")
+    with pytest.raises(RunError, match="is damaged"), at_work(store):
+        pass
+
+
+def test_a_cycle_that_was_stopped_after_training_is_judged_and_its_end_written(place: Place) -> None:
+    """For real: the gate's evaluation on Ray, of a network that is worse than the champion."""
+    cycle = place.take_in(1)
+    network(Path(place.output) / cycle.folder / "weights.safetensors")
+    job = [sys.executable, str(REPO / "jobs" / "retrain.py"), *place.arguments]
+    done = subprocess.run(job, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 3, done.stderr
+    decision = (Path(place.output) / cycle.folder / "decision.md").read_text()
+    assert "# faces: not promoted: psnr_db" in decision
+    assert decision.splitlines()[-1] in done.stdout
+    assert CycleFolder(place.output, StorageConfig()).unfinished() is None
+    assert (Path(place.output) / cycle.folder / "evaluation" / "evaluation.md").exists()
+    assert len(place.catalog.history()) == 1

@@ -1,0 +1,104 @@
+"""The family: its file, and the one command from photographs to a table of our own weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.models.registry import weights_info
+from pipeline.retraining.family import load_family, load_run
+from tests.support.evaluate_samples import photograph
+from tests.support.job_runner import shared_head
+from tests.support.paths import REPO
+
+FAMILY = """\
+common:
+  data: {crop: 64, label_images: 1}
+  train: {steps: 2, batch: 2, threads: 1, precision: fp32}
+runs:
+  cnn:
+    model: {method: classification_cnn, width: 0.05}
+    loss: {rebalance: 0.5}
+  net:
+    model: {method: unet, width: 0.05}
+    train: {steps: 3}
+"""
+EVALUATION = """\
+evaluate:
+  entries: [{name: our CNN, weights: cnn}, {name: shipped, weights: iizuka}]
+  side: 64
+  frechet_resamples: 0
+"""
+
+
+@pytest.fixture
+def family(tmp_path: Path) -> Path:
+    path = tmp_path / "family.yaml"
+    path.write_text(FAMILY)
+    return path
+
+
+def test_what_is_common_and_what_is_not(family: Path) -> None:
+    runs = load_family(str(family), ["train.keep=2"])
+    assert list(runs) == ["cnn", "net"]
+    assert [run.train.name for run in runs.values()] == ["cnn", "net"]
+    assert [run.train.steps for run in runs.values()] == [2, 3]
+    assert [run.loss.rebalance for run in runs.values()] == [0.5, None]
+    assert all(run.data.crop == 64 and run.train.keep == 2 for run in runs.values())
+    assert load_run(str(family), "net") == load_family(str(family))["net"]
+
+
+def test_mistakes(family: Path) -> None:
+    with pytest.raises(ConfigError, match="no run 'unet'; there are: cnn, net"):
+        load_run(str(family), "unet")
+    family.write_text("common: {}\n")
+    with pytest.raises(ConfigError, match="'common' and 'runs'"):
+        load_family(str(family))
+    family.write_text("common: {}\nruns: {a: {model: {method: regression_cnn, head: both}}}\n")
+    with pytest.raises(ConfigError, match="head is no option of the method regression_cnn: width"):
+        load_family(str(family))
+
+
+def test_one_command_from_photographs_to_a_table(family: Path, tmp_path: Path) -> None:
+    """Prepared, trained, exported and evaluated for real; a second call trains nothing again."""
+    evaluation = tmp_path / "evaluation.yaml"
+    evaluation.write_text(EVALUATION)
+    for name, seeds in {"photos": range(6), "held-out": range(10, 12)}.items():
+        (tmp_path / name).mkdir()
+        for seed in seeds:
+            photograph(seed).save(tmp_path / name / f"{seed}.png")
+    command = [
+        sys.executable, REPO / "jobs" / "retrain_family.py", "--photos", tmp_path / "photos",
+        "--held-out", tmp_path / "held-out", "--output", tmp_path / "out", "--family", family,
+        "--evaluation", evaluation, "--only", "cnn",
+    ]  # fmt: skip
+    first = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | shared_head(), timeout=280, check=False
+    )
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "our CNN" in first.stdout
+    made = tmp_path / "out" / "weights" / "cnn.safetensors"
+    assert weights_info("classification_cnn", str(made)).provenance["steps"] == 2
+    table = pq.read_table(tmp_path / "out" / "evaluation" / "1-held-out" / "evaluation.parquet")
+    assert set(table["colored_by"].to_pylist()) == {
+        "gray",
+        "constant tint",
+        "ground truth",
+        "our CNN",
+        "shipped",
+    }
+    about = json.loads((tmp_path / "out" / "evaluation" / "1-held-out" / "evaluation.json").read_text())
+    assert about["photographs"] == 2
+    changed = made.stat().st_mtime_ns
+    other = [*command[:-1], "cnn", "--exclude", "*.txt"]
+    refused = subprocess.run(other, capture_output=True, text=True, timeout=100, check=False)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "give another --output" in refused.stderr
+    assert made.stat().st_mtime_ns == changed

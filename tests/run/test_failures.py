@@ -1,0 +1,227 @@
+"""The whole job against a real S3 server and a real Ray head: kills, resumes, poison, submission."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.storage import StorageConfig
+from pipeline.storage import open_store
+from tests.support.job_runner import (
+    REPO,
+    command,
+    encoded,
+    fill,
+    image_digests,
+    lasting,
+    ledger,
+    photograph,
+    run,
+)
+
+FAST = ("--set", "model.side=64", "--set", "run.workers=2")
+
+
+def parts(uri: str, storage: StorageConfig) -> int:
+    """Committed shards below OUT."""
+    return sum(1 for _ in open_store(uri, storage).list("ledger/"))
+
+
+def children_of(pid: int) -> set[int]:
+    """All descendants of a process, from /proc."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    found, grown = {pid}, True
+    while grown:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        found, grown = found | more, bool(more)
+    return found - {pid}
+
+
+def until(condition, seconds: float, what: str) -> None:
+    """Wait for the condition; fail with `what` when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph):
+    storage, settings = s3_ceph.storage_config, s3_ceph.settings
+    root = f"s3://{s3_ceph.bucket()}"
+    fill(f"{root}/in", {f"{i:03d}.jpg": encoded(photograph(i, 300, 200)) for i in range(96)}, storage)
+    shards = (*FAST, *settings, "--set", "plan.shard_images=4")
+    whole = run("--input", f"{root}/in", "--output", f"{root}/whole", *shards)
+    assert whole.returncode == 0, whole.stderr
+
+    again = command("--input", f"{root}/in", "--output", f"{root}/cut", *shards)
+    driver = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: parts(f"{root}/cut", storage) >= 2, 180, "no shard was committed in three minutes")
+    # Ray's own agents linger for a minute; whatever could still write must be gone at once.
+    working = {pid for pid in children_of(driver.pid) if is_worker(pid) or is_decoder(pid)}
+    assert len(working) >= 4
+    driver.kill()
+    assert driver.wait() == -signal.SIGKILL
+    until(
+        lambda: not any(is_worker(p) or is_decoder(p) for p in working), 60, "workers outlive a killed driver"
+    )
+    committed = parts(f"{root}/cut", storage)
+    assert committed < 24, "the kill came too late to show anything"
+
+    resumed = subprocess.run(again, capture_output=True, text=True, timeout=240)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"done     {4 * committed} objects" in resumed.stdout
+    assert image_digests(f"{root}/cut", storage) == image_digests(f"{root}/whole", storage)
+    assert lasting(ledger(f"{root}/cut", storage)) == lasting(ledger(f"{root}/whole", storage))
+
+
+def test_a_local_folder_and_s3_give_the_same_images(s3_ceph, tmp_path):
+    storage, settings = s3_ceph.storage_config, s3_ceph.settings
+    root = f"s3://{s3_ceph.bucket()}"
+    files = {f"a/{i}.png": encoded(photograph(i), "PNG") for i in range(5)} | {"b.txt": b"no image"}
+    fill(f"{root}/in", files, storage)
+    fill(str(tmp_path / "in"), files)
+    assert run("--input", f"{root}/in", "--output", f"{root}/out", *FAST, *settings).returncode == 0
+    assert run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST).returncode == 0
+    assert image_digests(f"{root}/out", storage) == image_digests(str(tmp_path / "out"))
+    remote = lasting(ledger(f"{root}/out", storage), "etag")
+    assert remote == lasting(ledger(str(tmp_path / "out")), "etag")
+
+
+def test_a_worker_that_is_killed_costs_nothing(tmp_path):
+    fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
+    wanted = command(
+        "--input", tmp_path / "in", "--output", tmp_path / "out", *FAST, "--set", "plan.shard_images=4"
+    )
+    driver = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes")
+    os.kill(next(pid for pid in children_of(driver.pid) if is_worker(pid)), signal.SIGKILL)
+    _, stderr = driver.communicate(timeout=200)
+    assert driver.returncode == 0, stderr
+    rows = ledger(str(tmp_path / "out"))
+    assert [row["key"] for row in rows] == [f"{i:02d}.jpg" for i in range(48)]
+    assert {row["status"] for row in rows} == {"colorized"}
+
+
+def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path):
+    fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
+    wanted = command(
+        "--input", tmp_path / "in", "--output", tmp_path / "out", *FAST, "--set", "plan.shard_images=4"
+    )
+    driver = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes")
+    driver.terminate()
+    _, stderr = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert "the same command goes on where this one stopped" in stderr
+    assert "Traceback" not in stderr
+
+
+def is_worker(pid: int) -> bool:
+    """Is this a Ray worker that holds a colouring actor?"""
+    return "FusedActor" in command_line(pid)
+
+
+def is_decoder(pid: int) -> bool:
+    """Is this the decoder's child process of a worker?"""
+    return "pipeline.codecs.isolated.child" in command_line(pid)
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def ray_head(tmp_path):
+    """A Ray head with token authentication, as the README starts one; yields its environment."""
+    token = tmp_path / "token"
+    token.write_text("a-token-for-this-test-only-0123456789abcdef")
+    token.chmod(0o600)
+    named = ("", "dashboard-", "ray-client-server-", "dashboard-agent-listen-")  # 52365 is one a machine
+    ports = {f"{name}port": free_port() for name in named}
+    programs = Path(sys.executable).parent
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"  # as in a shell where .venv is active
+    env = {**os.environ, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    ray = str(programs / "ray")
+    flags = [f"--{name}={port}" for name, port in ports.items()]
+    flags += ["--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1", "--num-cpus=4"]
+    log = (tmp_path / "head.log").open("w")
+    head = subprocess.Popen([ray, "start", "--head", "--block", *flags], env=env, stdout=log, stderr=log)
+    env["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{ports['dashboard-port']}"
+    try:
+        yield ray, env
+    finally:
+        family = children_of(head.pid) | {head.pid}
+        head.terminate()  # asks Ray's processes to go; on a busy machine some take a minute over it
+        try:
+            head.wait(5)
+        except subprocess.TimeoutExpired:
+            for pid in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            head.wait()
+        log.close()
+
+
+def test_ray_job_submit_to_a_head_with_a_token(ray_head, tmp_path):
+    ray, env = ray_head
+    fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(4)})
+    entry = [
+        "python",
+        "jobs/colorize_bucket.py",
+        "--input",
+        tmp_path / "in",
+        "--output",
+        tmp_path / "out",
+        "--log-format=json",
+        *FAST,
+    ]
+
+    def submit(environment):
+        line = [ray, "job", "submit", "--working-dir", ".", "--", *map(str, entry)]
+        return subprocess.run(line, cwd=REPO, env=environment, capture_output=True, text=True, timeout=200)
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", int(env["RAY_API_SERVER_ADDRESS"].rsplit(":", 1)[1]))) == 0
+
+    until(answers, 60, "the head did not come up")
+    stranger = {k: v for k, v in env.items() if not k.startswith("RAY_AUTH")}
+    assert submit({**stranger, "RAY_AUTH_MODE": "disabled"}).returncode != 0
+    assert not (tmp_path / "out").exists()
+    deadline = time.monotonic() + 90
+    done = submit(env)
+    while "No available agent" in done.stdout + done.stderr and time.monotonic() < deadline:
+        time.sleep(2)  # the agent starts after the head answers; Ray says to try again
+        done = submit(env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row["status"] for row in ledger(str(tmp_path / "out"))] == ["colorized"] * 4
+    # what `ray job logs -f` shows: whole lines, each an object, all of one run
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [line["event"] for line in lines if line["event"] in ("plan", "summary")] == ["plan", "summary"]
+    assert len({line["run"] for line in lines}) == 1
+    (progress,) = [line for line in lines if line["event"] == "progress" and line["done"] == line["total"]]
+    assert progress["message"].startswith("4 of 4 images")

@@ -1,0 +1,70 @@
+"""`--weights registry:REGISTRY/NAME`: a job takes today's champion, and says by its digest which that was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from pipeline.models.base import TrainableColorizer
+from pipeline.models.catalog import Catalog
+from pipeline.models.iizuka import IizukaColorizer
+from pipeline.models.regression_cnn import RegressionCnn
+from pipeline.models.weights import WeightsInfo, encode_weights
+from tests.support.job_runner import encoded, fill, image_digests, ledger, photograph, run
+
+
+def weights(path: Path, colorizer: TrainableColorizer) -> str:
+    units = (colorizer.ab_range, colorizer.normalisation)
+    info = WeightsInfo(colorizer.method, colorizer.architecture(), (1.0, 2.0), *units)
+    path.write_bytes(encode_weights(colorizer.state_dict(), info))
+    return str(path)
+
+
+def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_done(tmp_path: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    fill(str(source), {f"{n}.jpg": encoded(photograph(n)) for n in range(2)})
+    catalog = Catalog(f"{tmp_path}/models/faces")
+    first = catalog.promote(weights(tmp_path / "a.safetensors", IizukaColorizer(0.05)), previous=None)
+    args = ("--input", source, "--output", out, "--weights", f"registry:{tmp_path}/models/faces")
+    args += ("--set", "model.side=64", "--set", "run.workers=1")
+
+    done = run(*args)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (out / "runs").iterdir()
+    kept = yaml.safe_load((folder / "config.yaml").read_text())
+    assert kept["model"]["weights"] == catalog.locate(first)
+    assert catalog.locate(first) in done.stdout
+    assert {row["weights_digest"] for row in ledger(str(out))} == {first.sha256}
+    assert len(image_digests(str(out))) == 2
+
+    # a champion of another method needs no other command, but one that was asked for must fit
+    second = catalog.promote(weights(tmp_path / "b.safetensors", RegressionCnn(0.125)), previous=1)
+    calm = run(*args)  # who promotes does not ask for the archive to be coloured again
+    assert calm.returncode == 0, calm.stderr
+    assert "2 objects in the ledger, 2 by another model (--recolor changed-model" in calm.stdout
+    assert "Nothing to do: all 2 objects" in calm.stdout
+    dry = run(*args, "--recolor", "changed-model", "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert catalog.locate(second) in dry.stdout
+    assert "to do    2 objects" in dry.stdout
+    assert "2 coloured before by another model" in dry.stdout
+    assert "method: regression_cnn" in dry.stdout
+    refused = run(*args, "--method", "iizuka")
+    assert refused.returncode == 2
+    assert len(list((out / "runs").iterdir())) == 1  # before anything was started
+    assert "are for the method 'regression_cnn', not 'iizuka'" in refused.stderr
+
+    catalog.roll_back()
+    back = run(*args)
+    assert back.returncode == 0, back.stderr
+    assert "Nothing to do: all 2 objects" in back.stdout
+
+
+def test_a_name_without_a_champion_is_one_line(tmp_path: Path) -> None:
+    fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(0))})
+    refused = run("--input", tmp_path / "in", "--output", tmp_path / "out", "--weights", "registry:none/here")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("error: the weights registry:none/here have no champion")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,208 @@
+"""Every kind of source file through decoder, composition and encoder: what comes out of it, as a table.
+
+python -m tests.support.formats_table > docs/formats.md
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pillow_heif
+import pyvips
+import tifffile
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+
+from pipeline.codecs.everyday import Decoded, Skip, encode
+from pipeline.codecs.isolated.image import IsolatedDecoder
+from pipeline.codecs.metadata.profiles import srgb_profile
+from pipeline.codecs.metadata.xmp import Provenance
+from pipeline.codecs.pixels import DecodeLimits
+from pipeline.config.output import OutputConfig
+from pipeline.errors import ImageFailure
+from pipeline.shard.compose import compose
+from tests.support.samples import photo, toned
+
+GRAY = photo(120, 90)
+GRAY16 = GRAY.astype(np.uint16) * 257
+DPI = 300.0
+WORDS = "a street in 1908"
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" '
+    b'photoshop:City="Salford"/></rdf:RDF></x:xmpmeta>'
+)
+MADE_BY = Provenance("compositeWithTrainedAlgorithmicMedia", "unet", "0" * 64, "Fiat Color", "scan", "0" * 64)
+
+
+def _exif(orientation: int = 1) -> bytes:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = WORDS, orientation
+    return exif.tobytes()
+
+
+def _pillow(image: Image.Image, format_: str, **options: Any) -> bytes:
+    said: dict[str, Any] = {"icc_profile": srgb_profile() if image.mode == "RGB" else None}
+    if format_ == "PNG":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        said |= {"exif": _exif(), "pnginfo": text, "dpi": (DPI, DPI)}
+    elif format_ == "TIFF":
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[270], tags[700] = WORDS, XMP
+        said |= {"tiffinfo": tags, "dpi": (DPI, DPI)}
+    elif format_ == "JPEG":
+        said |= {"exif": _exif(), "xmp": XMP, "dpi": (DPI, DPI)}
+    elif format_ == "AVIF":
+        said |= {"exif": _exif(), "xmp": XMP}
+    buffer = io.BytesIO()
+    image.save(buffer, format_, **{k: v for k, v in (said | options).items() if v is not None})
+    return buffer.getvalue()
+
+
+def _heic(image: Any) -> bytes:
+    buffer = io.BytesIO()
+    made = image if isinstance(image, pillow_heif.HeifFile) else pillow_heif.from_pillow(image)
+    made.save(buffer, quality=90, exif=_exif(), xmp=XMP, icc_profile=srgb_profile())
+    return buffer.getvalue()
+
+
+def _tiff(array: Any, **options: Any) -> bytes:
+    """What libvips does not write."""
+    file, tags = io.BytesIO(), [(700, 1, len(XMP), XMP, True)]
+    tifffile.imwrite(
+        file, array, description=WORDS, resolution=(DPI, DPI), resolutionunit=2, extratags=tags, **options
+    )
+    return file.getvalue()
+
+
+def _vips(array: Any, suffix: str, **options: Any) -> bytes:
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(array))
+    if array.dtype == np.uint16:
+        image = image.copy(interpretation="rgb16" if array.ndim == 3 else "grey16")
+    image = image.copy(xres=DPI / 25.4, yres=DPI / 25.4)
+    image.set_type(pyvips.GValue.blob_type, "xmp-data", XMP)
+    if array.ndim == 3:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", srgb_profile())
+    image.set_type(pyvips.GValue.gstr_type, "image-description", WORDS)
+    image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-ImageDescription", WORDS)
+    return bytes(image.write_to_buffer(suffix, **options))
+
+
+def sources() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Name and maker of each kind of file; the picture is the same 90 x 120 pixels in all."""
+    gray, rgb = Image.fromarray(GRAY), Image.fromarray(GRAY).convert("RGB")
+    rgb16, tiled = np.dstack([GRAY16] * 3), {"tile": True, "tile_width": 64, "tile_height": 64}
+    palette, unit = rgb.quantize(64), (GRAY / 255).astype(np.float32)
+    alpha = {"photometric": "minisblack", "extrasamples": ["unassalpha"]}
+    yield "JPEG, gray", lambda: _pillow(gray, "JPEG", quality=95)
+    yield "JPEG, progressive", lambda: _pillow(gray, "JPEG", progressive=True)
+    yield "JPEG, EXIF orientation 6", lambda: _pillow(gray, "JPEG", exif=_exif(6))
+    yield "JPEG, sepia", lambda: _pillow(Image.fromarray(toned(GRAY)), "JPEG", quality=95)
+    yield "JPEG, CMYK", lambda: _pillow(rgb.convert("CMYK"), "JPEG")
+    yield "PNG, gray", lambda: _pillow(gray, "PNG")
+    yield "PNG, gray and alpha", lambda: _pillow(gray.convert("LA"), "PNG")
+    yield "PNG, palette", lambda: _pillow(palette, "PNG")
+    yield "PNG, 16 bits", lambda: _vips(GRAY16, ".png", bitdepth=16)
+    yield "TIFF, gray", lambda: _pillow(gray, "TIFF", compression="tiff_adobe_deflate")
+    yield "TIFF, bilevel (G4)", lambda: _pillow(gray.convert("1"), "TIFF", compression="group4")
+    yield "TIFF, CMYK", lambda: _pillow(rgb.convert("CMYK"), "TIFF")
+    yield "TIFF, 16 bits", lambda: _vips(GRAY16, ".tif")
+    yield "TIFF, 16 bits, min-is-white", lambda: _vips(GRAY16, ".tif", miniswhite=True)
+    yield "TIFF, 16 bits, tiled", lambda: _vips(GRAY16, ".tif", **tiled)
+    yield "BigTIFF, 16 bits", lambda: _vips(GRAY16, ".tif", bigtiff=True)
+    yield "TIFF, 48-bit RGB", lambda: _vips(rgb16, ".tif")
+    yield "TIFF, floating point", lambda: _vips((GRAY / 255).astype(np.float32), ".tif")
+    yield "TIFF, floating point, min-is-white", lambda: _tiff(unit, photometric="miniswhite")
+    yield "TIFF, 48-bit RGB, floating point", lambda: _tiff(np.dstack([unit] * 3), photometric="rgb")
+    yield "TIFF, 16 bits and alpha", lambda: _tiff(np.dstack([GRAY16, GRAY16]), **alpha)
+    yield "TIFF, 64-bit CMYK", lambda: _tiff(np.dstack([GRAY16] * 4), photometric="separated")
+    yield "TIFF, 2 pages", lambda: _pillow(gray, "TIFF", save_all=True, append_images=[gray])
+    yield "TIFF, cut short", lambda: _vips(GRAY16, ".tif")[:9000]
+    yield "JPEG 2000", lambda: _pillow(gray, "JPEG2000")
+    yield "JPEG 2000, 16 bits", lambda: _pillow(Image.fromarray(GRAY16), "JPEG2000")
+    yield "WebP", lambda: _pillow(rgb, "WEBP", lossless=True, exif=_exif(), xmp=XMP)
+    yield "HEIC", lambda: _heic(rgb)
+    yield "HEIC, 10 bits", lambda: _heic(pillow_heif.from_bytes("RGB;16", (90, 120), rgb16.tobytes()))
+    yield "AVIF, 10 bits", lambda: _vips(rgb16, ".avif", bitdepth=10, Q=95)
+    yield "AVIF", lambda: _pillow(rgb, "AVIF", quality=95)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One row: `kept` by column, None where the source has no such thing; `said`: why it failed, a note."""
+
+    name: str
+    decoded: bool
+    kept: dict[str, bool | None]
+    max_delta_l: float | None
+    said: str
+
+
+COLUMNS = ("depth", "size", "ICC", "EXIF", "XMP", "DPI")
+
+
+def outcome(name: str, data: bytes, decoder: IsolatedDecoder) -> Outcome:
+    """The file through the decoder's child, composition and a TIFF, read back with Pillow and libvips."""
+    try:
+        found = decoder.decode(
+            data, "scan", None, DecodeLimits(10**7), model_side=64, skip_color=True, color_threshold=3.0
+        )
+    except ImageFailure as failure:
+        return Outcome(name, False, {}, None, f"`{failure.code}`: {failure.message}")
+    if isinstance(found, Skip):
+        return Outcome(name, False, {}, None, found.message)
+    ab = np.full((2, 8, 8), 12, np.float32)
+    composed = compose(found.L_u16, ab, found.alpha, depth=found.depth)
+    made = encode(composed.rgb, found, None, OutputConfig(format="tiff"), MADE_BY)
+    return Outcome(name, True, _kept(found, made), composed.max_delta_l, found.note or "")
+
+
+def _kept(found: Decoded, made: bytes) -> dict[str, bool | None]:
+    meta, read = found.meta, pyvips.Image.new_from_buffer(made, "")
+    with Image.open(io.BytesIO(made)) as image:
+        info, exif = image.info, image.getexif()
+    size = (120, 90) if (read.width, read.height) == (120, 90) else (90, 120)
+    return {
+        "depth": (read.format == "ushort") == (found.depth == 16),
+        "size": (read.width, read.height) == (found.width, found.height) == size,
+        "ICC": None if meta.icc is None else info["icc_profile"] == meta.icc,
+        "EXIF": None if meta.exif is None else exif.get(0x010E) == WORDS and exif.get(0x0112, 1) == 1,
+        "XMP": None if meta.xmp is None else b"Salford" in info["xmp"],
+        "DPI": None if meta.dpi is None else bool(np.allclose(info["dpi"], DPI, rtol=1e-3)),
+    }
+
+
+def outcomes() -> list[Outcome]:
+    """All rows."""
+    with IsolatedDecoder(memory=2**31, seconds=60) as decoder:
+        return [outcome(name, make(), decoder) for name, make in sources()]
+
+
+def table(rows: list[Outcome]) -> str:
+    """The page `docs/formats.md`."""
+    lines = [
+        "# Formats: what goes in and what is kept",
+        "",
+        "Written by `python -m tests.support.formats_table > docs/formats.md`, checked by `make test`: each",
+        "kind of file is decoded, coloured and written as TIFF, and that is read back by Pillow and libvips.",
+        "A dash: the source has no such thing, or its format no place for it. dL*: the largest change of",
+        "lightness, of 100.",
+        "",
+        f"| source | coloured | {' | '.join(COLUMNS)} | dL* | says |",
+        f"|---|---|{'---|' * len(COLUMNS)}---:|---|",
+    ]
+    marks = {True: "yes", False: "**no**", None: "-"}
+    for row in rows:
+        cells = [marks[row.kept.get(column)] for column in COLUMNS]
+        delta = "" if row.max_delta_l is None else f"{row.max_delta_l:.4f}"
+        coloured = "yes" if row.decoded else "no"
+        lines.append(f"| {row.name} | {coloured} | {' | '.join(cells)} | {delta} | {row.said} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(outcomes()), end="")

@@ -1,0 +1,105 @@
+"""Running the real job as a user does, and reading what it left."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipeline.config.storage import StorageConfig
+from pipeline.ledger.schema import VOLATILE_COLUMNS
+from pipeline.storage import open_store
+from tests.support.paths import REPO
+from tests.support.servers import CREDENTIALS, free_port
+
+JOB = REPO / "jobs" / "colorize_bucket.py"
+FAST = ("--set", "model.side=64", "--set", "run.workers=1")
+
+
+def command(*args: object) -> list[str]:
+    """The command line of the job."""
+    return [sys.executable, str(JOB), *map(str, args)]
+
+
+@functools.cache
+def shared_head() -> dict[str, str]:
+    """The environment of a job on the one Ray head of all tests, which starts with the first that asks.
+
+    A job of its own takes twice as long: Ray's processes start anew for it, and end.
+    """
+    from tests.support.ray_head import TOKEN, ray_head  # starts no Ray where no test asks for one
+
+    stack = contextlib.ExitStack()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-head-")))
+    ports = [f"--{name}-port={free_port()}" for name in ("dashboard-agent-listen", "metrics-export")]
+    address, _ = stack.enter_context(ray_head(folder, *ports, "--num-cpus=4", env=CREDENTIALS))
+    atexit.register(stack.close)
+    return TOKEN | {"RAY_ADDRESS": address}
+
+
+def run(
+    *args: object, env: dict[str, str] | None = None, own_ray: bool = False, timeout: float = 240
+) -> subprocess.CompletedProcess[str]:
+    """Run the job to its end, on the shared head unless `own_ray` or `env` say otherwise."""
+    given = env or {}
+    head = {} if own_ray or "RAY_ADDRESS" in given else shared_head()
+    environment = os.environ | head | given
+    return subprocess.run(command(*args), capture_output=True, text=True, env=environment, timeout=timeout)
+
+
+def photograph(seed: int, width: int = 96, height: int = 72) -> Image.Image:
+    """A gray picture with smooth shapes and grain, different for each seed."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(width, height)
+    waves = sum(np.sin(rng.uniform(2, 14) * x + rng.uniform(2, 14) * y + rng.uniform(0, 6)) for _ in range(4))
+    noisy = 128 + 26 * waves + rng.normal(0, 4, (height, width))
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8), "L")
+
+
+def encoded(image: Image.Image, format: str = "JPEG", **options: Any) -> bytes:
+    """The picture as a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def fill(uri: str, files: dict[str, bytes], storage: StorageConfig | None = None) -> None:
+    """Write files below a folder or bucket prefix."""
+    if "://" not in uri:
+        Path(uri).mkdir(parents=True, exist_ok=True)
+    store = open_store(uri, storage or StorageConfig())
+    for key, data in files.items():
+        store.put(key, data)
+
+
+def ledger(uri: str, storage: StorageConfig | None = None) -> list[dict[str, Any]]:
+    """All ledger rows below OUT, by key."""
+    store = open_store(uri, storage or StorageConfig())
+    rows: list[dict[str, Any]] = []
+    for found in store.list("ledger/"):
+        rows += pq.read_table(io.BytesIO(store.get(found.key).data)).to_pylist()
+    return sorted(rows, key=lambda row: row["key"])
+
+
+def lasting(rows: list[dict[str, Any]], *more: str) -> list[dict[str, Any]]:
+    """Rows without the columns that may differ between two runs."""
+    return [{k: v for k, v in row.items() if k not in VOLATILE_COLUMNS and k not in more} for row in rows]
+
+
+def image_digests(uri: str, storage: StorageConfig | None = None) -> dict[str, str]:
+    """SHA-256 of every image below OUT/images."""
+    store = open_store(uri, storage or StorageConfig())
+    keys = [found.key for found in store.list("images/")]
+    return {key: hashlib.sha256(store.get(key).data).hexdigest() for key in keys}

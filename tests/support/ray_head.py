@@ -1,0 +1,61 @@
+"""A real Ray head of a test's own, as the systemd unit starts it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.paths import REPO
+from tests.support.servers import free_port
+
+#: For the head and for who talks to it.
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+#: Linux asks the head to end when the tests are killed; elsewhere it stays behind.
+_ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
+
+
+@contextmanager
+def ray_head(folder: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[tuple[str, int]]:
+    """Its address and process id; ended with all its processes. `env` goes to the head."""
+    port = free_port()
+    command = ("start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=3")
+    environment = os.environ | TOKEN | {"PYTHONPATH": str(REPO), "RAY_USAGE_STATS_ENABLED": "0"} | (env or {})
+    with started(
+        [*command, "--include-dashboard=false", *options], environment, folder / "head.log"
+    ) as process:
+        yield f"127.0.0.1:{port}", process
+
+
+@contextmanager
+def started(arguments: list[str], environment: dict[str, str], log: Path) -> Iterator[int]:
+    """`ray ARGUMENTS` with `--block`, so that it ends with the block: `ray stop` would end every Ray of the
+    machine. Its process id."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    with log.open("w") as written:
+        head = subprocess.Popen(
+            [*_ENDS_WITH_US, ray, *arguments, "--block"],
+            env=environment, stdout=written, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in log.read_text():
+            assert head.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"no Ray head in two minutes: {log.read_text()}"
+            time.sleep(0.25)
+        yield head.pid
+    finally:
+        os.killpg(head.pid, signal.SIGTERM)
+        try:
+            head.wait(5)  # Ray would take half a minute over its own end, and what is told here is over
+        except subprocess.TimeoutExpired:
+            os.killpg(head.pid, signal.SIGKILL)
+            head.wait(60)

@@ -1,0 +1,90 @@
+"""Every configuration file of training and evaluation validates; the shipped weights have their card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.config.loading import load
+from pipeline.evaluate import EvaluateConfig
+from pipeline.models.registry import NETWORKS, load_colorizer, weights_info
+from pipeline.models.weights import SHIPPED, shipped_names
+from pipeline.photographs.settings import PrepareConfig
+from pipeline.retraining.champion import RetrainConfig
+from pipeline.retraining.family import load_family
+from pipeline.training.settings import TrainConfig
+from tests.support.paths import REPO
+
+CONFIGS = REPO / "configs"
+OTHERS = ("prepare.yaml", "family.yaml", "retrain.yaml")
+TRAIN = sorted(path for path in (CONFIGS / "train").glob("*.yaml") if path.name not in OTHERS)
+
+
+@pytest.mark.parametrize("file", TRAIN, ids=lambda path: path.name)
+def test_train(file: Path) -> None:
+    assert load(TrainConfig, str(file)).model.method in NETWORKS
+
+
+@pytest.mark.parametrize(
+    ("file", "weights"), [("faithful", "faithful"), ("faithful", "vivid"), ("own", "faithful")]
+)
+def test_the_shipped_network_is_the_one_that_its_configuration_trains(file: str, weights: str) -> None:
+    config = load(TrainConfig, str(CONFIGS / "train" / f"{file}.yaml"))
+    info = weights_info(None, weights)
+    assert config.model.method == info.method
+    assert config.model.options().items() <= info.architecture.items()
+    if file == weights:
+        made = info.provenance["settings"]
+        said = config.model_dump(mode="json")
+        assert (made["loss"], made["optim"]) == (said["loss"], said["optim"])
+        decided_by_the_run = {"photos", "stream"}
+        for name in said["data"].keys() - decided_by_the_run:
+            assert made["data"][name] == said["data"][name], name
+
+
+def test_family() -> None:
+    """Every run validates, under its own name, and all have the same photographs and the same budget."""
+    family = load_family(str(CONFIGS / "train" / "family.yaml"))
+    others = {load(TrainConfig, str(CONFIGS / "train" / "patch.yaml")).model.method}  # crops of its own size
+    assert {run.model.method for run in family.values()} | others == set(NETWORKS)
+    assert [run.train.name for run in family.values()] == list(family)
+    shared = [
+        run.model_dump(include={"data": True, "optim": True, "train": {"steps", "batch"}})
+        for run in family.values()
+    ]
+    assert all(one == shared[0] for one in shared)
+
+
+def test_a_retraining_cycle_begins_with_the_champions_own_network() -> None:
+    config = load(RetrainConfig, str(CONFIGS / "train" / "retrain.yaml"))
+    assert config.retrain.least_new == 200
+    assert config.model == TrainConfig().model
+
+
+@pytest.mark.parametrize("name", ["default", "family", "product_size"])
+def test_evaluate(name: str) -> None:
+    loaded = load(EvaluateConfig, str(CONFIGS / "evaluate" / f"{name}.yaml"))
+    assert (loaded == EvaluateConfig()) == (name == "default")
+
+
+def test_the_default_evaluation_spells_out_every_key() -> None:
+    written = yaml.safe_load((CONFIGS / "evaluate" / "default.yaml").read_text(encoding="utf-8"))
+    assert set(written["evaluate"]) == set(EvaluateConfig().evaluate.model_dump())
+
+
+def test_prepare_lists_the_defaults() -> None:
+    assert load(PrepareConfig, str(CONFIGS / "train" / "prepare.yaml")) == PrepareConfig()
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_shipped_weights(name: str) -> None:
+    """They load by their name, and a model card speaks of these very bytes."""
+    loaded = load_colorizer(None, name)
+    assert loaded.method in NETWORKS
+    assert any(loaded.weights_digest in card.read_text() for card in SHIPPED.glob("*.md"))
+
+
+def test_shipped_weights_are_small_enough_for_a_repository() -> None:
+    assert sum((SHIPPED / f"{name}.safetensors").stat().st_size for name in shipped_names()) <= 40_000_000

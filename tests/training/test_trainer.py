@@ -1,0 +1,203 @@
+"""Real Ray Train runs on the CPU: a killed run resumes to the same weights; several workers; mistakes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.models.iizuka import IizukaColorizer
+from pipeline.models.registry import load_colorizer, weights_info
+from pipeline.photographs.prepare import SCHEMA
+from pipeline.storage.lease import SIGN
+from pipeline.training.checkpoint import AveragedModel
+from pipeline.training.loop import learning_rate
+from pipeline.training.settings import OptimConfig
+from tests.support.job_runner import shared_head
+from tests.support.paths import REPO
+
+STEPS = 30
+SETTINGS = [
+    "model.width=0.05", "data.label_images=2", "data.augment.blur=0", "train.precision=fp32",
+    "train.threads=1", "train.batch=2", f"train.steps={STEPS}", "train.checkpoint_steps=5",
+    "train.log_steps=5", "optim.warmup=2", "train.name=small",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve tiny photographs with two labels, prepared."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(12):
+        buffer = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)).save(buffer, "JPEG")
+        rows.append(
+            {"key": f"{i}.jpg", "source": "test", "label": ["even", "odd"][i % 2], "width": 64, "height": 48,
+             "split": "val" if i > 9 else "train", "mean_chroma": 20.0, "mean_a": 3.0,
+             "mean_b": 6.0, "phash": bytes(16), "sha256": str(i), "image": buffer.getvalue()}
+        )  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), folder / "photos-00000.parquet")
+    return folder
+
+
+def command(photos: Path, storage: Path, *more: str) -> list[str]:
+    settings = [part for setting in [*SETTINGS, *more] for part in ("--set", setting)]
+    job = str(REPO / "jobs" / "train.py")
+    return [sys.executable, job, "--photos", str(photos), "--storage", str(storage), *settings]
+
+
+def run(arguments: list[str]) -> str:
+    environment = os.environ | shared_head()
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, env=environment, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    storage = tmp_path_factory.mktemp("undisturbed")
+    output = run(command(photos, storage))
+    assert f"training at step 0 of {STEPS}" in output
+    assert re.search(rf"step {STEPS} \(.*images_per_s", output)
+    return storage
+
+
+def export(photos: Path, storage: Path) -> Path:
+    target = storage / "weights.safetensors"
+    run([*command(photos, storage), "--export", str(target)])
+    return target
+
+
+def keeps_a_checkpoint(storage: Path) -> bool:
+    """Whether Ray has noted one as whole; its files may be there before."""
+    noted = storage / "small" / "checkpoint_manager_snapshot.json"
+    return noted.exists() and '"checkpoint_dir_name"' in noted.read_text()
+
+
+def test_a_killed_run_resumes_to_the_same_weights(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(photos, tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 200  # seconds; 15 on two free cores, most of it Ray's start
+        while not keeps_a_checkpoint(tmp_path):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    time.sleep(3)  # Ray's processes notice that the driver is gone; none may write into the run any more
+    record = tmp_path / "small" / "checkpoint_manager_snapshot.json"
+    record.write_text(record.read_text()[:-9])  # as a controller does that is killed while it writes
+    output = run(command(photos, tmp_path))
+    assert "Ray's record was torn; it names checkpoint_" in output
+    started = re.search(r"training at step (\d+) of", output)
+    assert started
+    assert 0 < int(started[1]) < STEPS
+    resumed, expected = export(photos, tmp_path), export(photos, undisturbed)
+    one, other = (load_colorizer("iizuka", str(path)).colorizer.state_dict() for path in (resumed, expected))
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_a_second_run_of_the_same_name_leaves(photos: Path, undisturbed: Path) -> None:
+    folder = undisturbed / "small"
+    kept = sorted(path.name for path in folder.iterdir())
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    sign = folder / SIGN
+    sign.write_text(json.dumps({"host": socket.gethostname(), "pid": other.pid, "at": time.time()}))
+    done = subprocess.run(
+        command(photos, undisturbed), capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"error: process {other.pid} on ")
+    assert "is at work at" in last
+    other.communicate(b"\n")
+    sign.unlink()
+    assert sorted(path.name for path in folder.iterdir()) == kept
+
+
+def test_exported_weights_say_how_they_were_made(photos: Path, undisturbed: Path) -> None:
+    info = weights_info("iizuka", str(export(photos, undisturbed)))
+    assert info.architecture == {"width": 0.05, "classes": 2, "global_branch": True}
+    assert info.labels == ("even", "odd")
+    assert info.mean_ab == (3.0, 6.0)
+    assert info.provenance["steps"] == STEPS
+    assert info.provenance["sources"] == {"test": 12}
+    assert str(photos.parent) not in str(info.provenance)  # no paths of this machine in a file that ships
+
+
+def test_a_finished_run_of_another_network_is_refused(photos: Path, undisturbed: Path) -> None:
+    other = [*command(photos, undisturbed), "--set", "model.width=0.1"]
+    environment = os.environ | shared_head()
+    done = subprocess.run(other, capture_output=True, text=True, env=environment, check=False, timeout=240)
+    assert done.returncode == 2
+    assert done.stdout.count("another network") == 0  # nor is it tried again
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "another network" in last
+    assert "train.name" in last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "train.stepz=3"], "train.stepz"),
+        (["--set", "data.scale=[0.9, 0.1]"], "data.scale"),
+        (["--config", "none.yaml"], "none.yaml"),
+        (["--photos", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--set", "data.label_images=100"], "of 10 photographs"),
+        (["--export", "x.safetensors", "--storage", "/nowhere/at/all"], "no training run"),
+    ],
+)
+def test_user_mistakes(photos: Path, arguments: list[str], message: str) -> None:
+    job = [sys.executable, str(REPO / "jobs" / "train.py"), "--photos", str(photos), *arguments]
+    failed = subprocess.run(job, capture_output=True, text=True, check=False, timeout=120)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: ")
+    assert failed.stderr.count("\n") == 1
+    assert message in failed.stderr
+
+
+def test_learning_rate() -> None:
+    config = OptimConfig(rate=1.0, warmup=9)
+    assert learning_rate(config, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate(config, 9, 0.0) == pytest.approx(1.0)
+    assert learning_rate(config, 500, 0.5) == pytest.approx(0.5)
+    assert learning_rate(config, 999, 1.0) == pytest.approx(0.0)
+
+
+def test_averaged_model_follows_parameters_and_statistics() -> None:
+    model = IizukaColorizer(0.05)
+    averaged = AveragedModel(model, 0.5)
+    before = {name: tensor.clone() for name, tensor in averaged.module.state_dict().items()}
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor.add_(1)
+    averaged.update(model, step=1000)
+    for name, tensor in averaged.module.state_dict().items():
+        expected = before[name] + (0.5 if tensor.is_floating_point() else 1)
+        torch.testing.assert_close(tensor, expected, msg=name)
