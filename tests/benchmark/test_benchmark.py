@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import IMPORT_ROOT
 from pipeline.benchmark.process_tree import watched
-from pipeline.benchmark.results import ROOT, Cell, Results, Run, TrainingRate
+from pipeline.benchmark.results import Cell, Results, Run, TrainingRate
 from pipeline.benchmark.sample_photographs import count_of, megapixels, photographs
 from pipeline.benchmark.tables import ratio_table, rows, training_table
 from pipeline.benchmark.training_loop import Bare, train
@@ -36,7 +37,7 @@ def results(*runs: Run) -> Results:
 
 def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "jobs/benchmark.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=IMPORT_ROOT, capture_output=True, text=True, check=False)
 
 
 def test_the_job_and_the_loops_on_six_images(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_ratios_are_of_all_rounds_and_name_their_spread() -> None:
 
 def test_photographs_are_shared_between_counts_and_exact(tmp_path: Path) -> None:
     def made(count: int) -> list[bytes]:
-        folder = photographs(ROOT / "tests" / "photos", tmp_path, "mixed", count)
+        folder = photographs(IMPORT_ROOT / "tests" / "photos", tmp_path, "mixed", count)
         return [path.read_bytes() for path in sorted(folder.iterdir())]
 
     three = made(3)
@@ -143,5 +144,5 @@ def test_the_trainer_is_compared_with_the_loop_of_its_round() -> None:
 def test_the_bare_loop_trains_the_networks_of_the_configurations() -> None:
     small = ["train.batch=2", "data.crop=64"]
     for name in ("faithful", "iizuka"):
-        config = load(TrainConfig, str(ROOT / "configs" / "train" / f"{name}.yaml"), small)
+        config = load(TrainConfig, str(IMPORT_ROOT / "configs" / "train" / f"{name}.yaml"), small)
         assert train(Bare(config=config, warm=0, steps=1)) > 0
