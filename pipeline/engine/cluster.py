@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,16 +31,30 @@ FORWARDED = (
 
 # Freed memory is kept for the next image: to get it from the system again page by page took a fifth of the
 # network's time. Larger pieces than 32 MiB, which glibc allows no more for, are given back.
-_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
 
 
 @contextmanager
-def cluster(address: str | None, workers: int | None) -> Iterator[None]:
+def cluster(
+    address: str | None,
+    workers: int | None,
+    *,
+    cpus: int | None = None,
+    environment: Mapping[str, str] = KEEP_FREED_MEMORY,
+    setup_hook: str | None = None,
+    worker_output: bool = False,
+) -> Iterator[None]:
     """A Ray cluster for the duration of a job: the one named or the job was submitted to, else a local one.
 
     Args:
         address: of a running cluster; None: the job's own, else a local one is started.
         workers: how many the job wants, each with a logical CPU of its own; None: one per core.
+        cpus: logical CPUs of a local cluster; None: those of the workers, and two for tasks that feed them.
+            Workers that held all of them would starve these tasks. Not many more: Ray starts an idle process
+            for each, and they take part of the cores.
+        environment: variables of all workers, beside those in FORWARDED that this process has.
+        setup_hook: the name of a function that each worker process calls first.
+        worker_output: whether the driver prints what workers print.
 
     Raises:
         ConfigError: Ray refuses the address. RunError: nothing answers there, or Ray does not start here.
@@ -48,21 +62,23 @@ def cluster(address: str | None, workers: int | None) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS")
     # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # What an archive does is told to nobody; Ray's reports would also be a process and a second at the start.
+    # Nobody is to know what an archive does; Ray's reports would also be a process and a second at the start.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    forwarded = _ALLOCATOR | {name: os.environ[name] for name in FORWARDED if name in os.environ}
+    settings: dict[str, Any] = {"log_to_driver": worker_output, "logging_level": logging.ERROR}
+    hook = {} if setup_hook is None else {"worker_process_setup_hook": setup_hook}
+    variables = {**environment, **{name: os.environ[name] for name in FORWARDED if name in os.environ}}
     if address:
-        join(address, {"env_vars": forwarded}, quiet)
+        _join(address, {"env_vars": variables} | hook, settings)
     else:
-        _start_local(max(cores(), workers or 0) + 2, _ALLOCATOR | {"PYTHONPATH": child_python_path()}, quiet)
+        cpus = cpus or max(cores(), workers or 0) + 2
+        _start_local(cpus, variables | {"PYTHONPATH": child_python_path()}, hook, settings)
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def join(address: str, environment: dict[str, Any], quiet: dict[str, Any]) -> None:
+def _join(address: str, environment: dict[str, Any], settings: dict[str, Any]) -> None:
     """Connect to the cluster with this runtime environment.
 
     Raises:
@@ -72,7 +88,7 @@ def join(address: str, environment: dict[str, Any], quiet: dict[str, Any]) -> No
     _check_token(address)
     try:
         with without_level_notice():
-            ray.init(address=address, runtime_env=environment, **quiet)
+            ray.init(address=address, runtime_env=environment, **settings)
     except ConnectionError as error:
         raise no_answer(address, error) from None
     except (RuntimeError, ValueError) as error:
@@ -91,21 +107,28 @@ def _check_token(address: str) -> None:
             f"the Ray head at {address} refuses the token: RAY_AUTH_TOKEN, or the file that "
             "RAY_AUTH_TOKEN_PATH names (~/.ray/auth_token), must hold its own, with RAY_AUTH_MODE=token"
         ) from None
-    except Exception:  # whatever it is, ray.init meets it next and its error is told
+    except Exception:  # whatever it is, ray.init meets it next, and the user sees its error
         return
 
 
-def _start_local(cpus: int, environment: dict[str, str], quiet: dict[str, Any]) -> None:
-    """More logical CPUs than cores are wanted: workers that held all of them would starve the tasks that feed
-    them. Not many more: Ray starts an idle process for each, and they take part of the cores.
+def _start_local(
+    cpus: int, environment: dict[str, str], hook: dict[str, str], settings: dict[str, Any]
+) -> None:
+    """Start Ray here. Its processes inherit the environment.
 
-    Its processes inherit the environment. A runtime environment would do the same, but Ray starts its idle
-    processes without one, so that none of them could be used.
+    A runtime environment would do the same, but Ray starts its idle processes without one, so that none of
+    them could be used: only a hook needs one.
     """
     secure_token()
     try:
         with _environment(environment), without_level_notice():
-            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                runtime_env=hook or None,
+                **settings,
+            )
     except Exception as error:  # Ray raises a bare Exception where its processes are not up in time
         reason = " ".join(str(error).split())
         raise RunError(f"Ray did not start on this machine, is it overloaded? ({reason})") from error

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import ray
 
-from pipeline.engine.bounds import explained
+from pipeline.engine.errors import explained
 from pipeline.errors import RunError
 
 R = TypeVar("R")

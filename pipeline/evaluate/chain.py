@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
 import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.cli.command import stop_on_sigterm
-from pipeline.engine.bounds import bounded_actor, explained, tune
+from pipeline.engine.actors import RowActor
+from pipeline.engine.bounds import bounded_actor, tune
 from pipeline.engine.cluster import capacity, cluster
+from pipeline.engine.errors import explained
 from pipeline.engine.transport import pack, unpack
 from pipeline.evaluate.measure import Measured, Measurer, Task
 from pipeline.evaluate.photograph_list import Photograph
 
-_LOG_SECONDS = 10.0
 
-
-class MeasureActor:
+class MeasureActor(RowActor):
     """`Measurer` as Ray Data wants it: one packed portion in, one packed result out."""
 
-    def __init__(self, task: Task, device: str) -> None:
+    def open(self, task: Task, device: str) -> None:
         self.measurer = Measurer(task, device)
 
-    def __call__(self, batch: Any) -> Any:
+    def work(self, batch: Any) -> Any:
         return pack(self.measurer.run(unpack(batch)))
 
 
@@ -68,27 +66,3 @@ def _checked(measured: Any) -> Measured:
     assert isinstance(measured, Measured)
     assert isinstance(measured.rows, pa.Table)
     return measured
-
-
-class Progress:
-    """A line now and then on stderr: how far, how fast, how many unreadable."""
-
-    def __init__(self, total: int, stream: TextIO | None = None) -> None:
-        self._total = total
-        self._stream = stream or sys.stderr
-        self._spoken = 0.0
-        self._first: tuple[float, int] | None = None
-
-    def update(self, done: int, unreadable: int) -> None:
-        """`done` counts the unreadable ones too."""
-        now = time.monotonic()
-        # The speed is that since the first result: before it, Ray and the workers come up.
-        began, before = self._first = self._first or (now, done)
-        if now - self._spoken < _LOG_SECONDS and done < self._total:
-            return
-        self._spoken = now
-        line = f"{done:,} of {self._total:,} photographs  {unreadable:,} unreadable"
-        if done > before:
-            rate = (done - before) / max(1e-9, now - began)
-            line += f"  {rate:.2f}/s  about {(self._total - done) / rate:.0f} s left"
-        print(line, file=self._stream, flush=True)

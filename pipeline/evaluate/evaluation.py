@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.cli import log
+from pipeline.cli.progress import Reporter
 from pipeline.errors import ConfigError, FiatColorError, RunError
 from pipeline.evaluate.measure import Measured, Task
 from pipeline.evaluate.perceptual import Lite0
@@ -100,28 +101,30 @@ def _entries(config: EvaluateConfig) -> tuple[list[dict[str, str]], tuple[float,
 
 def _measure(task: Task, photos: list[Photograph]) -> Measured:
     """All results in the order of the list, whatever the order in which they came."""
-    from pipeline.evaluate.chain import Progress, measure_all  # Ray: late, for quick error messages
+    from pipeline.evaluate.chain import measure_all  # Ray: late, for quick error messages
 
     settings = task.config.evaluate
     place = {photo.key: number for number, photo in enumerate(photos)}
     parts: list[pa.Table] = []
     unreadable: list[tuple[str, str]] = []
     pictures: dict[tuple[str, int, str], bytes] = {}
-    progress, done = Progress(len(photos)), 0
+    done = 0
     try:
-        for result in measure_all(task, photos):
-            parts.append(result.rows)
-            pictures |= result.pictures
-            for key, reason in result.unreadable:
-                log.say("image", f"unreadable: {key}: {reason}", level="warning", key=key)
-            unreadable += result.unreadable
-            done += result.rows.num_rows // (len(settings.entries) + len(BASELINES)) + len(result.unreadable)
-            progress.update(done, len(unreadable))
-            if len(unreadable) > settings.max_unreadable * len(photos):
-                raise RunError(
-                    f"{len(unreadable)} of {len(photos)} photographs cannot be read (named above), more than "
-                    f"evaluate.max_unreadable {settings.max_unreadable:g}; repair them or raise it"
-                )
+        with Reporter(len(photos), words=("measuring", "photographs", "unreadable")) as reporter:
+            for result in measure_all(task, photos):
+                parts.append(result.rows)
+                pictures |= result.pictures
+                for key, reason in result.unreadable:
+                    log.say("image", f"unreadable: {key}: {reason}", level="warning", key=key)
+                unreadable += result.unreadable
+                colourings = len(settings.entries) + len(BASELINES)
+                done += result.rows.num_rows // colourings + len(result.unreadable)
+                reporter.show(done, len(unreadable))
+                if len(unreadable) > settings.max_unreadable * len(photos):
+                    raise RunError(
+                        f"{len(unreadable)} of {len(photos)} photographs cannot be read (named above), more "
+                        f"than evaluate.max_unreadable {settings.max_unreadable:g}; repair them or raise it"
+                    )
     except KeyboardInterrupt:
         raise FiatColorError(f"interrupted after {done} of {len(photos)}; nothing was written") from None
     parts.sort(key=lambda part: place[part["key"][0].as_py()] if part.num_rows else -1)

@@ -9,7 +9,9 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from pipeline.engine.bounds import bounded_actor, bounded_task, explained, tune
+from pipeline.engine.actors import RowActor
+from pipeline.engine.bounds import bounded_actor, bounded_task, tune
+from pipeline.engine.errors import explained
 from pipeline.engine.transport import pack, shard_of, unpack
 from pipeline.plan import Plan, plan_table
 from pipeline.run import staged
@@ -80,11 +82,11 @@ def _staged(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
     )
 
 
-class FusedActor:
+class FusedActor(RowActor):
     """`FusedWorker` as Ray Data wants it: one plan row in, one result row out."""
 
-    def __init__(self, job: Job, registry: Any, device: str) -> None:
+    def open(self, job: Job, registry: Any, device: str) -> None:
         self.worker = FusedWorker(job, RemoteAttempts(registry), device)
 
-    def __call__(self, batch: Any) -> Any:
+    def work(self, batch: Any) -> Any:
         return pack(self.worker.run(*shard_of(batch)))

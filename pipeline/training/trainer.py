@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import ray
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from pipeline import child_python_path
 from pipeline.cli import log
-from pipeline.engine.cluster import FORWARDED, join
-from pipeline.engine.token import secure_token
-from pipeline.errors import ConfigError, FiatColorError, RunError
+from pipeline.engine.cluster import cluster
+from pipeline.engine.errors import explained
+from pipeline.errors import ConfigError
 from pipeline.models.catalog import pin_weights
 from pipeline.models.registry import NETWORKS, location
 from pipeline.models.weights import load_weights
@@ -61,13 +59,11 @@ def train(config: TrainConfig) -> str:
 
 
 def _fit(config: TrainConfig, settings: dict[str, Any], folder: RunFolder) -> None:
-    _start_ray(config, settings["data"]["stream"])
-    try:
-        refusal: str | None = _trainer(config, settings, folder).fit().return_value
-    except ray.train.TrainingFailedError as error:
-        raise explained(error) from error
-    finally:
-        ray.shutdown()
+    with _cluster(config, settings["data"]["stream"]):
+        try:
+            refusal: str | None = _trainer(config, settings, folder).fit().return_value
+        except ray.train.TrainingFailedError as error:
+            raise explained(error, "the same command resumes it") from error
     if refusal:
         raise ConfigError(refusal)
 
@@ -112,44 +108,20 @@ def _trainer(config: TrainConfig, settings: dict[str, Any], folder: RunFolder) -
     )
 
 
-def explained(error: Exception) -> FiatColorError:
-    """Our own error inside Ray's wrappers, or a RunError with the last of Ray's words."""
-    pending: list[BaseException | None] = [error, *getattr(error, "worker_failures", {}).values()]
-    seen: set[int] = set()
-    while pending:
-        found = pending.pop()
-        if found is None or id(found) in seen:
-            continue
-        seen.add(id(found))
-        if isinstance(found, FiatColorError):
-            return found
-        pending += [getattr(found, "cause", None), found.__cause__, found.__context__]
-    return RunError(f"training failed: {' '.join(str(error).split())[-400:]}")
-
-
-def _start_ray(config: TrainConfig, streamed: bool) -> None:
-    """Join the cluster the job was submitted to, else start one here with room for all workers and tasks."""
-    environment = s3_environment(config.storage) | _ALLOCATOR
-    environment |= {name: os.environ[name] for name in FORWARDED if name in os.environ}
-    # What is trained on is told to nobody.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray Train prints a worker's line twice unless told not to.
-    environment["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
-    setup = {"env_vars": environment, "worker_process_setup_hook": "pipeline.engine.quiet.quieten"}
-    if address := os.environ.get("RAY_ADDRESS"):
-        join(address, setup, {"logging_level": logging.ERROR})
-        return
-    environment["PYTHONPATH"] = child_python_path()
+def _cluster(config: TrainConfig, streamed: bool) -> AbstractContextManager[None]:
+    """The cluster that the job was submitted to, else one here with room for all workers and tasks."""
+    # Ray Train prints a worker's line twice unless this is 0.
+    environment = s3_environment(config.storage) | _ALLOCATOR | {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
     # Logical CPUs, not cores: a worker holds one, Ray Train's controller needs another, and the tasks that
     # stream to a worker their own, besides a part for reading.
     cpus = config.train.workers * (1 + (config.data.tasks + 1 if streamed else 0)) + 2
-    secure_token()
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        runtime_env=setup,
+    return cluster(
+        None,
+        config.train.workers,
+        cpus=cpus,
+        environment=environment,
+        setup_hook="pipeline.engine.quiet.quieten",
+        worker_output=True,
     )
 
 

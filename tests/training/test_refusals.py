@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from ray.train.v2.api.exceptions import WorkerGroupError
 
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import ConfigError, RunError
 from pipeline.training.data.dataset import Dataset
 from pipeline.training.loop import share_unreadable
 from pipeline.training.settings import DataConfig, TrainConfig
-from pipeline.training.trainer import explained
 from pipeline.training.worker import Refused, Worker
 from tests.support.training_data import training_rows, write_parts
 
@@ -42,12 +39,3 @@ def test_bad_rows_are_named_once_and_end_the_run_above_the_share(
         Refused, match=r"at least 3 of 40 .* \(7.5%\) cannot be .* \(5.0%\).* sea/0, sea/1, sea/2"
     ):
         share_unreadable(made)
-
-
-def test_our_own_error_is_found_inside_rays() -> None:
-    inner = RuntimeError("around it")
-    inner.__cause__ = ConfigError("what to do")
-    assert str(explained(WorkerGroupError("many lines", {1: inner}))) == "what to do"
-    other = explained(WorkerGroupError("a worker\nwas lost", {0: RuntimeError("killed")}))
-    assert isinstance(other, RunError)
-    assert "a worker was lost" in str(other)

@@ -7,7 +7,6 @@ on nothing but the step. Equal to `batches_from_memory` in every bit.
 from __future__ import annotations
 
 import itertools
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import ray.data
 from numpy.typing import NDArray
-from ray.data import DataContext
 
+from pipeline.engine.bounds import tune
 from pipeline.storage import ObjectInfo, Store
 from pipeline.training.data.batches import Batch, crop_arrays, decode, to_batch
 from pipeline.training.data.rows import RowIndex, read_images
@@ -78,7 +77,7 @@ def _run(windows: list[dict[str, Any]], shard: Shard, config: DataConfig) -> Ite
     2. cut to BLOCK_STEPS steps -> one decoding task each: tensors of fixed size
     3. batches of one step, some ahead.
     """
-    _tune()
+    tune(preserve_order=True)
     planned: Any = ray.data.from_arrow([pa.Table.from_pylist([window]) for window in windows])
     read = planned.map_batches(
         read_window, fn_args=(shard,), batch_size=1, batch_format="pyarrow", num_cpus=READ_CPUS, concurrency=2
@@ -120,12 +119,3 @@ def decode_crops(rows: pa.Table, batch: int, config: DataConfig) -> dict[str, An
         photos = [decode(image) for image in rows["image"][step].to_pylist()]
         made.append(crop_arrays(photos, keys[step], labels[step], seeds[step], config))
     return {name: np.concatenate([arrays[name] for arrays in made]) for name in made[0]}
-
-
-def _tune() -> None:
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.preserve_order = True
-    for name in ("ray.data", "ray.data._internal"):
-        logging.getLogger(name).setLevel(logging.ERROR)
