@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +12,7 @@ import pyarrow as pa
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.progress import Reporter
+from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
 from pipeline.errors import FiatColorError
 from pipeline.ledger.schema import DELIVERED
@@ -97,17 +96,12 @@ def _open(request: Request) -> tuple[Store, Store | None, Store]:
     source = open_store(request.input, storage) if request.input is not None else None
     if source is not None:
         source.check_readable()
-    log.bind(run_id := _run_id())
+    log.bind(run_id := make_run_id("verify"))
     where = request.report or f"{request.output.rstrip('/')}/runs/{run_id}"
     for place in (*(f"{out.uri}/{name}" for name in (*DELIVERED, "ledger")), request.input):
         if place is not None:
             refuse_overlap(place, where, own=())
     return out, source, open_store(where, storage)
-
-
-def _run_id() -> str:
-    """Sorts by time among the runs, and says that this one coloured nothing."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}-verify"
 
 
 def _outputs(out: Store, expected: Expected, tally: Tally) -> _Work:
