@@ -71,11 +71,11 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         loaded = load(JobConfig, args.config, overrides)
         from pipeline.run.colorize import (  # late: a typing error is told before torch is loaded
-            Request,
+            ColorizeRequest,
             run_job,
         )
 
-        return run_job(Request(args.input, args.output, loaded, args.dry_run))
+        return run_job(ColorizeRequest(args.input, args.output, loaded, args.dry_run))
 
     return exit_status(work, args.log_format)
 

@@ -55,8 +55,8 @@ def same_work(task: Task) -> Color:
         decoded = everyday.decode(source, key, None, limits, skip_color=True, **told)  # type: ignore[arg-type]
         assert isinstance(decoded, everyday.Decoded)
         ab = predictor([decoded.model_L])[0]
-        sha256, item = hashlib.sha256(source).hexdigest(), Item(key, "", len(source))
-        finished = finish_image(decoded, ab, item, sha256, job)
+        sha256, image = hashlib.sha256(source).hexdigest(), job.source_image(Item(key, "", len(source)))
+        finished = finish_image(decoded, ab, image, sha256, job)
         (task.output / key).write_bytes(finished.data)
 
     return color

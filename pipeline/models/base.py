@@ -31,6 +31,11 @@ class Colorizer(nn.Module, ABC):
     revision: ClassVar[int] = 1
     precision: str = "fp32"
 
+    @classmethod
+    def guides_of(cls, architecture: Mapping[str, Any]) -> frozenset[str]:
+        """The guides that a network of this architecture takes, without building it."""
+        return cls.guides
+
     @abstractmethod
     def predict_ab(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None) -> Tensor:
         """CIELAB D65 chroma for luminance.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 import torch
 
@@ -61,6 +62,48 @@ def location(method: str | None, weights: str | None) -> str:
             "(a file is named with its folder: ./weights)"
         )
     return weights
+
+
+@dataclass(frozen=True)
+class OpenedWeights:
+    """All that a weights file says, read once.
+
+    Attributes:
+        method: the registry name of the method that it is for.
+        digest: SHA-256 of the file, 64 hex digits; of a solver that of its name and revision.
+        guides: what these weights take besides luminance.
+        weights: tensors and metadata; None for a solver, which has none.
+    """
+
+    method: str
+    digest: str
+    guides: frozenset[str]
+    weights: Weights | None
+
+
+def open_weights(
+    method: str | None, weights: str | None, *, storage: StorageConfig | None = None
+) -> OpenedWeights:
+    """Read the weights file once; no network is built.
+
+    `weights`: a path or URI, optionally with `#sha256=HEX`, the name of shipped weights, or None for the
+    method's default; `method` None takes the one that the weights are for.
+
+    Raises ConfigError for an unknown method, WeightsError for weights that are missing, damaged, of another
+    digest or method.
+    """
+    if method in SOLVERS and weights is None:
+        solver = SOLVERS[method]
+        return OpenedWeights(method, weights_digest(method, None), solver.guides, None)
+    loaded = load_weights(location(method, weights), method, storage)
+    network = NETWORKS.get(loaded.info.method)
+    if network is None:
+        known = ", ".join(NETWORKS)
+        raise WeightsError(
+            f"the weights are for the unknown method {loaded.info.method!r}; there are: {known}"
+        )
+    guides = network.guides_of(loaded.info.architecture)
+    return OpenedWeights(loaded.info.method, loaded.digest, guides, loaded)
 
 
 def weights_digest(method: str | None, weights: str | None, *, storage: StorageConfig | None = None) -> str:

@@ -21,7 +21,7 @@ class AtWork(NamedTuple):
 
 
 class AttemptRegistry:
-    """Counts attempts across worker crashes (`pipeline.shard.prepared.Attempts`); lives beside the driver."""
+    """Counts attempts across worker crashes (`pipeline.shard.attempts.Attempts`); lives beside the driver."""
 
     def __init__(self) -> None:
         self._begun: dict[str, int] = defaultdict(int)

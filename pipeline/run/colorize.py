@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
+from pipeline.cli.run_id import make_run_id
 from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
 from pipeline.models.catalog import SCHEME, pin_weights
-from pipeline.models.registry import METHODS, weights_digest, weights_info
+from pipeline.models.registry import METHODS, OpenedWeights, open_weights
 from pipeline.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
 from pipeline.report import Tally, headline
@@ -28,7 +28,7 @@ from pipeline.storage import Store, open_store, refuse_overlap
 
 
 @dataclass(frozen=True)
-class Request:
+class ColorizeRequest:
     """What the user asked for."""
 
     input: str
@@ -37,12 +37,12 @@ class Request:
     dry_run: bool = False
 
 
-def run_job(request: Request) -> int:
+def run_job(request: ColorizeRequest) -> int:
     """Colour everything that is not done, and tell the webhook how that ended, however it did.
 
     Returns and raises as `_run` does; what becomes of the webhook changes neither.
     """
-    run_id = _run_id()
+    run_id = make_run_id()
     log.bind(run_id)
     try:
         outcome = _run(request, run_id)
@@ -54,12 +54,12 @@ def run_job(request: Request) -> int:
     return outcome.exit_status
 
 
-def _tell(request: Request, run_id: str, outcome: Outcome) -> None:
+def _tell(request: ColorizeRequest, run_id: str, outcome: Outcome) -> None:
     if not request.dry_run:
         deliver(request.config.notify, notice(run_id, request.input, request.output, outcome))
 
 
-def _run(request: Request, run_id: str) -> Outcome:
+def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     """Colour everything under the input that the ledger does not have yet.
 
     In steps, for N source objects in n shards:
@@ -77,12 +77,9 @@ def _run(request: Request, run_id: str) -> Outcome:
     """
     started, date = time.time(), _date()
     source, out = _open(request)
-    request = _pinned(request)
-    config = request.config
-    open_signer(config.output.c2pa)  # and forget it: what cannot sign is told before any work starts
-    digest = weights_digest(_method(config), config.model.weights, storage=config.storage)
-    config = pin_pictures(config)
-    request = replace(request, config=config)
+    config, opened = _pinned(request.config)
+    open_signer(config.output.c2pa)  # and forget it: a key that cannot sign ends the job before any work
+    config, digest = pin_pictures(config, opened.guides), opened.digest
     work_digest = job_digest(config, digest)
     from pipeline.engine.cluster import cores  # Ray is imported late: a typing error is told in a second
 
@@ -126,7 +123,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Ou
             registry = open_registry()
             with Observer(job, plan, laid, tally, registry) as observer:
                 for result in run_chain(job, plan, laid, registry):
-                    began, ended = min(began, result.begun.at), time.time()
+                    began, ended = min(began, result.attempt.started_at), time.time()
                     observer.committed(result)
             holding = held(laid, job.config.run.address)
     except KeyboardInterrupt:
@@ -142,7 +139,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Ou
     return Outcome(summary.exit_status, headline(summary), summary)
 
 
-def _open(request: Request) -> tuple[Store, Store]:
+def _open(request: ColorizeRequest) -> tuple[Store, Store]:
     refuse_overlap(request.input, request.output)
     source = open_store(request.input, request.config.storage)
     out = open_store(request.output, request.config.storage)
@@ -150,38 +147,27 @@ def _open(request: Request) -> tuple[Store, Store]:
     return source, out
 
 
-def _pinned(request: Request) -> Request:
+def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
     """`registry:` weights as the file they stand for now: the workers, config.yaml and the ledger must all
-    speak of the same bytes, whatever is promoted meanwhile. Weights also say their method, so that a champion
-    of another method needs no other command; one that was asked for must fit.
+    mean the same bytes, whatever is promoted meanwhile. Weights also say their method, so that a champion of
+    another method needs no other command; a method that the user names must fit.
 
     Who promotes a champion does not ask for a whole archive to be coloured again the night after: where the
     registry decides, what earlier champions coloured stays unless `plan.recolor` says otherwise."""
-    model, storage, plan = request.config.model, request.config.storage, request.config.plan
+    model, plan = config.model, config.plan
     if plan.recolor is None:
         champions = (model.weights or "").startswith(SCHEME)
         plan = plan.model_copy(update={"recolor": "changed-settings" if champions else "changed-model"})
-    weights = pin_weights(model.weights, storage)
-    method = model.method
-    if weights is not None:
-        asked_for = method if "method" in model.model_fields_set else None
-        method = weights_info(asked_for, weights, storage=storage).method
-    model = model.model_copy(update={"weights": weights, "method": method})
-    return replace(request, config=request.config.model_copy(update={"model": model, "plan": plan}))
-
-
-def _method(config: JobConfig) -> str:
-    if config.model.method not in METHODS:
+    weights = pin_weights(model.weights, config.storage)
+    stated = weights is None or "method" in model.model_fields_set
+    if stated and model.method not in METHODS:
         known = ", ".join(sorted(METHODS))
         raise ConfigError(
-            f"configuration key 'model.method' has the value {config.model.method!r}: allowed is {known}"
+            f"configuration key 'model.method' has the value {model.method!r}: allowed is {known}"
         )
-    return config.model.method
-
-
-def _run_id() -> str:
-    """Sorts by time; the random tail keeps two runs of one second apart."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    opened = open_weights(model.method if stated else None, weights, storage=config.storage)
+    model = model.model_copy(update={"weights": weights, "method": opened.method})
+    return config.model_copy(update={"model": model, "plan": plan}), opened
 
 
 def _date() -> str:

@@ -7,11 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.errors import ImageFailure
+from pipeline.ledger.schema import LedgerRow
 from pipeline.plan import Plan
 from pipeline.records import Item
 from pipeline.shard.finish import finish_image
 from pipeline.shard.job import Job
-from pipeline.shard.worker import Bench
+from pipeline.shard.stages import MasterSource
+from pipeline.shard.worker import ShardWorker, chroma
 
 _SAMPLE = 4
 # Starting Ray and its workers, measured on a 2-core machine; a cluster that runs already takes less.
@@ -33,17 +35,21 @@ def estimate_seconds(job: Job, plan: Plan) -> Estimate:
 
     items = [item for shard in plan.shards for item in shard.items]
     chosen = items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE]
-    bench, predictors = Bench(job), Predictors(job, "cpu")
+    worker, predictors = ShardWorker(job), Predictors(job, "cpu")
     workers = job.config.run.workers or cores()
 
     def color(item: Item) -> None:
-        prepared = bench.decode(item, bench.fetch(item))
-        if prepared.decoded is not None:
-            predictors.color([prepared])
-        if prepared.decoded is not None and prepared.row is None:
-            # a failure is a row of the run, no end of an estimate; its time counts as any other's
-            with suppress(ImageFailure):
-                finish_image(prepared.decoded, bench.chroma(prepared), item, "", job)
+        image, reader = job.source_image(item), worker.reader
+        prepared = reader.decode(image, reader.fetch(image))
+        if isinstance(prepared, LedgerRow):
+            return
+        (predicted,) = predictors.color([prepared])
+        if isinstance(predicted, LedgerRow) or isinstance(predicted.source, MasterSource):
+            return
+        pixels = predicted.source.pixels
+        # a failure is a row of the run, no end of an estimate; its time counts as any other's
+        with suppress(ImageFailure):
+            finish_image(pixels, chroma(predicted, predicted.source), image, "", job)
 
     try:
         color(chosen[0])  # compiles and warms up
@@ -52,6 +58,6 @@ def estimate_seconds(job: Job, plan: Plan) -> Estimate:
             color(item)
         each = (time.perf_counter() - start) / len(chosen)
     finally:
-        bench.close()
+        worker.close()
     basis = f"{each:.2f} s each, measured on {len(chosen)} of these images on this CPU, {workers} workers"
     return Estimate(_START_SECONDS + each * len(items) / workers, basis)

@@ -70,7 +70,7 @@ class Observer:
         self.tally.add(result.rows)
         with self.lock:
             self.done, self.last_commit = self.done + 1, time.monotonic()
-            self._note_attempt(result.shard_id, result.begun.attempt)
+            self._note_attempt(result.shard_id, result.attempt.number)
         self.telemetry.committed(result, self.tally)
         if log.is_json():
             _tell(result)
@@ -136,8 +136,8 @@ def _tell(result: ShardResult) -> None:
         f"{result.rows.num_rows:,} images committed{failed_text}",
         shard=result.shard_id,
         **counts,
-        attempt=result.begun.attempt,
+        attempt=result.attempt.number,
         committed_before=not result.won,
-        seconds=round(result.ended - result.begun.at, 3),
+        seconds=round(result.ended - result.attempt.started_at, 3),
         bytes_written=result.written,
     )

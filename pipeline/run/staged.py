@@ -8,82 +8,101 @@ the network's input, and with it the chroma, then differ from the fused topology
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from pipeline.engine.actors import RowActor
 from pipeline.engine.transport import pack, shard_of, unpack
+from pipeline.ledger.schema import LedgerRow
 from pipeline.records import Item
 from pipeline.run.attempts import RemoteAttempts
-from pipeline.shard.fused import lost_row
+from pipeline.shard.attempts import Attempt, Attempts
 from pipeline.shard.job import Job
 from pipeline.shard.predictors import Predictors
-from pipeline.shard.prepared import Prepared
-from pipeline.shard.result import Begun
-from pipeline.shard.worker import Bench
+from pipeline.shard.stages import Here, Predicted, Prepared, Travelling, without_pixels
+from pipeline.shard.worker import ShardWorker
 
-_held: dict[tuple[str, str, str, str], Bench] = {}
+_workers: dict[tuple[str, str, str, str], ShardWorker] = {}
 
 
-def bench_of(job: Job) -> Bench:
-    """This worker process's bench for the job, made on first use; an earlier job's is closed."""
+def worker_of(job: Job) -> ShardWorker:
+    """This process's shard worker for the job, made on first use; an earlier job's is closed."""
     key = (job.run_id, job.input, job.output, job.job_digest)
-    if key not in _held:
-        for earlier in _held.values():
+    if key not in _workers:
+        for earlier in _workers.values():
             earlier.close()
-        _held.clear()
-        _held[key] = Bench(job)
-    return _held[key]
+        _workers.clear()
+        _workers[key] = ShardWorker(job)
+    return _workers[key]
+
+
+@dataclass(frozen=True)
+class PreparedShard:
+    """A shard between the first two stages."""
+
+    shard_id: str
+    attempt: Attempt
+    images: list[Prepared[Travelling] | LedgerRow]
+
+
+@dataclass(frozen=True)
+class PredictedShard:
+    """A shard between the last two stages."""
+
+    shard_id: str
+    attempt: Attempt
+    images: list[Predicted[Travelling] | LedgerRow]
 
 
 def fetch_decode(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
-    """First stage, a CPU task: a plan row becomes prepared items without their full-resolution pixels."""
+    """First stage, a CPU task: a plan row becomes prepared images without their full-resolution pixels."""
     shard_id, items = shard_of(batch)
-    bench, attempts = bench_of(job), RemoteAttempts(registry)
-    begun = Begun(time.time(), attempts.begin(shard_id))
-    if begun.attempt > job.config.limits.attempts:
-        prepared = [_careful(bench, attempts, shard_id, item) for item in items]
+    worker, attempts = worker_of(job), RemoteAttempts(registry)
+    attempt = Attempt(time.time(), attempts.begin(shard_id))
+    if attempt.number > job.config.limits.attempts:
+        images = [_one_alone(worker, attempts, shard_id, item) for item in items]
     else:
-        prepared = [without_pixels(one) for one in bench.prepared(items, glimpse=True)]
-    return pack((shard_id, prepared, begun))
+        sources = [job.source_image(item) for item in items]
+        images = [_travelling(one) for one in worker.reader.prepared(sources, model_only=True)]
+    return pack(PreparedShard(shard_id, attempt, images))
 
 
-def _careful(bench: Bench, attempts: RemoteAttempts, shard_id: str, item: Item) -> Prepared:
+def _one_alone(
+    worker: ShardWorker, attempts: Attempts, shard_id: str, item: Item
+) -> Prepared[Travelling] | LedgerRow:
+    """Slow and careful: an image that took a worker down when it was alone is failed, not tried again."""
     if item.key in attempts.lost(shard_id):
-        return Prepared(item, row=lost_row(bench, item))
+        return worker.lost_row(item)
     attempts.touch(shard_id, item.key)
-    prepared = bench.decode(item, bench.fetch(item), glimpse=True)
+    image, reader = worker.job.source_image(item), worker.reader
+    prepared = reader.decode(image, reader.fetch(image), model_only=True)
     attempts.finish(shard_id, item.key)
-    return without_pixels(prepared)
+    return _travelling(prepared)
 
 
-def without_pixels(prepared: Prepared) -> Prepared:
-    """What may travel: the encoded source and the model input."""
-    prepared.decoded = None
-    return prepared
+def _travelling(prepared: Prepared[Here] | LedgerRow) -> Prepared[Travelling] | LedgerRow:
+    return prepared if isinstance(prepared, LedgerRow) else without_pixels(prepared)
 
 
-class PredictActor:
+class PredictActor(RowActor):
     """Second stage: chroma for every image of a shard, in batches of one size."""
 
-    def __init__(self, job: Job, device: str) -> None:
+    def open(self, job: Job, device: str) -> None:
         self.predictors = Predictors(job, device)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        shard_id, prepared, begun = unpack(batch)
-        waiting = [one for one in prepared if one.row is None]
-        start = time.perf_counter()
-        self.predictors.color(waiting)
-        for one in waiting:
-            one.model_L, one.further_L, one.pictures = None, [], {}
-        share = (time.perf_counter() - start) / max(1, len(waiting))
-        for one in waiting:
-            one.seconds_predict = share
-        return pack((shard_id, prepared, begun))
+    def work(self, batch: pa.Table) -> pa.Table:
+        shard: PreparedShard = unpack(batch)
+        waiting = [one for one in shard.images if not isinstance(one, LedgerRow)]
+        predicted = iter(self.predictors.color(waiting))
+        images = [one if isinstance(one, LedgerRow) else next(predicted) for one in shard.images]
+        return pack(PredictedShard(shard.shard_id, shard.attempt, images))
 
 
 def compose_commit(batch: pa.Table, job: Job) -> pa.Table:
     """Third stage, a CPU task: decode again, compose, encode, put; then the ledger part."""
-    shard_id, prepared, begun = unpack(batch)
-    bench = bench_of(job)
-    return pack(bench.commit(shard_id, [bench.finish(one) for one in bench.redecoded(prepared)], begun))
+    shard: PredictedShard = unpack(batch)
+    worker = worker_of(job)
+    rows = [worker.finish(one) for one in worker.reader.reopened(shard.images)]
+    return pack(worker.commit(shard.shard_id, rows, shard.attempt))

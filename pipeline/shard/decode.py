@@ -34,16 +34,16 @@ def decode_item(
     content_type: str | None,
     config: JobConfig,
     page: int = 0,
-    glimpse: bool = False,
+    model_only: bool = False,
 ) -> Decoded | Failed | Skipped:
-    """One source object decoded (of several pages one, from 0); a bad image is a value, not an exception.
+    """Decode one source object, of several pages one (from 0); a bad image is a value, not an exception.
 
-    glimpse: its pixels are wanted for the network's eyes only, so that a large JPEG may be decoded smaller.
+    model_only: only the network's input is wanted, so that a large JPEG may be decoded smaller.
 
     Raises:
         RunError: the decoder's process cannot be started, which is no fault of the image.
     """
-    enough = config.model.side if glimpse else None
+    enough = config.model.side if model_only else None
     limits = DecodeLimits(pixels=config.limits.pixels, memory=config.limits.memory, enough=enough)
     try:
         return decoder.decode(

@@ -27,10 +27,10 @@ from pipeline.plan import derivative_key
 from pipeline.records import Item
 from pipeline.shard.compose import ComposeSettings
 from pipeline.shard.finish import changes_beside, provenance_of
-from pipeline.shard.job import Job
+from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.label import make_label
 from pipeline.shard.put import CONTENT_TYPES
-from pipeline.shard.streaming import Seen, Streamed, reduce_master, write_master
+from pipeline.shard.streaming import MasterInput, WrittenMaster, reduce_master, write_master
 from pipeline.storage import Store
 from pipeline.storage.files import get_file
 
@@ -44,6 +44,8 @@ class SourceUnreadable(Exception):
 
 
 _SUFFIXES = (".tif", ".tiff")
+# of one pass over a master, whatever the limits come to: the operating system waits no longer than 24 days
+_LONGEST_SECONDS = 7.0 * 86400
 
 
 def goes_through_files(item: Item, config: JobConfig) -> bool:
@@ -52,7 +54,7 @@ def goes_through_files(item: Item, config: JobConfig) -> bool:
     return is_tiff and item.bytes >= config.limits.stream_bytes and item.failure_code is None
 
 
-def prepare_master(store: Store, item: Item, config: JobConfig) -> tuple[Seen | Skip, str]:
+def prepare_master(store: Store, item: Item, config: JobConfig) -> tuple[MasterInput | Skip, str]:
     """What the network sees of a master, or why it is left alone; and the source's SHA-256.
 
     Raises:
@@ -66,11 +68,11 @@ def prepare_master(store: Store, item: Item, config: JobConfig) -> tuple[Seen | 
 def finish_master(
     source: Store,
     out: Store,
-    item: Item,
+    image: SourceImage,
     ab: NDArray[np.float32],
     job: Job,
     signer: ManifestSigner | None = None,
-) -> tuple[Streamed, dict[str, str], int]:
+) -> tuple[WrittenMaster, dict[str, str], int]:
     """Colour a master, derive its second file, sign them where there is a signer, and put them.
 
     Returns:
@@ -78,32 +80,32 @@ def finish_master(
 
     Raises: as `prepare_master`, and BadKey where the store cannot hold the output's name.
     """
-    assert item.output_key is not None
+    item = image.item
     with _downloaded(source, item) as (path, source_sha256), _opened(path, item, job.config) as master:
         target = path.with_name("output.tif")
-        provenance = provenance_of(job, item, source_sha256)
+        provenance = provenance_of(job, image, source_sha256)
         with _disk(), target.open("w+b") as file:
             settings = ComposeSettings(chroma=job.config.model.chroma)
             depth = 8 if job.config.output.depth == 8 else None
             output, info = job.config.output, master.info
             label = make_label(output.label, output.label_text, info.width, info.height)
-            streamed = write_master(
+            written = write_master(
                 master, file, ab, provenance, settings, depth, label, output.tiff_compression
             )
         columns = {"source_sha256": source_sha256}
-        if (key := derivative_key(item.output_key, output)) is not None:
+        if (key := derivative_key(image.output_key, output)) is not None:
             derived, made = _derived(path, target, info.meta, provenance, output.derivative, signer)
             columns |= {"derivative_key": key, "derivative_sha256": _sha256(derived)}
             out.put_file(key, derived, CONTENT_TYPES[output.derivative.file_format])
             derived.unlink()
-            changes = changes_beside(made, streamed.metadata_changes)
-            streamed = replace(streamed, metadata_changes=(*streamed.metadata_changes, *changes))
+            changes = changes_beside(made, written.metadata_changes)
+            written = replace(written, metadata_changes=(*written.metadata_changes, *changes))
         if signer is not None:
             target = _signed(path, target, signer, provenance, "tiff")
         columns["output_sha256"] = _sha256(target)
         path.unlink()
-        out.put_file(item.output_key, target, CONTENT_TYPES["tiff"])
-        return streamed, columns, target.stat().st_size
+        out.put_file(image.output_key, target, CONTENT_TYPES["tiff"])
+        return written, columns, target.stat().st_size
 
 
 def _derived(
@@ -125,7 +127,7 @@ def _derived(
 
 def _opened(path: Path, item: Item, config: JobConfig) -> IsolatedMaster:
     limits = config.limits
-    seconds = limits.seconds * max(1.0, item.bytes / limits.stream_bytes)
+    seconds = min(limits.seconds * max(1.0, item.bytes / limits.stream_bytes), _LONGEST_SECONDS)
     return IsolatedMaster(path, pixels=limits.pixels, memory=limits.memory, seconds=seconds)
 
 

@@ -15,9 +15,9 @@ from pipeline.codecs.derivative import Made, Said, derive
 from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.output import OutputConfig
-from pipeline.records import Item
+from pipeline.plan import derivative_key
 from pipeline.shard.compose import Compose, ComposeSettings, Measures, compose, measure
-from pipeline.shard.job import Job
+from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.label import make_label
 
 # The design's promise by bits of the output: lightness moves by less than this, on every pixel.
@@ -26,9 +26,10 @@ _DEEP_FORMATS = ("tiff", "png", "jp2")
 
 
 @dataclass(frozen=True)
-class Derived:
-    """The second file of an image; `resized`: it has fewer pixels than the first."""
+class SecondFile:
+    """The derivative of an image; `resized`: it has fewer pixels than the colour image."""
 
+    key: str
     data: bytes
     resized: bool
 
@@ -43,13 +44,13 @@ class Finished:
     colorfulness: float
     note: str | None
     metadata_changes: tuple[str, ...]
-    derivative: Derived | None = None
+    derivative: SecondFile | None = None
 
 
 def finish_image(
     decoded: everyday.Decoded,
     ab: NDArray[np.float32],
-    item: Item,
+    image: SourceImage,
     source_sha256: str,
     job: Job,
     compose: Compose = compose,
@@ -64,20 +65,20 @@ def finish_image(
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
     """
     painted = _painted(decoded, ab, job, compose)
-    provenance = provenance_of(job, item, source_sha256)
+    provenance = provenance_of(job, image, source_sha256)
     changes: list[str] = []
     drawn = _Drawn(painted.alpha, decoded.meta)
     data = everyday.encode(painted.rgb, drawn, painted.icc, job.config.output, provenance, changes)
-    derivative, made = _derived(painted, decoded.meta, provenance, job.config.output)
-    seen = painted.measures
-    measures = (seen.max_delta_l, seen.mean_chroma, seen.colorfulness)
+    derivative, made = _second_file(painted, decoded.meta, image.output_key, provenance, job.config.output)
+    measured = painted.measures
+    measures = (measured.max_delta_l, measured.mean_chroma, measured.colorfulness)
     return Finished(data, *measures, painted.note, (*changes, *changes_beside(made, changes)), derivative)
 
 
 def finish_pages(
     pages: Iterable[everyday.Decoded],
     abs_: Sequence[NDArray[np.float32]],
-    item: Item,
+    image: SourceImage,
     sha256: str,
     job: Job,
     compose: Compose = compose,
@@ -88,17 +89,17 @@ def finish_pages(
     the first page.
     """
     painted: list[_Painted] = []
-    derived: list[tuple[Derived | None, Made]] = []
-    provenance, output = provenance_of(job, item, sha256), job.config.output
+    derived: list[tuple[SecondFile | None, Made]] = []
+    provenance, output = provenance_of(job, image, sha256), job.config.output
 
     def one_by_one() -> Iterator[Page]:
         for number, (decoded, ab) in enumerate(zip(pages, abs_, strict=True), 1):
-            made = _painted(decoded, ab, job, compose)
+            page = _painted(decoded, ab, job, compose)
             if not painted:
-                derived.append(_derived(made, decoded.meta, provenance, output))
-            note = f"page {number}: {made.note}" if made.note else None
-            painted.append(replace(made, rgb=np.empty(0), alpha=None, note=note))
-            yield Page(made.rgb, _Drawn(made.alpha, decoded.meta), made.icc)
+                derived.append(_second_file(page, decoded.meta, image.output_key, provenance, output))
+            note = f"page {number}: {page.note}" if page.note else None
+            painted.append(replace(page, rgb=np.empty(0), alpha=None, note=note))
+            yield Page(page.rgb, _Drawn(page.alpha, decoded.meta), page.icc)
 
     changes: list[str] = []
     data = encode_pages(one_by_one(), len(abs_), provenance, changes, output.tiff_compression)
@@ -121,14 +122,19 @@ def changes_beside(made: Made, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"derivative: {change}" for change in made.changes if change not in already)
 
 
-def _derived(
-    painted: _Painted, meta: everyday.SourceMeta, provenance: Provenance, output: OutputConfig
-) -> tuple[Derived | None, Made]:
+def _second_file(
+    painted: _Painted,
+    meta: everyday.SourceMeta,
+    output_key: str,
+    provenance: Provenance,
+    output: OutputConfig,
+) -> tuple[SecondFile | None, Made]:
     """The derivative, where there is to be one."""
-    if output.derivative.format == "none":
+    key = derivative_key(output_key, output)
+    if key is None:
         return None, Made((), False)
     data, made = derive(painted.rgb, painted.alpha, Said(meta, painted.icc, provenance), output.derivative)
-    return Derived(data, made.resized), made
+    return SecondFile(key, data, made.resized), made
 
 
 @dataclass(frozen=True)
@@ -158,9 +164,9 @@ def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job, compo
     rgb, icc, note = composed.rgb, None, decoded.note
     measures: Measures = composed
     if (converted := everyday.to_profile(composed.rgb, decoded.icc)) is not None:
-        seen = measure(everyday.from_profile(converted, decoded.icc), decoded.L_u16, decoded.alpha)
-        if seen.max_delta_l < MAX_DELTA_L[depth]:
-            rgb, measures, icc = converted, seen, decoded.icc
+        measured = measure(everyday.from_profile(converted, decoded.icc), decoded.L_u16, decoded.alpha)
+        if measured.max_delta_l < MAX_DELTA_L[depth]:
+            rgb, measures, icc = converted, measured, decoded.icc
         else:
             note = "; ".join(
                 filter(None, [note, f"written as sRGB: its profile cannot hold the lightness in {depth} bit"])
@@ -185,15 +191,14 @@ def _labelled(
     return rgb, alpha, "; ".join(filter(None, [note, label.said]))
 
 
-def provenance_of(job: Job, item: Item, source_sha256: str) -> Provenance:
+def provenance_of(job: Job, image: SourceImage, source_sha256: str) -> Provenance:
     """What the result of a source says about its making."""
-    made_with = job.made_with(item)
     return Provenance(
         digital_source_type=job.config.output.digital_source_type,
-        method=made_with.method,
-        weights_digest=made_with.weights,
+        method=image.method,
+        weights_digest=image.weights_digest,
         software=f"Fiat Color {__version__}",
-        source_name=item.key.rsplit("/", 1)[-1],
+        source_name=image.item.key.rsplit("/", 1)[-1],
         source_sha256=source_sha256,
         date=job.date,
     )

@@ -13,19 +13,19 @@ import numpy as np
 from PIL import Image
 
 from pipeline.codecs.everyday import Decoded
-from pipeline.errors import FailureCode
 from pipeline.ledger.schema import LedgerRow
 from pipeline.models.registry import METHODS
 from pipeline.records import Item
+from pipeline.shard.attempts import Attempt, Attempts
 from pipeline.shard.compose import compose
 from pipeline.shard.compose.on_torch import TorchCompose
 from pipeline.shard.decode import decode_item
 from pipeline.shard.finish import finish_image
 from pipeline.shard.job import Job
 from pipeline.shard.predictors import Predictors
-from pipeline.shard.prepared import Attempts, Prepared
-from pipeline.shard.result import Begun, ShardResult
-from pipeline.shard.worker import Bench
+from pipeline.shard.result import ShardResult
+from pipeline.shard.stages import Here, Prepared
+from pipeline.shard.worker import ShardWorker
 
 
 class FusedWorker:
@@ -37,7 +37,9 @@ class FusedWorker:
     def __init__(self, job: Job, attempts: Attempts, device: str = "cpu") -> None:
         self.job = job
         self.attempts = attempts
-        self.bench = Bench(job, TorchCompose(device) if job.config.run.compose == "gpu" else compose)
+        self.shard_worker = ShardWorker(
+            job, TorchCompose(device) if job.config.run.compose == "gpu" else compose
+        )
         self.predictors = Predictors(job, device)
         self._warm_up()
 
@@ -45,12 +47,15 @@ class FusedWorker:
         """Start the decoder, load compiled code and the network before there is work to wait for them."""
         buffer = io.BytesIO()
         Image.new("L", (64, 64), 128).save(buffer, "JPEG")
-        decoded = decode_item(self.bench.decoder, "warm-up.jpg", buffer.getvalue(), None, self.job.config)
+        decoded = decode_item(
+            self.shard_worker.reader.decoder, "warm-up.jpg", buffer.getvalue(), None, self.job.config
+        )
         if isinstance(decoded, Decoded):
             method, ab = self.job.config.model.method, np.zeros((2, 8, 8), np.float32)
             if not METHODS[method].needs:
                 ab = self.predictors.of(method)([decoded.model_L])[0]
-            finish_image(decoded, ab, Item("warm-up.jpg", "", 0), "", self.job, self.bench.compose)
+            image = self.job.source_image(Item("warm-up.jpg", "", 0))
+            finish_image(decoded, ab, image, "", self.job, self.shard_worker.compose)
 
     def run(self, shard_id: str, items: list[Item]) -> ShardResult:
         """Colour and commit one shard; after too many lost workers, image by image.
@@ -58,29 +63,30 @@ class FusedWorker:
         Raises:
             StorageError: the stores cannot be read or written; nothing is committed.
         """
-        begun = Begun(time.time(), self.attempts.begin(shard_id))
-        if begun.attempt > self.job.config.limits.attempts:
+        attempt = Attempt(time.time(), self.attempts.begin(shard_id))
+        if attempt.number > self.job.config.limits.attempts:
             rows = self._one_by_one(shard_id, items)
         else:
-            rows = [self._color(prepared) for prepared in self.bench.prepared(items)]
-        return self.bench.commit(shard_id, rows, begun)
+            images = [self.job.source_image(item) for item in items]
+            rows = [self._color(prepared) for prepared in self.shard_worker.reader.prepared(images)]
+        return self.shard_worker.commit(shard_id, rows, attempt)
 
-    def _color(self, prepared: Prepared) -> LedgerRow | Future[LedgerRow]:
-        if prepared.row is None:
-            start = time.perf_counter()
-            self.predictors.color([prepared])
-            prepared.seconds_predict = time.perf_counter() - start
-        return self.bench.finish(prepared)
+    def _color(self, prepared: Prepared[Here] | LedgerRow) -> LedgerRow | Future[LedgerRow]:
+        if isinstance(prepared, LedgerRow):
+            return prepared
+        (predicted,) = self.predictors.color([prepared])
+        return self.shard_worker.finish(predicted)
 
     def _one_by_one(self, shard_id: str, items: list[Item]) -> list[LedgerRow | Future[LedgerRow]]:
         """Slow and careful: an image that took a worker down when it was alone is failed, not tried again."""
         rows: list[LedgerRow | Future[LedgerRow]] = []
         for item in items:
             if item.key in self.attempts.lost(shard_id):
-                rows.append(lost_row(self.bench, item))
+                rows.append(self.shard_worker.lost_row(item))
                 continue
             self.attempts.touch(shard_id, item.key)
-            row = self._color(self.bench.decode(item, self.bench.fetch(item)))
+            image, reader = self.job.source_image(item), self.shard_worker.reader
+            row = self._color(reader.decode(image, reader.fetch(image)))
             rows.append(row.result() if isinstance(row, Future) else row)
             self.attempts.finish(shard_id, item.key)
         return rows
@@ -89,9 +95,3 @@ class FusedWorker:
 def gpu_share(workers: int, gpus: int) -> float:
     """What each of so many workers holds of a GPU, so that all find a place; 0 where there is none."""
     return 1 / -(-workers // gpus) if gpus else 0.0
-
-
-def lost_row(bench: Bench, item: Item) -> LedgerRow:
-    """The row of an image that takes its worker down."""
-    message = "its worker died while it coloured this image alone; lower limits.pixels or model.side"
-    return bench.rows.failed(item, FailureCode.WORKER_LOST, message)

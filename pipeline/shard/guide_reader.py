@@ -10,62 +10,58 @@ from pipeline.config.job import PICTURES
 from pipeline.errors import AccessDenied, FailureCode, ImageFailure, ObjectChanged, ObjectMissing
 from pipeline.guides.guide import Guide, GuideObject
 from pipeline.guides.pictures import F32
-from pipeline.ledger.schema import LedgerRow
-from pipeline.records import Item, Status
+from pipeline.records import Status
 from pipeline.shard.decode import decode_guide
 from pipeline.shard.delivery import goes_through_files
 from pipeline.shard.guiding import methods_of, shared_picture
-from pipeline.shard.job import Job
-from pipeline.shard.prepared import Prepared
-from pipeline.shard.rows import Rows
+from pipeline.shard.job import Job, SourceImage
 from pipeline.storage import Store, open_store
 
 _KEPT = 4  # pictures: a street's photographs share one
 
 
-def guide_of(item: Item) -> Guide:
-    """The item's guide; an empty one where it has none."""
-    return Guide.from_json(item.guide) if item.guide is not None else Guide()
-
-
 class GuideReader:
     """For one thread at a time, like its decoder."""
 
-    def __init__(self, job: Job, rows: Rows, decoder: IsolatedDecoder) -> None:
+    def __init__(self, job: Job, decoder: IsolatedDecoder) -> None:
         self.job = job
-        self.rows = rows
         self.decoder = decoder
         self.methods = methods_of(job.config)
         self._stores: dict[str, Store] = {}
         self._pictures: OrderedDict[tuple[str, GuideObject | str], F32] = OrderedDict()
 
-    def refused(self, item: Item) -> LedgerRow | None:
-        """The row of an image that lacks a guide its method needs, or cannot be coloured with its own."""
-        guide, config = guide_of(item), self.job.config
-        if (said := self.methods.lacking(guide.method or config.model.method, guide.given)) is not None:
-            skip = Skip(Status.SKIPPED_OTHER, f"{said}, and this image has no such guide")
-            return self.rows.skipped(item, skip)
-        if guide.has_hints and goes_through_files(item, config):
-            message = (
+    def missing(self, image: SourceImage) -> Skip | None:
+        """Why the image is left alone: its method needs a guide that it does not have.
+
+        Raises:
+            ImageFailure: GUIDE_INVALID where its hints cannot be spread.
+        """
+        if (lacking := self.methods.lacking(image.method, image.guide.given)) is not None:
+            return Skip(Status.SKIPPED_OTHER, f"{lacking}, and this image has no such guide")
+        if image.guide.has_hints and goes_through_files(image.item, self.job.config):
+            raise ImageFailure(
+                FailureCode.GUIDE_INVALID,
                 "its scribbles and points cannot be spread over a picture that is coloured in strips; "
-                "colour it apart with a higher limits.stream_bytes"
+                "colour it apart with a higher limits.stream_bytes",
             )
-            return self.rows.failed(item, FailureCode.GUIDE_INVALID, message)
         return None
 
-    def add(self, prepared: Prepared) -> Prepared:
-        """Fetch what the image is guided by; a guide that cannot be had makes a failed row."""
-        guide = guide_of(prepared.item)
-        try:
-            if guide.has_hints and prepared.further_L:
-                message = "scribbles and points are for one picture, and it has several pages"
-                raise ImageFailure(FailureCode.GUIDE_INVALID, message)
-            prepared.pictures = self._all_pictures(guide)
-            if guide.scribbles is not None:
-                prepared.scribbles = self._fetch("scribbles", guide.scribbles)
-        except ImageFailure as failure:
-            return Prepared(prepared.item, row=self.rows.of_error(prepared.item, failure))
-        return prepared
+    def read(self, image: SourceImage, pages: int) -> tuple[dict[str, F32], bytes | None]:
+        """Fetch what guides an image of so many pages.
+
+        Returns:
+            Pictures by kind, as methods take them, and the scribbles as an encoded PNG.
+
+        Raises:
+            ImageFailure: a guide cannot be had, is damaged, or does not go with several pages.
+            StorageError: the store fails.
+        """
+        guide = image.guide
+        if guide.has_hints and pages > 1:
+            message = "scribbles and points are for one picture, and it has several pages"
+            raise ImageFailure(FailureCode.GUIDE_INVALID, message)
+        pictures = self._all_pictures(guide)
+        return pictures, None if guide.scribbles is None else self._fetch("scribbles", guide.scribbles)
 
     def _all_pictures(self, guide: Guide) -> dict[str, F32]:
         """The image's own, and where its method is the job's own those of the whole job."""
@@ -92,17 +88,17 @@ class GuideReader:
         if named.folder not in self._stores:
             self._stores[named.folder] = open_store(named.folder, self.job.config.storage)
         most = self.job.config.limits.memory // 2
-        said = f"its {kind} {named.name!r}"
+        name = f"its {kind} {named.name!r}"
         try:
-            found = self._stores[named.folder].get(named.key, if_etag=named.etag, max_bytes=most + 1)
+            fetched = self._stores[named.folder].get(named.key, if_etag=named.etag, max_bytes=most + 1)
         except ObjectMissing:
-            raise ImageFailure(FailureCode.SOURCE_MISSING, f"{said}: gone since the plan was made") from None
+            raise ImageFailure(FailureCode.SOURCE_MISSING, f"{name}: gone since the plan was made") from None
         except ObjectChanged:
             raise ImageFailure(
-                FailureCode.SOURCE_CHANGED, f"{said}: changed since the plan was made; run again"
+                FailureCode.SOURCE_CHANGED, f"{name}: changed since the plan was made; run again"
             ) from None
         except AccessDenied as error:
-            raise ImageFailure(FailureCode.SOURCE_DENIED, f"{said}: {error}") from None
-        if len(found.data) > most:
-            raise ImageFailure(FailureCode.TOO_LARGE, f"{said}: more bytes than half of limits.memory")
-        return found.data
+            raise ImageFailure(FailureCode.SOURCE_DENIED, f"{name}: {error}") from None
+        if len(fetched.data) > most:
+            raise ImageFailure(FailureCode.TOO_LARGE, f"{name}: more bytes than half of limits.memory")
+        return fetched.data

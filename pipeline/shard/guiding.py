@@ -10,7 +10,7 @@ from pipeline.errors import ConfigError, ImageFailure, ObjectMissing
 from pipeline.guides.check import Guides
 from pipeline.guides.guide_file import split_uri
 from pipeline.guides.methods import Methods
-from pipeline.models.registry import METHODS, load_colorizer, weights_digest
+from pipeline.models.registry import METHODS, weights_digest
 from pipeline.shard.decode import decode_guide, open_decoder
 from pipeline.storage import Store, open_store
 
@@ -40,9 +40,12 @@ def predicts(method: str) -> bool:
     return METHODS[method].needs != frozenset({"scribbles"})
 
 
-def pin_pictures(config: JobConfig) -> JobConfig:
+def pin_pictures(config: JobConfig, taken: frozenset[str]) -> JobConfig:
     """The configuration with the SHA-256 of `model.style` and `model.reference` in their URIs, so that all
-    workers and the job digest speak of the same bytes.
+    workers and the job digest mean the same bytes.
+
+    Args:
+        taken: the guides that the job's weights take.
 
     Raises:
         ConfigError: one is not there, is no picture, not of the digest stated, or the method takes none.
@@ -52,7 +55,6 @@ def pin_pictures(config: JobConfig) -> JobConfig:
     if not given:
         return config
     model = config.model
-    taken = load_colorizer(model.method, model.weights, storage=config.storage).colorizer.guides
     pinned = {}
     for kind, uri in given.items():
         if kind not in taken:

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from pipeline.config.job import JobConfig
 from pipeline.guides.guide import Guide
 from pipeline.records import Item
 
 
-class MadeWith(NamedTuple):
-    """The method of an image and the SHA-256 of its weights."""
+@dataclass(frozen=True)
+class SourceImage:
+    """One source object of a shard, with its guide parsed and the method that colours it.
 
+    Attributes:
+        item: its row of the plan.
+        guide: an empty one where the plan has none.
+        method: the registry name of the method.
+        weights_digest: SHA-256 of the method's weights, 64 hex digits.
+    """
+
+    item: Item
+    guide: Guide
     method: str
-    weights: str
+    weights_digest: str
+
+    @property
+    def output_key(self) -> str:
+        """Key of the colour image below the output; empty for an object that failed in planning."""
+        return self.item.output_key or ""
 
 
 @dataclass(frozen=True)
@@ -29,9 +43,9 @@ class Job:
     weights_digest: str
     date: str | None = None
 
-    def made_with(self, item: Item) -> MadeWith:
-        """The job's own method, unless the image's guide names another."""
-        guide = Guide.from_json(item.guide) if item.guide is not None else None
-        if guide is None or guide.method is None or guide.weights is None:
-            return MadeWith(self.config.model.method, self.weights_digest)
-        return MadeWith(guide.method, guide.weights)
+    def source_image(self, item: Item) -> SourceImage:
+        """The item with its guide parsed; the job's own method colours it unless the guide names another."""
+        guide = Guide.from_json(item.guide) if item.guide is not None else Guide()
+        if guide.method is None or guide.weights is None:
+            return SourceImage(item, guide, self.config.model.method, self.weights_digest)
+        return SourceImage(item, guide, guide.method, guide.weights)

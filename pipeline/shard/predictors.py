@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import defaultdict
+from collections.abc import Sequence
 
 from pipeline.errors import FailureCode
+from pipeline.ledger.schema import LedgerRow
 from pipeline.models.registry import load_colorizer
 from pipeline.shard.guiding import predicts
 from pipeline.shard.job import Job
 from pipeline.shard.predict import Predictor
-from pipeline.shard.prepared import Prepared
 from pipeline.shard.rows import Rows
+from pipeline.shard.stages import F32, Predicted, Prepared, S
 
 
 def open_predictor(job: Job, device: str, method: str | None = None) -> Predictor:
@@ -47,29 +50,42 @@ class Predictors:
             self._by_method[method] = open_predictor(self.job, self.device, method)
         return self._by_method[method]
 
-    def color(self, waiting: list[Prepared]) -> None:
-        """Give each image its chroma; to one that has nothing but hints none, for those are spread later.
+    def color(self, waiting: Sequence[Prepared[S]]) -> list[Predicted[S] | LedgerRow]:
+        """Each image with its chroma, in the same order; with none where hints alone give the colours.
 
         An image with a guide that the weights do not take becomes a failed row.
         """
-        by_method: dict[str, list[Prepared]] = defaultdict(list)
-        for one in waiting:
-            method = self.job.made_with(one.item).method
-            if predicts(method):
-                by_method[method].append(one)
-        for method, ones in by_method.items():
-            self._color(self.of(method), [one for one in ones if self._takes(method, one)])
+        start = time.perf_counter()
+        refused: dict[int, LedgerRow] = {}
+        chroma: dict[int, tuple[F32, ...]] = {}
+        by_method: dict[str, list[int]] = defaultdict(list)
+        for index, one in enumerate(waiting):
+            if not predicts(one.image.method):
+                chroma[index] = ()
+            elif (row := self._refused(one)) is not None:
+                refused[index] = row
+            else:
+                by_method[one.image.method].append(index)
+        for method, indices in by_method.items():
+            predicted = _chroma(self.of(method), [waiting[index] for index in indices])
+            chroma |= zip(indices, predicted, strict=True)
+        seconds = (time.perf_counter() - start) / max(1, len(waiting))
+        return [
+            refused[index] if index in refused else one.predicted(chroma[index], seconds)
+            for index, one in enumerate(waiting)
+        ]
 
-    def _takes(self, method: str, one: Prepared) -> bool:
-        refused = set(one.pictures) - self.of(method).colorizer.guides
-        if refused:
-            message = f"these weights of the method {method!r} take no {min(refused)}"
-            one.row = self.rows.failed(one.item, FailureCode.GUIDE_INVALID, message)
-        return not refused
+    def _refused(self, one: Prepared[S]) -> LedgerRow | None:
+        method = one.image.method
+        unknown = set(one.pictures) - self.of(method).colorizer.guides
+        if not unknown:
+            return None
+        message = f"these weights of the method {method!r} take no {min(unknown)}"
+        return self.rows.failed(one.image, FailureCode.GUIDE_INVALID, message)
 
-    @staticmethod
-    def _color(predictor: Predictor, ones: list[Prepared]) -> None:
-        inputs = [(L, one.pictures) for one in ones for L in (one.model_L, *one.further_L) if L is not None]
-        found = iter(predictor([L for L, _ in inputs], [pictures for _, pictures in inputs]))
-        for one in ones:
-            one.ab, *one.further_ab = itertools.islice(found, 1 + len(one.further_L))
+
+def _chroma(predictor: Predictor, ones: Sequence[Prepared[S]]) -> list[tuple[F32, ...]]:
+    """For each image the chroma of its pages."""
+    inputs = [(L, one.pictures) for one in ones for L in one.L_pages]
+    predicted = iter(predictor([L for L, _ in inputs], [pictures for _, pictures in inputs]))
+    return [tuple(itertools.islice(predicted, len(one.L_pages))) for one in ones]

@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pyarrow as pa
 
 from pipeline.ledger.schema import LedgerRow, ledger_table
 from pipeline.report.tally import COLUMNS
-
-
-class Begun(NamedTuple):
-    """When a worker took a shard (its clock, seconds since the epoch), and which attempt that is."""
-
-    at: float
-    attempt: int
+from pipeline.shard.attempts import Attempt
 
 
 @dataclass(frozen=True)
 class ShardResult:
     """`won` is False where another attempt had committed the shard before; `rows` holds tally.COLUMNS.
 
-    `begun` is the attempt that committed it, `ended` the worker's clock at the commit (seconds since the
+    `attempt` is the one that committed it, `ended` the worker's clock at the commit (seconds since the
     epoch), `written` the bytes of the images that it put.
     """
 
     shard_id: str
     won: bool
-    begun: Begun
+    attempt: Attempt
     ended: float
     written: int
     rows: pa.Table
 
     @classmethod
-    def of(cls, shard_id: str, rows: list[LedgerRow], won: bool, begun: Begun, written: int) -> ShardResult:
+    def of(
+        cls, shard_id: str, rows: list[LedgerRow], won: bool, attempt: Attempt, written: int
+    ) -> ShardResult:
         """The result of one shard that is committed now."""
         table = ledger_table(rows).select(list(COLUMNS))
-        return cls(shard_id, won, begun, time.time(), written, table)
+        return cls(shard_id, won, attempt, time.time(), written, table)

@@ -16,16 +16,16 @@ from pipeline.errors import (
     ObjectMissing,
 )
 from pipeline.ledger.schema import LedgerRow
-from pipeline.records import Item, Status
+from pipeline.records import Status
 from pipeline.shard.delivery import SourceUnreadable
-from pipeline.shard.job import Job
+from pipeline.shard.job import Job, SourceImage
 
 UNREADABLE = (ObjectMissing, ObjectChanged, AccessDenied)
 """What a source object may be that cannot be fetched; each is a row of its own."""
 
 
-class Shown(Protocol):
-    """Size upright and mode of a source, as `Decoded` and `Streamed` have them."""
+class Pixels(Protocol):
+    """Size upright and mode of a source, as `Decoded` and `WrittenMaster` have them."""
 
     @property
     def width(self) -> int: ...
@@ -38,7 +38,7 @@ class Shown(Protocol):
 
 
 class Result(Protocol):
-    """What is told of a finished image beside its bytes, as `Finished` and `Streamed` have it."""
+    """What the ledger keeps of a colour image beside its bytes, as `Finished` and `WrittenMaster` have it."""
 
     @property
     def max_delta_l(self) -> float: ...
@@ -62,9 +62,9 @@ class Rows:
     def __init__(self, job: Job) -> None:
         self.job = job
 
-    def row(self, item: Item, status: Status, **columns: object) -> LedgerRow:
-        """A row of this run for the item."""
-        made_with = self.job.made_with(item)
+    def row(self, image: SourceImage, status: Status, **columns: object) -> LedgerRow:
+        """A row of this run for the object."""
+        item = image.item
         return LedgerRow(
             key=item.key,
             etag=item.etag,
@@ -72,36 +72,38 @@ class Rows:
             status=status,
             attempts=item.attempts + 1,
             guide_digest=item.guide_digest,
-            method=made_with.method,
-            weights_digest=made_with.weights,
+            method=image.method,
+            weights_digest=image.weights_digest,
             job_digest=self.job.job_digest,
             run_id=self.job.run_id,
             finished_at=datetime.now(UTC),
             **columns,  # type: ignore[arg-type]
         )
 
-    def failed(self, item: Item, code: str, message: str, **columns: object) -> LedgerRow:
+    def failed(self, image: SourceImage, code: str, message: str, **columns: object) -> LedgerRow:
         """Of an image that has no result."""
-        return self.row(item, Status.FAILED, failure_code=str(code), message=message, **columns)
+        return self.row(image, Status.FAILED, failure_code=str(code), message=message, **columns)
 
-    def skipped(self, item: Item, skip: Skip, message: str | None = None, **columns: object) -> LedgerRow:
+    def skipped(
+        self, image: SourceImage, skip: Skip, message: str | None = None, **columns: object
+    ) -> LedgerRow:
         """Of an object that is left alone; `message` in place of its own."""
         columns |= {"width": skip.width, "height": skip.height, "mode": skip.mode}
         columns |= self._color(skip.color_spread, skip.pages)
-        return self.row(item, skip.status, message=message or skip.message, **columns)
+        return self.row(image, skip.status, message=message or skip.message, **columns)
 
     def colorized(
-        self, item: Item, shown: Shown, result: Result, spread: float, pages: int, **columns: object
+        self, image: SourceImage, pixels: Pixels, result: Result, spread: float, pages: int, **columns: object
     ) -> LedgerRow:
         """Of a colour image."""
         return self.row(
-            item,
+            image,
             Status.COLORIZED,
             message=result.note,
-            output_key=item.output_key,
-            width=shown.width,
-            height=shown.height,
-            mode=shown.mode,
+            output_key=image.output_key,
+            width=pixels.width,
+            height=pixels.height,
+            mode=pixels.mode,
             max_delta_l=result.max_delta_l,
             mean_chroma=result.mean_chroma,
             colorfulness=result.colorfulness,
@@ -110,31 +112,33 @@ class Rows:
             **columns,
         )
 
-    def of_error(self, item: Item, error: Exception) -> LedgerRow:
+    def of_error(self, image: SourceImage, error: Exception) -> LedgerRow:
         """Of what went wrong with one image alone. Raises the error where it concerns all of them."""
         match error:
             case ImageFailure():
-                return self.failed(item, error.code, error.message)
+                return self.failed(image, error.code, error.message)
             case BadKey():
-                return self.failed(item, FailureCode.BAD_KEY, str(error))
+                return self.failed(image, FailureCode.BAD_KEY, str(error))
             case SourceUnreadable():
-                return self.unreadable(item, error.reason)
+                return self.unreadable(image, error.reason)
             case FiatColorError():
                 raise error
             case MemoryError():
                 words = "no memory to compose the image; lower limits.pixels"
-                return self.failed(item, FailureCode.OUT_OF_MEMORY, words)
+                return self.failed(image, FailureCode.OUT_OF_MEMORY, words)
         # a defect of ours, found by one image, must not cost the others
-        said = " ".join(f"{type(error).__name__}: {error}".split())
-        return self.failed(item, FailureCode.INTERNAL_ERROR, said[:500])
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        return self.failed(image, FailureCode.INTERNAL_ERROR, message[:500])
 
-    def unreadable(self, item: Item, error: Exception) -> LedgerRow:
+    def unreadable(self, image: SourceImage, error: Exception) -> LedgerRow:
         """Of a source that cannot be fetched, for one of the reasons in `UNREADABLE`."""
         if isinstance(error, ObjectMissing):
-            return self.failed(item, FailureCode.SOURCE_MISSING, "gone since the plan was made")
+            return self.failed(image, FailureCode.SOURCE_MISSING, "gone since the plan was made")
         if isinstance(error, ObjectChanged):
-            return self.failed(item, FailureCode.SOURCE_CHANGED, "changed since the plan was made; run again")
-        return self.failed(item, FailureCode.SOURCE_DENIED, str(error))
+            return self.failed(
+                image, FailureCode.SOURCE_CHANGED, "changed since the plan was made; run again"
+            )
+        return self.failed(image, FailureCode.SOURCE_DENIED, str(error))
 
     def _color(self, spread: float | None, pages: int | None) -> dict[str, object]:
         """The columns on pages and on what was measured to tell real colour from toning, where it was."""

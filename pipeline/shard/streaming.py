@@ -29,7 +29,7 @@ _COMPRESSORS = 2  # strips compressed at a time: deflate costs three times what 
 
 
 @dataclass(frozen=True)
-class Seen:
+class MasterInput:
     """What the network sees, float32[h,w] of L*, and the master's colour spread (`toning.colour_spread`)."""
 
     model_L: NDArray[np.float32]
@@ -37,7 +37,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Streamed:
+class WrittenMaster:
     """What was written, and what was measured on it."""
 
     width: int
@@ -61,7 +61,7 @@ class Streamed:
         return self.measures.colorfulness
 
 
-def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> Seen | Skip:
+def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> MasterInput | Skip:
     """First pass: what the network sees; a Skip for colour that is to be left alone.
 
     Raises:
@@ -72,7 +72,7 @@ def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> Seen |
     if spread > model.color_threshold and model.skip_color:
         message = f"has real colour already (spread {spread:.1f}, threshold {model.color_threshold:g})"
         return Skip(Status.SKIPPED_COLOR, message, info.width, info.height, info.mode, 1, spread)
-    return Seen(downscale_luminance(reduced.L_u16, model.side), spread)
+    return MasterInput(downscale_luminance(reduced.L_u16, model.side), spread)
 
 
 def write_master(
@@ -84,7 +84,7 @@ def write_master(
     depth: int | None = None,
     label: Label | None = None,
     compression: Compression = "deflate",
-) -> Streamed:
+) -> WrittenMaster:
     """Second pass: the colour image as an sRGB TIFF of `depth` bits, else of the master's, to an empty file.
 
     Args:
@@ -131,4 +131,4 @@ def write_master(
             writer.write(label.band(page.channels, np.uint8 if page.depth == 8 else np.uint16))
             notes.append(label.said)
     note = "; ".join(notes) or None
-    return Streamed(info.width, info.height, info.mode, composer.measures(), note, carried.changes)
+    return WrittenMaster(info.width, info.height, info.mode, composer.measures(), note, carried.changes)

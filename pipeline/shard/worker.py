@@ -8,146 +8,134 @@ from __future__ import annotations
 
 import hashlib
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.everyday import Decoded
 from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.errors import BadKey, FailureCode
 from pipeline.ledger.schema import LedgerRow
 from pipeline.ledger.write import commit_part
-from pipeline.plan import derivative_key
 from pipeline.records import Item, Status
+from pipeline.shard.attempts import Attempt
 from pipeline.shard.compose import Compose, compose
 from pipeline.shard.delivery import finish_master
 from pipeline.shard.finish import Finished, finish_image, finish_pages, provenance_of
-from pipeline.shard.guide_reader import guide_of
 from pipeline.shard.hints import spread_hints
-from pipeline.shard.job import Job
-from pipeline.shard.prepared import Prepared
+from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.put import put_image
-from pipeline.shard.result import Begun, ShardResult
-from pipeline.shard.sources import Intake
+from pipeline.shard.result import ShardResult
+from pipeline.shard.rows import Rows
+from pipeline.shard.source_reader import SourceReader
+from pipeline.shard.stages import Here, MasterSource, OpenSource, Predicted
 from pipeline.storage import Store, open_store
 
 
-class Bench(Intake):
-    """What one worker process keeps between shards: the source's side, and here what writes results."""
+class ShardWorker:
+    """What one worker process keeps between shards: `reader` for the sources, and what writes results."""
 
     def __init__(self, job: Job, compose: Compose = compose) -> None:
-        super().__init__(job)
+        self.job = job
         self.compose = compose
+        self.rows = Rows(job)
+        self.threads = ThreadPoolExecutor(job.config.run.threads, "transfer")
+        self.reader = SourceReader(job, self.rows, self.threads)
         self.out: Store = open_store(job.output, job.config.storage)
         self.signer = open_signer(job.config.output.c2pa)
         self.written: list[int] = []  # bytes of each image of the shard at work; threads append to it
 
-    def finish(self, prepared: Prepared) -> LedgerRow | Future[LedgerRow]:
-        """Compose and encode here, write on a thread: the row, or the promise of it."""
-        if prepared.row is not None:
-            return prepared.row
-        if prepared.streamed:
-            return self._finish_master(prepared)
-        item, decoded, start = prepared.item, prepared.decoded, time.perf_counter()
-        assert decoded is not None
-        digest = hashlib.sha256(prepared.source).hexdigest()
+    def close(self) -> None:
+        """Stop the threads and the decoder's child process."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.reader.close()
+
+    def finish(self, predicted: Predicted[Here] | LedgerRow) -> LedgerRow | Future[LedgerRow]:
+        """Compose and encode here, write on a thread: the row, or its future. A row is handed on."""
+        if isinstance(predicted, LedgerRow):
+            return predicted
+        source = predicted.source
+        if isinstance(source, MasterSource):
+            return self._finish_master(predicted)
+        return self._finish_open(predicted, source)
+
+    def _finish_open(self, predicted: Predicted[Here], source: OpenSource) -> LedgerRow | Future[LedgerRow]:
+        image, start = predicted.image, time.perf_counter()
+        digest = hashlib.sha256(source.encoded.data).hexdigest()
         try:
-            finished = self._finished(prepared, decoded, digest)
+            finished = self._finished(predicted, source, digest)
         except Exception as error:
-            return self.rows.of_error(item, error)
+            return self.rows.of_error(image, error)
         row = self.rows.colorized(
-            item,
-            decoded,
+            image,
+            source.pixels,
             finished,
-            prepared.color_spread,
-            decoded.pages,
+            predicted.color_spread,
+            source.pixels.pages,
             source_sha256=digest,
             output_sha256=hashlib.sha256(finished.data).hexdigest(),
-            **self._of_derivative(item, finished),
-            seconds_decode=prepared.seconds_decode,
-            seconds_predict=prepared.seconds_predict,
+            **_second_file_columns(finished),
+            seconds_decode=predicted.seconds_decode,
+            seconds_predict=predicted.seconds_predict,
         )
-        return self.threads.submit(self._put, row, finished, start)
+        return self.threads.submit(self._put, row, image, finished, start)
 
-    def _finished(self, prepared: Prepared, decoded: Decoded, digest: str) -> Finished:
-        item, ab = prepared.item, self.chroma(prepared)
-        if prepared.further_ab:
-            pages, abs_ = self.pages(prepared), [ab, *prepared.further_ab]
-            finished = finish_pages(pages, abs_, item, digest, self.job, self.compose)
+    def _finished(self, predicted: Predicted[Here], source: OpenSource, digest: str) -> Finished:
+        image, given = predicted.image, (digest, self.job, self.compose)
+        if len(predicted.ab_pages) > 1:
+            key, abs_ = image.item.key, predicted.ab_pages
+            finished = finish_pages(self.reader.pages(key, source, len(abs_)), abs_, image, *given)
         else:
-            finished = finish_image(decoded, ab, item, digest, self.job, self.compose)
-        if kinds := guide_of(item).kinds:
+            finished = finish_image(source.pixels, chroma(predicted, source), image, *given)
+        if kinds := image.guide.kinds:
             note = "; ".join(filter(None, [finished.note, f"guided by {', '.join(kinds)}"]))
             finished = replace(finished, note=note)
+        return self._signed(finished, image, source.encoded.data, digest)
+
+    def _signed(self, finished: Finished, image: SourceImage, source: bytes, digest: str) -> Finished:
+        """With manifests in both files, where there is a signer."""
         if self.signer is None:
             return finished
-        said, output = provenance_of(self.job, item, digest), self.job.config.output
-        derivative, source = finished.derivative, prepared.source
-        if derivative is not None:
-            format_, resized = output.derivative.file_format, derivative.resized
-            signed = self.signer.sign(derivative.data, source, format_, said, resized=resized)
-            derivative = replace(derivative, data=signed)
-        data = self.signer.sign(finished.data, source, output.format, said)
-        return replace(finished, data=data, derivative=derivative)
+        provenance, output = provenance_of(self.job, image, digest), self.job.config.output
+        second = finished.derivative
+        if second is not None:
+            format_ = output.derivative.file_format
+            data = self.signer.sign(second.data, source, format_, provenance, resized=second.resized)
+            second = replace(second, data=data)
+        data = self.signer.sign(finished.data, source, output.format, provenance)
+        return replace(finished, data=data, derivative=second)
 
-    def _of_derivative(self, item: Item, finished: Finished) -> dict[str, object]:
-        """The ledger's columns on the second file, where there is one."""
-        if finished.derivative is None:
-            return {}
-        assert item.output_key is not None
-        return {
-            "derivative_key": derivative_key(item.output_key, self.job.config.output),
-            "derivative_sha256": hashlib.sha256(finished.derivative.data).hexdigest(),
-        }
-
-    def chroma(self, prepared: Prepared) -> NDArray[np.float32]:
-        """The chroma to compose, float32[2,h,w]: as it was predicted, or with the image's hints spread in it.
-
-        Raises:
-            ImageFailure: the scribbles cannot be decoded or do not fit.
-        """
-        guide = guide_of(prepared.item)
-        if guide.has_hints:
-            assert prepared.decoded is not None
-            return spread_hints(prepared.decoded.L_u16, prepared.ab, guide, prepared.scribbles)
-        assert prepared.ab is not None
-        return prepared.ab
-
-    def _finish_master(self, prepared: Prepared) -> LedgerRow:
+    def _finish_master(self, predicted: Predicted[Here]) -> LedgerRow:
         """The second pass over a master, and its upload: here, not on a thread, for it takes all there is."""
-        item, start = prepared.item, time.perf_counter()
-        assert prepared.ab is not None
+        image, start = predicted.image, time.perf_counter()
+        (ab,) = predicted.ab_pages
         try:
-            streamed, columns, written = finish_master(
-                self.source, self.out, item, prepared.ab, self.job, self.signer
+            master, columns, written = finish_master(
+                self.reader.source, self.out, image, ab, self.job, self.signer
             )
         except Exception as error:
-            return self.rows.of_error(item, error)
+            return self.rows.of_error(image, error)
         self.written.append(written)
         return self.rows.colorized(
-            item,
-            streamed,
-            streamed,
-            prepared.color_spread,
+            image,
+            master,
+            master,
+            predicted.color_spread,
             1,
             **columns,
-            seconds_decode=prepared.seconds_decode,
-            seconds_predict=prepared.seconds_predict,
+            seconds_decode=predicted.seconds_decode,
+            seconds_predict=predicted.seconds_predict,
             seconds_compose=time.perf_counter() - start,
         )
 
-    def _put(self, row: LedgerRow, finished: Finished, start: float) -> LedgerRow:
-        assert row.output_key is not None
-        output = self.job.config.output
+    def _put(self, row: LedgerRow, image: SourceImage, finished: Finished, start: float) -> LedgerRow:
+        output, second = self.job.config.output, finished.derivative
         try:
-            put_image(self.out, row.output_key, finished.data, output.format)
-            if finished.derivative is not None:
-                assert row.derivative_key is not None
-                data, format_ = finished.derivative.data, output.derivative.file_format
-                put_image(self.out, row.derivative_key, data, format_)
+            put_image(self.out, image.output_key, finished.data, output.format)
+            if second is not None:
+                put_image(self.out, second.key, second.data, output.derivative.file_format)
         except BadKey as error:
             return replace(
                 row,
@@ -164,9 +152,37 @@ class Bench(Intake):
         row.finished_at = datetime.now(UTC)
         return row
 
-    def commit(self, shard_id: str, rows: list[LedgerRow | Future[LedgerRow]], begun: Begun) -> ShardResult:
+    def lost_row(self, item: Item) -> LedgerRow:
+        """The row of an image that takes its worker down."""
+        message = "its worker died while it coloured this image alone; lower limits.pixels or model.side"
+        return self.rows.failed(self.job.source_image(item), FailureCode.WORKER_LOST, message)
+
+    def commit(
+        self, shard_id: str, rows: list[LedgerRow | Future[LedgerRow]], attempt: Attempt
+    ) -> ShardResult:
         """Wait for the last images, then write the ledger part; the part is the commit."""
         done = [row.result() if isinstance(row, Future) else row for row in rows]
         won = commit_part(self.out, self.job.job_digest, shard_id, done)
         written, self.written = sum(self.written), []
-        return ShardResult.of(shard_id, done, won, begun, written)
+        return ShardResult.of(shard_id, done, won, attempt, written)
+
+
+def chroma(predicted: Predicted[Here], source: OpenSource) -> NDArray[np.float32]:
+    """The chroma to compose, float32[2,h,w]: as it was predicted, or with the image's hints spread in it.
+
+    Raises:
+        ImageFailure: the scribbles cannot be decoded or do not fit.
+    """
+    guide, ab_pages = predicted.image.guide, predicted.ab_pages
+    if guide.has_hints:
+        ab = ab_pages[0] if ab_pages else None
+        return spread_hints(source.pixels.L_u16, ab, guide, predicted.scribbles)
+    return ab_pages[0]
+
+
+def _second_file_columns(finished: Finished) -> dict[str, object]:
+    second = finished.derivative
+    if second is None:
+        return {}
+    digest = hashlib.sha256(second.data).hexdigest()
+    return {"derivative_key": second.key, "derivative_sha256": digest}

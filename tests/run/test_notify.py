@@ -13,7 +13,7 @@ import pytest
 from pipeline.config.job import JobConfig, NotifyConfig, job_digest
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.run.colorize import Request, run_job
+from pipeline.run.colorize import ColorizeRequest, run_job
 from pipeline.run.notify import Outcome, deliver, notice
 from tests.support.servers import free_port
 
@@ -88,10 +88,10 @@ def test_what_the_receiver_refuses_is_one_line_without_the_path(receiver, capsys
 def test_the_job_tells_of_its_end_and_of_its_failure(receiver, tmp_path):
     (tmp_path / "in").mkdir()
     config = JobConfig(notify=receiver.config)
-    assert run_job(Request(str(tmp_path / "in"), str(tmp_path / "out"), config, dry_run=True)) == 0
-    assert run_job(Request(str(tmp_path / "in"), str(tmp_path / "out"), config)) == 0
+    assert run_job(ColorizeRequest(str(tmp_path / "in"), str(tmp_path / "out"), config, dry_run=True)) == 0
+    assert run_job(ColorizeRequest(str(tmp_path / "in"), str(tmp_path / "out"), config)) == 0
     with pytest.raises(ConfigError):
-        run_job(Request(str(tmp_path / "gone"), str(tmp_path / "out"), config))
+        run_job(ColorizeRequest(str(tmp_path / "gone"), str(tmp_path / "out"), config))
     (_, done), (_, refused) = receiver.seen
     assert (done["status"], done["exit_status"], done["summary"]) == ("done", 0, None)
     assert (refused["status"], refused["exit_status"]) == ("refused", 2)
@@ -101,7 +101,7 @@ def test_the_job_tells_of_its_end_and_of_its_failure(receiver, tmp_path):
 def test_a_dead_receiver_changes_no_exit_status(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     config = JobConfig(notify=NotifyConfig(webhook=f"http://127.0.0.1:{free_port()}/secret"))
-    assert run_job(Request(str(tmp_path / "in"), str(tmp_path / "out"), config)) == 0
+    assert run_job(ColorizeRequest(str(tmp_path / "in"), str(tmp_path / "out"), config)) == 0
     said = capsys.readouterr().err
     assert said.startswith("warning: the webhook at 127.0.0.1 was not told of the end of the run: Conn")
     assert "secret" not in said

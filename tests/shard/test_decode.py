@@ -57,18 +57,18 @@ def test_bad_and_other_objects_are_values(decoder: IsolatedDecoder) -> None:
     assert (colour.status, colour.width, colour.height) == (Status.SKIPPED_COLOR, 90, 60)
 
 
-def test_a_glimpse_shows_the_network_what_the_whole_picture_does(decoder: IsolatedDecoder) -> None:
+def test_a_small_picture_shows_the_network_what_the_whole_one_does(decoder: IsolatedDecoder) -> None:
     config = CONFIG.model_copy(update={"model": ModelConfig(side=64)})
     with Image.open(PHOTO) as image:
         large = image.convert("L").resize((1200, 900))
     data = encoded(large, "JPEG")
     whole = decode_item(decoder, "a.jpg", data, None, config)
-    glimpse = decode_item(decoder, "a.jpg", data, None, config, glimpse=True)
+    small = decode_item(decoder, "a.jpg", data, None, config, model_only=True)
     assert isinstance(whole, Decoded)
-    assert isinstance(glimpse, Decoded)
-    assert (glimpse.height, glimpse.width) == (113, 150)  # 1/8: at least twice as many as the network sees
-    assert glimpse.model_L.shape == whole.model_L.shape == (48, 64)
-    assert np.abs(glimpse.model_L - whole.model_L).mean() < 1
-    cut = decode_item(decoder, "a.jpg", data[: len(data) // 2], None, config, glimpse=True)
+    assert isinstance(small, Decoded)
+    assert (small.height, small.width) == (113, 150)  # 1/8: at least twice as many as the network sees
+    assert small.model_L.shape == whole.model_L.shape == (48, 64)
+    assert np.abs(small.model_L - whole.model_L).mean() < 1
+    cut = decode_item(decoder, "a.jpg", data[: len(data) // 2], None, config, model_only=True)
     assert isinstance(cut, Failed)
     assert cut.code == FailureCode.TRUNCATED

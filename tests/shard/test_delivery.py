@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,14 @@ import tifffile
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import RunError
+from pipeline.ledger.schema import LedgerRow
 from pipeline.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
+from pipeline.shard.attempts import Attempt
 from pipeline.shard.fused import FusedWorker
 from pipeline.shard.job import Job
 from tests.support.job_runner import encoded, fill, ledger, photograph
+from tests.support.stages_apart import colour_apart
 
 STREAM_ALL = ["model.side=64", "output.format=tiff", "limits.stream_bytes=1000"]
 
@@ -45,13 +47,13 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         AttemptRegistry(),
     )
     yield worker
-    worker.bench.close()
+    worker.shard_worker.close()
     assert list(scratch.iterdir()) == []
 
 
 def only_shard(worker: FusedWorker):
-    bench = worker.bench
-    (shard,) = make_plan(bench.source, bench.out, worker.job.config, "d", workers=1).shards
+    out, source = worker.shard_worker.out, worker.shard_worker.reader.source
+    (shard,) = make_plan(source, out, worker.job.config, "d", workers=1).shards
     return shard.shard_id, shard.items
 
 
@@ -81,13 +83,7 @@ def test_the_stages_apart_give_the_same_bytes(worker, tmp_path):
     shard_id, items = only_shard(worker)
     worker.run(shard_id, items)
     images = {path: path.read_bytes() for path in (tmp_path / "out" / "images").iterdir()}
-    bench, travelled = worker.bench, []
-    for item in items:
-        one = bench.decode(item, bench.fetch(item))
-        if one.row is None:
-            worker.predictors.color([one])
-        travelled.append(replace(one, decoded=None, model_L=None))
-    bench.commit(shard_id + "-again", [bench.finish(one) for one in bench.redecoded(travelled)], 0.0)
+    worker.shard_worker.commit(shard_id + "-again", colour_apart(worker, items), Attempt(0.0, 1))
     assert {path: path.read_bytes() for path in images} == images
 
 
@@ -95,11 +91,27 @@ def test_a_master_that_goes_or_a_full_disk(worker, tmp_path, monkeypatch):
     _, items = only_shard(worker)
     (item,) = [item for item in items if item.key == "deep.tif"]
     (tmp_path / "in" / "deep.tif").unlink()
-    gone = worker.bench.decode(item, worker.bench.fetch(item))
-    assert gone.row is not None
-    assert gone.row.failure_code == "source_missing"
+    image, reader = worker.job.source_image(item), worker.shard_worker.reader
+    gone = reader.decode(image, reader.fetch(image))
+    assert isinstance(gone, LedgerRow)
+    assert gone.failure_code == "source_missing"
     deep(tmp_path / "in" / "deep.tif")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(RunError, match="set TMPDIR"):
-        worker.bench.decode(item, worker.bench.fetch(item))
+        reader.decode(image, reader.fetch(image))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+
+
+def test_the_lowest_limit_for_strips_takes_every_tiff(tmp_path):
+    """The time that a pass may take grows with the size by this limit, and no system waits for years."""
+    fill(str(tmp_path / "in"), {"a.tif": encoded(photograph(1, 400, 300), "TIFF")})
+    settings = [*STREAM_ALL, "limits.stream_bytes=1"]
+    worker = FusedWorker(
+        Job(load(JobConfig, None, settings), str(tmp_path / "in"), str(tmp_path / "out"), "run", "d", "w"),
+        AttemptRegistry(),
+    )
+    try:
+        worker.run(*only_shard(worker))
+    finally:
+        worker.shard_worker.close()
+    assert [row["status"] for row in ledger(str(tmp_path / "out"))] == ["colorized"]

@@ -31,7 +31,7 @@ def worker(tmp_path: Path):
         Job(config, str(tmp_path / "in"), str(tmp_path / "out"), "run", "d", "w"), AttemptRegistry()
     )
     yield worker
-    worker.bench.close()
+    worker.shard_worker.close()
 
 
 def test_composing_where_the_network_runs_changes_no_byte(tmp_path):
@@ -49,7 +49,7 @@ def test_composing_where_the_network_runs_changes_no_byte(tmp_path):
         folder = str(tmp_path / place)
         worker = FusedWorker(Job(config, str(tmp_path / "in"), folder, "run", "d", "w"), AttemptRegistry())
         worker.run(*only_shard(worker))
-        worker.bench.close()
+        worker.shard_worker.close()
         found[place] = {row["key"]: (row["output_sha256"], row["max_delta_l"]) for row in ledger(folder)}
     assert set(found["cpu"]) == set(sources) | {"pages.tif"}
     assert all(digest for digest, _ in found["cpu"].values())
@@ -64,8 +64,8 @@ def test_shares_of_gpus_leave_no_worker_without_a_place(workers, gpus):
 
 
 def only_shard(worker: FusedWorker):
-    bench = worker.bench
-    (shard,) = make_plan(bench.source, bench.out, worker.job.config, "d", workers=1).shards
+    out, source = worker.shard_worker.out, worker.shard_worker.reader.source
+    (shard,) = make_plan(source, out, worker.job.config, "d", workers=1).shards
     return shard.shard_id, shard.items
 
 
@@ -116,7 +116,7 @@ def test_all_shipped_weights_colour_in_the_same_job(name: str, tmp_path: Path) -
     try:
         worker.run(*only_shard(worker))
     finally:
-        worker.bench.close()
+        worker.shard_worker.close()
     rows = ledger(str(tmp_path / "out"))
     assert [(row["status"], row["method"]) for row in rows] == [("colorized", method)] * 2
     assert all(row["mean_chroma"] > 0.5 and row["max_delta_l"] < 1 for row in rows)
@@ -133,7 +133,7 @@ def test_signed_results_are_what_the_ledger_says_with_their_borders_neutral(tmp_
     try:
         worker.run(*only_shard(worker))
     finally:
-        worker.bench.close()
+        worker.shard_worker.close()
     (row,) = ledger(str(tmp_path / "out"))
     data = (tmp_path / "out" / row["output_key"]).read_bytes()
     assert hashlib.sha256(data).hexdigest() == row["output_sha256"]
@@ -156,7 +156,7 @@ def test_a_labelled_result_is_taller_and_its_row_speaks_of_the_source(format: st
         try:
             worker.run(*only_shard(worker))
         finally:
-            worker.bench.close()
+            worker.shard_worker.close()
         (row,) = ledger(str(tmp_path / name))
         assert (row["width"], row["height"]) == (128, 96)
         assert "rows with a label were added below" in row["message"]

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.models.registry import weights_digest
+from pipeline.models.registry import open_weights, weights_digest
 from pipeline.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker
@@ -48,21 +48,21 @@ class Archive:
         fill(str(self.root / "guides"), {"guides.jsonl": lines.encode()})
         wanted = {"model.side": 64, "output.format": "png", "guides.file": self.root / "guides/guides.jsonl"}
         config = load(JobConfig, None, [f"{k}={v}" for k, v in (wanted | settings).items()])
-        config = pin_pictures(config)
+        opened = open_weights(config.model.method, config.model.weights)
+        config = pin_pictures(config, opened.guides)
         source = open_store(str(self.root / "in"), config.storage)
         out = open_store(str(self.root / "out"), config.storage)
         guides = open_guides(source, config)
-        weights = weights_digest(config.model.method, config.model.weights)
         for old in (self.root / "out").glob("ledger/*/*"):
             old.unlink()
         shards = make_plan(source, out, config, "d", workers=1, guides=guides).shards
         between()
-        worker = FusedWorker(Job(config, source.uri, out.uri, "run", "d", weights), AttemptRegistry())
+        worker = FusedWorker(Job(config, source.uri, out.uri, "run", "d", opened.digest), AttemptRegistry())
         try:
             for shard in shards:
                 worker.run(shard.shard_id, shard.items)
         finally:
-            worker.bench.close()
+            worker.shard_worker.close()
         return {row["key"]: row for row in ledger(out.uri)}
 
     def pixels(self, key: str) -> np.ndarray:
@@ -121,7 +121,7 @@ def test_a_shared_picture_counts_by_its_content_and_must_fit_the_method(archive)
 
     def pinned(method: str, kind: str, name: str) -> str:
         config = load(JobConfig, None, [f"model.method={method}", f"model.{kind}={guides / name}"])
-        return str(getattr(pin_pictures(config).model, kind))
+        return str(getattr(pin_pictures(config, open_weights(method, None).guides).model, kind))
 
     first = pinned("iizuka", "style", "warm.jpg")
     fill(str(guides), {"copy.jpg": (guides / "warm.jpg").read_bytes()})

@@ -46,10 +46,12 @@ def coloured(data: bytes, tmp_path: Path, *settings: str) -> tuple[dict[str, Any
     job = Job(config, str(tmp_path / "in"), str(tmp_path / "out"), "run", "d", "w")
     worker = FusedWorker(job, AttemptRegistry())
     try:
-        (shard,) = make_plan(worker.bench.source, worker.bench.out, config, "d", workers=1).shards
+        (shard,) = make_plan(
+            worker.shard_worker.reader.source, worker.shard_worker.out, config, "d", workers=1
+        ).shards
         worker.run(shard.shard_id, shard.items)
     finally:
-        worker.bench.close()
+        worker.shard_worker.close()
     (row,) = ledger(str(tmp_path / "out"))
     return row, tmp_path / "out" / "images"
 

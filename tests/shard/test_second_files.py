@@ -16,11 +16,12 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
+from pipeline.shard.attempts import Attempt
 from pipeline.shard.fused import FusedWorker
 from pipeline.shard.job import Job
-from pipeline.shard.prepared import Prepared
 from tests.support.certificates import make_signer
 from tests.support.job_runner import encoded, fill, ledger, photograph
+from tests.support.stages_apart import colour_apart
 
 TIFF = ["model.side=64", "output.format=tiff"]
 ACCESS = "output.derivative={format: jpeg, side: 100}"
@@ -47,24 +48,17 @@ def worker_of(source: Path, out: Path, *settings: str) -> FusedWorker:
 
 def colour(worker: FusedWorker, *, apart: bool = False) -> dict[str, dict[str, object]]:
     """Colour everything, as the fused worker does or with the stages apart; the rows by key."""
-    bench = worker.bench
+    shard_worker = worker.shard_worker
     try:
-        (shard,) = make_plan(bench.source, bench.out, worker.job.config, "d", workers=1).shards
+        source, out = shard_worker.reader.source, shard_worker.out
+        (shard,) = make_plan(source, out, worker.job.config, "d", workers=1).shards
         if not apart:
             worker.run(shard.shard_id, shard.items)
         else:
-            travelled = [_predicted(worker, bench.decode(item, bench.fetch(item))) for item in shard.items]
-            rows = [bench.finish(one) for one in bench.redecoded(travelled)]
-            bench.commit(shard.shard_id, rows, 0.0)
+            shard_worker.commit(shard.shard_id, colour_apart(worker, shard.items), Attempt(0.0, 1))
     finally:
-        bench.close()
+        shard_worker.close()
     return {row["key"]: row for row in ledger(worker.job.output)}
-
-
-def _predicted(worker: FusedWorker, one: Prepared) -> Prepared:
-    worker.predictors.color([one])
-    one.decoded = None
-    return one
 
 
 @pytest.mark.parametrize("strips", ["limits.stream_bytes=1GiB", "limits.stream_bytes=1000"])

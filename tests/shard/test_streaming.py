@@ -25,7 +25,7 @@ from pipeline.config.job import ModelConfig
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.records import Status
 from pipeline.shard.compose import ComposeSettings, compose
-from pipeline.shard.streaming import Streamed, reduce_master, write_master
+from pipeline.shard.streaming import WrittenMaster, reduce_master, write_master
 from tests.support.paths import REPO
 
 PROVENANCE = Provenance("algorithmicallyEnhanced", "unet", "ab" * 32, "Fiat Color", "a.tif", "cd" * 32)
@@ -38,7 +38,7 @@ def predict(model_L: np.ndarray) -> np.ndarray:
     return np.stack([model_L * np.float32(0.3), np.broadcast_to(ramp, model_L.shape)]).astype(np.float32)
 
 
-def colour_master(master, target, predict, provenance, model) -> Streamed | Skip:
+def colour_master(master, target, predict, provenance, model) -> WrittenMaster | Skip:
     seen = reduce_master(master, model)
     if isinstance(seen, Skip):
         return seen
@@ -70,7 +70,7 @@ def test_in_strips_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     l_u16 = np.concatenate([strip for strip, _ in here.strips()])
     wanted = compose(l_u16, predict(downscale_luminance(l_u16, MODEL.side)), depth=16)
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(files[0].getvalue())), wanted.rgb)
-    assert isinstance(streamed, Streamed)
+    assert isinstance(streamed, WrittenMaster)
     assert (streamed.width, streamed.height, streamed.mode) == (500, 700, "I;16")
     assert streamed.measures.max_delta_l == wanted.max_delta_l < 0.1
     assert streamed.measures.colorfulness == wanted.colorfulness
@@ -115,7 +115,9 @@ def test_real_colour_is_left_alone(tmp_path: Path) -> None:
     assert isinstance(outcome, Skip)
     assert (outcome.status, file.getvalue()) == (Status.SKIPPED_COLOR, b"")
     anyway = ModelConfig(skip_color=False)
-    assert isinstance(colour_master(Master(path, pixels=10**9), file, predict, PROVENANCE, anyway), Streamed)
+    assert isinstance(
+        colour_master(Master(path, pixels=10**9), file, predict, PROVENANCE, anyway), WrittenMaster
+    )
 
 
 def test_a_file_that_breaks_costs_one_failure(tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ MEASURE = """
 import os, sys
 from pathlib import Path
 from pipeline.codecs.isolated.master import IsolatedMaster
-from pipeline.config import ModelConfig
+from pipeline.config.job import ModelConfig
 from pipeline.benchmark.gigapixel import peak_rss_mib
 from tests.shard.test_streaming import PROVENANCE, colour_master, predict
 

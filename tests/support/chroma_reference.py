@@ -39,7 +39,7 @@ def measured(name: str, folder: Path) -> Chroma:
         for shard in make_plan(source, out, config, "d", workers=1).shards:
             tally.add(worker.run(shard.shard_id, list(shard.items)).rows)
     finally:
-        worker.bench.close()
+        worker.shard_worker.close()
     assert tally.chroma is not None
     return tally.chroma
 

@@ -47,9 +47,13 @@ class IizukaColorizer(TrainableColorizer):
         self._architecture = built
         self.space, self.global_side = space, global_side
         self.normalisation = NORMALISATION[space]
-        if not global_branch:
-            self.guides = frozenset()  # type: ignore[misc]  # of this network alone: nothing to replace
+        self.guides = self.guides_of(built)  # type: ignore[misc]  # of this network alone
         self.network = IizukaNetwork(width, classes, global_branch, global_side, CHANNELS[space])
+
+    @classmethod
+    def guides_of(cls, architecture: Mapping[str, Any]) -> frozenset[str]:
+        """None without a global branch: there are no features to replace."""
+        return cls.guides if architecture.get("global_branch", True) else frozenset()
 
     @classmethod
     def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:

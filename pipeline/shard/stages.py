@@ -1,0 +1,131 @@
+"""What travels between the stages of a shard: the type says what has been done to an image.
+
+    SourceImage -> fetch -> decode -> Prepared -> predict -> Predicted -> finish -> LedgerRow
+
+A stage that decides an image's fate (it failed, or is left alone) gives its LedgerRow in place of the next
+type, and later stages hand it on. `Prepared` and `Predicted` say by their parameter where the pixels are:
+an `OpenSource` has them and stays in its process, an `EncodedSource` and a `MasterSource` can travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.codecs.everyday import Decoded
+from pipeline.shard.job import SourceImage
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EncodedSource:
+    """The bytes of a source as they were fetched."""
+
+    data: bytes
+    content_type: str | None
+
+
+@dataclass(frozen=True)
+class OpenSource:
+    """A source with the pixels of its first page, at full resolution where they are to be composed."""
+
+    encoded: EncodedSource
+    pixels: Decoded
+
+
+@dataclass(frozen=True)
+class MasterSource:
+    """A source that memory need not hold: each pass reads it from the store, in strips."""
+
+
+Travelling = EncodedSource | MasterSource
+Here = OpenSource | MasterSource
+S = TypeVar("S", covariant=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared(Generic[S]):
+    """An image that the network can see.
+
+    Attributes:
+        L_pages: for each page float32[h,w], L* in [0, 100], as `luminance.model_size` has it.
+        pictures: guides that are pictures, as methods take them.
+        scribbles: a PNG, encoded.
+        color_spread: the largest of the pages', as `toning.colour_spread` measures it.
+        seconds_decode: time that fetched bytes took to become this.
+    """
+
+    image: SourceImage
+    source: S
+    L_pages: tuple[F32, ...]
+    pictures: Mapping[str, F32]
+    scribbles: bytes | None
+    color_spread: float
+    seconds_decode: float
+
+    def with_source(self, source: T) -> Prepared[T]:
+        """The same with its pixels elsewhere."""
+        return Prepared(
+            self.image,
+            source,
+            self.L_pages,
+            self.pictures,
+            self.scribbles,
+            self.color_spread,
+            self.seconds_decode,
+        )
+
+    def predicted(self, ab_pages: tuple[F32, ...], seconds: float) -> Predicted[S]:
+        """With its chroma, for which the network took `seconds`."""
+        return Predicted(
+            self.image,
+            self.source,
+            ab_pages,
+            self.scribbles,
+            self.color_spread,
+            self.seconds_decode,
+            seconds,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted(Generic[S]):
+    """An image with its chroma, ready to be composed.
+
+    Attributes:
+        ab_pages: for each page float32[2,h,w], Lab units, any size; empty where hints alone give the colours.
+        scribbles, color_spread, seconds_decode: as in `Prepared`.
+        seconds_predict: its share of the time of the network's call.
+    """
+
+    image: SourceImage
+    source: S
+    ab_pages: tuple[F32, ...]
+    scribbles: bytes | None
+    color_spread: float
+    seconds_decode: float
+    seconds_predict: float
+
+    def reopened(self, source: T, color_spread: float, seconds: float) -> Predicted[T]:
+        """With its pixels again, for which decoding took `seconds` more."""
+        return Predicted(
+            self.image,
+            source,
+            self.ab_pages,
+            self.scribbles,
+            color_spread,
+            self.seconds_decode + seconds,
+            self.seconds_predict,
+        )
+
+
+def without_pixels(prepared: Prepared[Here]) -> Prepared[Travelling]:
+    """What can travel to another process: the encoded source and the network's input."""
+    source = prepared.source
+    return prepared.with_source(source.encoded if isinstance(source, OpenSource) else source)
