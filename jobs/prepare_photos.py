@@ -28,7 +28,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--manifest", metavar="FILE", help="CSV of file, source, label (default: manifest.csv)"
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML, see configs/train/prepare.yaml")
+    parser.add_argument("--config", metavar="FILE", help="YAML, see configs/prepare/default.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 

@@ -14,7 +14,7 @@ from pipeline.retraining.champion import RetrainConfig, Retraining, retrain_cham
 
 EPILOG = """\
 example:
-  python jobs/retrain.py --config configs/train/retrain.yaml --registry s3://models/faces \\
+  python jobs/retrain.py --config configs/retrain/champion.yaml --registry s3://models/faces \\
       --photos s3://archive/new --held-out s3://archive/held-out --output s3://models/retraining
 
 For a schedule: photographs that an earlier cycle took in are not read again, without new ones nothing is
@@ -41,7 +41,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--held-out", required=True, metavar="URI", help="colour photographs to judge on, none of --photos")
     add("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix of all cycles")
-    add("--config", metavar="FILE", help="YAML, such as configs/train/retrain.yaml")
+    add("--config", metavar="FILE", help="YAML, such as configs/retrain/champion.yaml")
     add("--dry-run", action="store_true", help="say what is new, and write nothing")
     add("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)

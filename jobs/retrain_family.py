@@ -34,7 +34,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--held-out", required=True, action="append", metavar="URI", help="to evaluate on; repeatable"
     )
     parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
-    parser.add_argument("--family", default=str(ROOT / "configs/train/family.yaml"), metavar="FILE")
+    parser.add_argument("--family", default=str(ROOT / "configs/train_family/methods.yaml"), metavar="FILE")
     parser.add_argument("--evaluation", default=str(ROOT / "configs/evaluate/family.yaml"), metavar="FILE")
     parser.add_argument(
         "--only", action="append", default=[], metavar="RUN", help="train this run; repeatable"

@@ -22,8 +22,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = JobParser(
         description="Train a colouring network. The same command resumes a run that was stopped."
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML, such as configs/train/iizuka.yaml")
-    parser.add_argument("--run", metavar="NAME", help="the run of a file like configs/train/family.yaml")
+    parser.add_argument("--config", metavar="FILE", help="YAML, such as configs/train/own.yaml")
+    parser.add_argument("--run", metavar="NAME", help="a run of a family: configs/train_family/methods.yaml")
     parser.add_argument("--photos", metavar="URI", help="short for --set data.photos=URI")
     parser.add_argument("--storage", metavar="URI", help="short for --set train.storage=URI")
     parser.add_argument("--export", metavar="FILE", help="write the newest checkpoint's weights; no training")
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         if args.run:
-            loaded = load_run(args.config or "configs/train/family.yaml", args.run, overrides)
+            loaded = load_run(args.config or "configs/train_family/methods.yaml", args.run, overrides)
         else:
             loaded = load(TrainConfig, args.config, overrides)
         if args.average and not args.export:

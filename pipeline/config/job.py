@@ -33,10 +33,16 @@ class PlanConfig(Section):
     )
 
 
+DEFAULT_METHOD = "unet"
+"""What colours, and what is trained, unless a configuration says otherwise."""
+
+
 class ModelConfig(Section):
     """Which network predicts the chroma, and how."""
 
-    method: str = Field("unet", description="a room of pipeline/models; left out: what the weights are for")
+    method: str = Field(
+        DEFAULT_METHOD, description="a room of pipeline/models/methods; left out: what the weights are for"
+    )
     weights: str | None = Field(
         None, description="shipped name, path or URI, optional #sha256=..., registry:URI/NAME; null: shipped"
     )

@@ -7,22 +7,29 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.config.job import DEFAULT_METHOD
 from pipeline.config.loading import load
 from pipeline.config.section import Quantity, Section
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
+from pipeline.models.registry import DEFAULT_WEIGHTS
+from pipeline.models.weights import shipped_names
 
 GRAY = "gray"
 TINT = "constant tint"
 TRUTH = "ground truth"
 BASELINES = (GRAY, TINT, TRUTH)
 
+_DEFAULT = DEFAULT_WEIGHTS[DEFAULT_METHOD]
+
 
 class Entry(Section):
     """A network to measure, and its name in the table."""
 
     name: str = Field(min_length=1, description="as the table and the sheets call it")
-    method: str | None = Field(None, description="a room of pipeline/models; null: what the weights are for")
+    method: str | None = Field(
+        None, description="a room of pipeline/models/methods; null: what the weights are for"
+    )
     weights: str | None = Field(None, description="shipped name, path or URI, optional #sha256=...")
 
 
@@ -40,10 +47,13 @@ def shortcuts(**options: str | None) -> list[str]:
 
 
 def entries_of(methods: str) -> list[dict[str, str]]:
-    """`a,b,name=URI` as entries: what stands alone names shipped weights or a file, which is then its name.
+    """`a,b,name=URI` as entries: what stands alone names shipped weights or a file, which is then its name;
+    `all` are all shipped weights.
 
     Raises ConfigError for an empty one.
     """
+    if methods.strip() == "all":
+        return [{"name": name, "weights": name} for name in shipped_names()]
     entries = []
     for text in methods.split(","):
         name, equals, weights = text.strip().partition("=")
@@ -78,7 +88,7 @@ class SheetsFile(Section):
 class EvaluateSection(Section):
     """What is measured, on what, and where."""
 
-    entries: tuple[Entry, ...] = Field((Entry(name="iizuka", weights="iizuka"),), min_length=1)
+    entries: tuple[Entry, ...] = Field((Entry(name=_DEFAULT, weights=_DEFAULT),), min_length=1)
     side: int = Field(
         128, ge=32, le=4096, description="short side the photographs are scaled down to, pixels"
     )

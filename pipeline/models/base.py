@@ -5,14 +5,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import torch
+from pydantic import Field, ValidationError, create_model
 from torch import Tensor, nn
 
+from pipeline.config.section import Section
 from pipeline.models.ab_bins import BinHead
 
 PRECISIONS = ("auto", "fp32", "bf16")
+
+Width = Annotated[float, Field(gt=0, le=2, description="factor on the channels that the source gives")]
+"""The option that most networks have."""
+
+Temperature = Annotated[float, Field(gt=0, le=1, description="of the annealed mean over ab bins")]
 
 
 class Colorizer(nn.Module, ABC):
@@ -91,7 +98,8 @@ class Objective:
     "psnr" of the colours;
     `uniform`: None, or the lambda of class rebalancing (Zhang et al., equation 4); `bins`: weight of the
     cross-entropy over ab bins beside a regression loss, for networks with both heads; `perceptual`,
-    `semantic`: weights of what a classifier sees differently in a regression's colours, see `models.eye`.
+    `semantic`: weights of what a classifier sees differently in a regression's colours, see
+    `models.classifier_loss`.
     """
 
     alpha: float = 0.0
@@ -107,9 +115,10 @@ class TrainableColorizer(Colorizer):
     """A colorizer with something to learn. Calling the module computes its losses, so that
     `DistributedDataParallel` can wrap it as it is.
 
-    `options` are the constructor's arguments that a training configuration may set, `decoding` those that
-    may still be chosen when training is over: they turn what was learned into colour. `ab_range` and
-    `normalisation` say, for the weights file, how ab becomes the network's numbers.
+    `options` are the constructor's arguments that a training configuration may set; their annotations say
+    which values are allowed. `decoding` are those that may still be chosen when training is over: they turn
+    what was learned into colour. `ab_range` and `normalisation` say, for the weights file, how ab becomes the
+    network's numbers.
     """
 
     trainable: ClassVar[bool] = True
@@ -117,6 +126,33 @@ class TrainableColorizer(Colorizer):
     decoding: ClassVar[tuple[str, ...]] = ()
     ab_range: ClassVar[tuple[float, float]] = (-110.0, 110.0)
     normalisation: str = ""
+
+    @classmethod
+    def checked_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """`options` with the types of the constructor's annotations; None stands for the default.
+
+        Raises ValueError, in one line, for a name that `cls.options` has not and for a value that its
+        annotation does not allow.
+        """
+        unknown = [name for name in options if name not in cls.options]
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]} is no option of the method {cls.method}: {', '.join(cls.options)}"
+            )
+        hints = get_type_hints(cls.__init__, include_extras=True)
+        fields: Any = {name: (hints[name] | None, None) for name in cls.options}
+        try:
+            checked = create_model(f"{cls.__name__}Options", __base__=Section, **fields)(**options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            reason = first["msg"][0].lower() + first["msg"][1:]
+            raise ValueError(f"{first['loc'][0]} has the value {first['input']!r}: {reason}") from None
+        return checked.model_dump(exclude_unset=True)
+
+    @classmethod
+    def takes_classifier_loss(cls, options: Mapping[str, Any]) -> bool:
+        """Whether the network with these options uses `Objective.perceptual` and `Objective.semantic`."""
+        return False
 
     @classmethod
     def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline.config.job import DEFAULT_METHOD
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
-from pipeline.models.classification_cnn import ClassificationCnn
-from pipeline.models.iizuka import IizukaColorizer
 from pipeline.models.inference import can_fuse, fuse, ready_for_inference
-from pipeline.models.patch import PatchColorizer
-from pipeline.models.reference import ReferenceColorizer, WelshColorizer
-from pipeline.models.regression_cnn import RegressionCnn
-from pipeline.models.scribble import ScribbleColorizer
-from pipeline.models.unet import UnetColorizer
+from pipeline.models.methods.classification_cnn import ClassificationCnn
+from pipeline.models.methods.iizuka import IizukaColorizer
+from pipeline.models.methods.patch import PatchColorizer
+from pipeline.models.methods.reference import ReferenceColorizer, WelshColorizer
+from pipeline.models.methods.regression_cnn import RegressionCnn
+from pipeline.models.methods.scribble import ScribbleColorizer
+from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.weights import SHIPPED, Weights, WeightsInfo, fetch_weights, load_weights, shipped_names
 
 NETWORKS: dict[str, type[TrainableColorizer]] = {
@@ -33,9 +34,8 @@ SOLVERS: dict[str, type[Colorizer]] = {
 
 METHODS: dict[str, type[Colorizer]] = {**NETWORKS, **SOLVERS}
 
-DEFAULT_METHOD = "unet"
 DEFAULT_WEIGHTS = {"unet": "faithful"}
-"""The shipped weights that a method takes unless told otherwise, where their name is not the method's own."""
+"""The shipped weights that a method takes by default, where their name is not the method's own."""
 
 
 def location(method: str | None, weights: str | None) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from pipeline.config.job import DEFAULT_METHOD
 from pipeline.config.section import Quantity, Section
 from pipeline.config.storage import StorageConfig
 from pipeline.models.base import Objective
@@ -13,49 +14,34 @@ from pipeline.models.registry import NETWORKS
 
 
 class NetworkConfig(Section):
-    """The network to train. What is left null has the method's own default; not every option is every
-    method's."""
+    """The network to train: method, weights, and the method's own options, which its room declares
+    (`TrainableColorizer.options`). An option that is left out or null has the method's default."""
 
-    method: Literal["iizuka", "regression_cnn", "classification_cnn", "unet", "patch"] = "iizuka"
-    width: float | None = Field(
-        None,
-        gt=0,
-        le=2,
-        description="factor on the paper's channels; with a pretrained encoder, on the decoder's",
-    )
-    global_branch: bool | None = Field(None, description="iizuka (default true) and unet; global features")
-    global_side: int | None = Field(
-        None, ge=32, le=512, multiple_of=32, description="iizuka; the square that the global branch sees"
-    )
-    space: Literal["lab", "yuv", "rgb"] | None = Field(None, description="iizuka; where the loss is")
-    encoder: Literal["plain", "efficientnet_lite0"] | None = Field(None, description="unet")
-    head: Literal["regression", "classification", "both"] | None = Field(None, description="unet")
-    frozen: int | None = Field(
-        None,
-        ge=0,
-        le=16,
-        description="unet; pretrained blocks that do not learn; 16: all, not in the weights",
-    )
-    temperature: float | None = Field(None, gt=0, le=1, description="of the annealed mean over ab bins")
+    model_config = ConfigDict(frozen=True, extra="allow")  # the options; `_options_fit` refuses all others
+
+    method: str = DEFAULT_METHOD
     weights: str | None = Field(
         None, description="trained weights to begin with: shipped name, path, URI or registry:URI/NAME"
     )
 
     def chosen(self) -> dict[str, Any]:
-        """What was set and is not null."""
+        """What is set and not null: method, weights and options."""
         return self.model_dump(exclude_unset=True, exclude_none=True)
 
     def options(self) -> dict[str, Any]:
-        """The options that are set, for the method's constructor."""
+        """The options that are set and not null, for the method's constructor."""
         return self.model_dump(exclude={"method", "weights"}, exclude_none=True)
 
-    @model_validator(mode="after")
-    def _fitting(self) -> NetworkConfig:
-        taken = NETWORKS[self.method].options
-        for name in self.options():
-            if name not in taken:
-                raise ValueError(f"{name} is no option of the method {self.method}: {', '.join(taken)}")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _options_fit(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        method = data.get("method", DEFAULT_METHOD)
+        if not isinstance(method, str) or method not in NETWORKS:
+            raise ValueError(f"no method {method!r} can be trained; there are: {', '.join(NETWORKS)}")
+        options = {name: value for name, value in data.items() if name not in cls.model_fields}
+        return data | NETWORKS[method].checked_options(options)
 
 
 class AugmentConfig(Section):
@@ -146,7 +132,9 @@ class OptimConfig(Section):
 class TrainSection(Section):
     """How long, on what, and what is kept."""
 
-    name: str = Field("iizuka", pattern=r"^[A-Za-z0-9._-]+$", description="the same name and storage resume")
+    name: str = Field(
+        DEFAULT_METHOD, pattern=r"^[A-Za-z0-9._-]+$", description="the same name and storage resume"
+    )
     storage: str = Field("train-runs", description="folder or bucket for checkpoints")
     steps: int | None = Field(None, ge=1, description="12,000 where neither these nor epochs are given")
     epochs: float | None = Field(None, gt=0, description="of as many crops as there are photographs")
@@ -182,10 +170,13 @@ class TrainConfig(Section):
     storage: StorageConfig = StorageConfig()
 
     @model_validator(mode="after")
-    def _seen(self) -> TrainConfig:
-        regresses = self.model.method == "unet" and self.model.head != "classification"
-        if (self.loss.perceptual or self.loss.semantic) and not regresses:
+    def _loss_fits(self) -> TrainConfig:
+        network = NETWORKS[self.model.method]
+        if (self.loss.perceptual or self.loss.semantic) and not network.takes_classifier_loss(
+            self.model.options()
+        ):
             raise ValueError(
-                "loss.perceptual and loss.semantic are of model.method=unet, model.head=regression or both"
+                f"loss.perceptual and loss.semantic have no effect on model.method={self.model.method} with "
+                "these options: leave them out, or choose a network that regresses colours (unet)"
             )
         return self

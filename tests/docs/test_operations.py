@@ -80,7 +80,7 @@ class Archive:
             "NEW": f"{self.root}/new",
             "RETRAINING": f"{self.root}/retraining",
             "faithful": network(folder / "first.safetensors", (4.0, 6.0)),
-            "configs/train/retrain.yaml": str(folder / "retrain.yaml"),
+            "configs/retrain/champion.yaml": str(folder / "retrain.yaml"),
             "https://hooks.example.org/fiat-color": hook,
             "https://s3.example.org": server.endpoint,
             "6379": str(free_port()),

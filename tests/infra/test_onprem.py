@@ -97,7 +97,7 @@ def test_only_a_run_that_did_not_finish_is_tried_again(status: str, restarts: bo
 RETRAINING = "s3://archive-color/training"
 CRON = [
     "colorize_bucket.py --input s3://archive/1920s --output s3://archive-color/1920s --config {CONFIG}",
-    f"retrain.py --config configs/train/retrain.yaml --registry {RETRAINING}/models/photographs "
+    f"retrain.py --config configs/retrain/champion.yaml --registry {RETRAINING}/models/photographs "
     f"--photos {RETRAINING}/new --held-out {RETRAINING}/held-out --output {RETRAINING}/retraining",
 ]
 

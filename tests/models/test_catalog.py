@@ -14,7 +14,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, RunError, WeightsError
 from pipeline.models.catalog import Catalog, pin_weights
 from pipeline.models.entries import Difference, Entry, Evaluation
-from pipeline.models.iizuka import IizukaColorizer
+from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.registry import load_colorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models.base import Objective
-from pipeline.models.iizuka import AB_RANGE, IizukaColorizer
-from pipeline.models.iizuka.network import IizukaNetwork
-from pipeline.models.iizuka.spaces import ab_to_unit, unit_to_ab
+from pipeline.models.methods.iizuka import AB_RANGE, IizukaColorizer
+from pipeline.models.methods.iizuka.network import IizukaNetwork
+from pipeline.models.methods.iizuka.spaces import ab_to_unit, unit_to_ab
 
 # Paper, Table 1: (input channels, output channels, stride) of every 3x3 convolution, in order.
 LOW = [(1, 64, 2), (64, 128, 1), (128, 128, 2), (128, 256, 1), (256, 256, 2), (256, 512, 1)]

@@ -7,9 +7,9 @@ import torch
 from skimage.feature import daisy as skimage_daisy
 
 from pipeline.models.base import Objective
-from pipeline.models.patch import PatchColorizer
-from pipeline.models.patch.bilateral import joint_bilateral
-from pipeline.models.patch.features import DAISY_CHANNELS, ORIENTATIONS, daisy, patches, seeing
+from pipeline.models.methods.patch import PatchColorizer
+from pipeline.models.methods.patch.bilateral import joint_bilateral
+from pipeline.models.methods.patch.features import DAISY_CHANNELS, ORIENTATIONS, daisy, patches, seeing
 
 
 def lightness(*shape: int) -> torch.Tensor:

@@ -12,7 +12,6 @@ from torch import Tensor
 from pipeline.errors import ConfigError
 from pipeline.models.ab_bins import bins
 from pipeline.models.base import Objective, TrainableColorizer
-from pipeline.models.classification_cnn import ClassificationCnn
 from pipeline.models.efficientnet_lite import (
     MAP_CHANNELS,
     EfficientNetLite0,
@@ -20,13 +19,14 @@ from pipeline.models.efficientnet_lite import (
     normalise,
     pretrained_lite0,
 )
-from pipeline.models.iizuka import IizukaColorizer
-from pipeline.models.iizuka.spaces import chroma_of, target_unit
-from pipeline.models.patch import PatchColorizer
+from pipeline.models.methods.classification_cnn import ClassificationCnn
+from pipeline.models.methods.iizuka import IizukaColorizer
+from pipeline.models.methods.iizuka.spaces import chroma_of, target_unit
+from pipeline.models.methods.patch import PatchColorizer
+from pipeline.models.methods.regression_cnn import RegressionCnn
+from pipeline.models.methods.unet import UnetColorizer
+from pipeline.models.methods.unet.network import PretrainedEncoder
 from pipeline.models.registry import METHODS, NETWORKS, location
-from pipeline.models.regression_cnn import RegressionCnn
-from pipeline.models.unet import UnetColorizer
-from pipeline.models.unet.network import PretrainedEncoder
 
 ROOMS = {
     "regression_cnn": lambda: RegressionCnn(0.125),

@@ -24,7 +24,7 @@ from pipeline.evaluate.evaluation import pinned
 from pipeline.evaluate.settings import EvaluateConfig, EvaluateSection
 from pipeline.evaluate.summary import METRICS
 from pipeline.models.catalog import Catalog
-from pipeline.models.iizuka import IizukaColorizer
+from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
 from pipeline.photographs.prepare import prepare_photos
 from pipeline.photographs.settings import PrepareConfig
@@ -219,5 +219,5 @@ def test_the_gate_knows_every_metric_of_the_evaluation() -> None:
 
 
 def test_the_shipped_configuration_is_the_default_gate() -> None:
-    shipped = load(PromoteConfig, str(REPO / "configs" / "evaluate" / "promote.yaml"))
+    shipped = load(PromoteConfig, str(REPO / "configs" / "promote" / "default.yaml"))
     assert shipped.gate == GateSection()

@@ -8,8 +8,8 @@ import yaml
 
 from pipeline.models.base import TrainableColorizer
 from pipeline.models.catalog import Catalog
-from pipeline.models.iizuka import IizukaColorizer
-from pipeline.models.regression_cnn import RegressionCnn
+from pipeline.models.methods.iizuka import IizukaColorizer
+from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.weights import WeightsInfo, encode_weights
 from tests.support.job_runner import encoded, fill, image_digests, ledger, photograph, run
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from pipeline.models.iizuka import AB_RANGE, IizukaColorizer
+from pipeline.models.methods.iizuka import AB_RANGE, IizukaColorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
 
 TINT = (6.0, 9.0)

@@ -18,8 +18,8 @@ from pipeline.training.settings import TrainConfig
 from tests.support.paths import REPO
 
 CONFIGS = REPO / "configs"
-OTHERS = ("prepare.yaml", "family.yaml", "retrain.yaml")
-TRAIN = sorted(path for path in (CONFIGS / "train").glob("*.yaml") if path.name not in OTHERS)
+TRAIN = sorted((CONFIGS / "train").glob("*.yaml"))
+FAMILIES = sorted((CONFIGS / "train_family").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", TRAIN, ids=lambda path: path.name)
@@ -46,9 +46,7 @@ def test_the_shipped_network_is_the_one_that_its_configuration_trains(file: str,
 
 def test_family() -> None:
     """Every run validates, under its own name, and all have the same photographs and the same budget."""
-    family = load_family(str(CONFIGS / "train" / "family.yaml"))
-    others = {load(TrainConfig, str(CONFIGS / "train" / "patch.yaml")).model.method}  # crops of its own size
-    assert {run.model.method for run in family.values()} | others == set(NETWORKS)
+    family = load_family(str(CONFIGS / "train_family" / "methods.yaml"))
     assert [run.train.name for run in family.values()] == list(family)
     shared = [
         run.model_dump(include={"data": True, "optim": True, "train": {"steps", "batch"}})
@@ -57,8 +55,14 @@ def test_family() -> None:
     assert all(one == shared[0] for one in shared)
 
 
+def test_every_method_has_a_training() -> None:
+    configs = [load(TrainConfig, str(file)) for file in TRAIN]
+    configs += [run for file in FAMILIES for run in load_family(str(file)).values()]
+    assert {config.model.method for config in configs} == set(NETWORKS)
+
+
 def test_a_retraining_cycle_begins_with_the_champions_own_network() -> None:
-    config = load(RetrainConfig, str(CONFIGS / "train" / "retrain.yaml"))
+    config = load(RetrainConfig, str(CONFIGS / "retrain" / "champion.yaml"))
     assert config.retrain.least_new == 200
     assert config.model == TrainConfig().model
 
@@ -75,7 +79,7 @@ def test_the_default_evaluation_spells_out_every_key() -> None:
 
 
 def test_prepare_lists_the_defaults() -> None:
-    assert load(PrepareConfig, str(CONFIGS / "train" / "prepare.yaml")) == PrepareConfig()
+    assert load(PrepareConfig, str(CONFIGS / "prepare" / "default.yaml")) == PrepareConfig()
 
 
 @pytest.mark.parametrize("name", shipped_names())

@@ -20,7 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.models.iizuka import IizukaColorizer
+from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.registry import load_colorizer, weights_info
 from pipeline.photographs.prepare import SCHEMA
 from pipeline.storage.lease import SIGN

@@ -9,8 +9,8 @@ import torch
 
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import TrainableColorizer
-from pipeline.models.iizuka import IizukaColorizer
-from pipeline.models.unet import UnetColorizer
+from pipeline.models.methods.iizuka import IizukaColorizer
+from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
 from pipeline.training.warm_start import warm_start
 

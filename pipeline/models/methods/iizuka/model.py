@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
-from pipeline.models.base import Objective, TrainableColorizer
-from pipeline.models.iizuka.network import GLOBAL_SIDE, IizukaNetwork
-from pipeline.models.iizuka.spaces import AB_RANGE, CHANNELS, NORMALISATION, chroma_of, target_unit
+from pipeline.models.base import Objective, TrainableColorizer, Width
+from pipeline.models.methods.iizuka.network import GLOBAL_SIDE, IizukaNetwork
+from pipeline.models.methods.iizuka.spaces import AB_RANGE, CHANNELS, NORMALISATION, chroma_of, target_unit
 
 
 class IizukaColorizer(TrainableColorizer):
@@ -33,11 +34,11 @@ class IizukaColorizer(TrainableColorizer):
 
     def __init__(
         self,
-        width: float = 1.0,
+        width: Width = 1.0,
         classes: int = 0,
         global_branch: bool = True,
-        global_side: int = GLOBAL_SIDE,
-        space: str = "lab",
+        global_side: Annotated[int, Field(ge=32, le=512, multiple_of=32)] = GLOBAL_SIDE,
+        space: Literal["lab", "yuv", "rgb"] = "lab",
     ) -> None:
         super().__init__()
         built: dict[str, Any] = {"width": width, "classes": classes, "global_branch": global_branch}

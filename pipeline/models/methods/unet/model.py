@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from pipeline.color.spaces_torch import gray_level_t, lab_to_srgb_t
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
-from pipeline.models.base import Objective, TrainableColorizer
+from pipeline.models.base import Objective, Temperature, TrainableColorizer, Width
 from pipeline.models.blocks import OutputConv, scaled
 from pipeline.models.classifier_loss import seen_differently
-from pipeline.models.unet.network import Decoder, GlobalFeatures, PlainEncoder, PretrainedEncoder, padded
+from pipeline.models.methods.unet.network import (
+    BLOCKS,
+    Decoder,
+    GlobalFeatures,
+    PlainEncoder,
+    PretrainedEncoder,
+    padded,
+)
 
 AB_SCALE = 110.0
-HEADS = ("regression", "classification", "both")
 PLAIN_DECODER = (512, 256, 128, 64)
 PRETRAINED_DECODER = (96, 48, 32, 24)
 BAND_PIXELS = 2048
@@ -49,12 +56,12 @@ class UnetColorizer(TrainableColorizer):
 
     def __init__(
         self,
-        width: float = 1.0,
-        encoder: str = "plain",
-        head: str = "regression",
-        frozen: int = 0,
+        width: Width = 1.0,
+        encoder: Literal["plain", "efficientnet_lite0"] = "plain",
+        head: Literal["regression", "classification", "both"] = "regression",
+        frozen: Annotated[int, Field(ge=0, le=BLOCKS)] = 0,
         global_branch: bool = False,
-        temperature: float = TEMPERATURE,
+        temperature: Temperature = TEMPERATURE,
         gain: float = 1.0,
         correction: float = 0.0,
         blend: float = 0.0,
@@ -86,6 +93,10 @@ class UnetColorizer(TrainableColorizer):
         self.regression = OutputConv(channels[3], 2, 3, padding=1) if head != "classification" else None
         self.classification = OutputConv(channels[2], BINS, 1) if head != "regression" else None
         self.bins = BinHead() if head != "regression" else None
+
+    @classmethod
+    def takes_classifier_loss(cls, options: Mapping[str, Any]) -> bool:
+        return options.get("head") != "classification"
 
     @classmethod
     def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
-from pipeline.models.base import Objective, TrainableColorizer
+from pipeline.models.base import Objective, Temperature, TrainableColorizer, Width
 from pipeline.models.blocks import EncoderDecoder, OutputConv
 
 
@@ -28,7 +28,7 @@ class ClassificationCnn(TrainableColorizer):
     decoding: ClassVar[tuple[str, ...]] = ("temperature",)
     normalisation = "L/100; 313 ab bins of 10 Lab units"
 
-    def __init__(self, width: float = 1.0, temperature: float = TEMPERATURE) -> None:
+    def __init__(self, width: Width = 1.0, temperature: Temperature = TEMPERATURE) -> None:
         super().__init__()
         self._architecture = {"width": width, "temperature": temperature}
         self.temperature = temperature

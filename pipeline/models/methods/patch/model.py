@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from pipeline.color.spaces import uv_to_ab
 from pipeline.color.spaces_torch import lab_to_srgb_t, srgb_to_yuv_t
-from pipeline.models.base import Objective, TrainableColorizer
+from pipeline.models.base import Objective, TrainableColorizer, Width
 from pipeline.models.blocks import OutputConv, scaled
 from pipeline.models.efficientnet_lite import MAP_CHANNELS
-from pipeline.models.patch.bilateral import joint_bilateral
-from pipeline.models.patch.features import (
+from pipeline.models.methods.patch.bilateral import joint_bilateral
+from pipeline.models.methods.patch.features import (
     DAISY_CHANNELS,
     PATCH_SIDE,
     SEMANTIC_MAPS,
@@ -47,7 +47,7 @@ class PatchColorizer(TrainableColorizer):
     options: ClassVar[tuple[str, ...]] = ("width",)
     normalisation = "(L-50)/25; U/0.436, V/0.615 (ITU-R BT.601)"
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: Width = 1.0) -> None:
         super().__init__()
         self._architecture = {"width": width}
         hidden = scaled(HIDDEN, width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from pipeline.models.reference.superpixels import F32, deviation
+from pipeline.models.methods.reference.superpixels import F32, deviation
 
 SAMPLES_PER_SIDE = 16
 """The reference is sampled on a jittered grid of 16 x 16; the paper takes about 200 samples (section 2.1)."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from pipeline.models.reference.superpixels import F32, Superpixels
+from pipeline.models.methods.reference.superpixels import F32, Superpixels
 
 WEIGHTS = (0.2, 0.5, 0.2, 0.1)
 """Of Gabor, texture, intensity and deviation in the final cost: the paper's."""

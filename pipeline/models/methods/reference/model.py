@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pipeline.models.base import Colorizer
+from pipeline.models.methods.reference.matching import match, vote
+from pipeline.models.methods.reference.superpixels import F32, Superpixels, mean_of, superpixels
+from pipeline.models.methods.reference.welsh import remap, transfer
 from pipeline.models.propagation import propagate
-from pipeline.models.reference.matching import match, vote
-from pipeline.models.reference.superpixels import F32, Superpixels, mean_of, superpixels
-from pipeline.models.reference.welsh import remap, transfer
 
 SCRIBBLE_RADIUS = 1.0  # pixels: a centre and the four around it
 

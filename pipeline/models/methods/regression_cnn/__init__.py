@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.models.ab_bins import target_at
-from pipeline.models.base import Objective, TrainableColorizer
+from pipeline.models.base import Objective, TrainableColorizer, Width
 from pipeline.models.blocks import EncoderDecoder, OutputConv
 
 AB_SCALE = 110.0
@@ -25,7 +25,7 @@ class RegressionCnn(TrainableColorizer):
     options: ClassVar[tuple[str, ...]] = ("width",)
     normalisation = "L/100; ab/110"
 
-    def __init__(self, width: float = 1.0) -> None:
+    def __init__(self, width: Width = 1.0) -> None:
         super().__init__()
         self._architecture = {"width": width}
         self.trunk = EncoderDecoder(width)

@@ -1,6 +1,0 @@
-"""Iizuka, Simo-Serra and Ishikawa, "Let there be Color!", SIGGRAPH 2016."""
-
-from pipeline.models.iizuka.model import IizukaColorizer
-from pipeline.models.iizuka.spaces import AB_RANGE
-
-__all__ = ["AB_RANGE", "IizukaColorizer"]
