@@ -1,6 +1,6 @@
 """Lightness of a photograph: from 8-bit pixels to L* in 16 bits, and down to what a network sees.
 
-`L_u16` is uint16[H,W], L* times `color.L_U16_SCALE`, so that 65535 is L* 100. Compiled kernels run
+`L_u16` is uint16[H,W], L* times `spaces.L_U16_SCALE`, so that 65535 is L* 100. Compiled kernels run
 on one thread, release the GIL, and use no fast-math: every CPU gives the same bits.
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.color.compiled import compiled
-from pipeline.color.spaces import L_U16_SCALE, LAB_DELTA, LAB_OFFSET, LAB_SLOPE, RGB_TO_XYZ, srgb_to_linear
+from pipeline.color.spaces import L_U16_SCALE, RGB_TO_XYZ, lab_f, linear_of_levels
 
 U16 = NDArray[np.uint16]
 U8 = NDArray[np.uint8]
@@ -27,15 +27,13 @@ SMALLEST_SIDE = 32  # below this the deepest layer of a network (1/8, then 3x3) 
 
 
 def _lightness_u16(y: F64) -> F64:
-    f = np.where(y > LAB_DELTA**3, np.cbrt(y), y / LAB_SLOPE + LAB_OFFSET)
-    return np.asarray((116 * f - 16) * L_U16_SCALE, dtype=np.float64)
+    return np.asarray((116 * lab_f(y) - 16) * L_U16_SCALE, dtype=np.float64)
 
 
-LINEAR_OF_8BIT: F64 = srgb_to_linear(np.arange(256) / 255).astype(np.float64)
 _Y_OF_RGB: F64 = np.ascontiguousarray(RGB_TO_XYZ[1], dtype=np.float64)
-_Y_WEIGHTED = np.ascontiguousarray(RGB_TO_XYZ[1][:, None] * LINEAR_OF_8BIT[None, :])
+_Y_WEIGHTED = np.ascontiguousarray(RGB_TO_XYZ[1][:, None] * linear_of_levels(8)[None, :])
 _L_OF_Y = _lightness_u16(np.minimum(np.arange(_TABLE_STEPS + 2) / _TABLE_STEPS, 1.0))
-_L_OF_GRAY8 = np.round(_lightness_u16(LINEAR_OF_8BIT)).astype(np.uint16)
+_L_OF_GRAY8 = np.round(_lightness_u16(linear_of_levels(8))).astype(np.uint16)
 
 
 @compiled
@@ -91,13 +89,8 @@ def _srgb16_kernel(rgb16: U16, linear: F64, weights: F64, l_of_y: F64, l_u16: U1
 
 
 @functools.cache
-def _linear_of_16bit() -> F64:
-    return np.asarray(srgb_to_linear(np.arange(65536) / 65535), dtype=np.float64)
-
-
-@functools.cache
 def _l_of_gray16() -> U16:
-    return np.round(_lightness_u16(_linear_of_16bit())).astype(np.uint16)
+    return np.round(_lightness_u16(linear_of_levels(16))).astype(np.uint16)
 
 
 def luminance_u16_from_srgb16(rgb16: U16) -> U16:
@@ -108,7 +101,7 @@ def luminance_u16_from_srgb16(rgb16: U16) -> U16:
     if rgb16.dtype != np.uint16 or rgb16.ndim != 3 or rgb16.shape[2] != 3:
         raise ValueError(f"want uint16[H,W,3]; got {rgb16.dtype} {rgb16.shape}")
     l_u16 = np.empty(rgb16.shape[:2], dtype=np.uint16)
-    _srgb16_kernel(np.ascontiguousarray(rgb16), _linear_of_16bit(), _Y_OF_RGB, _L_OF_Y, l_u16)
+    _srgb16_kernel(np.ascontiguousarray(rgb16), linear_of_levels(16), _Y_OF_RGB, _L_OF_Y, l_u16)
     return l_u16
 
 

@@ -1,8 +1,7 @@
-"""Colour metrics over 8-bit sRGB images, uint8[H,W,3], each with its source.
+"""Colour metrics, each with its source, over 8-bit sRGB images, uint8[H,W,3], or their CIELAB D65,
+float64[H,W,3] from `to_lab`: convert a photograph once to compare it with many colourings.
 
-All raise ValueError where an image has another shape or type, or a pair differs in size.
-Lab is CIELAB D65 as in `pipeline.color.spaces`. Functions of two images convert both to Lab; who compares one
-photograph with many colourings converts each once and calls the `*_lab` functions.
+All raise ValueError for an image of another shape or type, and for two images of different size.
 """
 
 from __future__ import annotations
@@ -28,6 +27,14 @@ def _checked(*images: Rgb8) -> None:
     for image in images:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             raise ValueError(f"want uint8[H,W,3]; got {image.dtype} {image.shape}")
+        if image.shape != images[0].shape:
+            raise ValueError(f"the images differ in size: {images[0].shape} and {image.shape}")
+
+
+def _checked_lab(*images: Lab) -> None:
+    for image in images:
+        if image.dtype != np.float64 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise ValueError(f"want float64[H,W,3] of CIELAB; got {image.dtype} {image.shape}")
         if image.shape != images[0].shape:
             raise ValueError(f"the images differ in size: {images[0].shape} and {image.shape}")
 
@@ -63,22 +70,17 @@ def ssim(rgb8_a: Rgb8, rgb8_b: Rgb8) -> float:
     return float(similarity)
 
 
-def ab_rmse(rgb8_a: Rgb8, rgb8_b: Rgb8) -> float:
+def ab_rmse(lab_a: Lab, lab_b: Lab) -> float:
     """Root mean square error per pixel and channel in the ab plane, Lab units.
 
     Source: Deshpande, Rock, Forsyth, "Learning Large-Scale Automatic Image Colorization", ICCV 2015 (RMSE),
     over a and b as in Zhang, Isola, Efros, "Colorful Image Colorization", ECCV 2016.
     """
-    _checked(rgb8_a, rgb8_b)
-    return ab_rmse_lab(to_lab(rgb8_a), to_lab(rgb8_b))
-
-
-def ab_rmse_lab(lab_a: Lab, lab_b: Lab) -> float:
-    """`ab_rmse` of images in Lab."""
+    _checked_lab(lab_a, lab_b)
     return float(np.sqrt(np.mean((lab_a[..., 1:] - lab_b[..., 1:]) ** 2)))
 
 
-def ab_auc(rgb8_a: Rgb8, rgb8_b: Rgb8) -> float:
+def ab_auc(lab_a: Lab, lab_b: Lab) -> float:
     """Area under the curve of ab error, 1 for equal chroma, 0 for errors of 150 Lab units everywhere.
 
     The curve is the share of pixels whose distance in the ab plane is at most t, for t = 0, 1, ..., 150;
@@ -87,12 +89,7 @@ def ab_auc(rgb8_a: Rgb8, rgb8_b: Rgb8) -> float:
     Source: Deshpande, Rock, Forsyth, "Learning Large-Scale Automatic Image Colorization", ICCV 2015, with
     the thresholds of Zhang, Isola, Efros, "Colorful Image Colorization", ECCV 2016, section 3.1 (AuC).
     """
-    _checked(rgb8_a, rgb8_b)
-    return ab_auc_lab(to_lab(rgb8_a), to_lab(rgb8_b))
-
-
-def ab_auc_lab(lab_a: Lab, lab_b: Lab) -> float:
-    """`ab_auc` of images in Lab."""
+    _checked_lab(lab_a, lab_b)
     distances = np.hypot(lab_a[..., 1] - lab_b[..., 1], lab_a[..., 2] - lab_b[..., 2]).ravel()
     # A pixel at distance d is counted from the first threshold that is no smaller: ceil(d).
     first = np.ceil(np.minimum(distances, AUC_LARGEST + 1)).astype(np.int64)
@@ -100,18 +97,13 @@ def ab_auc_lab(lab_a: Lab, lab_b: Lab) -> float:
     return float(np.trapezoid(shares) / AUC_LARGEST)
 
 
-def ciede2000(rgb8_a: Rgb8, rgb8_b: Rgb8) -> float:
+def ciede2000(lab_a: Lab, lab_b: Lab) -> float:
     """Mean CIEDE2000 colour difference, kL = kC = kH = 1.
 
     Source: Sharma, Wu, Dalal, "The CIEDE2000 color-difference formula", Color Research & Application
     30(1), 2005, as implemented by scikit-image.
     """
-    _checked(rgb8_a, rgb8_b)
-    return ciede2000_lab(to_lab(rgb8_a), to_lab(rgb8_b))
-
-
-def ciede2000_lab(lab_a: Lab, lab_b: Lab) -> float:
-    """`ciede2000` of images in Lab."""
+    _checked_lab(lab_a, lab_b)
     return float(np.mean(deltaE_ciede2000(lab_a, lab_b)))  # type: ignore[no-untyped-call]
 
 
@@ -142,12 +134,3 @@ def _opponents(rgb8: Rgb8) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def _colorfulness(rg: NDArray[np.float64], yb: NDArray[np.float64]) -> float:
     spread = np.hypot(rg.std(), yb.std())
     return float(spread + 0.3 * np.hypot(rg.mean(), yb.mean()))
-
-
-def mean_chroma(rgb8: Rgb8) -> float:
-    """Mean of C*ab = sqrt(a*^2 + b*^2) over the pixels, Lab units.
-
-    Source: CIE 15:2018, section 8.2.1.
-    """
-    lab = to_lab(rgb8)
-    return float(np.mean(np.hypot(lab[..., 1], lab[..., 2])))

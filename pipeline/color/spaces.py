@@ -10,6 +10,8 @@ a = b = 0 to rounding, which published, rounded constants do not give.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,10 +24,16 @@ LAB_DELTA = 6.0 / 29.0
 LAB_SLOPE = 3.0 * LAB_DELTA**2
 LAB_OFFSET = 4.0 / 29.0
 
+# IEC 61966-2-1: a line up to the knee, above it a power of the level plus an offset.
 SRGB_KNEE = 0.04045
 LINEAR_KNEE = 0.0031308
+SRGB_SLOPE = 12.92
+SRGB_OFFSET = 0.055
+SRGB_SCALE = 1.055
+SRGB_GAMMA = 2.4
 
-# Chroma rises from 0 to full between L* 0 and 8, and falls to 0 between 94 and 100:
+# Chroma rises from 0 to full between L* 0 and 8, and falls to 0 between 94 and 100, both as a
+# smoothstep 3t^2 - 2t^3, so that no edge shows where the fade begins:
 # film rebates scan at L* 2 to 6 and lit paper at 96 and more, skin and sky lie inside.
 NEUTRAL_FADE_DARK_L = 8.0
 NEUTRAL_FADE_LIGHT_L = 94.0
@@ -62,7 +70,8 @@ YUV_TO_RGB = np.linalg.inv(RGB_TO_YUV)
 
 
 def _floats(values: Floats, channels: int | None = 3) -> Floats:
-    """Refuse what would be silently wrong: integers (whose range is not 0..1) and a missing axis."""
+    """The array itself. Raises TypeError for integers, whose range is not 0..1, and ValueError for a last
+    axis of another length: both would give wrong colours in silence."""
     array = np.asarray(values)
     if array.dtype not in (np.float32, np.float64):
         raise TypeError(f"colours must be float32 or float64, not {array.dtype}")
@@ -78,36 +87,46 @@ def _apply(matrix: NDArray[np.float64], values: Floats) -> Floats:
 def srgb_to_linear(srgb: Floats) -> Floats:
     """Undo the sRGB curve (IEC 61966-2-1). Any shape; negative values stay on the linear piece."""
     srgb = _floats(srgb, None)
-    power = ((np.maximum(srgb, SRGB_KNEE) + 0.055) / 1.055) ** 2.4
-    return np.asarray(np.where(srgb <= SRGB_KNEE, srgb / 12.92, power), dtype=srgb.dtype)
+    power = ((np.maximum(srgb, SRGB_KNEE) + SRGB_OFFSET) / SRGB_SCALE) ** SRGB_GAMMA
+    return np.asarray(np.where(srgb <= SRGB_KNEE, srgb / SRGB_SLOPE, power), dtype=srgb.dtype)
+
+
+@functools.cache
+def linear_of_levels(bits: int) -> NDArray[np.float64]:
+    """Linear light in [0, 1] of every sRGB level of 8 or 16 bits, float64[2**bits], read-only."""
+    table = srgb_to_linear(np.arange(2**bits) / (2**bits - 1)).astype(np.float64)
+    table.flags.writeable = False
+    return table
 
 
 def linear_to_srgb(linear: Floats) -> Floats:
     """Apply the sRGB curve (IEC 61966-2-1). Any shape; negative values stay on the linear piece."""
     linear = _floats(linear, None)
-    power = 1.055 * np.maximum(linear, LINEAR_KNEE) ** (1 / 2.4) - 0.055
-    return np.asarray(np.where(linear <= LINEAR_KNEE, linear * 12.92, power), dtype=linear.dtype)
+    power = SRGB_SCALE * np.maximum(linear, LINEAR_KNEE) ** (1 / SRGB_GAMMA) - SRGB_OFFSET
+    return np.asarray(np.where(linear <= LINEAR_KNEE, linear * SRGB_SLOPE, power), dtype=linear.dtype)
 
 
-def _lab_f(t: Floats) -> Floats:
+def lab_f(t: Floats) -> Floats:
+    """The curve of CIELAB (CIE 15:2018) over X, Y or Z of white 1; any shape."""
     return np.where(t > LAB_DELTA**3, np.cbrt(t), t / LAB_SLOPE + LAB_OFFSET)
 
 
-def _lab_f_inverse(f: Floats) -> Floats:
+def lab_f_inverse(f: Floats) -> Floats:
+    """The inverse of `lab_f`; any shape."""
     return np.where(f > LAB_DELTA, f**3, LAB_SLOPE * (f - LAB_OFFSET))
 
 
 def srgb_to_lab(srgb: Floats) -> Floats:
     """sRGB in [0, 1] to CIELAB D65 (CIE 15:2018). Raises TypeError for integers, ValueError for shape."""
     srgb = _floats(srgb)
-    f = _lab_f(_apply(RGB_TO_XYZ_WHITE_1, srgb_to_linear(srgb)))
+    f = lab_f(_apply(RGB_TO_XYZ_WHITE_1, srgb_to_linear(srgb)))
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(srgb.dtype, copy=False)
 
 
 def _lab_to_linear(lab: Floats) -> Floats:
     y = (lab[..., 0] + 16) / 116
-    xyz = _lab_f_inverse(np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1))
+    xyz = lab_f_inverse(np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1))
     return _apply(XYZ_WHITE_1_TO_RGB, xyz)
 
 
@@ -150,24 +169,9 @@ def reduce_chroma_to_gamut(lab: Floats) -> Floats:
     return flat.reshape(lab.shape)
 
 
-def neutral_fade(L: Floats) -> Floats:
-    """Weight in [0, 1] for the chroma at lightness L (any shape): 0 at L* 0 and 100, 1 between.
-
-    Smoothstep, so that no edge shows where the fade begins. Keeps black borders and blank paper neutral.
-    """
-    L = _floats(L, None)
-    t = np.clip(np.minimum(L / NEUTRAL_FADE_DARK_L, (100 - L) / (100 - NEUTRAL_FADE_LIGHT_L)), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), dtype=L.dtype)
-
-
 def srgb_to_yuv(srgb: Floats) -> Floats:
     """sRGB in [0, 1] to Y in [0, 1], U in +-0.436, V in +-0.615 (ITU-R BT.601, on encoded values)."""
     return _apply(RGB_TO_YUV, _floats(srgb))
-
-
-def yuv_to_srgb(yuv: Floats) -> Floats:
-    """The inverse of `srgb_to_yuv`; not clipped."""
-    return _apply(YUV_TO_RGB, _floats(yuv))
 
 
 def lab_to_uv(lab: Floats) -> Floats:
@@ -185,7 +189,7 @@ def uv_to_ab(L: Floats, uv: Floats) -> Floats:
     L, uv = _floats(L, None), _floats(uv, 2)
     offsets = _apply(YUV_TO_RGB[:, 1:], uv)  # R - Y, G - Y, B - Y
     weights = RGB_TO_XYZ[1].astype(uv.dtype)
-    luminance = _lab_f_inverse((L + 16) / 116)
+    luminance = lab_f_inverse((L + 16) / 116)
     # By Jensen's inequality this Y is too large or right.
     y = linear_to_srgb(luminance.astype(uv.dtype, copy=False)) - offsets @ weights
     for _ in range(UV_NEWTON_STEPS):
@@ -195,5 +199,6 @@ def uv_to_ab(L: Floats, uv: Floats) -> Floats:
 
 
 def _srgb_to_linear_slope(srgb: Floats) -> Floats:
-    power = 2.4 / 1.055 * ((np.maximum(srgb, SRGB_KNEE) + 0.055) / 1.055) ** 1.4
-    return np.where(srgb <= SRGB_KNEE, 1 / 12.92, power).astype(srgb.dtype, copy=False)
+    base = (np.maximum(srgb, SRGB_KNEE) + SRGB_OFFSET) / SRGB_SCALE
+    power = SRGB_GAMMA / SRGB_SCALE * base ** (SRGB_GAMMA - 1)
+    return np.where(srgb <= SRGB_KNEE, 1 / SRGB_SLOPE, power).astype(srgb.dtype, copy=False)

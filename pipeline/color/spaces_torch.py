@@ -19,7 +19,11 @@ from pipeline.color.spaces import (
     LINEAR_KNEE,
     RGB_TO_XYZ_WHITE_1,
     RGB_TO_YUV,
+    SRGB_GAMMA,
     SRGB_KNEE,
+    SRGB_OFFSET,
+    SRGB_SCALE,
+    SRGB_SLOPE,
     XYZ_WHITE_1_TO_RGB,
     YUV_TO_RGB,
 )
@@ -34,22 +38,29 @@ def _apply(matrix: NDArray[np.float64], values_B3HW: Tensor) -> Tensor:
 
 def srgb_to_linear_t(srgb: Tensor) -> Tensor:
     """Undo the sRGB curve (IEC 61966-2-1). Any shape; negative values stay on the linear piece."""
-    power = ((srgb.clamp(min=SRGB_KNEE) + 0.055) / 1.055) ** 2.4
-    return torch.where(srgb <= SRGB_KNEE, srgb / 12.92, power)
+    power = ((srgb.clamp(min=SRGB_KNEE) + SRGB_OFFSET) / SRGB_SCALE) ** SRGB_GAMMA
+    return torch.where(srgb <= SRGB_KNEE, srgb / SRGB_SLOPE, power)
 
 
 def linear_to_srgb_t(linear: Tensor) -> Tensor:
     """Apply the sRGB curve (IEC 61966-2-1). Any shape; negative values stay on the linear piece."""
-    power = 1.055 * linear.clamp(min=LINEAR_KNEE) ** (1 / 2.4) - 0.055
-    return torch.where(linear <= LINEAR_KNEE, linear * 12.92, power)
+    power = SRGB_SCALE * linear.clamp(min=LINEAR_KNEE) ** (1 / SRGB_GAMMA) - SRGB_OFFSET
+    return torch.where(linear <= LINEAR_KNEE, linear * SRGB_SLOPE, power)
+
+
+def _lab_f_t(t: Tensor) -> Tensor:
+    knee = LAB_DELTA**3
+    return torch.where(t > knee, t.clamp(min=knee) ** (1 / 3), t / LAB_SLOPE + LAB_OFFSET)
+
+
+def _lab_f_inverse_t(f: Tensor) -> Tensor:
+    return torch.where(f > LAB_DELTA, f**3, LAB_SLOPE * (f - LAB_OFFSET))
 
 
 def srgb_to_lab_t(rgb_B3HW: Tensor) -> Tensor:
     """sRGB in [0, 1] to CIELAB D65 `lab_B3HW` (CIE 15:2018). Raises ValueError for another shape."""
     xyz = _apply(RGB_TO_XYZ_WHITE_1, srgb_to_linear_t(rgb_B3HW))
-    knee = LAB_DELTA**3
-    f = torch.where(xyz > knee, xyz.clamp(min=knee) ** (1 / 3), xyz / LAB_SLOPE + LAB_OFFSET)
-    x, y, z = f.unbind(1)
+    x, y, z = _lab_f_t(xyz).unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 
@@ -57,8 +68,7 @@ def lab_to_srgb_t(lab_B3HW: Tensor, *, clip: bool = True) -> Tensor:
     """CIELAB D65 to sRGB `rgb_B3HW`; `clip=False` leaves what is out of gamut outside [0, 1]."""
     L, a, b = lab_B3HW.unbind(1)
     y = (L + 16) / 116
-    f = torch.stack([y + a / 500, y, y - b / 200], dim=1)
-    xyz = torch.where(f > LAB_DELTA, f**3, LAB_SLOPE * (f - LAB_OFFSET))
+    xyz = _lab_f_inverse_t(torch.stack([y + a / 500, y, y - b / 200], dim=1))
     srgb = linear_to_srgb_t(_apply(XYZ_WHITE_1_TO_RGB, xyz))
     return srgb.clamp(0, 1) if clip else srgb
 
@@ -66,9 +76,7 @@ def lab_to_srgb_t(lab_B3HW: Tensor, *, clip: bool = True) -> Tensor:
 def gray_level_t(L: Tensor) -> Tensor:
     """The sRGB level in [0, 1] of the gray of lightness L in [0, 100]; any shape. One channel of what
     `lab_to_srgb_t` gives for a = b = 0."""
-    f = (L + 16) / 116
-    y = torch.where(f > LAB_DELTA, f**3, LAB_SLOPE * (f - LAB_OFFSET))
-    return linear_to_srgb_t(y).clamp(0, 1)
+    return linear_to_srgb_t(_lab_f_inverse_t((L + 16) / 116)).clamp(0, 1)
 
 
 def srgb_to_yuv_t(rgb_B3HW: Tensor) -> Tensor:

@@ -156,9 +156,9 @@ def _errors(truth: U8, lab_truth: metrics.Lab, rgb8: U8) -> dict[str, float]:
     return {
         "psnr_db": min(metrics.psnr(truth, rgb8), PSNR_CEILING),
         "ssim": metrics.ssim(truth, rgb8),
-        "ab_rmse": metrics.ab_rmse_lab(lab_truth, lab),
-        "ciede2000": metrics.ciede2000_lab(lab_truth, lab),
-        "auc_ab": metrics.ab_auc_lab(lab_truth, lab),
+        "ab_rmse": metrics.ab_rmse(lab_truth, lab),
+        "ciede2000": metrics.ciede2000(lab_truth, lab),
+        "auc_ab": metrics.ab_auc(lab_truth, lab),
     }
 
 

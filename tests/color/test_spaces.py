@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 from skimage.color import rgb2lab, rgb2yuv
 
-from pipeline.color import spaces, spaces_torch
+from pipeline.color import kernels, luminance, spaces, spaces_torch
+from tests.support.color_reference import neutral_fade
 
 F64 = NDArray[np.float64]
 GRAYS = np.repeat(np.arange(256)[:, None] / 255, 3, axis=1)
@@ -34,7 +35,7 @@ def random_lab(n: int = 4000) -> F64:
 @given(colours())
 def test_lab_and_yuv_round_trip(srgb: F64) -> None:
     np.testing.assert_allclose(spaces.lab_to_srgb(spaces.srgb_to_lab(srgb), clip=False), srgb, atol=1e-6)
-    np.testing.assert_allclose(spaces.yuv_to_srgb(spaces.srgb_to_yuv(srgb)), srgb, atol=1e-12)
+    np.testing.assert_allclose(spaces.srgb_to_yuv(srgb) @ spaces.YUV_TO_RGB.T, srgb, atol=1e-12)
 
 
 def test_chroma_comes_back_from_u_and_v_and_the_lightness() -> None:
@@ -106,10 +107,10 @@ def test_gamut_reduction_leaves_what_is_inside_and_stops_at_the_edge() -> None:
 
 
 def test_neutral_fade_is_zero_at_the_ends_and_smooth() -> None:
-    weights = spaces.neutral_fade(np.linspace(-5, 105, 1101))
+    weights = neutral_fade(np.linspace(-5, 105, 1101))
     assert weights[:51].max() == 0
     assert weights[1050:].max() == 0
-    assert spaces.neutral_fade(np.array([8.0, 30, 60, 94])).tolist() == [1, 1, 1, 1]
+    assert neutral_fade(np.array([8.0, 30, 60, 94])).tolist() == [1, 1, 1, 1]
     assert np.abs(np.diff(weights)).max() < 0.03
 
 
@@ -132,6 +133,24 @@ def test_the_torch_twins_agree_and_have_gradients_everywhere() -> None:
     (lab_B3HW.square().sum() + spaces_torch.lab_to_srgb_t(lab_B3HW).sum()).backward()  # type: ignore[no-untyped-call]
     assert rgb_B3HW.grad is not None
     assert torch.isfinite(rgb_B3HW.grad).all()
+
+
+def test_every_definition_of_the_curves_is_the_one_in_spaces() -> None:
+    """Compiled loops and torch have their own code for the curves of sRGB and L*: none may drift apart."""
+    y = np.concatenate([np.linspace(0, 1, 4001), [spaces.LAB_DELTA**3, spaces.LINEAR_KNEE]])
+    f, levels = spaces.lab_f(y), spaces.linear_to_srgb(y)
+    np.testing.assert_allclose(spaces.lab_f_inverse(f), y, atol=1e-12)
+    np.testing.assert_allclose(spaces.srgb_to_linear(levels), y, atol=1e-6)  # the standard's knees: 7 digits
+    np.testing.assert_allclose([kernels._f(np.float32(one)) for one in y], f, atol=2e-7)
+    np.testing.assert_allclose([kernels._f_inverse(np.float32(one)) for one in f], y, atol=2e-7)
+    tensor = torch.from_numpy(y)
+    np.testing.assert_allclose(spaces_torch.linear_to_srgb_t(tensor), levels, atol=1e-12)
+    np.testing.assert_allclose(spaces_torch.srgb_to_linear_t(torch.from_numpy(levels)), y, atol=1e-6)
+    np.testing.assert_allclose(spaces_torch.gray_level_t(torch.from_numpy(116 * f - 16)), levels, atol=1e-12)
+    for bits, of_gray in ((8, luminance.luminance_u16_from_gray8), (16, luminance.luminance_u16_from_gray16)):
+        gray = np.arange(2**bits).astype(f"uint{bits}")[None]
+        lightness = 116 * spaces.lab_f(spaces.linear_of_levels(bits)) - 16
+        np.testing.assert_array_equal(of_gray(gray)[0], np.round(lightness * spaces.L_U16_SCALE))
 
 
 def test_wrong_arrays_are_refused() -> None:

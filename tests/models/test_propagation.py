@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.color import spaces
-from pipeline.color.metrics import ciede2000_lab
+from pipeline.color.metrics import ciede2000
 from pipeline.models.propagation import affinities, propagate
 from tests.support.paths import SHARED_PHOTOS
 
@@ -153,7 +153,7 @@ class TestOneKnownPixelInAHundred:
         ab_2HW = np.moveaxis(np.where(known[..., None], lab[..., 1:], np.nan), -1, 0)
         made = lab.copy()
         made[..., 1:] = np.moveaxis(propagate(lab[..., 0], ab_2HW, known.astype(np.float32)), 0, -1)
-        return ciede2000_lab(lab.astype(np.float64), spaces.reduce_chroma_to_gamut(made).astype(np.float64))
+        return ciede2000(lab.astype(np.float64), spaces.reduce_chroma_to_gamut(made).astype(np.float64))
 
     def test_a_portrait(self) -> None:
         assert self.error(Image.fromarray(skimage.data.astronaut()), 256) < 3

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageOps
 from pipeline.benchmark.gigapixel import peak_rss_mib
 from pipeline.color import spaces
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_gray8, luminance_u16_from_srgb8
-from pipeline.color.metrics import ciede2000_lab
+from pipeline.color.metrics import ciede2000
 from pipeline.color.upsampling import guided_upsample
 from pipeline.guides.scribbles import read_scribbles
 from pipeline.models.propagation import propagate
@@ -100,9 +100,9 @@ def one_megapixel(photos: Path) -> list[dict[str, float]]:
             {
                 "side": side,
                 "seconds_solve": round(seconds, 1),
-                "to_full_size": round(ciede2000_lab(full, made), 2),
-                "to_full_size_bilinear": round(ciede2000_lab(full, blurred), 2),
-                "to_photograph": round(ciede2000_lab(truth, made), 2),
+                "to_full_size": round(ciede2000(full, made), 2),
+                "to_full_size_bilinear": round(ciede2000(full, blurred), 2),
+                "to_photograph": round(ciede2000(truth, made), 2),
             }
         )
     return rows

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from pipeline.color import spaces
 from pipeline.color.kernels import LINEAR_STEPS, RUN, compose_pixels, measure_pixels
-from pipeline.color.luminance import LINEAR_OF_8BIT
 
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
@@ -31,8 +30,8 @@ TO_LEVELS: dict[int, U8 | F32] = {
     16: np.append(_CURVE, 1.0).astype(np.float32) * np.float32(65535),
 }
 TO_LINEAR: dict[int, F32] = {
-    8: LINEAR_OF_8BIT.astype(np.float32),
-    16: spaces.srgb_to_linear(np.arange(65536) / 65535).astype(np.float32),
+    8: spaces.linear_of_levels(8).astype(np.float32),
+    16: spaces.linear_of_levels(16).astype(np.float32),
 }
 _DTYPES: dict[int, type[np.uint8] | type[np.uint16]] = {8: np.uint8, 16: np.uint16}
 _8BIT_LEVELS = {8: 1, 16: 257}  # steps of this depth in one of 8 bits, in which colourfulness is defined

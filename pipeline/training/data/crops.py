@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from pipeline.color.compiled import compiled
-from pipeline.color.spaces import LAB_DELTA, LAB_OFFSET, LAB_SLOPE, RGB_TO_XYZ_WHITE_1, srgb_to_linear
+from pipeline.color.spaces import LAB_DELTA, LAB_OFFSET, LAB_SLOPE, RGB_TO_XYZ_WHITE_1, linear_of_levels
 from pipeline.training.settings import AugmentConfig
 
 F32 = NDArray[np.float32]
@@ -22,7 +22,7 @@ def _f(t: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 LUMINANCE: F32 = RGB_TO_XYZ_WHITE_1[1].astype(np.float32)
-_LINEAR: F32 = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
+_LINEAR: F32 = linear_of_levels(8).astype(np.float32)
 _F_TABLE: F32 = _f(np.minimum(np.arange(_STEPS + 2) / _STEPS, 1.0)).astype(np.float32)
 _MATRIX: F32 = RGB_TO_XYZ_WHITE_1.astype(np.float32)
 
