@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -12,11 +14,21 @@ sys.path.insert(0, str(ROOT))
 
 from pipeline.benchmark.compare import Request, default_contenders, default_workers
 from pipeline.benchmark.contenders import CONTENDERS
+from pipeline.benchmark.gigapixel import compare_master
 from pipeline.benchmark.measure import Wanted, run_benchmark
 from pipeline.benchmark.sample_photographs import SIZES
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
+from pipeline.errors import RunError
+
+
+def master_size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT as (width, height)."""
+    width, _, height = text.partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form WIDTHxHEIGHT, e.g. 30000x33400")
+    return int(width), int(height)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -35,6 +47,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--contenders", nargs="+", choices=CONTENDERS, help="default: all that this machine can run")
     add("--stages", action="store_true", help="every stage alone on one core, too")
     add("--train", action="store_true", help="training beside a bare torch loop, too")
+    add("--master", type=master_size, metavar="WIDTHxHEIGHT", help="only colour one 16-bit master of this "
+        "size, made in FOLDER (14 bytes a pixel); print its seconds and peak memory beside libvips, which "
+        "re-encodes it")  # fmt: skip
     add("--photos", type=Path, default=ROOT / "tests" / "photos", help="gray samples to cut from")
     add("--folder", type=Path, default=ROOT / "benchmark-output", help="photographs, results, logs")
     add("--page", type=Path, help="where the page goes (default: FOLDER/performance.md)")
@@ -60,12 +75,27 @@ def request_of(args: argparse.Namespace) -> Request:
     )
 
 
+def measure_master(args: argparse.Namespace) -> None:
+    """Print what `--master` measures, as JSON."""
+    config = load(JobConfig, None, list(args.overrides))
+    width, height = args.master
+    try:
+        args.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
+            print(json.dumps(compare_master(Path(scratch), height, width, config), indent=2))
+    except OSError as error:
+        raise RunError(str(error)) from error
+
+
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
     command = shlex.join(["python", "jobs/benchmark.py", *(sys.argv[1:] if argv is None else argv)])
 
     def work() -> None:
+        if args.master:
+            measure_master(args)
+            return
         request = None if args.page_only else request_of(args)
         also = (args.stages, args.train, not args.no_plots)
         run_benchmark(Wanted(args.folder, args.page, request, command, *also))

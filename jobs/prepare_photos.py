@@ -1,4 +1,4 @@
-"""Turn folders or buckets of colour photographs into training data. `--help` says how."""
+"""Turn folders or buckets of colour photographs into training data. See `--help`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.loading import load
-from pipeline.photographs.prepare import Prepared, prepare_photos
+from pipeline.photographs.prepare import Preparation, prepare_photos
 from pipeline.photographs.settings import PrepareConfig
 
 
@@ -33,7 +33,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def show(result: Prepared) -> None:
+def show(result: Preparation) -> None:
     """The counts."""
     print(f"kept {result.kept.total()}: {result.kept['train']} to train on, {result.kept['val']} to validate")
     for reason, count in result.dropped.most_common():
@@ -41,7 +41,7 @@ def show(result: Prepared) -> None:
 
 
 def say(line: str) -> None:
-    """Progress, at once even into a file."""
+    """Print a line of progress to stderr at once, also where that is a file."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Put a retrained network in the place of the one in use, if it is better; or go back. `--help` says how."""
+"""Replace the network in use by a retrained one if that is better, or go back. See `--help`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.loading import load
-from pipeline.retraining.promote import PromoteConfig, Request, promote, roll_back, show_history
+from pipeline.models.catalog import Catalog
+from pipeline.retraining.promote import PromoteConfig, PromoteRequest, promote, roll_back, show_history
+from pipeline.storage import open_store
 
 EPILOG = """\
-Neither network may have been trained on the photographs. Weights do not say what they were trained on: seeing
-to it is up to you, and --trained-on finds what prepare_photos.py wrote. A registry without a champion is
-refused, for its name may be misspelt: --first begins one, compared with the gray image and the constant tint.
+Neither network may have been trained on the photographs. Weights do not say what they were trained on, so
+you must take care of it; --trained-on compares with what prepare_photos.py wrote. A registry without a
+champion is refused, for its name may be misspelt: --first begins one, compared with the gray image and the
+constant tint.
 
 Use the champion with: python jobs/colorize_bucket.py --weights registry:URI/NAME ...
 Exit status: 0 promoted, rolled back, or champion already; 3 measured and not promoted (the table says why);
@@ -68,13 +71,20 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(PromoteConfig, args.config, args.overrides)
+        catalog = Catalog(args.registry, loaded.storage)
         if args.history:
-            return show_history(args.registry, loaded.storage)
+            return show_history(catalog)
         if args.rollback is not None:
-            number = None if args.rollback is True else args.rollback
-            return roll_back(args.registry, number, args.dry_run, loaded.storage)
-        asked = (args.registry, args.challenger, args.photos, args.output, tuple(args.trained_on))
-        return promote(Request(*asked, first=args.first, dry_run=args.dry_run), loaded)
+            return roll_back(catalog, None if args.rollback is True else args.rollback, args.dry_run)
+        request = PromoteRequest(
+            args.challenger,
+            args.photos,
+            open_store(args.output, loaded.storage) if args.output else None,
+            tuple(open_store(uri, loaded.storage) for uri in args.trained_on),
+            first=args.first,
+            dry_run=args.dry_run,
+        )
+        return promote(catalog, request, loaded)
 
     return exit_status(work, args.log_format)
 

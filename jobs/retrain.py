@@ -1,4 +1,4 @@
-"""One retraining cycle: new photographs, training from the champion, the gate. `--help` says how."""
+"""One retraining cycle: new photographs, training from the champion, the gate. See `--help`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.loading import load
-from pipeline.retraining.champion import RetrainConfig, Retraining, retrain_champion
+from pipeline.retraining.champion import RetrainConfig, RetrainRequest, retrain_champion
 
 EPILOG = """\
 example:
   python jobs/retrain.py --config configs/retrain/champion.yaml --registry s3://models/faces \\
       --photos s3://archive/new --held-out s3://archive/held-out --output s3://models/retraining
 
-For a schedule: photographs that an earlier cycle took in are not read again, without new ones nothing is
-done, and the same command goes on with a cycle that was stopped. jobs/promote.py --first begins a registry.
+Run it on a schedule. A cycle reads only photographs that no earlier cycle has read, and without new ones it
+does nothing. The same command continues a cycle that was stopped. jobs/promote.py --first begins a registry.
 Exit status: 0 promoted, or nothing new; 3 trained and not promoted (the table says why); 1 did not finish,
 or another process is at work at the output: run it again; 2 bad usage or configuration.
 """
@@ -42,7 +42,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--held-out", required=True, metavar="URI", help="colour photographs to judge on, none of --photos")
     add("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix of all cycles")
     add("--config", metavar="FILE", help="YAML, such as configs/retrain/champion.yaml")
-    add("--dry-run", action="store_true", help="say what is new, and write nothing")
+    add("--dry-run", action="store_true", help="print what is new, and write nothing")
     add("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
@@ -50,10 +50,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
-    asked = Retraining(args.registry, tuple(args.photos), args.held_out, args.output, args.dry_run)
+    request = RetrainRequest(args.registry, tuple(args.photos), args.held_out, args.output, args.dry_run)
 
     def work() -> int:
-        return retrain_champion(asked, load(RetrainConfig, args.config, args.overrides))
+        return retrain_champion(request, load(RetrainConfig, args.config, args.overrides))
 
     return exit_status(work, args.log_format)
 

@@ -1,4 +1,4 @@
-"""Train every method on the same photographs with the same budget, and lay them side by side."""
+"""Train every method on the same photographs with the same budget, and evaluate them side by side."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipeline.cli.command import JobParser, exit_status
-from pipeline.retraining.retrain import Retraining, retrain
+from pipeline.retraining.retrain_family import FamilyRequest, retrain_family
 
 EPILOG = """\
 example:
   python jobs/retrain_family.py --photos photos/open --held-out photos/eval --output family
 
-The same command again goes on where it was stopped. OUTPUT/weights/NAME.safetensors are for --weights;
+The same command continues where it was stopped. OUTPUT/weights/NAME.safetensors are for --weights;
 the tables and picture sheets are in OUTPUT/evaluation.
 """
 
@@ -49,10 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     lists = {
         name: tuple(getattr(args, name)) for name in ("photos", "held_out", "only", "exclude", "overrides")
     }
-    asked = Retraining(**lists, output=args.output, family=args.family, evaluation=args.evaluation)
+    request = FamilyRequest(**lists, output=args.output, family=args.family, evaluation=args.evaluation)
 
     def work() -> None:
-        for table in retrain(asked):
+        for table in retrain_family(request):
             print(table)
 
     return exit_status(work, args.log_format)

@@ -27,7 +27,12 @@ TABLE = "evaluation.parquet"
 
 
 def evaluate(input_uri: str, output: str, config: EvaluateConfig) -> str:
-    """Colour every photograph under `input_uri` from its own lightness, measure, and write to `output`.
+    """`evaluate_into` the folder or bucket `output`."""
+    return evaluate_into(open_store(output, config.storage), input_uri, config)
+
+
+def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
+    """Colour every photograph under `input_uri` from its own lightness, measure, and write to `target`.
 
     In steps, for n photographs and e entries:
       1. check input, output, weights, the classifier and the sheets before anything is started;
@@ -42,14 +47,13 @@ def evaluate(input_uri: str, output: str, config: EvaluateConfig) -> str:
         RunError: more than `evaluate.max_unreadable` of the photographs cannot be read (all found so far are
             named on stderr), workers were lost too often. StorageError: as the stores do.
     """
-    refuse_overlap(input_uri, output)
+    refuse_overlap(input_uri, target.uri)
     config = pinned(config)
     settings = config.evaluate
     entries, tint = _entries(config)
     Lite0()  # missing weights of the classifier cost a line here, not a worker's traceback
     photos = list_photographs(input_uri, settings, config.storage)
     chosen = {sheet.name: choose(sheet, photos) for sheet in settings.sheets}
-    target = open_store(output, config.storage)
     target.check_writable()
     shown: dict[str, set[int]] = {}
     for sheet in settings.sheets:

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from pipeline.evaluate.photograph_list import imagenet_wnids
-from pipeline.models.efficientnet_lite import EfficientNetLite0, normalise, pretrained_lite0
+from pipeline.models.efficientnet_lite import normalise, pretrained_lite0
+from pipeline.models.inference import fold_batch_norm
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -43,7 +43,9 @@ class Lite0:
 
     def __init__(self, device: str = "cpu") -> None:
         self._device = torch.device(device)
-        self._network = _fused(pretrained_lite0()).to(self._device)
+        network = pretrained_lite0()
+        fold_batch_norm(network)  # a quarter faster
+        self._network = network.to(self._device)
 
     @torch.inference_mode()
     def __call__(self, images: Sequence[U8]) -> Seen:
@@ -58,16 +60,6 @@ class Lite0:
             feature_distance(maps).float().cpu().numpy(),
             tuple(wnids[index] for index in logits.argmax(1).tolist()),
         )
-
-
-def _fused(network: EfficientNetLite0) -> EfficientNetLite0:
-    """Normalisation folded into the convolutions before it, in place: the same function, a quarter faster."""
-    for module in network.modules():
-        if isinstance(module, nn.Sequential) and len(module) >= 2 and isinstance(module[1], nn.BatchNorm2d):
-            convolution = module[0]
-            assert isinstance(convolution, nn.Conv2d)
-            module[0], module[1] = fuse_conv_bn_eval(convolution, module[1]), nn.Identity()
-    return network
 
 
 def classifier_crop(rgb8: U8) -> U8:

@@ -23,7 +23,7 @@ BASELINES = (GRAY, TINT, TRUTH)
 _DEFAULT = DEFAULT_WEIGHTS[DEFAULT_METHOD]
 
 
-class Entry(Section):
+class NetworkEntry(Section):
     """A network to measure, and its name in the table."""
 
     name: str = Field(min_length=1, description="as the table and the sheets call it")
@@ -88,7 +88,7 @@ class SheetsFile(Section):
 class EvaluateSection(Section):
     """What is measured, on what, and where."""
 
-    entries: tuple[Entry, ...] = Field((Entry(name=_DEFAULT, weights=_DEFAULT),), min_length=1)
+    entries: tuple[NetworkEntry, ...] = Field((NetworkEntry(name=_DEFAULT, weights=_DEFAULT),), min_length=1)
     side: int = Field(
         128, ge=32, le=4096, description="short side the photographs are scaled down to, pixels"
     )

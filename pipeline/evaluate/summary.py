@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.evaluate.bootstrap import interval, occurrences, resampled_means, weighted_means
 from pipeline.evaluate.perceptual import frechet_distance
 from pipeline.evaluate.settings import TRUTH, EvaluateSection
 
@@ -36,9 +37,6 @@ CONFIDENCE = 0.95
 _FRECHET_MOST = 1000
 """Photographs above which the Frechet distance gets no interval: each resample is a singular value
 decomposition, of seconds from here on."""
-
-_WEIGHTS_AT_ONCE = 2**23
-"""Entries of the matrix of resamples that are made at once: 64 MB."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,8 @@ class _Group:
 def summarise(table: pa.Table, settings: EvaluateSection) -> list[Row]:
     """Rows by group, all photographs together first.
 
-    Intervals: percentile bootstrap over photographs (Efron and Tibshirani, "An Introduction to the
-    Bootstrap", 1993, chapter 13), `resamples` of them from `seed`; the same resamples for every entry, so
-    that differences are paired. `table` is of measure.SCHEMA, the rows of a photograph together, always in
+    Intervals: `bootstrap`, `resamples` of them from `seed`; the same resamples for every entry, so that
+    differences are paired. `table` is of measure.SCHEMA, the rows of a photograph together, always in
     one order.
     """
     return [row for group in _groups(table) for row in _rows(group, settings)]
@@ -104,11 +101,11 @@ def _groups(table: pa.Table) -> Iterator[_Group]:
 def _rows(group: _Group, settings: EvaluateSection) -> Iterator[Row]:
     values, entries = group.values_PEM, group.entries
     photographs = len(values)
-    resampled = _resampled_means(values, settings)
-    means = _means(values, np.ones((1, photographs)))[0]
+    resampled = resampled_means(values, settings.resamples, settings.seed)
+    means = weighted_means(values, np.ones((1, photographs)))[0]
     against = values - values[:, [entries.index(settings.against)]]
-    resampled_against = _resampled_means(against, settings)
-    means_against = _means(against, np.ones((1, photographs)))[0]
+    resampled_against = resampled_means(against, settings.resamples, settings.seed)
+    means_against = weighted_means(against, np.ones((1, photographs)))[0]
     truth, signed = entries.index(TRUTH), METRICS.index("colorfulness_signed")
     labelled = int(np.isfinite(values[:, truth, METRICS.index("top1_correct")]).sum())
     for e, name in sorted(enumerate(entries), key=lambda entry: entry[0] == truth):
@@ -126,38 +123,10 @@ def _rows(group: _Group, settings: EvaluateSection) -> Iterator[Row]:
         yield Row(group.name, name, photographs, labelled, found, differences)
 
 
-def _means(values_PEM: F64, weight_RP: F64) -> F64:
-    """Weighted means [R,E,M] over the photographs that have a value; NaN where none has."""
-    flat = values_PEM.reshape(len(values_PEM), -1)
-    known = np.isfinite(flat)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = (weight_RP @ np.where(known, flat, 0)) / (weight_RP @ known)
-    return np.asarray(means.reshape(len(weight_RP), *values_PEM.shape[1:]), dtype=np.float64)
-
-
-def _resampled_means(values_PEM: F64, settings: EvaluateSection) -> F64:
-    """[R,E,M]: means of `resamples` samples with replacement; the same ones for the same P and seed."""
-    photographs = len(values_PEM)
-    rng = np.random.default_rng(settings.seed)
-    chunk = max(1, _WEIGHTS_AT_ONCE // photographs)
-    parts = []
-    for start in range(0, settings.resamples, chunk):
-        count = min(chunk, settings.resamples - start)
-        parts.append(_means(values_PEM, _counts(rng, photographs, count).astype(np.float64)))
-    return np.concatenate(parts)
-
-
-def _counts(rng: np.random.Generator, photographs: int, resamples: int) -> NDArray[np.int64]:
-    """[R,P]: how often each photograph occurs in each resample."""
-    return rng.multinomial(photographs, np.full(photographs, 1 / photographs), resamples)
-
-
 def _interval(value: float, resampled: F64) -> Interval:
     if not np.isfinite(value):
         return Interval(None)
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.nanpercentile(resampled, [tail, 100 - tail])
-    return Interval(float(value), float(low), float(high))
+    return Interval(float(value), *interval(resampled, CONFIDENCE))
 
 
 def _frechet(group: _Group, entry: int, settings: EvaluateSection) -> Interval:
@@ -171,7 +140,7 @@ def _frechet(group: _Group, entry: int, settings: EvaluateSection) -> Interval:
     if not settings.frechet_resamples or len(x) > _FRECHET_MOST:
         return Interval(value)
     rng = np.random.default_rng(settings.seed)
-    counts = _counts(rng, len(x), settings.frechet_resamples)
+    counts = occurrences(rng, len(x), settings.frechet_resamples)
     resampled = np.array([frechet_distance(x, y, c) for c in counts if (c > 0).sum() > 1])
     if not resampled.size:
         return Interval(value)

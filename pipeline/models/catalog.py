@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from pipeline import __version__
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists, ConfigError, ObjectMissing, RunError, WeightsError
-from pipeline.models.entries import Entry, Evaluation, relative_weights
+from pipeline.models.entries import Evaluation, RegistryEntry, relative_weights
 from pipeline.models.weights import decode_weights, fetch_weights
 from pipeline.storage import Store, open_store
 
@@ -59,7 +59,7 @@ class Catalog:
         found = (_ENTRY.fullmatch(info.key) for info in self.store.list())
         return [int(match[1]) for match in found if match]
 
-    def read(self, number: int) -> Entry:
+    def read(self, number: int) -> RegistryEntry:
         """One entry. Raises ConfigError where there is none of this number."""
         key = f"{number:06d}.json"
         try:
@@ -69,7 +69,7 @@ class Catalog:
                 f"the registry {self.uri} has no entry {number}; --history lists them"
             ) from None
         try:
-            entry = Entry.model_validate_json(data)
+            entry = RegistryEntry.model_validate_json(data)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "JSON"
@@ -83,20 +83,32 @@ class Catalog:
             )
         return entry
 
-    def champion(self) -> Entry | None:
+    def champion(self) -> RegistryEntry | None:
         """The newest entry, None where there is none yet."""
         numbers = self.numbers()
         return self.read(numbers[-1]) if numbers else None
 
-    def history(self) -> list[Entry]:
+    def champion_weights(self) -> str:
+        """`locate` of the champion. Raises WeightsError where there is none."""
+        champion = self.champion()
+        if champion is None:
+            raise WeightsError(
+                f"the weights {SCHEME}{self.uri} have no champion: there is no entry; check the spelling, or "
+                "make one with jobs/promote.py --first"
+            )
+        return self.locate(champion)
+
+    def history(self) -> list[RegistryEntry]:
         """All entries, oldest first."""
         return [self.read(number) for number in self.numbers()]
 
-    def locate(self, entry: Entry) -> str:
+    def locate(self, entry: RegistryEntry) -> str:
         """The absolute URI of the entry's weights, with `#sha256=`."""
         return f"{self.uri}/{entry.weights}"
 
-    def promote(self, weights: str, *, previous: int | None, evaluation: Evaluation | None = None) -> Entry:
+    def promote(
+        self, weights: str, *, previous: int | None, evaluation: Evaluation | None = None
+    ) -> RegistryEntry:
         """Copy the file at `weights` in and make it the champion after entry `previous` (None: the first).
 
         Raises WeightsError for no usable weights file, RunError where another entry came first.
@@ -105,7 +117,7 @@ class Catalog:
         _, info = decode_weights(data, weights)
         self._keep(data, digest)
         return self._append(
-            Entry(
+            RegistryEntry(
                 number=(previous or 0) + 1,
                 reason="promotion" if previous else "first",
                 method=info.method,
@@ -119,7 +131,7 @@ class Catalog:
             )
         )
 
-    def rollback_target(self, number: int | None = None) -> Entry:
+    def rollback_target(self, number: int | None = None) -> RegistryEntry:
         """The entry that a rollback brings back: `number`, else the one before what is in use now.
 
         Several rollbacks in a row go further and further back, not to and fro. Raises ConfigError where there
@@ -137,7 +149,7 @@ class Catalog:
             number = before
         return self._origin(self.read(number))
 
-    def roll_back(self, number: int | None = None) -> Entry:
+    def roll_back(self, number: int | None = None) -> RegistryEntry:
         """Make an earlier entry's weights the champion again, by a new entry. Raises as `rollback_target`,
         WeightsError where the earlier file is gone or damaged, RunError where another entry came first."""
         target = self.rollback_target(number)
@@ -146,7 +158,7 @@ class Catalog:
         )  # a champion that cannot be read would stop every job
         newest = self.numbers()[-1]
         return self._append(
-            Entry(
+            RegistryEntry(
                 number=newest + 1,
                 reason="rollback",
                 method=target.method,
@@ -160,7 +172,7 @@ class Catalog:
             )
         )
 
-    def _origin(self, entry: Entry) -> Entry:
+    def _origin(self, entry: RegistryEntry) -> RegistryEntry:
         """The promotion that a rollback brought back; another entry itself."""
         return entry if entry.restores is None else self.read(entry.restores)
 
@@ -174,7 +186,7 @@ class Catalog:
                     f"{self.uri}/{key} is damaged: its bytes have another sha256; delete it and run again"
                 ) from None
 
-    def _append(self, entry: Entry) -> Entry:
+    def _append(self, entry: RegistryEntry) -> RegistryEntry:
         key = f"{entry.number:06d}.json"
         data = (entry.model_dump_json(indent=2) + "\n").encode()
         try:
@@ -197,14 +209,7 @@ def pin_weights(weights: str | None, storage: StorageConfig | None = None) -> st
     """
     if weights is None or not weights.startswith(SCHEME):
         return weights
-    catalog = Catalog(weights.removeprefix(SCHEME), storage)
-    champion = catalog.champion()
-    if champion is None:
-        raise WeightsError(
-            f"the weights {weights} have no champion: {catalog.uri} has no entry; check the spelling, or "
-            "make one with jobs/promote.py --first"
-        )
-    return catalog.locate(champion)
+    return Catalog(weights.removeprefix(SCHEME), storage).champion_weights()
 
 
 def _who() -> str:

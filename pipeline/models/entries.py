@@ -43,8 +43,9 @@ class Evaluation(Section):
     differences: tuple[Difference, ...]
 
 
-class Entry(Section):
-    """One entry. `weights` is relative to the name's folder, so that a registry can be moved or copied."""
+class RegistryEntry(Section):
+    """One entry of a weights registry. `weights` is relative to the name's folder, so that a registry can be
+    moved or copied."""
 
     number: int = Field(ge=1, le=999_999)
     reason: Literal["first", "promotion", "rollback"]
@@ -64,7 +65,7 @@ class Entry(Section):
         return self.weights.rpartition("=")[2]
 
     @model_validator(mode="after")
-    def _consistent(self) -> Entry:
+    def _consistent(self) -> RegistryEntry:
         if self.weights != relative_weights(self.sha256):
             raise ValueError("the weights' name and their digest differ")
         if (self.reason == "rollback") != (self.restores is not None):

@@ -120,16 +120,27 @@ def _fuse_at(layers: nn.Sequential, index: int, layer: nn.Conv2d | PointwiseConv
 
 
 def ready_for_inference(network: nn.Module) -> None:
-    """Change `network`, in evaluation mode, in place: batch normalisation becomes part of the convolution or
-    the linear layer before it, 1x1 convolutions become `PointwiseConv`. It cannot be trained or saved as
-    weights any more; its results are the same to float32 rounding."""
+    """Change `network`, in evaluation mode, in place: `fold_batch_norm`, and 1x1 convolutions become
+    `PointwiseConv`. It cannot be trained or saved as weights any more; its results are the same to float32
+    rounding."""
+    fold_batch_norm(network)
+    _use_pointwise(network)
+
+
+def _use_pointwise(network: nn.Module) -> None:
     for name, child in network.named_children():
-        if isinstance(child, nn.Sequential):
-            _fold(child)
-        ready_for_inference(child)
+        _use_pointwise(child)
         if _is_pointwise(child) and (isinstance(network, nn.Sequential) or isinstance(child, OutputConv)):
             assert isinstance(child, nn.Conv2d)
             setattr(network, name, PointwiseConv(child))
+
+
+def fold_batch_norm(network: nn.Module) -> None:
+    """Change `network`, in evaluation mode, in place: in its sequences of layers, batch normalisation becomes
+    part of the convolution or the linear layer before it. Its results are the same to float32 rounding."""
+    for module in network.modules():
+        if isinstance(module, nn.Sequential):
+            _fold(module)
 
 
 def _fold(layers: nn.Sequential) -> None:

@@ -22,7 +22,7 @@ ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Candidate:
-    """An encoded image that may become a training row: in `store` under `key`, or in hand as `data`."""
+    """An encoded image that may become a training row: `data`, or where that is None `key` in `store`."""
 
     store: Store
     input_name: str
@@ -41,12 +41,12 @@ class Candidate:
         return self.store.get(self.key).data if self.data is None else self.data
 
 
-Wanted = Callable[[Store, ObjectInfo], bool]
+Selector = Callable[[Store, ObjectInfo], bool]
 """Whether an object of an input is to be read."""
 
 
 def everything(store: Store, info: ObjectInfo) -> bool:
-    """All objects are wanted."""
+    """Selects all objects."""
     return True
 
 
@@ -60,9 +60,9 @@ def objects(inputs: list[str], config: PrepareConfig) -> Iterator[tuple[Store, O
 
 
 def candidates(
-    inputs: list[str], config: PrepareConfig, manifest: str | None, wanted: Wanted = everything
+    inputs: list[str], config: PrepareConfig, manifest: str | None, selects: Selector = everything
 ) -> Iterator[Candidate]:
-    """Every wanted file below `inputs` that `photos.exclude` leaves, in listing order; of Parquet, its rows.
+    """Every selected file below `inputs` but `photos.exclude`, in listing order; of Parquet files the rows.
 
     Source and label of a file stand in `manifest` (default: the input's manifest.csv), else its first folder
     (or the input's name) and its last folder. Raises ConfigError for an input, a manifest or a Parquet file
@@ -74,7 +74,7 @@ def candidates(
         for store, info in objects([uri], config):
             if known is None:
                 known = _read_manifest(store, manifest, config.storage)
-            if not wanted(store, info):
+            if not selects(store, info):
                 continue
             folders = info.key.split("/")[:-1]
             guess = (folders[0] if len(folders) > 1 else name, folders[-1] if folders else "")
@@ -87,7 +87,7 @@ def candidates(
 def _parquet_rows(store: Store, name: str, key: str, source: str) -> Iterator[Candidate]:
     """Rows of the columns `key`, `image` (encoded bytes) and, where they are there, `label` and `source`.
 
-    A null image is an empty one: unreadable, so it is counted.
+    A null image becomes an empty one, which counts as unreadable.
     """
     place = f"{store.uri}/{key}"
     try:
@@ -101,11 +101,11 @@ def _parquet_rows(store: Store, name: str, key: str, source: str) -> Iterator[Ca
                 f"{place} has no column {column!r} (it has {', '.join(schema.names)}); photographs in "
                 "Parquet need 'key' and 'image', leave other files out with photos.exclude"
             )
-    held = schema.field("image").type
-    if not (pa.types.is_binary(held) or pa.types.is_large_binary(held)):
-        raise ConfigError(f"{place}: the column 'image' holds {held}, not encoded images (binary)")
-    wanted = [column for column in ("key", "image", "label", "source") if column in schema.names]
-    for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
+    stored = schema.field("image").type
+    if not (pa.types.is_binary(stored) or pa.types.is_large_binary(stored)):
+        raise ConfigError(f"{place}: the column 'image' holds {stored}, not encoded images (binary)")
+    columns = [column for column in ("key", "image", "label", "source") if column in schema.names]
+    for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
         for row in batch.to_pylist():
             label = "" if row.get("label") is None else str(row["label"])
             data = row["image"] or b""

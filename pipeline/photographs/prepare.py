@@ -11,50 +11,29 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pipeline.color.spaces import srgb_to_lab
 from pipeline.errors import ConfigError
-from pipeline.photographs.candidates import Candidate, Wanted, candidates, everything
+from pipeline.photographs.candidates import Candidate, Selector, candidates, everything
 from pipeline.photographs.duplicates import Duplicates, difference_hash
+from pipeline.photographs.rows import remove_later_parts, write_part
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
-from pipeline.photographs.shuffling import Spool
+from pipeline.photographs.shuffling import RowShuffler
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.base import printable
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-PART = "photos-{:05d}.parquet"
 PROGRESS_SECONDS = 5.0
 MEASURED_SIDE = 96
 """Chroma is measured on a thumbnail of this longest side: its mean does not change with size."""
 
-SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("source", pa.string()),
-        ("label", pa.string()),
-        ("split", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("mean_chroma", pa.float32()),
-        ("mean_a", pa.float32()),
-        ("mean_b", pa.float32()),
-        ("phash", pa.binary(16)),
-        ("sha256", pa.string()),
-        ("image", pa.binary()),
-    ]
-)
-"""One row per photograph. `image` is a JPEG, `split` "train" or "val", chroma and mean ab are Lab units,
-`phash` the 128-bit difference hash, `sha256` that of the source file; `label` is "" where unknown."""
-
 
 @dataclass
-class Prepared:
-    """What became of the input: rows per split, photographs left out by reason, and the unreadable ones;
-    `parts` counts the files at the output."""
+class Preparation:
+    """The result: rows by split, photographs left out by reason, the names of the unreadable ones, and the
+    number of Parquet files at the output."""
 
     kept: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -63,18 +42,18 @@ class Prepared:
 
     @property
     def photographs(self) -> int:
-        """All that was read, without the files that are not images."""
+        """How many were read, without the files that are not images."""
         return self.kept.total() + self.dropped.total() - self.dropped["not_an_image"]
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """What is at the output already, and stays: so many parts, the SHA-256 and difference hash of their rows;
-    and which objects of the inputs are still to be read."""
+class EarlierRows:
+    """The rows that are at the output already and stay: the number of their parts, their SHA-256 and
+    difference hashes (`known`); and `selects`, which objects of the inputs are still to be read."""
 
     parts: int = 0
     known: tuple[tuple[str, bytes], ...] = ()
-    wanted: Wanted = everything
+    selects: Selector = everything
 
 
 def prepare_photos(
@@ -83,37 +62,47 @@ def prepare_photos(
     config: PrepareConfig,
     manifest: str | None = None,
     say: Callable[[str], None] = lambda line: None,
-    earlier: Earlier | None = None,
-) -> Prepared:
-    """Read every photograph under `inputs`, write the kept ones as Parquet files under `output`.
+) -> Preparation:
+    """`prepare_into` the folder or bucket `output`, which holds these photographs alone afterwards."""
+    return prepare_into(open_store(output, config.storage), inputs, config, manifest, say)
+
+
+def prepare_into(
+    target: Store,
+    inputs: list[str],
+    config: PrepareConfig,
+    manifest: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    earlier: EarlierRows | None = None,
+) -> Preparation:
+    """Read every photograph under `inputs`, write the kept ones as Parquet files to `target`.
 
     Inputs are folders or buckets of image files, of Parquet files with the columns `key` and `image` (encoded
-    bytes; `label` and `source` if they are there), or both; see `candidates`. An image's split depends on its
-    bytes alone. `say` gets progress lines and the name of each unreadable photograph. With `earlier` new rows
-    are added to those at the output, and none is as good as some.
+    bytes; optionally `label` and `source`), or both; see `candidates`. An image's split depends on its bytes
+    alone. `say` gets progress lines and the name of each unreadable photograph. With `earlier` new rows
+    are added to those at the target, and an input without any is no error.
 
     Rows are written when all are read, in the order of their SHA-256: as they come, folder by folder, whole
-    row groups would be of one source, and hundreds of training steps would see nothing else. Until then they
-    lie on this machine's disk for temporary files.
+    row groups would be of one source, and hundreds of training steps would see nothing else. Until then the
+    rows lie in temporary files on this machine.
 
     Raises ConfigError and StorageError as the stores do, ConfigError where nothing at all was kept, or where
-    more than the share `photos.max_unreadable` cannot be read: then nothing new is left at `output`.
+    more than the share `photos.max_unreadable` cannot be read: then nothing new is left at `target`.
     """
-    result = Prepared()
+    result = Preparation()
     for uri in inputs:
-        refuse_overlap(uri, output, own=())
-    target = open_store(output, config.storage)
+        refuse_overlap(uri, target.uri, own=())
     target.check_writable()
-    before = earlier or Earlier()
+    before = earlier or EarlierRows()
     result.parts = before.parts
-    found = candidates(inputs, config, manifest, before.wanted)
-    with Spool() as spool:
-        for row in _unique(_decoded(found, config, result, say), config.photos, before, result):
+    listed = candidates(inputs, config, manifest, before.selects)
+    with RowShuffler() as shuffler:
+        for row in _unique(_decoded(listed, config, result, say), config.photos, before, result):
             result.kept[str(row["split"])] += 1
-            spool.add(row)
+            shuffler.add(row)
         refusal = _refusal(result, inputs, config.photos, earlier)
-        for rows in spool.rows(config.photos.part_images) if refusal is None else ():
-            _write_part(target, result.parts, rows, config.photos)
+        for rows in shuffler.rows(config.photos.part_images) if refusal is None else ():
+            write_part(target, result.parts, rows, config.photos.group_images)
             result.parts += 1
     remove_later_parts(target, result.parts)
     if refusal:
@@ -122,7 +111,7 @@ def prepare_photos(
 
 
 def _refusal(
-    result: Prepared, inputs: list[str], config: PhotosConfig, earlier: Earlier | None
+    result: Preparation, inputs: list[str], config: PhotosConfig, earlier: EarlierRows | None
 ) -> str | None:
     """Why the photographs are not fit to train on, or None."""
     unreadable = len(result.unreadable)
@@ -138,25 +127,10 @@ def _refusal(
     return None
 
 
-def _write_part(target: Store, number: int, rows: list[dict[str, object]], config: PhotosConfig) -> None:
-    buffer = io.BytesIO()
-    table = pa.Table.from_pylist(rows, SCHEMA)
-    pq.write_table(table, buffer, compression="zstd", row_group_size=config.group_images)
-    target.put(PART.format(number), buffer.getvalue())
-
-
-def remove_later_parts(target: Store, parts: int) -> None:
-    """Delete the files of training rows but the first `parts`: another preparation left them."""
-    current = {PART.format(number) for number in range(parts)}
-    for info in list(target.list("photos-")):
-        if info.key.endswith(".parquet") and info.key not in current:
-            target.delete(info.key)
-
-
 def _decoded(
-    found: Iterator[Candidate],
+    listed: Iterator[Candidate],
     config: PrepareConfig,
-    result: Prepared,
+    result: Preparation,
     say: Callable[[str], None],
 ) -> Iterator[dict[str, object]]:
     """Rows of what decodes and has colour, in listing order, decoded by several threads.
@@ -179,7 +153,7 @@ def _decoded(
             chunk.clear()
             progress.show(result)
 
-        for candidate in found:
+        for candidate in listed:
             chunk.append(candidate)
             if len(chunk) == 16 * config.photos.threads:
                 yield from flush()
@@ -193,7 +167,7 @@ class _Progress:
         self._say = say
         self._started = self._last = time.monotonic()
 
-    def show(self, result: Prepared) -> None:
+    def show(self, result: Preparation) -> None:
         now = time.monotonic()
         if now - self._last < PROGRESS_SECONDS:
             return
@@ -203,7 +177,7 @@ class _Progress:
 
 
 def _row(candidate: Candidate, config: PhotosConfig) -> dict[str, object] | str:
-    """A row without its fate as a duplicate, or the reason why there is none."""
+    """A row, not yet compared with others for duplicates, or the reason why there is none."""
     data = candidate.read()
     try:
         with Image.open(io.BytesIO(data)) as opened:
@@ -257,7 +231,7 @@ def _measure(photo: Image.Image) -> tuple[float, float, float]:
 
 
 def _unique(
-    rows: Iterator[dict[str, object]], config: PhotosConfig, earlier: Earlier, result: Prepared
+    rows: Iterator[dict[str, object]], config: PhotosConfig, earlier: EarlierRows, result: Preparation
 ) -> Iterator[dict[str, object]]:
     """The first of every group of equal files or nearly equal pictures."""
     duplicates = Duplicates(config.hash_distance, earlier.known)

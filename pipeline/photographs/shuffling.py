@@ -1,4 +1,4 @@
-"""Rows that come by folder and leave mixed: training reads row groups, and each should be like the whole."""
+"""Shuffling training rows on disk: training reads row groups, and each should be like the whole."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pipeline.errors import StorageError
 _FILES = 64  # each is sorted in memory: of a million photographs, 400 MB
 
 
-class Spool:
-    """Rows of training photographs in temporary files, as large as they are, given back in the order of their
-    `sha256`: random for all that matters, and the same in every preparation. A context manager."""
+class RowShuffler:
+    """Keeps training rows in temporary files and returns them in the order of their `sha256`: as good as
+    random, and the same in every preparation. The files need as much room as the rows. A context manager."""
 
     def __init__(self) -> None:
         self._files: list[IO[bytes]] = []
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> RowShuffler:
         for _ in range(_FILES):
             self._files.append(tempfile.TemporaryFile())
         return self
 
     def __exit__(self, *_: object) -> None:
         for file in self._files:
-            with suppress(OSError):  # of a full disk once more, which `add` or `rows` has told
+            with suppress(OSError):  # of a full disk, which `add` or `rows` has reported
                 file.close()
 
     def add(self, row: dict[str, Any]) -> None:
@@ -44,15 +44,15 @@ class Spool:
                 file.flush()
         except OSError as error:
             raise _no_room(error) from None
-        taken: list[dict[str, Any]] = []
+        chunk: list[dict[str, Any]] = []
         for file in self._files:
             for row in sorted(_read(file), key=lambda row: str(row["sha256"])):
-                taken.append(row)
-                if len(taken) == size:
-                    yield taken
-                    taken = []
-        if taken:
-            yield taken
+                chunk.append(row)
+                if len(chunk) == size:
+                    yield chunk
+                    chunk = []
+        if chunk:
+            yield chunk
 
 
 def _no_room(error: OSError) -> StorageError:

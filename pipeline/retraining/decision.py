@@ -1,8 +1,8 @@
-"""What a decision of the gate, and the history of a registry, look like to people."""
+"""A decision of the gate as a Markdown report, and the history of a registry as text."""
 
 from __future__ import annotations
 
-from pipeline.models.entries import Difference, Entry, Evaluation
+from pipeline.models.entries import Difference, Evaluation, RegistryEntry
 
 
 def decision_markdown(title: str, facts: dict[str, str], evaluation: Evaluation) -> str:
@@ -23,19 +23,19 @@ def decision_markdown(title: str, facts: dict[str, str], evaluation: Evaluation)
 
 
 def why_not(differences: tuple[Difference, ...]) -> str:
-    """Why the gate stays closed, in one line."""
+    """The reasons why the gate refuses, in one line."""
     reasons = []
     for reference in dict.fromkeys(d.reference for d in differences):
-        mine = [d for d in differences if d.reference == reference]
-        worse = [d.metric for d in mine if d.verdict == "worse"]
+        against = [d for d in differences if d.reference == reference]
+        worse = [d.metric for d in against if d.verdict == "worse"]
         if worse:
             reasons.append(f"{', '.join(worse)} worse than {reference}")
-        elif not any(d.verdict == "better" for d in mine):
+        elif not any(d.verdict == "better" for d in against):
             reasons.append(f"nothing better than {reference}")
     return "; ".join(reasons)
 
 
-def history_text(entries: list[Entry]) -> str:
+def history_text(entries: list[RegistryEntry]) -> str:
     """Every entry with what decided it, oldest first; a star marks the champion."""
     lines = []
     for entry in entries:

@@ -1,10 +1,10 @@
 """The gate for retraining: is a challenger good enough, by the per-photograph table of an evaluation?
 
-Every metric is judged on the paired differences challenger - reference over the same photographs, with a
-percentile bootstrap over photographs (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
-13): two colourings of a photograph share its difficulty, so that their difference is far more certain than
-either mean. With `equal_by: interval` the rule is the usual test of non-inferiority (Piaggio et al.,
-"Reporting of Noninferiority and Equivalence Randomized Trials", JAMA 308(24), 2012).
+Every metric is judged on the paired differences challenger - reference over the same photographs, with the
+percentile bootstrap of `pipeline.evaluate.bootstrap`. Two colourings of a photograph share its difficulty,
+so their difference is far more certain than either mean. With `equal_by: interval` the rule is
+the usual test of non-inferiority (Piaggio et al., "Reporting of Noninferiority and Equivalence Randomized
+Trials", JAMA 308(24), 2012).
 """
 
 from __future__ import annotations
@@ -18,29 +18,26 @@ from pydantic import Field, field_validator
 
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError, RunError
+from pipeline.evaluate.bootstrap import interval, resampled_means
+from pipeline.evaluate.summary import METRICS
 from pipeline.models.entries import Difference
 
 F64 = NDArray[np.float64]
-_DRAWN_AT_ONCE = 2**22
-"""Indices in memory while resampling: 32 MB."""
 
 
 class GateMetric(Section):
-    """A column of the evaluation's table, which way it improves, and what loss nobody would notice."""
+    """A column of the evaluation's table, the direction in which it improves, and the tolerated loss."""
 
-    name: Literal[
-        "psnr_db",
-        "ssim",
-        "ab_rmse",
-        "ciede2000",
-        "auc_ab",
-        "colorfulness_signed",
-        "colorfulness_absolute",
-        "lite0_perceptual",
-        "top1_correct",
-    ]
+    name: str = Field(description=f"one of {', '.join(METRICS)}")
     better: Literal["higher", "lower"]
     tolerance: float = Field(ge=0, description="a mean loss up to this is equal, in the metric's unit")
+
+    @field_validator("name")
+    @classmethod
+    def _measured(cls, name: str) -> str:
+        if name not in METRICS:
+            raise ValueError(f"must be one of {', '.join(METRICS)}")
+        return name
 
 
 DEFAULT_METRICS = (
@@ -49,8 +46,8 @@ DEFAULT_METRICS = (
     GateMetric(name="ciede2000", better="lower", tolerance=0.05),
     GateMetric(name="colorfulness_signed", better="higher", tolerance=1.0),
 )
-"""Errors alone would promote networks that fade: they are smallest for cautious colours. So colourfulness is
-guarded too, with more slack, for it is no aim in itself."""
+"""Errors are smallest for cautious colours, so errors alone would promote networks that fade. Colourfulness
+is therefore guarded too, with a larger tolerance, for it is no aim in itself."""
 
 
 class GateSection(Section):
@@ -101,18 +98,8 @@ def promoted(differences: tuple[Difference, ...], config: GateSection) -> bool:
     for difference in differences:
         verdicts.setdefault(difference.reference, set()).add(difference.verdict)
     return bool(verdicts) and all(
-        "worse" not in found and ("better" in found or not config.require_better)
-        for found in verdicts.values()
+        "worse" not in each and ("better" in each or not config.require_better) for each in verdicts.values()
     )
-
-
-def bootstrap_means(values_N: F64, resamples: int, seed: int) -> F64:
-    """Means of `resamples` samples of N values with replacement; the same for the same seed and N."""
-    rng = np.random.default_rng(seed)
-    count = values_N.size
-    at_once = max(1, _DRAWN_AT_ONCE // count)
-    sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
-    return np.concatenate([values_N[rng.integers(count, size=(size, count))].mean(axis=1) for size in sizes])
 
 
 def verdict(
@@ -139,9 +126,7 @@ def _difference(
             f"{config.min_photographs}); give more held-out photographs"
         )
     paired = ours - theirs
-    means = bootstrap_means(paired, config.resamples, config.seed)
-    outside = (1 - config.confidence) / 2
-    low, high = (float(end) for end in np.quantile(means, (outside, 1 - outside)))
+    low, high = interval(resampled_means(paired, config.resamples, config.seed), config.confidence)
     difference = float(paired.mean())
     return Difference(
         metric=metric.name,

@@ -12,17 +12,16 @@ import pyarrow.parquet as pq
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import EXIT_DONE, ConfigError
-from pipeline.evaluate.evaluation import TABLE, evaluate
-from pipeline.evaluate.settings import GRAY, TINT, EvaluateConfig
-from pipeline.evaluate.settings import Entry as Contestant
+from pipeline.evaluate.evaluation import TABLE, evaluate_into
+from pipeline.evaluate.settings import GRAY, TINT, EvaluateConfig, NetworkEntry
 from pipeline.models.catalog import Catalog, pin_weights
-from pipeline.models.entries import Entry, Evaluation
+from pipeline.models.entries import Evaluation, RegistryEntry
 from pipeline.models.registry import location
 from pipeline.models.weights import load_weights
 from pipeline.retraining.decision import decision_markdown, history_text, why_not
 from pipeline.retraining.gate import GateSection, decide, promoted
 from pipeline.retraining.heldout import refuse_trained_on
-from pipeline.storage import open_store, refuse_overlap
+from pipeline.storage import Store, open_store, refuse_overlap
 
 EXIT_NOT_PROMOTED = 3
 CHALLENGER = "challenger"
@@ -37,30 +36,29 @@ class PromoteConfig(EvaluateConfig):
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for.
+class PromoteRequest:
+    """The challenger's weights and the held-out photographs, as URIs.
 
-    `first`: an empty registry is meant, the baselines stand in for its champion; `trained_on`: folders that
-    prepare_photos.py wrote, whose training photographs must not be among `photos`; `output`: where the whole
-    evaluation is kept, if anywhere.
+    `first`: the registry may be empty, and the baselines stand in for its champion; `trained_on`: places that
+    prepare_photos.py wrote, whose training photographs must not be among `photos`; `output`: keeps the whole
+    evaluation, None: nothing does.
     """
 
-    registry: str
     challenger: str
     photos: str
-    output: str | None = None
-    trained_on: tuple[str, ...] = ()
+    output: Store | None = None
+    trained_on: tuple[Store, ...] = ()
     first: bool = False
     dry_run: bool = False
 
 
 @dataclass(frozen=True)
 class _Match:
-    """Who meets whom. `weights`: the challenger's URI with the digest of what is there now, so that what is
-    measured is what is promoted."""
+    """The champion and the challenger. `weights`: the challenger's URI with the digest of the file that is
+    there now, so that the file that is measured is the one that is promoted."""
 
     catalog: Catalog
-    champion: Entry | None
+    champion: RegistryEntry | None
     weights: str
     sha256: str
     method: str
@@ -70,21 +68,21 @@ class _Match:
         return self.champion.number if self.champion else None
 
 
-def promote(request: Request, config: PromoteConfig, say: Say = print) -> int:
-    """Make the challenger the champion if the gate lets it.
+def promote(catalog: Catalog, request: PromoteRequest, config: PromoteConfig, say: Say = print) -> int:
+    """Make the challenger the champion of `catalog` if it passes the gate.
 
     In steps:
-      1. the champion, and both weights' digests; equal ones are nothing to promote;
-      2. the photographs must not have been trained on, as far as `trained_on` tells;
-      3. both networks (or the challenger and the baselines) colour every photograph, into one table;
-      4. the gate's verdicts, in a report that is shown;
-      5. if it passed: the weights, the entry and the report are written, in this order.
+      1. compare the digests of champion and challenger; equal ones leave nothing to promote;
+      2. check that no photograph is among the training photographs of `trained_on`;
+      3. colour and measure every photograph with both networks (or the challenger and the baselines);
+      4. show the gate's verdicts in a report;
+      5. if it passed: write the weights, the entry and the report, in this order.
 
     Returns the exit status: 0 promoted (or champion already), 3 not. Raises FiatColorError as its parts do;
     RunError where another promoter came first.
     """
-    match = _match(request, config.storage)  # only reads, and says best what is wrong with the registry
-    refuse_overlap(request.photos, request.registry, own=())
+    match = _match(catalog, request, config.storage)  # it only reads, and its errors name the registry
+    refuse_overlap(request.photos, catalog.uri, own=())
     if match.champion is not None and match.champion.sha256 == match.sha256:
         say(f"nothing to promote: entry {match.champion.number} of {match.catalog.uri} has these weights")
         return EXIT_DONE
@@ -92,8 +90,9 @@ def promote(request: Request, config: PromoteConfig, say: Say = print) -> int:
         match.catalog.store.check_writable()
     if request.trained_on:
         compared = refuse_trained_on(request.photos, request.trained_on, config.evaluate, config.storage)
-        say(f"none of {compared} photographs is among those in {', '.join(request.trained_on)}")
-    evaluation = _judged(match, request, config)
+        places = ", ".join(store.uri for store in request.trained_on)
+        say(f"none of {compared} photographs is among those in {places}")
+    evaluation = _evaluation(match, request, config)
     passed = promoted(evaluation.differences, config.gate)
     outcome = f"promoted as entry {(match.previous or 0) + 1}"
     if not passed:
@@ -103,15 +102,12 @@ def promote(request: Request, config: PromoteConfig, say: Say = print) -> int:
     if request.dry_run:
         say(f"dry run, nothing was written; without it: {outcome}")
     else:
-        say(_written(match, evaluation, report) if passed else outcome)
+        say(_write(match, evaluation, report) if passed else outcome)
     return EXIT_DONE if passed else EXIT_NOT_PROMOTED
 
 
-def roll_back(
-    registry: str, number: int | None, dry_run: bool, storage: StorageConfig, say: Say = print
-) -> int:
+def roll_back(catalog: Catalog, number: int | None, dry_run: bool, say: Say = print) -> int:
     """Make an earlier entry's weights the champion again. Returns 0; raises as `Catalog.roll_back` does."""
-    catalog = Catalog(registry, storage)
     target = catalog.rollback_target(number)
     if dry_run:
         say(f"dry run, nothing was written; entry {target.number} would be the champion again")
@@ -121,19 +117,18 @@ def roll_back(
     return EXIT_DONE
 
 
-def show_history(registry: str, storage: StorageConfig, say: Say = print) -> int:
+def show_history(catalog: Catalog, say: Say = print) -> int:
     """List the registry's entries. Returns 0; raises ConfigError where there are none."""
-    entries = Catalog(registry, storage).history()
+    entries = catalog.history()
     if not entries:
-        raise ConfigError(f"the registry {registry} has no entry; check the spelling")
+        raise ConfigError(f"the registry {catalog.uri} has no entry; check the spelling")
     say(history_text(entries))
     return EXIT_DONE
 
 
-def _match(request: Request, storage: StorageConfig) -> _Match:
-    catalog = Catalog(request.registry, storage)
+def _match(catalog: Catalog, request: PromoteRequest, storage: StorageConfig) -> _Match:
     champion = catalog.champion()
-    if champion is None and not request.first:  # as likely a typing error as a new registry
+    if champion is None and not request.first:  # a typing error is as likely as a new registry
         raise ConfigError(
             f"the registry {catalog.uri} has no champion to compare with; check the spelling, or begin it "
             "with --first: the challenger is then compared with the gray image and the constant tint"
@@ -144,15 +139,15 @@ def _match(request: Request, storage: StorageConfig) -> _Match:
     return _Match(catalog, champion, pinned, loaded.digest, loaded.info.method)
 
 
-def _judged(match: _Match, request: Request, config: PromoteConfig) -> Evaluation:
-    entries = [Contestant(name=CHALLENGER, weights=match.weights)]
+def _evaluation(match: _Match, request: PromoteRequest, config: PromoteConfig) -> Evaluation:
+    entries = [NetworkEntry(name=CHALLENGER, weights=match.weights)]
     references: tuple[str, ...] = (GRAY, TINT)
     if match.champion is not None:
         references = (f"entry {match.champion.number}",)
-        entries.append(Contestant(name=references[0], weights=match.catalog.locate(match.champion)))
+        entries.append(NetworkEntry(name=references[0], weights=match.catalog.locate(match.champion)))
     update: dict[str, object] = {"entries": tuple(entries)}
     if request.output is None:
-        update["frechet_resamples"] = 0  # an interval of seconds that nobody would see
+        update["frechet_resamples"] = 0  # its interval takes seconds and is not shown
     settings = config.evaluate.model_copy(update=update)
     table = _table(request, EvaluateConfig(evaluate=settings, storage=config.storage))
     gate = config.gate
@@ -167,23 +162,23 @@ def _judged(match: _Match, request: Request, config: PromoteConfig) -> Evaluatio
     )
 
 
-def _table(request: Request, config: EvaluateConfig) -> pa.Table:
-    """One row per photograph and colouring, from an evaluation that is kept only where that is asked for."""
+def _table(request: PromoteRequest, config: EvaluateConfig) -> pa.Table:
+    """One row per photograph and colouring, from an evaluation that is kept in `request.output` alone."""
     with tempfile.TemporaryDirectory(prefix="promote-") as folder:
-        output = request.output or folder
-        evaluate(request.photos, output, config)
-        return pq.read_table(io.BytesIO(open_store(output, config.storage).get(TABLE).data))
+        output = request.output or open_store(folder, config.storage)
+        evaluate_into(output, request.photos, config)
+        return pq.read_table(io.BytesIO(output.get(TABLE).data))
 
 
-def _report(match: _Match, named: str, outcome: str, evaluation: Evaluation) -> str:
+def _report(match: _Match, challenger: str, outcome: str, evaluation: Evaluation) -> str:
     champion = "none yet; compared with the gray image and the constant tint"
     if match.champion is not None:
         champion = f"entry {match.champion.number} ({match.champion.method}, sha256 {match.champion.sha256})"
-    facts = {CHALLENGER: f"{named} ({match.method}, sha256 {match.sha256})", "champion": champion}
+    facts = {CHALLENGER: f"{challenger} ({match.method}, sha256 {match.sha256})", "champion": champion}
     return decision_markdown(f"{match.catalog.name}: {outcome}", facts, evaluation)
 
 
-def _written(match: _Match, evaluation: Evaluation, report: str) -> str:
+def _write(match: _Match, evaluation: Evaluation, report: str) -> str:
     catalog = match.catalog
     entry = catalog.promote(match.weights, previous=match.previous, evaluation=evaluation)
     catalog.store.put(f"{entry.number:06d}.md", report.encode(), "text/markdown")

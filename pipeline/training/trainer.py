@@ -128,12 +128,19 @@ def _cluster(config: TrainConfig, streamed: bool) -> AbstractContextManager[None
 def export(
     config: TrainConfig, target: str, variant: str | None = None, decoding: dict[str, float] | None = None
 ) -> None:
-    """Write the averaged weights of the run's newest checkpoint to the path or URI `target`.
+    """Write `newest_weights` to the path or URI `target`."""
+    write_weights(newest_weights(config, variant, decoding), target, config.storage)
 
-    `variant` and `decoding` as in `export.exported`. Raises ConfigError where there is no checkpoint.
+
+def newest_weights(
+    config: TrainConfig, variant: str | None = None, decoding: dict[str, float] | None = None
+) -> bytes:
+    """The weights file with the averaged weights of the run's newest checkpoint.
+
+    `variant` and `decoding` as in `weights_export.exported`. Raises ConfigError where there is no checkpoint.
     """
     folder = run_folder(config.train.storage, config.train.name, config.storage)
-    write_weights(exported(weights_in(folder.newest()), variant, decoding), target, config.storage)
+    return exported(weights_in(folder.newest()), variant, decoding)
 
 
 def average(

@@ -13,7 +13,7 @@ import torch
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, RunError, WeightsError
 from pipeline.models.catalog import Catalog, pin_weights
-from pipeline.models.entries import Difference, Entry, Evaluation
+from pipeline.models.entries import Difference, Evaluation, RegistryEntry
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.registry import load_colorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
@@ -111,7 +111,7 @@ def test_of_two_promoters_one_wins_and_the_other_is_told(
     Catalog(*place).promote(files[0], previous=None)
     start = Barrier(2)
 
-    def promote(weights: str) -> Entry | RunError:
+    def promote(weights: str) -> RegistryEntry | RunError:
         mine = Catalog(*place)
         start.wait()
         try:
@@ -121,7 +121,7 @@ def test_of_two_promoters_one_wins_and_the_other_is_told(
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(promote, files[1:]))
-    (won,) = [found for found in outcomes if isinstance(found, Entry)]
+    (won,) = [found for found in outcomes if isinstance(found, RegistryEntry)]
     (lost,) = [found for found in outcomes if isinstance(found, RunError)]
     assert "another promoter wrote entry 2" in str(lost)
     assert lost.exit_status == 1

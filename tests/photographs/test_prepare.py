@@ -17,7 +17,8 @@ from skimage.color import rgb2lab
 
 from pipeline.errors import ConfigError
 from pipeline.photographs.duplicates import difference_hash
-from pipeline.photographs.prepare import SCHEMA, prepare_photos
+from pipeline.photographs.prepare import prepare_photos
+from pipeline.photographs.rows import SCHEMA
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
 from tests.support.paths import REPO
 

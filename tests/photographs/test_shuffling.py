@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import StorageError
 from pipeline.photographs import shuffling
-from pipeline.photographs.shuffling import Spool
+from pipeline.photographs.shuffling import RowShuffler
 
 
 def row(number: int) -> dict[str, object]:
@@ -18,7 +18,7 @@ def row(number: int) -> dict[str, object]:
 
 
 def test_all_rows_come_back_in_the_order_of_their_hash() -> None:
-    with Spool() as kept:
+    with RowShuffler() as kept:
         for number in range(300):
             kept.add(row(number))
         lists = list(kept.rows(128))
@@ -28,7 +28,7 @@ def test_all_rows_come_back_in_the_order_of_their_hash() -> None:
 
 
 def _keep(one: dict[str, object]) -> None:
-    with Spool() as kept:
+    with RowShuffler() as kept:
         kept.add(one)
         list(kept.rows(1))
 

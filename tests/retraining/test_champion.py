@@ -18,7 +18,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists, RunError
 from pipeline.models.catalog import Catalog
 from pipeline.photographs.candidates import objects
-from pipeline.photographs.prepare import prepare_photos
+from pipeline.photographs.prepare import prepare_into
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
 from pipeline.retraining.state import Cycle, CycleFolder
 from pipeline.storage import open_store
@@ -57,8 +57,8 @@ class Place:
         """What is new, as a cycle that has begun."""
         folder = CycleFolder(self.output, StorageConfig())
         earlier = folder.earlier()
-        new = [found for found in objects([str(self.photos)], PREPARE) if earlier.wanted(*found)]
-        made = prepare_photos([str(self.photos)], folder.photos, PREPARE, earlier=earlier if new else None)
+        new = [found for found in objects([str(self.photos)], PREPARE) if earlier.selects(*found)]
+        made = prepare_into(folder.rows, [str(self.photos)], PREPARE, earlier=earlier if new else None)
         cycle = Cycle(number, self.catalog.locate(self.catalog.history()[-1]), made.parts, made.kept.total())
         folder.begin(cycle, new)
         return cycle
@@ -116,7 +116,7 @@ def test_a_dry_run_says_what_is_new_and_writes_nothing(place: Place, capsys) -> 
     assert not Path(place.output).exists()
     place.take_in(1)
     assert main([*place.arguments, "--dry-run"]) == 0
-    assert "would go on with cycle-000001" in capsys.readouterr().out
+    assert "would continue cycle-000001" in capsys.readouterr().out
 
 
 def test_too_few_new_photographs_begin_no_cycle_and_leave_none_behind(place: Place, capsys) -> None:

@@ -7,10 +7,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
 from pipeline.errors import ConfigError, RunError
-from pipeline.retraining.gate import GateMetric, GateSection, bootstrap_means, decide, promoted, verdict
+from pipeline.retraining.gate import GateMetric, GateSection, decide, promoted, verdict
 
 PSNR = GateMetric(name="psnr_db", better="higher", tolerance=0.1)
 ERROR = GateMetric(name="ciede2000", better="lower", tolerance=0.1)
@@ -122,36 +121,12 @@ def test_verdicts(low: float, mean: float, high: float, by_mean: str, by_interva
     assert verdict(-mean, -high, -low, ERROR, "interval") == by_interval
 
 
-def test_the_interval_is_that_of_scipy() -> None:
-    values = np.random.default_rng(3).gamma(2.0, size=150)
-    ours = np.quantile(bootstrap_means(values, 20_000, 0), (0.025, 0.975))
-    theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1)
-    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
-
-
-def test_the_interval_holds_the_truth_as_often_as_it_claims() -> None:
-    held = 0
-    for seed in range(300):
-        values = np.random.default_rng(seed).normal(1.0, 1.0, 100)
-        low, high = np.quantile(bootstrap_means(values, 400, seed), (0.025, 0.975))
-        held += low <= 1.0 <= high
-    assert 0.90 <= held / 300 <= 0.98
-
-
 def test_the_same_seed_and_photographs_decide_the_same_in_any_order_of_rows() -> None:
     found = pair(5, 0.05)
     shuffled = found.take(np.random.default_rng(0).permutation(found.num_rows))
     assert decide(found, "new", ("old",), BOTH) == decide(shuffled, "new", ("old",), BOTH)
     other = BOTH.model_copy(update={"seed": 1})
     assert decide(found, "new", ("old",), BOTH)[0].low != decide(found, "new", ("old",), other)[0].low
-
-
-def test_chunks_do_not_show() -> None:
-    values = np.random.default_rng(0).normal(size=50_000)  # 200 resamples of these are drawn in three chunks
-    means = bootstrap_means(values, 200, 0)
-    assert means.shape == (200,)
-    assert np.unique(means).size == 200
-    assert means.std() == pytest.approx(values.std() / np.sqrt(50_000), rel=0.2)
 
 
 def test_photographs_without_a_value_for_a_metric_do_not_count() -> None:

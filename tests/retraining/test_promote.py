@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -31,6 +30,7 @@ from pipeline.photographs.settings import PrepareConfig
 from pipeline.retraining.gate import GateMetric, GateSection
 from pipeline.retraining.heldout import refuse_trained_on
 from pipeline.retraining.promote import PromoteConfig
+from pipeline.storage import open_store
 from tests.support.job_runner import shared_head
 from tests.support.paths import REPO
 
@@ -172,23 +172,24 @@ def test_photographs_that_were_trained_on_are_refused(photos: str, tmp_path: Pat
     trained, storage = str(tmp_path / "train-photos"), StorageConfig()
     config = PrepareConfig.model_validate({"photos": {"val_permille": 0}})
     prepare_photos([photos], trained, config)
+    rows = open_store(trained, storage)
     settings = EvaluateSection()
     with pytest.raises(ConfigError, match=r"12 of the 12 photographs .* were trained on, such as 00\.png"):
-        refuse_trained_on(photos, (trained,), settings, storage)
+        refuse_trained_on(photos, (rows,), settings, storage)
 
     # the same picture in another size and format is found, other pictures are not
     other = tmp_path / "other"
     other.mkdir()
     for seed in range(100, 105):
         photograph(seed).save(other / f"{seed}.png")
-    assert refuse_trained_on(str(other), (trained,), settings, storage) == 5
+    assert refuse_trained_on(str(other), (rows,), settings, storage) == 5
     photograph(3).resize((112, 96), Image.Resampling.LANCZOS).save(other / "copy.jpg", quality=85)
     with pytest.raises(
         ConfigError, match=r"1 of the 6 photographs .* such as copy\.jpg \(held-out/03\.png in"
     ):
-        refuse_trained_on(str(other), (trained,), settings, storage)
+        refuse_trained_on(str(other), (rows,), settings, storage)
     with pytest.raises(ConfigError, match=r"holds no photos-\*\.parquet"):
-        refuse_trained_on(str(other), (photos,), settings, storage)
+        refuse_trained_on(str(other), (open_store(photos, storage),), settings, storage)
 
 
 def test_what_prepare_photos_kept_for_validation_is_held_out(photos: str, tmp_path: Path) -> None:
@@ -197,7 +198,8 @@ def test_what_prepare_photos_kept_for_validation_is_held_out(photos: str, tmp_pa
     kept = prepare_photos([photos], trained, config).kept
     assert kept["val"] > 0
     assert kept["train"] > 0
-    assert refuse_trained_on(trained, (trained,), EvaluateSection(), StorageConfig()) == kept["val"]
+    rows = open_store(trained, StorageConfig())
+    assert refuse_trained_on(trained, (rows,), EvaluateSection(), StorageConfig()) == kept["val"]
 
 
 def test_an_evaluation_of_registry_weights_measures_what_they_stand_for_when_it_begins(
@@ -214,8 +216,11 @@ def test_an_evaluation_of_registry_weights_measures_what_they_stand_for_when_it_
     assert [e.weights for e in config.evaluate.entries] == [catalog.locate(entry), "iizuka"]
 
 
-def test_the_gate_knows_every_metric_of_the_evaluation() -> None:
-    assert set(get_args(GateMetric.model_fields["name"].annotation)) == set(METRICS)
+def test_the_gate_takes_every_metric_of_the_evaluation_and_no_other() -> None:
+    for name in METRICS:
+        assert GateMetric(name=name, better="higher", tolerance=0).name == name
+    with pytest.raises(ValueError, match="must be one of psnr_db"):
+        GateMetric(name="psnr", better="higher", tolerance=0)
 
 
 def test_the_shipped_configuration_is_the_default_gate() -> None:

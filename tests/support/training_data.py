@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline.photographs.prepare import SCHEMA
+from pipeline.photographs.rows import SCHEMA
 
 
 def training_rows(

@@ -22,7 +22,7 @@ from PIL import Image
 
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.registry import load_colorizer, weights_info
-from pipeline.photographs.prepare import SCHEMA
+from pipeline.photographs.rows import SCHEMA
 from pipeline.storage.lease import SIGN
 from pipeline.training.checkpoint import AveragedModel
 from pipeline.training.loop import learning_rate

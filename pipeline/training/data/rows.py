@@ -1,4 +1,4 @@
-"""What is known of the training rows without their images, and how single row groups are read."""
+"""The index of the training rows, which leaves out their images, and reading single row groups."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.photographs.prepare import SCHEMA
+from pipeline.photographs.rows import SCHEMA, list_parts, open_part
 from pipeline.storage import ObjectInfo, Store, open_store
-from pipeline.storage.ranges import RangedObject
 
 LIGHT = ("key", "source", "label", "split", "mean_a", "mean_b")
 """Columns that every worker holds of every row."""
@@ -26,7 +24,7 @@ I64 = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class RowIndex:
-    """Where the rows are. `table`: columns LIGHT, `part`, `group` (in the part), `row` (in the group)."""
+    """Where the rows lie. `table`: columns LIGHT, `part`, `group` (in the part), `row` (in the group)."""
 
     store: Store
     parts: tuple[ObjectInfo, ...]
@@ -34,7 +32,7 @@ class RowIndex:
 
     @property
     def bytes(self) -> int:
-        """Of all parts: what the images take in memory, about."""
+        """Size of all parts: about what the images take in memory."""
         return sum(part.bytes for part in self.parts)
 
     def of_split(self, split: str) -> RowIndex:
@@ -71,15 +69,13 @@ class RowIndex:
 
 
 def read_index(uri: str, storage: StorageConfig) -> RowIndex:
-    """The index of the rows that prepare_photos wrote at `uri`; of images not a byte is read.
+    """The index of the rows that prepare_photos wrote at `uri`; it reads no byte of the images.
 
     Raises ConfigError where there are no such files, or one has other columns than training rows have.
     """
     store = open_store(uri, storage)
     store.check_readable()
-    parts = tuple(info for info in store.list("photos-") if info.key.endswith(".parquet"))
-    if not parts:
-        raise ConfigError(f"{uri} holds no photos-*.parquet; make them with jobs/prepare_photos.py")
+    parts = list_parts(store)
     with ThreadPoolExecutor(min(8, storage.pool)) as pool:
         tables = list(pool.map(functools.partial(_light_rows, store), range(len(parts)), parts))
     return RowIndex(store, parts, pa.concat_tables(tables))
@@ -102,40 +98,17 @@ def _light_rows(store: Store, number: int, part: ObjectInfo) -> pa.Table:
 
 def _check_columns(place: str, schema: pa.Schema) -> None:
     for name in (*LIGHT, "image"):
-        wanted = SCHEMA.field(name).type
+        expected = SCHEMA.field(name).type
         if name not in schema.names:
-            said = f"has no column {name!r} (it has {', '.join(schema.names)})"
-        elif schema.field(name).type != wanted:
-            said = f"has the column {name!r} as {schema.field(name).type}, not {wanted}"
+            problem = f"has no column {name!r} (it has {', '.join(schema.names)})"
+        elif schema.field(name).type != expected:
+            problem = f"has the column {name!r} as {schema.field(name).type}, not {expected}"
         else:
             continue
-        raise ConfigError(f"{place} {said}; training rows are made with jobs/prepare_photos.py")
-
-
-def open_part(store: Store, part: ObjectInfo) -> pq.ParquetFile:
-    """A part whose columns and row groups are read by range; its footer is read once per process.
-
-    Raises ConfigError where it is no Parquet file.
-    """
-    file = pa.PythonFile(RangedObject(store, part), mode="r")
-    try:
-        return pq.ParquetFile(file, metadata=_footer(store.uri, part, file), pre_buffer=True)
-    except pa.ArrowInvalid as error:
-        raise ConfigError(f"{store.uri}/{part.key} is no Parquet file: {error}") from None
+        raise ConfigError(f"{place} {problem}; training rows are made with jobs/prepare_photos.py")
 
 
 _PARALLEL_READS = 8
-_FOOTERS_KEPT = 1000
-_footers: dict[tuple[str, ObjectInfo], pq.FileMetaData] = {}
-
-
-def _footer(uri: str, part: ObjectInfo, file: pa.PythonFile) -> pq.FileMetaData:
-    slot = (uri, part)
-    if slot not in _footers:
-        if len(_footers) >= _FOOTERS_KEPT:
-            _footers.clear()
-        _footers[slot] = pq.read_metadata(file)
-    return _footers[slot]
 
 
 def read_images(
@@ -157,6 +130,6 @@ def read_images(
         return dict(zip(wanted.tolist(), pairs, strict=True))
 
     with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-        found = list(pool.map(read, range(len(places))))
-    pairs = [found[number][r] for number, r in zip(place_of.tolist(), row.tolist(), strict=True)]
+        groups = list(pool.map(read, range(len(places))))
+    pairs = [groups[number][r] for number, r in zip(place_of.tolist(), row.tolist(), strict=True)]
     return [key for key, _ in pairs], [image or b"" for _, image in pairs]

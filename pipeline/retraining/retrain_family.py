@@ -1,4 +1,4 @@
-"""A whole family from photographs: prepare, train each run, export, evaluate all side by side."""
+"""A whole family of networks from photographs: prepare, train each run, export, evaluate all side by side."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ PREPARED = "prepared.json"
 
 
 @dataclass(frozen=True)
-class Retraining:
-    """What `jobs/retrain_family.py` was asked for. All of `output` can be made again; it is where a stopped
-    retraining goes on."""
+class FamilyRequest:
+    """The arguments of `jobs/retrain_family.py`. All of `output` can be made again; a retraining that was
+    stopped continues there."""
 
     photos: tuple[str, ...]
     held_out: tuple[str, ...]
@@ -34,8 +34,8 @@ class Retraining:
     overrides: tuple[str, ...] = ()
 
 
-def retrain(request: Retraining) -> list[str]:
-    """In steps, for r runs and h held-out collections; what an earlier call has finished is kept:
+def retrain_family(request: FamilyRequest) -> list[str]:
+    """In steps, for r runs and h held-out collections; what an earlier call has finished is not done again:
       1. n photographs -> OUTPUT/train-photos, once;
       2. r runs -> checkpoints in OUTPUT/train-runs -> OUTPUT/weights/<run>.safetensors;
       3. h evaluations of all runs and the shipped weights -> OUTPUT/evaluation/<number>-<name>.
@@ -49,7 +49,9 @@ def retrain(request: Retraining) -> list[str]:
     unknown = [name for name in request.only if name not in family]
     if unknown:
         raise ConfigError(f"{request.family} has no run {unknown[0]!r}; there are: {', '.join(family)}")
-    settings = load(EvaluateConfig, request.evaluation)  # a mistake in it costs a line now, not an hour later
+    settings = load(
+        EvaluateConfig, request.evaluation
+    )  # now: training takes hours, and a mistake here would end them
     _prepare(request, family)
     for name, config in family.items():
         if not request.only or name in request.only:
@@ -60,7 +62,7 @@ def retrain(request: Retraining) -> list[str]:
     ]
 
 
-def _places(request: Retraining) -> list[str]:
+def _places(request: FamilyRequest) -> list[str]:
     return [
         f"data.photos={request.output}/train-photos",
         f"train.storage={request.output}/train-runs",
@@ -71,29 +73,29 @@ def _last(uri: str) -> str:
     return uri.rstrip("/").rsplit("/", 1)[-1].removesuffix(".parquet")
 
 
-def _prepare(request: Retraining, family: dict[str, TrainConfig]) -> None:
-    """Once: a marker, written last, says that all parts are there."""
+def _prepare(request: FamilyRequest, family: dict[str, TrainConfig]) -> None:
+    """Prepare the photographs, once: a marker, written last, says that all parts are there."""
     storage = next(iter(family.values())).storage
     store = open_store(request.output, storage)
-    asked = {"photos": list(request.photos), "exclude": list(request.exclude)}
+    sources = {"photos": list(request.photos), "exclude": list(request.exclude)}
     if store.exists(PREPARED):
         made_from = json.loads(store.get(PREPARED).data)
-        if made_from != asked:
+        if made_from != sources:
             raise ConfigError(
-                f"{request.output} was made from {made_from}, not {asked}: give another --output"
+                f"{request.output} was made from {made_from}, not {sources}: give another --output"
             )
         return
     config = load(PrepareConfig, None, [f"photos.exclude={json.dumps(list(request.exclude))}"])
     config = config.model_copy(update={"storage": storage})
     result = prepare_photos(list(request.photos), f"{request.output}/train-photos", config)
     print(f"prepared {result.kept.total()} photographs; left out: {dict(result.dropped)}", flush=True)
-    store.put(PREPARED, json.dumps(asked).encode(), "application/json")
+    store.put(PREPARED, json.dumps(sources).encode(), "application/json")
 
 
 def _train(name: str, config: TrainConfig, output: str) -> None:
     weights = open_store(f"{output}/weights", config.storage)
     if weights.exists(f"{name}.safetensors"):
-        print(f"{name}: trained before", flush=True)
+        print(f"{name}: already trained", flush=True)
         return
     began = time.monotonic()
     train(config)
@@ -101,7 +103,7 @@ def _train(name: str, config: TrainConfig, output: str) -> None:
     print(f"{name}: trained in {(time.monotonic() - began) / 60:.1f} min", flush=True)
 
 
-def _own(settings: EvaluateConfig, request: Retraining, family: dict[str, TrainConfig]) -> EvaluateConfig:
+def _own(settings: EvaluateConfig, request: FamilyRequest, family: dict[str, TrainConfig]) -> EvaluateConfig:
     """The evaluation's entries that are runs of this family, with the weights made here."""
     entries = tuple(
         entry.model_copy(update={"weights": f"{request.output}/weights/{entry.weights}.safetensors"})
