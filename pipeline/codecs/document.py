@@ -7,8 +7,6 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
-
 from pipeline.codecs.encode import Levels, Source, stacked
 from pipeline.codecs.metadata.block import outgoing
 from pipeline.codecs.metadata.xmp import Provenance
@@ -43,14 +41,15 @@ def encode_pages(
     try:
         for number, page in enumerate(pages):
             pixels = stacked(page.rgb, page.source.alpha)
-            described, changes = _described(pixels, page, provenance, (number, count))
+            height, width, channels = pixels.shape
+            carried = outgoing(page.source.meta, page.icc, "tiff", provenance)
             if listed is not None:
-                listed.extend(f"page {number + 1}: {change}" for change in changes)
+                listed.extend(f"page {number + 1}: {change}" for change in carried.changes)
+            described = TiffPage(width, height, channels, 8 * pixels.itemsize, carried, (number, count))
             if writer is None:
                 most = described.bytes_at_most(compression) * count
                 writer = TiffWriter(file, bytes_at_most=most, compression=compression)
-            writer.page(described)
-            writer.write(pixels)
+            writer.write(described, [pixels])
         if writer is None:
             raise ValueError("there is no page")
         writer.close()
@@ -58,23 +57,3 @@ def encode_pages(
         words = " ".join(str(error).split())
         raise ImageFailure(FailureCode.ENCODE_FAILED, f"cannot be written as tiff: {words}") from error
     return file.getvalue()
-
-
-def _described(
-    pixels: Levels, page: Page, provenance: Provenance, number: tuple[int, int]
-) -> tuple[TiffPage, tuple[str, ...]]:
-    height, width, channels = pixels.shape
-    carried = outgoing(page.source.meta, page.icc, "tiff", provenance)
-    described = TiffPage(
-        width,
-        height,
-        channels,
-        16 if pixels.dtype == np.uint16 else 8,
-        icc=carried.icc,
-        xmp=carried.xmp,
-        exif=carried.exif,
-        dpi=carried.dpi,
-        number=number,
-        iptc=carried.iptc,
-    )
-    return described, carried.changes

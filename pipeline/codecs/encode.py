@@ -126,16 +126,7 @@ def _webp(rgb8: U8, alpha: U8 | None, output: OutputConfig, carried: Outgoing, t
 
 
 def _tiff(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
-    written = tiff_bytes(
-        stacked(rgb, alpha),
-        icc=carried.icc,
-        xmp=carried.xmp,
-        exif=carried.exif,
-        dpi=carried.dpi,
-        iptc=carried.iptc,
-        compression=output.tiff_compression,
-    )
-    to.write(written)
+    to.write(tiff_bytes(stacked(rgb, alpha), carried, output.tiff_compression))
 
 
 def _jp2(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:

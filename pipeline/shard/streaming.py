@@ -5,8 +5,9 @@ Memory is that of a few strips and of the reduced image, whatever the size of th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,30 +106,34 @@ def write_master(
         height=info.height + (label.rows if label is not None else 0),
         channels=4 if info.has_alpha else 3,
         depth=depth or info.depth,
-        icc=carried.icc,
-        xmp=carried.xmp,
-        exif=carried.exif,
-        dpi=carried.dpi,
-        iptc=carried.iptc,
+        carried=carried,
     )
     composer = Composer(ab, info.height, page.width, settings, depth=page.depth)
     most = page.bytes_at_most(compression)
-    with TiffWriter(target, bytes_at_most=most, compression=compression, threads=_COMPRESSORS) as writer:
-        writer.page(page)
-        top = 0
-        for l_u16, alpha in master.strips():
-            rgb = composer.strip(l_u16, alpha)
-            if label is not None:
-                label.draw(rgb, top)
-            top += len(rgb)
-            if alpha is None:
-                writer.write(rgb)
-                continue
-            if page.depth < info.depth:
-                alpha = np.rint(alpha / np.float32(257)).astype(np.uint8)
-            writer.write(np.dstack([rgb, alpha]))
-        if label is not None and label.rows:
-            writer.write(label.band(page.channels, np.uint8 if page.depth == 8 else np.uint16))
-            notes.append(label.said)
+    writer = TiffWriter(target, bytes_at_most=most, compression=compression, threads=_COMPRESSORS)
+    writer.write(page, _rows(master, composer, label, page))
+    writer.close()
+    if label is not None and label.rows:
+        notes.append(label.said)
     note = "; ".join(notes) or None
     return WrittenMaster(info.width, info.height, info.mode, composer.measures(), note, carried.changes)
+
+
+def _rows(
+    master: Master | IsolatedMaster, composer: Composer, label: Label | None, page: TiffPage
+) -> Iterator[NDArray[Any]]:
+    """The rows of the colour image, strip by strip, with the label's."""
+    top = 0
+    for l_u16, alpha in master.strips():
+        rgb = composer.strip(l_u16, alpha)
+        if label is not None:
+            label.draw(rgb, top)
+        top += len(rgb)
+        if alpha is None:
+            yield rgb
+            continue
+        if page.depth < master.info.depth:
+            alpha = np.rint(alpha / np.float32(257)).astype(np.uint8)
+        yield np.dstack([rgb, alpha])
+    if label is not None and label.rows:
+        yield label.band(page.channels, page.dtype)

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvips
-from PIL import Image
+from PIL import ExifTags, Image
 
+from pipeline.codecs.metadata.block import Outgoing
+from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.tiff.writer import TiffPage, TiffWriter
 from pipeline.color.luminance import luminance_u16_from_srgb8, luminance_u16_from_srgb16
 from pipeline.config.job import JobConfig
@@ -26,16 +28,16 @@ from tests.support.samples import colourful, photo
 def document(*pages: np.ndarray[Any, Any]) -> bytes:
     """A TIFF of uint8 or uint16[H,W] pages."""
     file = io.BytesIO()
-    with TiffWriter(file, bytes_at_most=2**20) as writer:
-        for number, gray in enumerate(pages):
-            rgb = gray if gray.ndim == 3 else np.dstack([gray] * 3)
-            height, width, channels = rgb.shape
-            words = f"leaf {number + 1}"
-            depth = 8 * rgb.dtype.itemsize
-            writer.page(
-                TiffPage(width, height, channels, depth, description=words, number=(number, len(pages)))
-            )
-            writer.write(rgb)
+    writer = TiffWriter(file, bytes_at_most=2**20)
+    for number, gray in enumerate(pages):
+        rgb = gray if gray.ndim == 3 else np.dstack([gray] * 3)
+        height, width, channels = rgb.shape
+        exif = Image.Exif()
+        exif[ExifTags.Base.ImageDescription] = f"leaf {number + 1}"
+        carried = Outgoing(srgb_profile(), b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", exif=exif.tobytes())
+        depth = 8 * rgb.dtype.itemsize
+        writer.write(TiffPage(width, height, channels, depth, carried, (number, len(pages))), [rgb])
+    writer.close()
     return file.getvalue()
 
 

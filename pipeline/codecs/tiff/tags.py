@@ -3,56 +3,117 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
 
 from pipeline.codecs.metadata.block import Outgoing
 from pipeline.codecs.metadata.iptc import IPTC_TAG, tiff_words
 
-LONG, LONG8 = 4, 16
+LONG, LONG8 = TiffTags.LONG, TiffTags.LONG8
 _XMP, _ICC, _INCH = 700, 34675, 2
-_RESOLUTION = (282, 283, 296)
-_POINTERS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+RESOLUTION = (282, 283, 296)
+_RESOLUTION_UNIT, _NO_UNIT = 296, 1
+# Tags that point to directories, with their names in tifffile.
+_POINTERS = {int(ExifTags.IFD.Exif): "ExifTag", int(ExifTags.IFD.GPSInfo): "GPSTag"}
+_FORMATS = {  # of `struct`
+    TiffTags.BYTE: "B",
+    TiffTags.ASCII: "B",
+    TiffTags.SHORT: "H",
+    TiffTags.LONG: "L",
+    TiffTags.RATIONAL: "LL",
+    TiffTags.SIGNED_BYTE: "b",
+    TiffTags.UNDEFINED: "B",
+    TiffTags.SIGNED_SHORT: "h",
+    TiffTags.SIGNED_LONG: "l",
+    TiffTags.SIGNED_RATIONAL: "ll",
+    TiffTags.FLOAT: "f",
+    TiffTags.DOUBLE: "d",
+    TiffTags.IFD: "L",
+    TiffTags.LONG8: "Q",
+}
 
 
-def exif_directories(exif: bytes | None) -> tuple[dict[int, Any], dict[int, dict[int, Any]]]:
-    """Tags of IFD 0, and those of the EXIF and GPS directories by the tag that points to them."""
-    if exif is None:
+def append_directories(
+    file: BinaryIO, carried: Outgoing | None, big: bool
+) -> tuple[dict[int, Any], dict[str, int]]:
+    """Write the EXIF and GPS directories of a picture at the end of the file.
+
+    Returns:
+        The tags of the picture's own directory, and where the written directories are, by the name of the tag
+        that points to them.
+    """
+    if carried is None:
         return {}, {}
-    source = Image.Exif()
-    source.load(exif)
-    main: dict[int, Any] = dict(source)
-    directories = {}
-    for directory in _POINTERS:
-        main.pop(directory, None)
-        if entries := dict(source.get_ifd(directory)):
-            directories[int(directory)] = entries
-    return main, directories
+    exif = Image.Exif()
+    if carried.exif is not None:
+        exif.load(carried.exif)
+    main = {tag: value for tag, value in exif.items() if tag not in _POINTERS}
+    main |= {_XMP: carried.xmp, _ICC: carried.icc}
+    if carried.iptc is not None:
+        main[IPTC_TAG] = tiff_words(carried.iptc)
+    if carried.dpi is not None:
+        main |= dict(zip(RESOLUTION, (*carried.dpi, _INCH), strict=True))
+    directories = {tag: dict(exif.get_ifd(tag)) for tag in _POINTERS}
+    written = {
+        name: _append(file, _directory(directories[tag], big, tag), big)
+        for tag, name in _POINTERS.items()
+        if directories[tag]
+    }
+    return main, written
+
+
+def fields(tags: dict[int, Any]) -> Iterator[tuple[int, int, int, bytes | tuple[int, ...]]]:
+    """Tag, type, count and value of each tag in the form of tifffile: little-endian bytes, but of rational
+    numbers (numerator, denominator, numerator, ...)."""
+    written = _directory(tags, big=False).tobytes(0)
+    (entries,) = struct.unpack_from("<H", written)
+    for at in range(2, 2 + 12 * entries, 12):
+        tag, kind, count, inline = struct.unpack_from("<HHL4s", written, at)
+        size = count * struct.calcsize(f"<{_FORMATS[kind]}")
+        place = int.from_bytes(inline, "little")
+        value = inline[:size] if size <= 4 else written[place : place + size]
+        rational = kind in (TiffTags.RATIONAL, TiffTags.SIGNED_RATIONAL)
+        yield tag, kind, count, struct.unpack(f"<{count * _FORMATS[kind]}", value) if rational else value
+
+
+def set_count(file: BinaryIO, at: int, tag: int, count: int, big: bool) -> None:
+    """State another count of values for a tag of the directory at `at`; the file is left at its end."""
+    entries, _ = _entries(file, at, big)
+    place = at + (8 if big else 2) + (20 if big else 12) * list(entries).index(tag) + 4
+    file.seek(place)
+    file.write(struct.pack("<Q" if big else "<L", count))
+    file.seek(0, 2)
+
+
+def remove_unstated_resolutions(file: BinaryIO) -> None:
+    """Remove the resolutions without a unit, which tifffile writes where it knows none."""
+    big, at = _first_directory(file)
+    while at:
+        entries, link = _entries(file, at, big)
+        unit = entries.get(_RESOLUTION_UNIT)
+        if unit is not None and struct.unpack_from("<H", unit, 12 if big else 8)[0] == _NO_UNIT:
+            _write_entries(file, at, _without_resolution(entries), link, big)
+        at = link
 
 
 def amend(file: BinaryIO, carried: Outgoing) -> None:
-    """Make the first picture of a finished TIFF say what `carried` has, in place of its own tags of the kind.
+    """Give the first picture of a finished TIFF the tags of `carried`, in place of its own tags of the kind.
 
     Its directory is written anew at the end of the file, with the entries of the old one, which point to the
-    same places. The resolution that libtiff makes up goes, of all pictures.
+    same places. The resolution that libtiff makes up is removed from all pictures.
 
     Args:
         file: a little-endian TIFF or BigTIFF, open for reading and writing.
     """
     big, at = _first_directory(file)
     old, link = _entries(file, at, big)
-    main, directories = exif_directories(carried.exif)
-    for tag, inner in directories.items():
-        main[tag] = _append(file, _directory(inner, big, tag), big)
-    main |= {_XMP: carried.xmp, _ICC: carried.icc}
-    if carried.iptc is not None:
-        main[IPTC_TAG] = tiff_words(carried.iptc)
-    if carried.dpi is not None:
-        main |= dict(zip(_RESOLUTION, (*carried.dpi, _INCH), strict=True))
-    made, _ = _entries(file, _append(file, _directory(main, big), big), big)
-    place = _end(file)
-    _write_entries(file, place, _without_resolution(old) | made, link, big)
+    main, written = append_directories(file, carried, big)
+    main |= {tag: written[name] for tag, name in _POINTERS.items() if name in written}
+    replaced, _ = _entries(file, _append(file, _directory(main, big), big), big)
+    place = even_end(file)
+    _write_entries(file, place, _without_resolution(old) | replaced, link, big)
     file.seek(8 if big else 4)
     file.write(struct.pack("<Q" if big else "<L", place))
     while link:
@@ -62,7 +123,7 @@ def amend(file: BinaryIO, carried: Outgoing) -> None:
 
 
 def _without_resolution(entries: dict[int, bytes]) -> dict[int, bytes]:
-    return {tag: entry for tag, entry in entries.items() if tag not in _RESOLUTION}
+    return {tag: entry for tag, entry in entries.items() if tag not in RESOLUTION}
 
 
 def _write_entries(file: BinaryIO, at: int, entries: dict[int, bytes], link: int, big: bool) -> None:
@@ -98,25 +159,25 @@ def _directory(
     tags: dict[int, Any], big: bool, group: int | None = None
 ) -> TiffImagePlugin.ImageFileDirectory_v2:
     header = b"II+\x00\x08\x00\x00\x00" + bytes(8) if big else b"II*\x00" + bytes(4)
-    made = TiffImagePlugin.ImageFileDirectory_v2(ifh=header, group=group)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(ifh=header, group=group)
     for pointer in _POINTERS:
-        made.tagtype[int(pointer)] = LONG8 if big else LONG
+        directory.tagtype[pointer] = LONG8 if big else LONG
     for tag, value in tags.items():
-        made[tag] = value
-    return made
+        directory[tag] = value
+    return directory
 
 
 def _append(file: BinaryIO, directory: TiffImagePlugin.ImageFileDirectory_v2, big: bool) -> int:
     """Write a directory with its values at the end of the file; where that is."""
-    at = _end(file)
+    at = even_end(file)
     if not big and at + 2**24 > 2**32:
         raise ValueError("the file would be larger than 4 GiB")
     file.write(directory.tobytes(at))
     return at
 
 
-def _end(file: BinaryIO) -> int:
-    """The end of the file, on an even byte."""
+def even_end(file: BinaryIO) -> int:
+    """Go to the end of the file, which is made an even byte; where that is."""
     at = file.seek(0, 2)
     file.write(bytes(at % 2))
     return at + at % 2
