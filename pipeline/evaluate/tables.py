@@ -1,12 +1,13 @@
-"""The evaluation for people: tables in Markdown and on a page of HTML with the sheets inside."""
+"""The tables of an evaluation, as Markdown and as a page of HTML that includes the contact sheets."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.evaluate.settings import GRAY, TINT
 from pipeline.evaluate.summary import FRECHET, SHARE, Interval, Row
@@ -66,41 +67,39 @@ def markdown(about: Mapping[str, Any], rows: list[Row]) -> str:
 
 
 def html(about: Mapping[str, Any], rows: list[Row], sheets: Mapping[str, tuple[str, bytes]]) -> str:
-    """The same as one self-contained page. `sheets`: JPEG bytes by title, with their alternative text."""
-    parts = [f"<h1>Evaluation of {escape(str(about['input']))}</h1>"]
-    parts += [f"<p class=lead>{escape(fact)}</p>" for fact in _facts(about)]
-    for members in _by_group(rows).values():
-        parts.append(f"<h2>{escape(_title(members))}</h2>")
-        for title, columns, body in _tables(members, about["against"]):
-            heads = "".join(f"<th>{escape(c.head)}</th>" for c in columns)
-            lines = "".join(
-                f"<tr><th>{escape(name)}</th>{''.join(f'<td>{_spaced(cell)}</td>' for cell in cells)}</tr>"
-                for name, cells in body
-            )
-            parts.append(f"<p>{escape(title)}</p>" if title else "")
-            parts.append(f"<div class=wide><table><tr><th>coloured by</th>{heads}</tr>{lines}</table></div>")
-    parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in _notes(about, rows)) + "</ul>")
-    for title, (alt, jpeg) in sheets.items():
-        data = base64.b64encode(jpeg).decode()
-        parts.append(f'<h2>{escape(title)}</h2><img alt="{escape(alt)}" src="data:image/jpeg;base64,{data}">')
-    return (
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        '<meta name=viewport content="width=device-width, initial-scale=1">'
-        f"<title>Evaluation</title><style>{_CSS}</style></head><body>{''.join(parts)}</body></html>\n"
+    """The same as one self-contained page. `sheets`: by title the alternative text and the JPEG bytes."""
+    environment = Environment(
+        loader=PackageLoader("pipeline", "evaluate"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("evaluation.html.j2").render(
+        input=about["input"],
+        facts=list(_facts(about)),
+        groups=[
+            {
+                "title": _title(members),
+                "tables": [_html_table(*table) for table in _tables(members, about["against"])],
+            }
+            for members in _by_group(rows).values()
+        ],
+        notes=_notes(about, rows),
+        sheets=[
+            {"title": title, "alt": alt, "base64": base64.b64encode(jpeg).decode()}
+            for title, (alt, jpeg) in sheets.items()
+        ],
     )
 
 
-_CSS = """
-body { margin: 0 auto; padding: 2rem; max-width: 100rem; background: #181818; color: #e4e4e4;
-       font: 15px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.5rem 0 .5rem }
-p { margin: 1rem 0 .4rem } p.lead { margin: .25rem 0; color: #a8a8a8; overflow-wrap: anywhere }
-.wide { overflow-x: auto } table { border-collapse: collapse }
-td, th { text-align: right; vertical-align: top; padding: .3rem .9rem .3rem 0; border-top: 1px solid #333 }
-th { font-weight: 400; color: #a8a8a8 } th:first-child { text-align: left; color: #e4e4e4 }
-td small { display: block; color: #969696; white-space: nowrap }
-ul { color: #a8a8a8; max-width: 60rem } img { display: block; max-width: 100%; height: auto }
-"""
+def _html_table(
+    title: str, columns: tuple[_Column, ...], body: list[tuple[str, list[str]]]
+) -> dict[str, Any]:
+    """What the template needs of one of `_tables`; a cell is its value and its interval, which may be ""."""
+    cells = [(name, [cell.partition(" ")[::2] for cell in row]) for name, row in body]
+    return {"title": title, "heads": [column.head for column in columns], "rows": cells}
 
 
 def _facts(about: Mapping[str, Any]) -> Iterator[str]:
@@ -159,11 +158,6 @@ def _cell(interval: Interval, column: _Column, *, signed: bool = False) -> str:
 
 def _cell_text(name: str) -> str:
     return name.replace("|", "\\|").replace("\n", " ")
-
-
-def _spaced(cell: str) -> str:
-    value, _, interval = cell.partition(" ")
-    return f"{value}<small>{interval}</small>" if interval else value
 
 
 def _notes(about: Mapping[str, Any], rows: list[Row]) -> list[str]:

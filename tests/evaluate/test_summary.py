@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 
+import lxml.html
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,7 +18,7 @@ from pipeline.evaluate.perceptual import Lite0, classifier_crop, feature_distanc
 from pipeline.evaluate.photograph_list import wnid_of
 from pipeline.evaluate.settings import EvaluateSection
 from pipeline.evaluate.summary import FRECHET, SHARE, Row, summarise
-from pipeline.evaluate.tables import markdown
+from pipeline.evaluate.tables import html, markdown
 from tests.support.paths import SHARED_PHOTOS
 
 EVAL = SHARED_PHOTOS / "eval"
@@ -126,6 +128,32 @@ def test_the_table_for_people(rows: dict[tuple[str, str], Row]) -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("| net |")][:1]
     assert "44.4 [" in line  # top-1, %
     assert "| 25 [25, 25] |" in line
+
+
+def test_the_page_holds_the_tables_and_sheets_and_escapes_what_users_wrote(
+    rows: dict[tuple[str, str], Row],
+) -> None:
+    about = {
+        "input": "a & <b>", "photographs": 200, "short_side": 128, "unreadable": [], "tint_ab": [1.0, 2.0],
+        "groups": [], "against": "gray",
+        "entries": [{"name": "net", "method": "iizuka", "weights_sha256": "f" * 64}],
+        "resamples": 2000, "frechet_resamples": 20, "seed": 0,
+    }  # fmt: skip
+    page = html(about, list(rows.values()), {"<Sheet>": ('in "quotes"', b"JPEG bytes")})
+    assert "<h1>Evaluation of a &amp; &lt;b&gt;</h1>" in page
+    assert '<h2>&lt;Sheet&gt;</h2>\n<img alt="in &#34;quotes&#34;" src="data:image/jpeg;base64,' in page
+    assert base64.b64encode(b"JPEG bytes").decode() in page
+    parsed = lxml.html.fromstring(page)
+    table, differences = parsed.xpath("//table")[:2]
+    shown = [[cell.text for cell in row] for row in table.xpath(".//tr")]
+    lines = [line for line in markdown(about, list(rows.values())).splitlines() if line.startswith("| ")]
+    written = [[cell.split("[")[0].strip() or None for cell in line.split("|")[1:-1]] for line in lines]
+    assert shown == written[: len(shown)]
+    assert len(shown) > 3
+    assert table.xpath(".//small")[0].text.startswith("[")
+    assert (
+        differences.getparent().getprevious().text == "Difference to the gray image on the same photographs:"
+    )
 
 
 @pytest.mark.parametrize("photographs", [6, 40])

@@ -91,7 +91,7 @@ def test_the_package_brings_all_that_pipeline_holds(installed: Path) -> None:
         return {str(p.relative_to(folder)) for p in files if not any(fnmatch(p.name, x) for x in left_out)}
 
     expected = held(REPO / "pipeline")
-    assert {"weights/faithful.safetensors", "training/evaluate/imagenet_wnids.txt"} <= expected
+    assert {"weights/faithful.safetensors", "evaluate/imagenet_wnids.txt"} <= expected
     assert held(installed / "site" / "pipeline") == expected
 
 

@@ -43,6 +43,12 @@ ROOMS = {
     "iizuka, rgb": lambda: IizukaColorizer(0.125, global_side=64, space="rgb"),
     "iizuka, yuv": lambda: IizukaColorizer(0.125, global_side=64, space="yuv"),
 }
+# A method that is not in the table yet is tested with its smallest network.
+ROOMS |= {
+    name: lambda room=room: room(**({"width": 0.125} if "width" in room.options else {}))
+    for name, room in NETWORKS.items()
+    if not any(key.split(",")[0] == name for key in ROOMS)
+}
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +88,8 @@ def test_its_metadata_builds_it_again(room: str) -> None:
     again.load_state_dict(colorizer.state_dict())
     assert colorizer.normalisation
     assert set(colorizer.options) <= set(type(colorizer).__init__.__annotations__)
+    options = {name: colorizer.architecture().get(name) for name in colorizer.options}
+    assert type(colorizer).checked_options(options) == options
 
 
 @pytest.mark.parametrize("room", list(ROOMS))
