@@ -1,4 +1,4 @@
-"""Measure the batch job beside the loops and the script a user would write, in one run. `--help` says how."""
+"""Measure the batch job beside the loops and the script that a user would write. See `--help`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.benchmark.compare import Request, default_contenders, default_workers
+from pipeline.benchmark.compare import Comparison, default_contenders, default_workers
 from pipeline.benchmark.contenders import CONTENDERS
 from pipeline.benchmark.gigapixel import compare_master
-from pipeline.benchmark.measure import Wanted, run_benchmark
+from pipeline.benchmark.measure import BenchmarkRequest, run_benchmark
 from pipeline.benchmark.sample_photographs import SIZES
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
@@ -34,36 +34,36 @@ def master_size(text: str) -> tuple[int, int]:
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = JobParser(
-        description="Measure the batch job beside what a user would write. The same command goes on where it "
-        "was stopped. Takes two hours of two cores; --quick a minute."
+        description="Measure the batch job beside what a user would write. The same command continues where "
+        "it was stopped. Takes two hours of two cores; --quick a minute."
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="few images of 512 x 512, one round: does it run?")
+    add("--quick", action="store_true", help="few images of 512 x 512, one round: a test that it runs")
     add("--sizes", nargs="*", choices=SIZES, help="default: all")
     add("--counts", nargs="+", type=int, help="images of 512 x 512; the first also decides how many of the "
         "larger ones, the others show growth (default: 1000 4000 16000)")  # fmt: skip
     add("--workers", nargs="+", type=int, help="default: 1, and one per core")
     add("--rounds", type=int, help="default: 2, the second in reverse order")
     add("--contenders", nargs="+", choices=CONTENDERS, help="default: all that this machine can run")
-    add("--stages", action="store_true", help="every stage alone on one core, too")
-    add("--train", action="store_true", help="training beside a bare torch loop, too")
+    add("--stages", action="store_true", help="also every stage alone on one core")
+    add("--train", action="store_true", help="also training beside a bare torch loop")
     add("--master", type=master_size, metavar="WIDTHxHEIGHT", help="only colour one 16-bit master of this "
         "size, made in FOLDER (14 bytes a pixel); print its seconds and peak memory beside libvips, which "
         "re-encodes it")  # fmt: skip
     add("--photos", type=Path, default=ROOT / "tests" / "photos", help="gray samples to cut from")
     add("--folder", type=Path, default=ROOT / "benchmark-output", help="photographs, results, logs")
-    add("--page", type=Path, help="where the page goes (default: FOLDER/performance.md)")
-    add("--page-only", action="store_true", help="measure nothing, write the page of what was measured")
+    add("--page", type=Path, help="the page to write (default: FOLDER/performance.md)")
+    add("--page-only", action="store_true", help="measure nothing, only write the page of earlier results")
     add("--no-plots", action="store_true")
     add("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
 
-def request_of(args: argparse.Namespace) -> Request:
-    """What the command line asks for."""
+def comparison_of(args: argparse.Namespace) -> Comparison:
+    """The comparison that the command line describes. Raises ConfigError for bad overrides."""
     quick = args.quick
-    load(JobConfig, None, list(args.overrides))  # a mistake costs a line here
-    return Request(
+    load(JobConfig, None, list(args.overrides))  # now, before anything is measured
+    return Comparison(
         samples=args.photos,
         folder=args.folder,
         sizes=args.sizes if args.sizes is not None else (["512"] if quick else list(SIZES)),
@@ -96,9 +96,9 @@ def main(argv: list[str] | None = None) -> int:
         if args.master:
             measure_master(args)
             return
-        request = None if args.page_only else request_of(args)
-        also = (args.stages, args.train, not args.no_plots)
-        run_benchmark(Wanted(args.folder, args.page, request, command, *also))
+        comparison = None if args.page_only else comparison_of(args)
+        parts = (args.stages, args.train, not args.no_plots)
+        run_benchmark(BenchmarkRequest(args.folder, args.page, comparison, command, *parts))
 
     return exit_status(work, args.log_format)
 

@@ -1,4 +1,4 @@
-"""All contenders in all cells, in turn, so that a machine that drifts is as fast or slow for each."""
+"""All contenders in all cells, in turns: a machine that becomes slower or faster does so for all of them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _GROWING = (OURS, SAME_WORK, PLAIN, RAY)
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to measure. counts: of 512 x 512, ascending; the first is also what the other sizes go by."""
+class Comparison:
+    """What to compare. counts: photographs of 512 x 512, ascending; the first also decides the counts of the
+    other sizes."""
 
     samples: Path
     folder: Path
@@ -43,52 +44,52 @@ def default_workers(quick: bool) -> list[int]:
 
 def default_contenders() -> list[str]:
     """All but the job on GPUs where there is none."""
-    import torch  # late: a typing error is told at once
+    import torch  # late, so that bad arguments are reported at once
 
     return [name for name in CONTENDERS if name not in ON_GPUS or torch.cuda.is_available()]
 
 
-def cells(request: Request) -> list[Cell]:
+def cells(comparison: Comparison) -> list[Cell]:
     """Every size on every number of workers."""
     return [
-        Cell(size=size, count=count_of(size, request.counts[0]), workers=workers)
-        for size in request.sizes
-        for workers in request.workers
+        Cell(size=size, count=count_of(size, comparison.counts[0]), workers=workers)
+        for size in comparison.sizes
+        for workers in comparison.workers
     ]
 
 
-def growth_cells(request: Request) -> list[Cell]:
+def growth_cells(comparison: Comparison) -> list[Cell]:
     """The further counts, on the most workers."""
-    return [Cell(size="512", count=count, workers=max(request.workers)) for count in request.counts[1:]]
+    return [Cell(size="512", count=count, workers=max(comparison.workers)) for count in comparison.counts[1:]]
 
 
-def _turns(request: Request) -> Iterator[tuple[Cell, str, int]]:
-    """Contenders in turn, every second round backwards: what is slow only early or late hits all alike."""
-    for cell in cells(request):
-        for round_ in range(request.rounds):
-            order = request.contenders if round_ % 2 == 0 else request.contenders[::-1]
+def _turns(comparison: Comparison) -> Iterator[tuple[Cell, str, int]]:
+    """Contenders in turn, every second round backwards: what is slow only early or late affects all alike."""
+    for cell in cells(comparison):
+        for round_ in range(comparison.rounds):
+            order = comparison.contenders if round_ % 2 == 0 else comparison.contenders[::-1]
             yield from ((cell, name, round_) for name in order)
-    for cell in growth_cells(request):
-        yield from ((cell, name, 0) for name in request.contenders if name in _GROWING)
+    for cell in growth_cells(comparison):
+        yield from ((cell, name, 0) for name in comparison.contenders if name in _GROWING)
 
 
-def compare(request: Request, results: Results, file: Path) -> None:
+def compare(comparison: Comparison, results: Results, file: Path) -> None:
     """Measure what `results` does not have, and write `file` after each.
 
     Raises:
         ConfigError: nothing to cut photographs from. RunError: a contender failed; the others' results stay.
     """
-    todo = [turn for turn in _turns(request) if not results.has(*turn)]
+    todo = [turn for turn in _turns(comparison) if not results.has(*turn)]
     for number, (cell, name, round_) in enumerate(todo, 1):
         contender = CONTENDERS[name]
         what = f"{contender.title}, {cell.count} of {cell.size}, {cell.workers} worker(s)"
-        _say(f"[{number}/{len(todo)}] {what} ...")
-        source = photographs(request.samples, request.folder, cell.size, cell.count)
-        done = run(contender, cell, round_, source, request.folder, request.overrides)
+        _print(f"[{number}/{len(todo)}] {what} ...")
+        source = photographs(comparison.samples, comparison.folder, cell.size, cell.count)
+        done = run(contender, cell, round_, source, comparison.folder, comparison.overrides)
         results.runs.append(done)
         results.save(file)
-        _say(f"    {cell.count / done.run_seconds:.2f} images/s, others took {done.other_cores:.1f} cores")
+        _print(f"    {cell.count / done.run_seconds:.2f} images/s, others took {done.other_cores:.1f} cores")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

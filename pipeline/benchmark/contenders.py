@@ -18,7 +18,7 @@ from pipeline import IMPORT_ROOT
 from pipeline.benchmark.process_tree import Trace, watched
 from pipeline.benchmark.results import Cell, Run, commit
 from pipeline.benchmark.sample_photographs import megapixels
-from pipeline.benchmark.task import SOURCE_DATE_EPOCH, Said, Task, read_said
+from pipeline.benchmark.task import SOURCE_DATE_EPOCH, Task, read_report
 from pipeline.errors import RunError
 
 _JOB = IMPORT_ROOT / "jobs" / "colorize_bucket.py"
@@ -26,8 +26,8 @@ _JOB = IMPORT_ROOT / "jobs" / "colorize_bucket.py"
 
 @dataclass(frozen=True)
 class Contender:
-    """`command` for a task; `window` is when it began its first and ended its last image; `images` is the
-    folder of its outputs; title is for people."""
+    """One way to colour a folder. `command` for a task; `window`: start of the first and end of the last
+    image; `images`: the folder of its outputs; `title`: its name in tables."""
 
     name: str
     title: str
@@ -52,22 +52,22 @@ def _job(*more: str) -> Callable[[Task], list[str]]:
     return command
 
 
-def _said(task: Task, log: Path) -> tuple[float, float]:
-    said = read_said(log)
-    return said.began, said.ended
+def _reported(task: Task, log: Path) -> tuple[float, float]:
+    report = read_report(log)
+    return report.began, report.ended
 
 
 def _job_window(task: Task, log: Path) -> tuple[float, float]:
-    """The last image's time from the ledger; how long the work before it took from the summary."""
+    """The end from the ledger's last image; the start from that and the seconds in the summary."""
     parts = task.output.glob("ledger/*/part-*.parquet")
     ended = max(t for part in parts for t in pq.read_table(part)["finished_at"].to_pylist()).timestamp()
     return float(ended - summary(task.output)["seconds"]["run"]), float(ended)
 
 
 def summary(output: Path) -> dict[str, Any]:
-    """Of the job's run."""
-    found: dict[str, Any] = json.loads(next(output.glob("runs/*/summary.json")).read_text())
-    return found
+    """The summary of the job's run."""
+    content: dict[str, Any] = json.loads(next(output.glob("runs/*/summary.json")).read_text())
+    return content
 
 
 OURS, FLOOR, SAME_WORK, PLAIN, RAY = "ours", "floor", "same_work", "plain", "ray"
@@ -91,11 +91,12 @@ CONTENDERS: dict[str, Contender] = {
             _job_window, lambda task: task.output / "images",
         ),
         Contender(
-            SAME_WORK, "loop, same work", _module("loops", SAME_WORK), _said, lambda task: task.output, True
+            SAME_WORK, "loop, same work", _module("loops", SAME_WORK), _reported,
+            lambda task: task.output, True,
         ),
-        Contender(PLAIN, "loop, plain", _module("loops", PLAIN), _said, lambda task: task.output),
-        Contender(RAY, "Ray's script", _module("ray_script"), _said, lambda task: task.output),
-        Contender(FLOOR, "sum of parts", _module("floor"), _said, lambda task: task.output),
+        Contender(PLAIN, "loop, plain", _module("loops", PLAIN), _reported, lambda task: task.output),
+        Contender(RAY, "Ray's script", _module("ray_script"), _reported, lambda task: task.output),
+        Contender(FLOOR, "sum of parts", _module("floor"), _reported, lambda task: task.output),
     )
 }  # fmt: skip
 
@@ -122,10 +123,10 @@ def run(
     }
     trace = watched(contender.command(task), use, environment, log, IMPORT_ROOT)
     measured = _floor if contender.name == FLOOR else _colored
-    found = measured(contender, cell, round_, task, trace, log)
-    found.commit, found.at = commit(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    result = measured(contender, cell, round_, task, trace, log)
     shutil.rmtree(output, ignore_errors=True)
-    return found
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return result.model_copy(update={"commit": commit(), "at": at})
 
 
 def _colored(contender: Contender, cell: Cell, round_: int, task: Task, trace: Trace, log: Path) -> Run:
@@ -151,25 +152,25 @@ def _colored(contender: Contender, cell: Cell, round_: int, task: Task, trace: T
 
 
 def _gpus() -> int:
-    import torch  # late: a typing error is told at once
+    import torch  # late, so that bad arguments are reported at once
 
     return torch.cuda.device_count()
 
 
 def _floor(contender: Contender, cell: Cell, round_: int, task: Task, trace: Trace, log: Path) -> Run:
-    said: Said = read_said(log)
-    assert said.seconds is not None
-    assert said.cpu_seconds is not None
+    report = read_report(log)
+    assert report.seconds is not None
+    assert report.cpu_seconds is not None
     return Run(
         cell=cell,
         contender=contender.name,
         round=round_,
         megapixels=megapixels(cell.size, cell.count),
         start_seconds=0,
-        run_seconds=said.seconds * cell.count / cell.workers,
-        wall_seconds=said.seconds * cell.count / cell.workers,
-        cpu_run_seconds=said.cpu_seconds * cell.count,
-        cpu_seconds=said.cpu_seconds * cell.count,
+        run_seconds=report.seconds * cell.count / cell.workers,
+        wall_seconds=report.seconds * cell.count / cell.workers,
+        cpu_run_seconds=report.cpu_seconds * cell.count,
+        cpu_seconds=report.cpu_seconds * cell.count,
         peak_rss=trace.peak_rss,
         other_cores=trace.other_cores(),
     )

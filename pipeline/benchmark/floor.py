@@ -17,20 +17,20 @@ import torch
 from PIL import Image
 
 from pipeline.benchmark.sample_photographs import SIZES
-from pipeline.benchmark.task import Said, Task, read_task
+from pipeline.benchmark.task import ScriptReport, Task, read_task
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_gray8
 from pipeline.models.registry import load_colorizer
 from pipeline.shard.compose import compose
 
 _BATCHES = (1, 2, 4, 8)
-_GOES = 3
+_CALLS = 3
 
 
-def least(goes: int, function: Callable[[], Any]) -> tuple[float, float]:
+def least(calls: int, function: Callable[[], Any]) -> tuple[float, float]:
     """The least wall and CPU seconds of several calls, after one that does not count."""
     function()
     wall, cpu = [], []
-    for _ in range(goes):
+    for _ in range(calls):
         start, start_cpu = time.perf_counter(), time.process_time()
         function()
         wall.append(time.perf_counter() - start)
@@ -51,7 +51,7 @@ def network_seconds(task: Task, inputs: list[np.ndarray[Any, Any]]) -> tuple[flo
         for batch in _BATCHES:
             L_B1HW = torch.from_numpy(np.stack([same[i % len(same)] for i in range(batch)])[:, None])
             with torch.inference_mode():
-                seconds = least(_GOES, lambda L=L_B1HW: network.predict_ab(L))  # type: ignore[misc]
+                seconds = least(_CALLS, lambda L=L_B1HW: network.predict_ab(L))  # type: ignore[misc]
             best = min(best, (seconds[0] / batch, seconds[1] / batch))
         wall, cpu = wall + best[0] * len(same), cpu + best[1] * len(same)
     return wall, cpu
@@ -71,11 +71,11 @@ def codec_seconds(path: Path, quality: int) -> tuple[float, float, float, float,
     def encode() -> None:
         colored.save(io.BytesIO(), "JPEG", quality=quality, subsampling=0)
 
-    return *least(_GOES, decode), *least(_GOES, encode), lightness
+    return *least(_CALLS, decode), *least(_CALLS, encode), lightness
 
 
 def main() -> None:
-    """Measure on as many photographs as all sizes take, say the mean."""
+    """Measure on as many photographs as all sizes take, and print the mean."""
     task = read_task()
     torch.set_num_threads(1)
     keys = task.keys()[: max(4, max(map(len, SIZES.values())))]
@@ -92,8 +92,8 @@ def main() -> None:
     wall["network"], network_cpu = network_seconds(task, inputs)
     count = len(keys)
     parts = {name: seconds / count for name, seconds in wall.items()}
-    said = Said(seconds=sum(parts.values()), cpu_seconds=(cpu + network_cpu) / count, parts=parts)
-    print(said.model_dump_json())
+    report = ScriptReport(seconds=sum(parts.values()), cpu_seconds=(cpu + network_cpu) / count, parts=parts)
+    print(report.model_dump_json())
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def compare_master(folder: Path, height: int, width: int, config: JobConfig) -> 
     their ratio, the largest |dL*| and the versions. The files are removed.
 
     Raises:
-        RunError: one of the processes failed, with its words.
+        RunError: one of the processes failed; the message says how.
     """
     names = ("master.tif", "reencoded.tif", "colored.tif")
     source, reencoded, colored = (folder / name for name in names)
@@ -80,7 +80,7 @@ def reencode(source: Path, target: Path) -> None:
 
 
 def colour(source: Path, target: Path, config: JobConfig) -> dict[str, float]:
-    """As the job colours it, from a path to a path; what was measured."""
+    """Colour a file as the job does, and return what was measured."""
     model = config.model
     loaded = load_colorizer(model.method, model.weights, precision=model.precision, device="cpu")
     predictor = Predictor(loaded.colorizer, device="cpu", batch=1)
@@ -91,9 +91,9 @@ def colour(source: Path, target: Path, config: JobConfig) -> dict[str, float]:
         target.open("w+b") as file,
     ):
         start = time.perf_counter()
-        seen = reduce_master(master, model)
-        assert not isinstance(seen, Skip)
-        ab = predictor([seen.model_L])[0]
+        reduced = reduce_master(master, model)
+        assert not isinstance(reduced, Skip)
+        ab = predictor([reduced.model_L])[0]
         predicted = time.perf_counter()
         outcome = write_master(master, file, ab, provenance, ComposeSettings(chroma=model.chroma))
         done = time.perf_counter()
@@ -117,7 +117,7 @@ def _measured(task: Callable[..., dict[str, float] | None], *arguments: object) 
     try:
         result = ours.recv()
     except EOFError:
-        result = "it ended without a word"
+        result = "it ended without a result"
     process.join()
     if isinstance(result, str):
         raise RunError(f"{task.__name__} failed: {result}")
@@ -128,12 +128,12 @@ def _run(
     connection: Connection, task: Callable[..., dict[str, float] | None], arguments: tuple[object, ...]
 ) -> None:
     try:
-        said = task(*arguments) or {}
-    except Exception as error:  # told by the parent in one line
+        result = task(*arguments) or {}
+    except Exception as error:  # the parent reports it in one line
         connection.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
         return
-    decoder = said.get("peak_rss_mib_of_the_decoder", 0)
-    connection.send({"peak_rss_mib": peak_rss_mib(os.getpid()) + decoder, **said})
+    decoder = result.get("peak_rss_mib_of_the_decoder", 0)
+    connection.send({"peak_rss_mib": peak_rss_mib(os.getpid()) + decoder, **result})
 
 
 def peak_rss_mib(pid: int) -> int:

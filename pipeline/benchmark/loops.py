@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.benchmark.simple import SimpleColorizer
-from pipeline.benchmark.task import DATE, Said, Task, read_task
+from pipeline.benchmark.task import DATE, ScriptReport, Task, read_task
 from pipeline.codecs import everyday
 from pipeline.models.registry import weights_digest
 from pipeline.records import Item
@@ -48,11 +48,11 @@ def same_work(task: Task) -> Color:
     job = Job(config, str(task.source), str(task.output), "benchmark", "benchmark", digest, DATE)
     predictor = open_predictor(job, "cpu")
     limits = everyday.DecodeLimits(pixels=config.limits.pixels, memory=config.limits.memory)
-    told = {"model_side": config.model.side, "color_threshold": config.model.color_threshold}
+    settings = {"model_side": config.model.side, "color_threshold": config.model.color_threshold}
 
     def color(key: str) -> None:
         source = (task.source / key).read_bytes()
-        decoded = everyday.decode(source, key, None, limits, skip_color=True, **told)  # type: ignore[arg-type]
+        decoded = everyday.decode(source, key, None, limits, skip_color=True, **settings)  # type: ignore[arg-type]
         assert isinstance(decoded, everyday.Decoded)
         ab = predictor([decoded.model_L])[0]
         sha256, image = hashlib.sha256(source).hexdigest(), job.source_image(Item(key, "", len(source)))
@@ -68,7 +68,7 @@ _color: Color | None = None
 
 
 def _start(kind: str, task: Task) -> None:
-    """Of a process: load and warm up before the first image counts, as the job's workers do."""
+    """Start a process: load and warm up before the first image counts, as the job's workers do."""
     global _color
     _color = KINDS[kind](task)
     _color(task.keys()[0])
@@ -82,13 +82,13 @@ def _timed(key: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Colour all of it, say when."""
+    """Colour the whole folder, and print the times."""
     kind, task = sys.argv[1], read_task()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(task.workers, context, _start, (kind, task)) as processes:
         times = list(processes.map(_timed, task.keys()))
-    said = Said(began=min(began for began, _ in times), ended=max(ended for _, ended in times))
-    print(said.model_dump_json())
+    report = ScriptReport(began=min(began for began, _ in times), ended=max(ended for _, ended in times))
+    print(report.model_dump_json())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.errors import ConfigError, RunError
 
 _PROC = Path("/proc")
-_INTERVAL = 0.25  # seconds; one look takes some ms of one core
+_INTERVAL = 0.25  # seconds; a reading takes some ms of one core
 _SETTLE = 30.0  # seconds that processes get to end after their command has
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -27,7 +27,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass
 class Trace:
-    """What was seen of a command, from `started` to `ended` (seconds since the epoch, as all times here).
+    """CPU time and memory of a command, from `started` to `ended` (all times are seconds since the epoch).
 
     cpu: seconds that the tree had used; busy: seconds that the whole machine had; rss: resident bytes,
     summed over the tree, so pages that processes share count in each.
@@ -98,7 +98,7 @@ class Tree:
         self._root = root
         self._cpu: dict[tuple[int, int], float] = {}  # by pid and start: pids are used again
 
-    def look(self) -> tuple[float, int]:
+    def read(self) -> tuple[float, int]:
         """CPU seconds so far, of those that have ended too, and bytes resident now."""
         members = self.members()
         for pid, stat in members.items():
@@ -106,15 +106,15 @@ class Tree:
         return sum(self._cpu.values()), sum(stat.rss for stat in members.values()) * _PAGE
 
     def members(self) -> dict[int, _Stat]:
-        """Those that live."""
+        """The processes that still run."""
         every = {int(path.name): _read_stat(int(path.name)) for path in _PROC.glob("[0-9]*")}
         living = {pid: stat for pid, stat in every.items() if stat is not None}
-        found = {pid: s for pid, s in living.items() if pid == self._root or (pid, s.start) in self._cpu}
+        members = {pid: s for pid, s in living.items() if pid == self._root or (pid, s.start) in self._cpu}
         while True:
-            more = {pid: s for pid, s in living.items() if s.parent in found and pid not in found}
+            more = {pid: s for pid, s in living.items() if s.parent in members and pid not in members}
             if not more:
-                return found
-            found |= more
+                return members
+            members |= more
 
 
 def watched(command: list[str], use_cores: int, environment: dict[str, str], log: Path, cwd: Path) -> Trace:
@@ -136,14 +136,14 @@ def watched(command: list[str], use_cores: int, environment: dict[str, str], log
     finally:
         _settle(process, tree)
     if process.returncode:
-        lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        lines = log.read_text(errors="replace").strip().splitlines() or ["it printed nothing"]
         raise RunError(f"{' '.join(command[1:4])} ended with {process.returncode}: {lines[-1]} (see {log})")
     return trace
 
 
 def _watch(process: subprocess.Popen[bytes], tree: Tree, trace: Trace) -> None:
     while True:
-        cpu, rss = tree.look()
+        cpu, rss = tree.read()
         trace.times.append(time.time())
         trace.cpu.append(cpu)
         trace.busy.append(_machine_busy())

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.benchmark.ray_documented import documented_chain, end
 from pipeline.benchmark.simple import SimpleColorizer
-from pipeline.benchmark.task import Said, Task, read_task
+from pipeline.benchmark.task import ScriptReport, Task, read_task
 
 
 class Colorizer:
@@ -30,7 +30,7 @@ class Colorizer:
 
 
 def main() -> None:
-    """Colour all of it, say when."""
+    """Colour the whole folder, and print the times."""
     task = read_task()
     ready = task.output.with_name(task.output.name + "-ready")
     ready.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def main() -> None:
     ended = time.time()
     began = min(float(path.read_text()) for path in ready.iterdir())
     end()
-    print(Said(began=began, ended=ended).model_dump_json(), flush=True)
+    print(ScriptReport(began=began, ended=ended).model_dump_json(), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What was measured: a file that runs add to, tables are made of and a stopped benchmark goes on from."""
+"""The results, in one file: runs add to it, tables are made of it, a stopped benchmark continues from it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline import IMPORT_ROOT
+from pipeline.config.section import Section
 from pipeline.engine.cluster import cores
 from pipeline.errors import ConfigError
 from pipeline.report import software_versions
 
 
-class Cell(BaseModel, frozen=True):
-    """What all contenders do: `count` photographs of one size on `workers` workers, each with one core."""
+class Cell(Section):
+    """The same work for all contenders: `count` photographs of one size on `workers` workers of one core."""
 
     size: str
     count: int
     workers: int
 
 
-class Run(BaseModel):
+class Run(Section):
     """One contender in one cell, once. Times in seconds, memory in bytes.
 
     start_seconds: from the command's start until it begins its first image; run_seconds: from then until its
@@ -50,8 +51,8 @@ class Run(BaseModel):
     at: str = ""
 
 
-class StageTime(BaseModel):
-    """One stage alone on one core: the least CPU seconds of several goes at one image of `megapixels`."""
+class StageTime(Section):
+    """One stage alone on one core: the least CPU seconds of several calls for one image of `megapixels`."""
 
     stage: str
     size: str
@@ -59,7 +60,7 @@ class StageTime(BaseModel):
     cpu_seconds: float
 
 
-class TrainingRate(BaseModel):
+class TrainingRate(Section):
     """One trainer of one thread, once, bound to so many `cores`. data_wait: the share of its time that steps
     waited for photographs."""
 
@@ -72,7 +73,9 @@ class TrainingRate(BaseModel):
 
 
 class Results(BaseModel):
-    """All of one machine, one set of versions and one configuration."""
+    """All results of one machine, one set of versions and one configuration."""
+
+    model_config = ConfigDict(extra="forbid")
 
     machine: dict[str, str]
     versions: dict[str, str]
@@ -108,11 +111,11 @@ def open_results(path: Path, settings: dict[str, str]) -> Results:
     fresh = Results(machine=machine(), versions=versions(), settings=settings)
     if not path.exists():
         return fresh
-    found = read_results(path)
+    earlier = read_results(path)
     for name in ("machine", "versions", "settings"):
-        if getattr(found, name) != getattr(fresh, name):
+        if getattr(earlier, name) != getattr(fresh, name):
             raise ConfigError(f"{path} was measured with another {name}; name another --folder or remove it")
-    return found
+    return earlier
 
 
 def read_results(path: Path) -> Results:
@@ -143,9 +146,9 @@ def machine() -> dict[str, str]:
 
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    model = said.get("model name", platform.processor() or "unknown")
-    family = "/".join(said[name] for name in ("cpu family", "model") if name in said)
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    model = fields.get("model name", platform.processor() or "unknown")
+    family = "/".join(fields[name] for name in ("cpu family", "model") if name in fields)
     return f"{model} (family/model {family})" if family else model
 
 
@@ -163,6 +166,6 @@ def commit() -> str:
         )
         return done.stdout.strip() if done.returncode == 0 else ""
 
-    found = git("rev-parse", "--short=10", "HEAD")
+    head = git("rev-parse", "--short=10", "HEAD")
     changed = git("status", "--porcelain", "--untracked-files=no", "--", "pipeline", "jobs", "configs")
-    return found + ("+" if found and changed else "")
+    return head + ("+" if head and changed else "")

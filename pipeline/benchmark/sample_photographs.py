@@ -26,7 +26,7 @@ SIZES: dict[str, list[tuple[int, int]]] = {
 """(width, height) in pixels of the photographs of a kind, in turn."""
 
 PORTION = {"512": 1.0, "2mp": 0.3, "12mp": 0.06, "mixed": 0.12}
-"""How many photographs of a kind are measured for each of 512 x 512: none shall take most of the time."""
+"""Photographs of a kind that are measured for each of 512 x 512, so that no kind takes most of the time."""
 
 _GRAIN = 4.0  # levels of 255; scans have it, and it costs the codecs what theirs costs
 _QUALITY = 90
@@ -52,8 +52,8 @@ def photographs(samples: Path, folder: Path, size: str, count: int) -> Path:
     Raises:
         ConfigError: there are no samples to cut from.
     """
-    found = sorted(path for path in samples.glob("*") if path.suffix in (".jpg", ".png"))
-    if not found:
+    sample_files = sorted(path for path in samples.glob("*") if path.suffix in (".jpg", ".png"))
+    if not sample_files:
         raise ConfigError(
             f"{samples} has no .jpg or .png to cut photographs from; name a folder with --photos"
         )
@@ -62,7 +62,7 @@ def photographs(samples: Path, folder: Path, size: str, count: int) -> Path:
     chosen.mkdir(exist_ok=True)
     names = [f"{index:06d}.jpg" for index in range(count)]
     missing = [index for index, name in enumerate(names) if not (pool / name).exists()]
-    _make_all(found, pool, size, missing)
+    _make_all(sample_files, pool, size, missing)
     for path in chosen.iterdir():
         if path.name not in names:
             path.unlink()

@@ -19,7 +19,7 @@ from pipeline.benchmark.floor import least
 from pipeline.benchmark.process_tree import watched
 from pipeline.benchmark.results import StageTime
 from pipeline.benchmark.sample_photographs import photographs
-from pipeline.benchmark.task import Said, Task, read_said, read_task
+from pipeline.benchmark.task import ScriptReport, Task, read_report, read_task
 from pipeline.codecs import everyday
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.pixels import NoImage, read_pixels
@@ -29,7 +29,7 @@ from pipeline.errors import RunError
 from pipeline.models.registry import load_colorizer
 from pipeline.shard.compose import compose
 
-_GOES = 3
+_CALLS = 3
 _SIZES = ("512", "2mp", "12mp")
 _COLD = """
 import time
@@ -47,20 +47,20 @@ print(time.perf_counter() - imported)
 
 def measure_stages(samples: Path, folder: Path, overrides: list[str]) -> list[StageTime]:
     """Every stage on a photograph of each size. Raises RunError where one fails."""
-    found = []
+    times = []
     for size in _SIZES:
         source = photographs(samples, folder, size, 1)
         task = Task(source=source, output=folder / "out", workers=1, overrides=overrides)
         command = [sys.executable, "-m", "pipeline.benchmark.stages", task.model_dump_json()]
         log = folder / "stages.log"
         watched(command, 1, {"PYTHONPATH": str(IMPORT_ROOT), "OMP_NUM_THREADS": "1"}, log, IMPORT_ROOT)
-        parts = read_said(log).parts
+        parts = read_report(log).parts
         pixels = parts.pop("megapixels")
-        found += [
+        times += [
             StageTime(stage=name, size=size, megapixels=pixels, cpu_seconds=seconds)
             for name, seconds in parts.items()
         ]
-    return found
+    return times
 
 
 def cold_start() -> dict[str, float]:
@@ -84,13 +84,12 @@ def _stages(data: bytes, config: JobConfig) -> Iterator[tuple[str, Callable[[], 
     pixels = read_pixels(data, "a.jpg", None, limits)
     assert not isinstance(pixels, NoImage)
     lightness = luminance_u16_from_gray8(pixels.array)
-    seen = downscale_luminance(lightness, model.side)
-    L_11HW = torch.from_numpy(seen)[None, None]
+    L_11HW = torch.from_numpy(downscale_luminance(lightness, model.side))[None, None]
     decoded = everyday.decode(
         data, "a.jpg", None, limits, model_side=model.side, skip_color=True, color_threshold=3
     )
     assert isinstance(decoded, everyday.Decoded)
-    said = Provenance("algorithmicallyEnhanced", model.method, "", "benchmark", "a.jpg", "")
+    provenance = Provenance("algorithmicallyEnhanced", model.method, "", "benchmark", "a.jpg", "")
     yield "decode (JPEG)", lambda: read_pixels(data, "a.jpg", None, limits)
     yield "luminance", lambda: luminance_u16_from_gray8(pixels.array)
     yield "reduce to the network's input", lambda: downscale_luminance(lightness, model.side)
@@ -107,7 +106,7 @@ def _stages(data: bytes, config: JobConfig) -> Iterator[tuple[str, Callable[[], 
         output = config.output.model_copy(update={"format": format_})
         yield (
             f"encode ({format_}, {8 * rgb.itemsize} bit)",
-            lambda rgb=rgb, output=output: everyday.encode(rgb, decoded, None, output, said),  # type: ignore[misc]
+            lambda rgb=rgb, output=output: everyday.encode(rgb, decoded, None, output, provenance),  # type: ignore[misc]
         )
 
 
@@ -122,11 +121,11 @@ def main() -> None:
     torch.set_num_threads(1)
     data = (task.source / task.keys()[0]).read_bytes()
     began = time.time()
-    times = {name: least(_GOES, function)[1] for name, function in _stages(data, task.config())}
+    times = {name: least(_CALLS, function)[1] for name, function in _stages(data, task.config())}
     pixels = read_pixels(data, "a.jpg", None, everyday.DecodeLimits(pixels=2**40))
     assert not isinstance(pixels, NoImage)
     parts = {"megapixels": np.size(pixels.array) / 1e6, **times}
-    print(Said(began=began, ended=time.time(), parts=parts).model_dump_json())
+    print(ScriptReport(began=began, ended=time.time(), parts=parts).model_dump_json())
 
 
 if __name__ == "__main__":

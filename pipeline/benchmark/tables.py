@@ -29,10 +29,10 @@ class Row:
 
 def rows(results: Results) -> list[Row]:
     """By cell in the order of measurement, contenders in the order of `CONTENDERS`."""
-    found = list(dict.fromkeys(run.cell for run in results.runs))
+    cells = dict.fromkeys(run.cell for run in results.runs)
     return [
         _row(cell, name, runs)
-        for cell in sorted(found, key=lambda cell: (list(_NAMES).index(cell.size), cell.count, cell.workers))
+        for cell in sorted(cells, key=lambda cell: (list(_NAMES).index(cell.size), cell.count, cell.workers))
         for name in CONTENDERS
         if (runs := results.of(cell, name))
     ]

@@ -1,4 +1,4 @@
-"""What the scripts that are compared are told, and what they tell."""
+"""The task that a contender's script gets as JSON, and the report that it prints."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import Field
 
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
+from pipeline.config.section import Section
 
 DATE = "2026-01-01"
-"""What all outputs state as their day, so that their bytes can be compared."""
+"""The date in all outputs, so that their bytes can be compared."""
 SOURCE_DATE_EPOCH = "1767225600"
 
 
-class Task(BaseModel):
+class Task(Section):
     """Colour all of `source` into `output`; `overrides` as the job's --set."""
 
     source: Path
     output: Path
     workers: int
-    overrides: list[str] = []
+    overrides: tuple[str, ...] = ()
 
     def config(self) -> JobConfig:
         return load(JobConfig, None, list(self.overrides))
@@ -31,26 +32,27 @@ class Task(BaseModel):
         return sorted(path.name for path in self.source.iterdir())
 
 
-class Said(BaseModel):
-    """The last line of a script: when it began its first image and ended its last, seconds since the epoch.
+class ScriptReport(Section):
+    """The last line that a script prints.
 
-    seconds, cpu_seconds: for one image on one core, of a script that measures and does not colour.
+    began, ended: start of the first and end of the last image, seconds since the epoch; seconds, cpu_seconds:
+    for one image on one core, of a script that measures and does not colour.
     """
 
     began: float = 0.0
     ended: float = 0.0
     seconds: float | None = None
     cpu_seconds: float | None = None
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = Field(default_factory=dict)
 
 
 def read_task() -> Task:
-    """From the script's one argument."""
+    """The script's one argument."""
     task = Task.model_validate_json(sys.argv[-1])
     task.output.mkdir(parents=True, exist_ok=True)
     return task
 
 
-def read_said(log: Path) -> Said:
-    """Of a script that has ended well."""
-    return Said.model_validate_json(log.read_text().strip().splitlines()[-1])
+def read_report(log: Path) -> ScriptReport:
+    """The report of a script that has ended without an error."""
+    return ScriptReport.model_validate_json(log.read_text().strip().splitlines()[-1])

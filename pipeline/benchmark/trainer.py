@@ -14,8 +14,8 @@ from pipeline import IMPORT_ROOT
 from pipeline.benchmark.process_tree import watched
 from pipeline.benchmark.results import TrainingRate
 from pipeline.benchmark.sample_photographs import photographs
-from pipeline.benchmark.task import read_said
-from pipeline.benchmark.training_loop import Bare
+from pipeline.benchmark.task import read_report
+from pipeline.benchmark.training_loop import BareLoop
 from pipeline.config.loading import load
 from pipeline.engine.cluster import cores
 from pipeline.errors import RunError
@@ -26,7 +26,7 @@ from pipeline.training.settings import TrainConfig
 TRAINER, BARE = "jobs/train.py", "bare loop"
 _CONFIG = IMPORT_ROOT / "configs" / "train" / "faithful.yaml"
 _PHOTOGRAPHS = 400
-_WARM = 20  # steps, of both, that are not counted: memory is found and kernels are chosen in them
+_WARM = 20  # first steps of both, not counted: in them torch allocates memory and chooses kernels
 _STEPS = 60
 _LOGGED = 10
 _RATE = re.compile(r"images_per_s ([0-9.e+-]+) data_wait ([0-9.e+-]+)")
@@ -36,23 +36,23 @@ def measure_training(samples: Path, folder: Path, rounds: int) -> list[TrainingR
     """Both in turn, every second round backwards, each with one thread: on one core, and where there are two
     on two, of which the second is left to Ray's processes and to photographs.
 
-    Raises RunError where one fails or says no rate.
+    Raises RunError where one fails or prints no rate.
     """
     prepared = _prepared(samples, folder)
-    found = []
+    rates = []
     for use, round_ in itertools.product(range(1, min(2, cores()) + 1), range(rounds)):
         for name in (TRAINER, BARE) if round_ % 2 == 0 else (BARE, TRAINER):
-            said = f"training on {use} core(s), round {round_ + 1} of {rounds}: {name}"
-            print(said, file=sys.stderr, flush=True)
+            line = f"training on {use} core(s), round {round_ + 1} of {rounds}: {name}"
+            print(line, file=sys.stderr, flush=True)
             measured = (
                 _trainer(prepared, folder, round_, use) if name == TRAINER else _bare(folder, round_, use)
             )
-            found.append(measured)
-    return found
+            rates.append(measured)
+    return rates
 
 
 def _prepared(samples: Path, folder: Path) -> Path:
-    """Training photographs in Parquet: gray ones in made-up colours, for speed asks for no others."""
+    """Training photographs in Parquet: gray ones in made-up colours, which do not change the speed."""
     prepared, tinted = folder / "train-photos", folder / "train-tinted"
     if prepared.exists():
         return prepared
@@ -79,16 +79,16 @@ def _trainer(prepared: Path, folder: Path, round_: int, use: int) -> TrainingRat
         command += ["--set", f"{key}={value}"]
     log = folder / "train.log"
     trace = watched(command, use, {}, log, IMPORT_ROOT)
-    said = [(float(rate), float(wait)) for rate, wait in _RATE.findall(log.read_text())][_WARM // _LOGGED :]
-    if not said:
-        raise RunError(f"jobs/train.py said no rate; see {log}")
-    seconds = sum(1 / rate for rate, _ in said)
-    waited = sum(wait / rate for rate, wait in said)
+    logged = [(float(rate), float(wait)) for rate, wait in _RATE.findall(log.read_text())][_WARM // _LOGGED :]
+    if not logged:
+        raise RunError(f"jobs/train.py printed no rate; see {log}")
+    seconds = sum(1 / rate for rate, _ in logged)
+    waited = sum(wait / rate for rate, wait in logged)
     return TrainingRate(
         contender=TRAINER,
         round=round_,
         cores=use,
-        images_per_second=len(said) / seconds,
+        images_per_second=len(logged) / seconds,
         data_wait=waited / seconds,
         other_cores=trace.other_cores(),
     )
@@ -101,11 +101,11 @@ def _next(folder: Path) -> int:
 
 def _bare(folder: Path, round_: int, use: int) -> TrainingRate:
     config = load(TrainConfig, str(_CONFIG))
-    asked = Bare(config=config, warm=_WARM, steps=_STEPS)
+    loop = BareLoop(config=config, warm=_WARM, steps=_STEPS)
     log = folder / "bare-loop.log"
-    command = [sys.executable, "-m", "pipeline.benchmark.training_loop", asked.model_dump_json()]
+    command = [sys.executable, "-m", "pipeline.benchmark.training_loop", loop.model_dump_json()]
     trace = watched(command, use, {"PYTHONPATH": str(IMPORT_ROOT), "OMP_NUM_THREADS": "1"}, log, IMPORT_ROOT)
-    seconds = read_said(log).seconds
+    seconds = read_report(log).seconds
     assert seconds is not None
     others = trace.other_cores()
     return TrainingRate(

@@ -1,4 +1,6 @@
-"""What one writes to train the same network without a trainer: `python -m pipeline.benchmark.training_loop`.
+"""The loop that a user would write to train the same network without a trainer.
+
+Run as `python -m pipeline.benchmark.training_loop LOOP`.
 
 Random tensors that are in memory already, the same losses and optimizer, nothing else: no photographs, no
 averaged weights, no checkpoints, no progress.
@@ -10,16 +12,16 @@ import sys
 import time
 
 import torch
-from pydantic import BaseModel
 from torch import nn
 
-from pipeline.benchmark.task import Said
+from pipeline.benchmark.task import ScriptReport
+from pipeline.config.section import Section
 from pipeline.models.base import TrainableColorizer, resolve_precision
 from pipeline.models.registry import NETWORKS
 from pipeline.training.settings import TrainConfig
 
 
-class Bare(BaseModel):
+class BareLoop(Section):
     """`steps` of `config` are timed, after `warm` that are not."""
 
     config: TrainConfig
@@ -27,9 +29,9 @@ class Bare(BaseModel):
     steps: int
 
 
-def train(asked: Bare) -> float:
+def train(loop: BareLoop) -> float:
     """Seconds per image."""
-    config = asked.config
+    config = loop.config
     torch.set_num_threads(config.train.threads)
     torch.manual_seed(0)
     model: TrainableColorizer = NETWORKS[config.model.method].start(config.model.options(), 0)
@@ -42,8 +44,8 @@ def train(asked: Bare) -> float:
     ab_B2HW = 40 * torch.randn(batch, 2, side, side)
     label_B = torch.full((batch,), -1)
     began = time.perf_counter()
-    for step in range(asked.warm + asked.steps):
-        if step == asked.warm:
+    for step in range(loop.warm + loop.steps):
+        if step == loop.warm:
             began = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             losses = model(L_B1HW, ab_B2HW, label_B, objective)
@@ -51,8 +53,8 @@ def train(asked: Bare) -> float:
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip)
         optimizer.step()
-    return (time.perf_counter() - began) / (asked.steps * batch)
+    return (time.perf_counter() - began) / (loop.steps * batch)
 
 
 if __name__ == "__main__":
-    print(Said(seconds=train(Bare.model_validate_json(sys.argv[-1]))).model_dump_json())
+    print(ScriptReport(seconds=train(BareLoop.model_validate_json(sys.argv[-1]))).model_dump_json())

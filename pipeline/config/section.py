@@ -1,4 +1,4 @@
-"""The base of every section of every configuration, and quantities such as `64MiB`."""
+"""The base of configuration sections and stored records, and quantities such as `64MiB`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNITS |= {f"{u}ib": 1024**i for i, u in enumerate("kmgt", start=1)}
 
 
 class Section(BaseModel):
-    """Base of all configuration models: immutable, and unknown keys are errors."""
+    """Base of all pydantic models that are read from files: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipeline.config.job import JobConfig
+from pipeline.config.section import Section
 
 #: With fewer images the mean of a run says little: at 25 its standard error is a fifth of the spread.
 ENOUGH = 25
@@ -28,10 +29,8 @@ class Reference(NamedTuple):
     spread: float
 
 
-class Chroma(BaseModel):
+class Chroma(Section):
     """Chroma of a run's images that no guide coloured; as part of summary.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: int = Field(ge=1)
     mean: float = Field(description="of mean_chroma over the images")

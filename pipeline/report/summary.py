@@ -5,10 +5,11 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from pipeline import __version__
 from pipeline.cli.words import duration
+from pipeline.config.section import Section
 from pipeline.errors import (
     EXIT_DONE,
     EXIT_FAILED_IMAGES,
@@ -57,18 +58,14 @@ _LABELS = {
 }
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Example(_Record):
+class Example(Section):
     """One failed image."""
 
     key: str
     message: str
 
 
-class FailureGroup(_Record):
+class FailureGroup(Section):
     """All images of this run that failed under one code."""
 
     count: int = Field(ge=1)
@@ -76,7 +73,7 @@ class FailureGroup(_Record):
     examples: tuple[Example, ...]
 
 
-class Seconds(_Record):
+class Seconds(Section):
     """Wall-clock seconds of the run's phases; `start` is Ray and the workers coming up."""
 
     plan: float = 0.0
@@ -86,7 +83,7 @@ class Seconds(_Record):
     total: float = 0.0
 
 
-class StageSeconds(_Record):
+class StageSeconds(Section):
     """Sums over all images and workers, so more than the wall clock where workers are several."""
 
     decode: float = 0.0
@@ -94,7 +91,7 @@ class StageSeconds(_Record):
     compose: float = 0.0
 
 
-class Balance(_Record):
+class Balance(Section):
     """Of a staged run: how busy both sides were, in [0, 1], and the ratio at which they would be equally so.
 
     predict_busy: share of the run that the predict actors worked; cpu_busy: that of the CPUs around them;
@@ -127,7 +124,7 @@ def balance(stages: StageSeconds, run_seconds: float, cpus: int, predictors: int
     )
 
 
-class Cost(_Record):
+class Cost(Section):
     """What the workers held from the start of Ray to the end of the work; `money` is None without a price."""
 
     core_hours: float = Field(ge=0)
@@ -135,7 +132,7 @@ class Cost(_Record):
     money: float | None = Field(None, ge=0)
 
 
-class Summary(_Record):
+class Summary(Section):
     """Everything that summary.json says. Counts are of this run alone unless their name says `before`."""
 
     run_id: str
