@@ -54,9 +54,9 @@ def _depth(lines: F32) -> int:
 
 def neutral_borders(ab_2hw: F32, L_hw: F32) -> F32:
     """The chroma float32[2,h',w'] of a picture with L* float32[h,w], 0 in its borders."""
-    found = find_borders(L_hw)
-    inside_h = _inside(ab_2hw.shape[1], L_hw.shape[0], found.top, found.bottom)
-    inside_w = _inside(ab_2hw.shape[2], L_hw.shape[1], found.left, found.right)
+    borders = find_borders(L_hw)
+    inside_h = _inside(ab_2hw.shape[1], L_hw.shape[0], borders.top, borders.bottom)
+    inside_w = _inside(ab_2hw.shape[2], L_hw.shape[1], borders.left, borders.right)
     return ab_2hw * (inside_h[:, None] * inside_w)
 
 

@@ -96,7 +96,7 @@ def _widen(low_w: Any, columns: Any, wide: Any) -> Any:
 
 @compiled
 def _chroma_run(
-    l_u16: Any, seen: Any, above_2n: Any, below_2n: Any, weight: Any, tuning: Any, out: Any
+    l_u16: Any, visible: Any, above_2n: Any, below_2n: Any, weight: Any, tuning: Any, out: Any
 ) -> Any:
     """out[0:3]: f(Y), a/500 and b/200 after the neutral fade; out[3:6]: linear RGB; out[6]: chroma. Any out
     of gamut? Chroma lies between two rows, `weight` of the second."""
@@ -114,8 +114,8 @@ def _chroma_run(
         out[0, i] = (lightness + _SIXTEEN) * _PER_116
         out[1, i] = a * (fade * scale_a)
         out[2, i] = b * (fade * scale_b)
-    for i in range(seen.size):
-        if seen[i] == 0:
+    for i in range(visible.size):
+        if visible[i] == 0:
             out[1, i] = _ZERO
             out[2, i] = _ZERO
     for i in range(l_u16.size):
@@ -132,7 +132,7 @@ def _reduce_run(size: Any, out: Any, places: Any, kept: Any) -> Any:
     """Bisect the chroma of what is out of gamut; f(Y), and with it L*, stays.
 
     Those pixels are moved together first, over out[0:3], so that each halving is one vector loop.
-    `kept` is the share of the chroma; it is 0 or was seen to be in gamut.
+    `kept` is the share of the chroma; it is 0 or is known to lie in gamut.
     """
     count = 0
     for i in range(size):
@@ -211,16 +211,16 @@ def _lab_run(pixels: Any, l_u16: Any, linear: Any, out: Any, lanes: Any) -> Any:
 
 
 @compiled
-def _sum_run(pixels: Any, seen: Any, out: Any, lanes: Any, sums: Any) -> Any:
+def _sum_run(pixels: Any, visible: Any, out: Any, lanes: Any, sums: Any) -> Any:
     """lanes[1]: sum of chroma, out[6], by place in the run: additions in a fixed order that vectors can do.
-    sums: pixels seen, then sums of R-G, R+G-2B and of their squares, exact in integers."""
-    size, masked = pixels.shape[0], seen.size > 0
+    sums: count of visible pixels, then sums of R-G, R+G-2B and of their squares, exact in integers."""
+    size, masked = pixels.shape[0], visible.size > 0
     for i in range(size):
-        lanes[1, i] += out[6, i] if not masked or seen[i] > 0 else _ZERO
+        lanes[1, i] += out[6, i] if not masked or visible[i] > 0 else _ZERO
     if pixels.itemsize == 1:  # 1,024 squares of up to 510 fit 32 bits, of which a vector holds twice as many
         count = rg_sum = yb_sum = rg_squares = yb_squares = np.int32(0)
         for i in range(size):
-            weight = np.int32(1 if not masked or seen[i] > 0 else 0)
+            weight = np.int32(1 if not masked or visible[i] > 0 else 0)
             red, green, blue = np.int32(pixels[i, 0]), np.int32(pixels[i, 1]), np.int32(pixels[i, 2])
             rg, yb = np.int32((red - green) * weight), np.int32((red + green - blue - blue) * weight)
             count = np.int32(count + weight)
@@ -232,7 +232,7 @@ def _sum_run(pixels: Any, seen: Any, out: Any, lanes: Any, sums: Any) -> Any:
     else:
         count_64 = rg_sum_64 = yb_sum_64 = rg_squares_64 = yb_squares_64 = np.int64(0)
         for i in range(size):
-            weight_64 = np.int64(1 if not masked or seen[i] > 0 else 0)
+            weight_64 = np.int64(1 if not masked or visible[i] > 0 else 0)
             red, green, blue = np.int32(pixels[i, 0]), np.int32(pixels[i, 1]), np.int32(pixels[i, 2])
             rg_64 = np.int64(red - green) * weight_64
             yb_64 = np.int64(red + green - blue - blue) * weight_64
@@ -262,28 +262,28 @@ def compose_pixels(
     """
     # the two rows of chroma around a row of the photograph, by odd and even, widened when they change
     wide = np.empty((2, 2, l_u16.shape[1]), np.float32)
-    held = np.full(2, -1, np.int64)
+    rows_in = np.full(2, -1, np.int64)
     out, kept = np.empty((7, RUN), np.float32), np.empty(RUN, np.float32)
     places = np.empty(RUN, np.uint32)
     for y in range(l_u16.shape[0]):
         for number in range(2):
             row = np.int64(rows[number, y])
-            if held[row % 2] != row:
+            if rows_in[row % 2] != row:
                 for channel in range(2):
                     _widen(ab_2hw[channel, row], columns, wide[row % 2, channel])
-                held[row % 2] = row
+                rows_in[row % 2] = row
         above, below = wide[np.int64(rows[0, y]) % 2], wide[np.int64(rows[1, y]) % 2]
         for start in range(0, l_u16.shape[1], RUN):
             end = min(start + RUN, l_u16.shape[1])
             lightness, run = l_u16[y, start:end], pixels[y, start:end]
-            seen = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
+            visible = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
             if _chroma_run(
-                lightness, seen, above[:, start:end], below[:, start:end], rows[2, y], tuning, out
+                lightness, visible, above[:, start:end], below[:, start:end], rows[2, y], tuning, out
             ):
                 _reduce_run(end - start, out, places, kept)
             _quantise_run(out, to_levels, run)
             _errors_run(run, lightness, linear, out, lanes)
-            _sum_run(run, seen, out, lanes, sums)
+            _sum_run(run, visible, out, lanes, sums)
 
 
 @compiled
@@ -293,6 +293,6 @@ def measure_pixels(pixels: Any, l_u16: Any, alpha: Any, linear: Any, lanes: Any,
     for y in range(l_u16.shape[0]):
         for start in range(0, l_u16.shape[1], RUN):
             end = min(start + RUN, l_u16.shape[1])
-            seen = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
+            visible = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
             _lab_run(pixels[y, start:end], l_u16[y, start:end], linear, out, lanes)
-            _sum_run(pixels[y, start:end], seen, out, lanes, sums)
+            _sum_run(pixels[y, start:end], visible, out, lanes, sums)

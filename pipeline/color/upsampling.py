@@ -1,4 +1,4 @@
-"""Chroma that was found at a reduced size, at full size again with its edges on those of the lightness.
+"""Upsampling of chroma that was predicted at a reduced size, with its edges on those of the lightness.
 
 Joint bilateral upsampling: Kopf, Cohen, Lischinski, Uyttendaele, ACM Transactions on Graphics 26(3), SIGGRAPH
 2007.

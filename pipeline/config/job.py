@@ -18,7 +18,7 @@ from pipeline.config.storage import StorageConfig
 
 
 class PlanConfig(Section):
-    """What is worked on, and in which portions."""
+    """Which objects are coloured, and in which shards."""
 
     shard_images: int = Field(512, ge=1, le=100_000, description="most images in one shard")
     shard_bytes: Quantity = Field(64 * 2**20, ge=1, description="most source bytes in one shard")
@@ -65,7 +65,7 @@ PICTURES = ("style", "reference")  # of ModelConfig: guides that all images shar
 
 
 class GuidesConfig(Section):
-    """What archivists know of single images: scribbles, points, references, styles, methods."""
+    """Where the guides of single images are: scribbles, points, references, styles, methods."""
 
     file: str | None = Field(None, description="Parquet, CSV or JSON Lines, one row an image; null: none")
     sidecars: bool = Field(True, description="also take NAME.scribbles.png and the like beside a source")
@@ -73,7 +73,7 @@ class GuidesConfig(Section):
 
 
 class LimitsConfig(Section):
-    """What one image, one worker and one shard may cost before they are given up."""
+    """Limits on one image, one worker and one shard."""
 
     pixels: Quantity = Field(100_000_000, ge=1, description="most pixels of one image")
     memory: Quantity = Field(2 * 2**30, ge=256 * 2**20, description="address space of a decoder process")
@@ -131,7 +131,7 @@ class ReportConfig(Section):
 
 
 class NotifyConfig(Section):
-    """Who hears of the end of a run."""
+    """Who is notified at the end of a run."""
 
     webhook: str | None = Field(
         None, pattern=r"^https?://[^/\s]+\S*$", description="URL that gets a JSON POST; null: none"
@@ -140,7 +140,7 @@ class NotifyConfig(Section):
 
 
 class JobConfig(Section):
-    """Everything that `jobs/colorize_bucket.py` can be told besides input and output."""
+    """The whole configuration of `jobs/colorize_bucket.py`."""
 
     plan: PlanConfig = PlanConfig()
     model: ModelConfig = ModelConfig()

@@ -91,8 +91,8 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         return f"unknown configuration key {key!r}; allowed {where}: {allowed}{more}"
     if first["type"] == "value_error" and isinstance(first["input"], dict):  # of keys that do not go together
         return f"configuration section {key!r}: {first['ctx']['error']}{more}"
-    said = first["msg"][0].lower() + first["msg"][1:]
-    return f"configuration key {key!r} has the value {first['input']!r}: {said}{more}"
+    reason = first["msg"][0].lower() + first["msg"][1:]
+    return f"configuration key {key!r} has the value {first['input']!r}: {reason}{more}"
 
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Colour errors on photographs whose colours are known: networks beside the baselines that they must beat."""
+"""Evaluation: colour errors of networks and baselines on photographs whose colours are known."""
 
 from pipeline.evaluate.evaluation import evaluate
 from pipeline.evaluate.settings import EvaluateConfig, shortcuts

@@ -44,14 +44,14 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
 
     Raises:
         ConfigError: no photographs, unusable weights, a sheet of unknown photographs.
-        RunError: more than `evaluate.max_unreadable` of the photographs cannot be read (all found so far are
-            named on stderr), workers were lost too often. StorageError: as the stores do.
+        RunError: more than `evaluate.max_unreadable` of the photographs cannot be read (stderr names those so
+            far), workers were lost too often. StorageError: as the stores do.
     """
     refuse_overlap(input_uri, target.uri)
     config = pinned(config)
     settings = config.evaluate
     entries, tint = _entries(config)
-    Lite0()  # missing weights of the classifier cost a line here, not a worker's traceback
+    Lite0()  # now, so that missing weights of the classifier are one line and not a worker's traceback
     photos = list_photographs(input_uri, settings, config.storage)
     chosen = {sheet.name: choose(sheet, photos) for sheet in settings.sheets}
     target.check_writable()

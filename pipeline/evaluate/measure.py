@@ -54,7 +54,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker is told once. `shown`: by key, the short sides at which its pictures are wanted."""
+    """The settings of all workers. `shown`: by key, the short sides at which pictures of it are needed."""
 
     input: str
     config: EvaluateConfig
@@ -64,7 +64,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of some photographs: rows of SCHEMA, the unreadable ones (key, reason), and pictures.
+    """The results for some photographs: rows of SCHEMA, the unreadable ones (key, reason), and pictures.
 
     `pictures`: PNG bytes by (key, short side, colored_by).
     """
@@ -100,14 +100,14 @@ class Painter:
 
 
 class Measurer:
-    """What one worker process keeps: reader, entries, classifier. Plain Python: Ray only decides where."""
+    """Reader, networks and classifier of one worker process. It is plain Python and knows nothing of Ray."""
 
     def __init__(self, task: Task, device: str = "cpu") -> None:
         settings = task.config.evaluate
         self._task = task
         self._reader = Reader(task.input, settings.pixels, task.config.storage)
-        self._paint = Painter(task, device)
-        self._look = Lite0(device)
+        self._painter = Painter(task, device)
+        self._lite0 = Lite0(device)
 
     def run(self, photos: Sequence[Photograph]) -> Measured:
         """Measure the photographs, each read once. Raises StorageError where the input cannot be read."""
@@ -120,15 +120,15 @@ class Measurer:
             except Unreadable as error:
                 unreadable.append((photo.key, str(error)))
                 continue
-            rows += self._rows(photo, self._paint(reduced(image, self._task.config.evaluate.side)))
+            rows += self._rows(photo, self._painter(reduced(image, self._task.config.evaluate.side)))
             for side in self._task.shown.get(photo.key, ()):
-                for name, colored in self._paint(reduced(image, side)).items():
+                for name, colored in self._painter(reduced(image, side)).items():
                     pictures[photo.key, side, name] = _png(colored)
         return Measured(pa.Table.from_pylist(rows, SCHEMA), unreadable, pictures)
 
     def _rows(self, photo: Photograph, colored: dict[str, U8]) -> list[dict[str, Any]]:
         truth = colored[TRUTH]
-        seen = self._look(list(colored.values()))  # the truth is the first
+        judged = self._lite0(list(colored.values()))  # the truth is the first
         lab_truth = metrics.to_lab(truth)
         rows = []
         for number, (name, rgb8) in enumerate(colored.items()):
@@ -141,12 +141,12 @@ class Measurer:
                 "colorfulness_signed": metrics.colorfulness(rgb8),
                 "colorfulness_absolute": metrics.colorfulness_absolute(rgb8),
                 "label": photo.wnid,
-                "top1_correct": seen.wnid_N[number] == photo.wnid if photo.wnid else None,
-                "lite0_features": seen.features_N1280[number],
+                "top1_correct": judged.wnid_N[number] == photo.wnid if photo.wnid else None,
+                "lite0_features": judged.features_N1280[number],
             }
             if name != TRUTH:
                 row |= _errors(truth, lab_truth, rgb8)
-                row["lite0_perceptual"] = float(seen.distance_N[number])
+                row["lite0_perceptual"] = float(judged.distance_N[number])
             rows.append(row)
         return rows
 

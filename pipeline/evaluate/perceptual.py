@@ -1,8 +1,8 @@
-"""What a classifier sees: distance and class on EfficientNet-Lite0, pretrained on ImageNet.
+"""Perceptual distance, features and class from EfficientNet-Lite0, pretrained on ImageNet.
 
-All three numbers come from one pass over what the classifier was made for: the photograph at a short side of
-256 pixels (bicubic), its middle 224 x 224. An image measured at a smaller size is enlarged to that, which
-lowers the accuracy, on the ground truth as well; compare only within one evaluation.
+All three come from one pass over the input that the classifier was trained for: the photograph at a short
+side of 256 pixels (bicubic), its middle 224 x 224. An image measured at a smaller size is enlarged to that,
+which lowers the accuracy, on the ground truth as well; compare only within one evaluation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _EPSILON = 1e-10
 
 
 @dataclass(frozen=True)
-class Seen:
+class Lite0Output:
     """Of N images: pooled `features_N1280`, `distance_N` to the first of them, and the likeliest `wnid_N`."""
 
     features_N1280: F32
@@ -39,7 +39,7 @@ class Seen:
 
 
 class Lite0:
-    """The classifier as a judge of pictures. Raises ConfigError where its weights are not installed."""
+    """The classifier that judges pictures. Raises ConfigError where its weights are not installed."""
 
     def __init__(self, device: str = "cpu") -> None:
         self._device = torch.device(device)
@@ -48,14 +48,14 @@ class Lite0:
         self._network = network.to(self._device)
 
     @torch.inference_mode()
-    def __call__(self, images: Sequence[U8]) -> Seen:
+    def __call__(self, images: Sequence[U8]) -> Lite0Output:
         """Images uint8[H,W,3] sRGB of any size; the first one is the reference of the distances."""
         crops_BHW3 = np.stack([classifier_crop(image) for image in images])
         rgb_B3HW = torch.from_numpy(crops_BHW3).permute(0, 3, 1, 2)
         maps = self._network.feature_maps(normalise(rgb_B3HW.to(self._device).float() / 255))
         features, logits = self._network.top(maps)
         wnids = imagenet_wnids()
-        return Seen(
+        return Lite0Output(
             features.float().cpu().numpy(),
             feature_distance(maps).float().cpu().numpy(),
             tuple(wnids[index] for index in logits.argmax(1).tolist()),

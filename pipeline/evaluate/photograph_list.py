@@ -57,8 +57,8 @@ def imagenet_wnids() -> tuple[str, ...]:
 
 def wnid_of(*texts: str) -> str:
     """The first of the 1,000 WordNet ids that occurs in the texts (labels, file names), else ""."""
-    found = (wnid for text in texts for wnid in _WNID.findall(text))
-    return next((wnid for wnid in found if wnid in imagenet_wnids()), "")
+    candidates = (wnid for text in texts for wnid in _WNID.findall(text))
+    return next((wnid for wnid in candidates if wnid in imagenet_wnids()), "")
 
 
 def open_input(uri: str, storage: StorageConfig) -> tuple[Store, str | None]:
@@ -89,25 +89,25 @@ def list_photographs(uri: str, settings: EvaluateSection, storage: StorageConfig
     parts = [part] if part else prepared or other
     name = uri.rstrip("/").rsplit("/", 1)[-1].removesuffix(".parquet")
     if parts:
-        found = [photo for key in parts for photo in _rows(store, key, settings.split, name)]
+        photos = [photo for key in parts for photo in _rows(store, key, settings.split, name)]
     else:
-        found = list(_files(store, keys))
-    if not found:
+        photos = list(_files(store, keys))
+    if not photos:
         kinds = f"no photographs ({', '.join(SUFFIXES)}, or Parquet of the split {settings.split!r})"
         raise ConfigError(f"{uri} holds {kinds}")
-    twice = [key for key, count in Counter(photo.key for photo in found).items() if count > 1]
+    twice = [key for key, count in Counter(photo.key for photo in photos).items() if count > 1]
     if twice:
         raise ConfigError(f"{uri} holds the photograph {twice[0]!r} twice; keys must differ")
-    return _of_groups(uri, found, settings.groups)[: settings.limit]
+    return _of_groups(uri, photos, settings.groups)[: settings.limit]
 
 
-def _of_groups(uri: str, found: list[Photograph], groups: tuple[str, ...]) -> list[Photograph]:
-    there = {photo.group for photo in found}
+def _of_groups(uri: str, photos: list[Photograph], groups: tuple[str, ...]) -> list[Photograph]:
+    there = {photo.group for photo in photos}
     missing = [group for group in groups if group not in there]
     if missing:
         known = ", ".join(sorted(there))
         raise ConfigError(f"{uri} holds no photographs of the source {missing[0]!r}; there are: {known}")
-    return [photo for photo in found if not groups or photo.group in groups]
+    return [photo for photo in photos if not groups or photo.group in groups]
 
 
 def _rows(store: Store, key: str, split: str, name: str) -> Iterator[Photograph]:
@@ -115,8 +115,8 @@ def _rows(store: Store, key: str, split: str, name: str) -> Iterator[Photograph]
     columns = set(file.schema_arrow.names)
     if not {"key", "image"} <= columns:
         raise ConfigError(f"{store.uri}/{key} has no columns 'key' and 'image' (encoded images)")
-    wanted = sorted(columns & {"key", "source", "label", "wnid", "split"})
-    for number, row in enumerate(file.read(wanted).to_pylist()):
+    used = sorted(columns & {"key", "source", "label", "wnid", "split"})
+    for number, row in enumerate(file.read(used).to_pylist()):
         if row.get("split", split) == split:
             wnid = wnid_of(row.get("wnid") or "", row.get("label") or "")
             yield Photograph(row["key"], row.get("source") or name, wnid, key, number)

@@ -1,4 +1,4 @@
-"""What `jobs/evaluate.py` can be told."""
+"""The configuration of `jobs/evaluate.py`."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class EvaluateSection(Section):
 
 
 class EvaluateConfig(Section):
-    """Everything that `jobs/evaluate.py` can be told besides input and output."""
+    """The whole configuration of `jobs/evaluate.py`."""
 
     evaluate: EvaluateSection = EvaluateSection()
     storage: StorageConfig = StorageConfig()

@@ -42,8 +42,8 @@ def draw(
     """The sheet from PNG bytes by (key, short side, colored_by); what is not there is a gray field."""
     rows = []
     for key in keys:
-        found = [pictures.get((key, sheet.side or side, who)) for who in sheet.columns.values()]
-        shown = [Image.open(io.BytesIO(png)) if png is not None else "unreadable" for png in found]
+        cells = [pictures.get((key, sheet.side or side, who)) for who in sheet.columns.values()]
+        shown = [Image.open(io.BytesIO(png)) if png is not None else "unreadable" for png in cells]
         rows.append(GridRow(shown, key))
     return grid_sheet(list(sheet.columns), rows, sheet.height, sheet.title)
 

@@ -109,18 +109,18 @@ def _rows(group: _Group, settings: EvaluateSection) -> Iterator[Row]:
     truth, signed = entries.index(TRUTH), METRICS.index("colorfulness_signed")
     labelled = int(np.isfinite(values[:, truth, METRICS.index("top1_correct")]).sum())
     for e, name in sorted(enumerate(entries), key=lambda entry: entry[0] == truth):
-        found = {m: _interval(means[e, i], resampled[:, e, i]) for i, m in enumerate(METRICS)}
+        metrics = {m: _interval(means[e, i], resampled[:, e, i]) for i, m in enumerate(METRICS)}
         with np.errstate(invalid="ignore", divide="ignore"):
             share = means[e, signed] / means[truth, signed]
             shares = resampled[:, e, signed] / resampled[:, truth, signed]
-        found[SHARE] = _interval(share, shares)
-        found[FRECHET] = _frechet(group, e, settings) if e != truth else Interval(None)
+        metrics[SHARE] = _interval(share, shares)
+        metrics[FRECHET] = _frechet(group, e, settings) if e != truth else Interval(None)
         differences = {}
         if name not in (settings.against, TRUTH):
             differences = {
                 m: _interval(means_against[e, i], resampled_against[:, e, i]) for i, m in enumerate(METRICS)
             }
-        yield Row(group.name, name, photographs, labelled, found, differences)
+        yield Row(group.name, name, photographs, labelled, metrics, differences)
 
 
 def _interval(value: float, resampled: F64) -> Interval:
@@ -151,10 +151,10 @@ def _frechet(group: _Group, entry: int, settings: EvaluateSection) -> Interval:
 def as_json(rows: list[Row]) -> list[dict[str, Any]]:
     """Plain values, numbers to six significant digits; an interval is [value, low, high]."""
 
-    def rounded(found: dict[str, Interval]) -> dict[str, list[float | None]]:
+    def rounded(intervals: dict[str, Interval]) -> dict[str, list[float | None]]:
         return {
             name: [None if v is None else float(f"{v:.6g}") for v in (i.value, i.low, i.high)]
-            for name, i in found.items()
+            for name, i in intervals.items()
         }
 
     return [

@@ -98,8 +98,7 @@ class Objective:
     "psnr" of the colours;
     `uniform`: None, or the lambda of class rebalancing (Zhang et al., equation 4); `bins`: weight of the
     cross-entropy over ab bins beside a regression loss, for networks with both heads; `perceptual`,
-    `semantic`: weights of what a classifier sees differently in a regression's colours, see
-    `models.classifier_loss`.
+    `semantic`: weights of the losses of `models.classifier_loss` beside a regression.
     """
 
     alpha: float = 0.0

@@ -56,8 +56,8 @@ class Catalog:
 
     def numbers(self) -> list[int]:
         """The entries' numbers, ascending; empty for a name without any (and for a folder that is none)."""
-        found = (_ENTRY.fullmatch(info.key) for info in self.store.list())
-        return [int(match[1]) for match in found if match]
+        matches = (_ENTRY.fullmatch(info.key) for info in self.store.list())
+        return [int(match[1]) for match in matches if match]
 
     def read(self, number: int) -> RegistryEntry:
         """One entry. Raises ConfigError where there is none of this number."""

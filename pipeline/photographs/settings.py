@@ -1,4 +1,4 @@
-"""What `jobs/prepare_photos.py` can be told."""
+"""The configuration of `jobs/prepare_photos.py`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PhotosConfig(Section):
 
 
 class PrepareConfig(Section):
-    """Everything that `jobs/prepare_photos.py` can be told besides input and output."""
+    """The whole configuration of `jobs/prepare_photos.py`."""
 
     photos: PhotosConfig = PhotosConfig()
     storage: StorageConfig = StorageConfig()

@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 
 class PromoteConfig(EvaluateConfig):
-    """Everything that `jobs/promote.py` can be told besides the registry, the challenger and photographs."""
+    """The whole configuration of `jobs/promote.py`."""
 
     gate: GateSection = GateSection()
 

@@ -1,4 +1,4 @@
-"""What one training worker does. `run.py` starts the workers; this file is the loop itself."""
+"""The training loop of one worker. `trainer.py` starts the workers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipeline.training.data.batches import Batch
-from pipeline.training.reporting import Clock, Journal, Meter
+from pipeline.training.reporting import Clock, Meter, TensorBoard
 from pipeline.training.settings import OptimConfig, TrainConfig
 from pipeline.training.validate import sample_picture, validate
-from pipeline.training.worker import Refused, Worker, set_up
+from pipeline.training.worker import UnusableData, Worker, set_up
 
 
 def train_worker(settings: dict[str, Any]) -> str | None:
@@ -29,7 +29,7 @@ def train_worker(settings: dict[str, Any]) -> str | None:
     try:
         worker = set_up(config)
         _run(worker, worker.data.batches(worker.sampler, config.data, worker.state.step))
-    except Refused as error:
+    except UnusableData as error:
         return str(error)
     return None
 
@@ -40,11 +40,11 @@ def _run(worker: Worker, batches: Iterator[Batch]) -> None:
     progress = _agreed_progress(worker)
     clock = Clock(progress)
     while progress < 1:
-        asked = time.monotonic()
+        waits = time.monotonic()
         batch = next(batches)
-        waited = time.monotonic() - asked
+        waited = time.monotonic() - waits
         losses = _step(worker, batch, learning_rate(config.optim, state.step, progress))
-        worker.met.update(batch.unreadable)
+        worker.newly_unreadable.update(batch.unreadable)
         state.step += 1
         state.seconds = before + time.monotonic() - started
         progress = _agreed_progress(worker)
@@ -97,19 +97,20 @@ def _step(worker: Worker, batch: Batch, rate: float) -> dict[str, Tensor]:
 
 
 def share_unreadable(worker: Worker) -> None:
-    """Tell all workers what each has met; name it. Raises Refused where it is too much of the photographs."""
-    everyone = [worker.met]
+    """Share the keys of unreadable photographs among all workers, and print new ones. Raises UnusableData
+    where their share is above `data.max_unreadable`."""
+    everyone = [worker.newly_unreadable]
     if dist.is_initialized():
         everyone = [set() for _ in range(dist.get_world_size())]
-        dist.all_gather_object(everyone, worker.met)
+        dist.all_gather_object(everyone, worker.newly_unreadable)
     added = set().union(*everyone) - worker.unreadable
     worker.unreadable |= added
-    worker.met = set()
+    worker.newly_unreadable = set()
     for key in sorted(added) if worker.rank == 0 else ():
         print(f"unreadable, another photograph stands in for it: {key}", flush=True)
     bad, rows = len(worker.unreadable), worker.data.train.table.num_rows
     if bad > worker.config.data.max_unreadable * rows:
-        raise Refused(
+        raise UnusableData(
             f"at least {bad} of {rows} training photographs ({bad / rows:.1%}) cannot be decoded, more than "
             f"data.max_unreadable ({worker.config.data.max_unreadable:.1%}) allows, the first of them "
             f"{', '.join(sorted(worker.unreadable)[:3])}; prepare the photographs again or allow more"
@@ -117,7 +118,7 @@ def share_unreadable(worker: Worker) -> None:
 
 
 def _log(worker: Worker, meter: Meter, progress: float, left: str) -> None:
-    if worker.journal is None:
+    if worker.tensorboard is None:
         return
     means = meter.take(worker.config.train.batch * worker.sampler.workers)
     step, minutes = worker.state.step, worker.state.seconds / 60
@@ -127,20 +128,20 @@ def _log(worker: Worker, meter: Meter, progress: float, left: str) -> None:
         f"{left}): {line}",
         flush=True,
     )
-    worker.journal.scalars("train", means, step)
+    worker.tensorboard.scalars("train", means, step)
 
 
 def _report(worker: Worker, progress: float) -> None:
-    """Validate and checkpoint (the first worker), and tell Ray (all of them: it is a barrier)."""
+    """Validate and checkpoint (the first worker), and report to Ray (all workers, for it is a barrier)."""
     state = worker.state
     epoch = state.step / worker.sampler.epoch_steps
     metrics: dict[str, Any] = {"step": state.step, "epoch": epoch, "progress": progress}
     metrics["unreadable"] = len(worker.unreadable)
-    if worker.journal is None:
+    if worker.tensorboard is None:
         ray.train.report(metrics)
         return
-    metrics |= _validated(worker, worker.journal)
-    worker.journal.publish()
+    metrics |= _validated(worker, worker.tensorboard)
+    worker.tensorboard.publish()
     worker.info.provenance.update(
         {"steps": state.step, "epochs": round(epoch, 3), "minutes": round(state.seconds / 60, 1)}
     )
@@ -148,16 +149,16 @@ def _report(worker: Worker, progress: float) -> None:
         ray.train.report(metrics, checkpoint=checkpoint)
 
 
-def _validated(worker: Worker, journal: Journal) -> dict[str, float]:
-    """Numbers and a picture of the averaged weights; both in the journal, the numbers on the terminal too."""
+def _validated(worker: Worker, tensorboard: TensorBoard) -> dict[str, float]:
+    """Numbers and a picture of the averaged weights, for TensorBoard; the numbers are also printed."""
     if worker.val is None:
         return {}
     config, step, averaged = worker.config, worker.state.step, worker.state.averaged.module
     measured = validate(averaged, worker.val, worker.info.mean_ab, config.data, config.train.batch)
     line = " ".join(f"{name} {value:.4g}" for name, value in measured.items())
     print(f"validation at step {step}: {line}", flush=True)
-    journal.scalars("val", measured, step)
+    tensorboard.scalars("val", measured, step)
     picture = sample_picture(averaged, worker.val, config.data, config.train.pictures)
     if picture is not None:
-        journal.picture("input, prediction, truth", picture, step)
+        tensorboard.picture("input, prediction, truth", picture, step)
     return measured

@@ -1,4 +1,4 @@
-"""What a run says of itself: speed, time left, and TensorBoard scalars and pictures, on disk or on S3."""
+"""What a training run reports: speed, time left, and TensorBoard scalars and pictures, on disk or on S3."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Meter:
         self._waited += waited
 
     def skip(self, seconds: float) -> None:
-        """Time that is no training, such as validation."""
+        """Leave out time that is no training, such as validation."""
         self._since += seconds
 
     def take(self, images: int) -> dict[str, float]:
@@ -44,7 +44,7 @@ class Meter:
 
 
 class Clock:
-    """How long is left, from the progress since this start; a resumed run has another speed than before."""
+    """The time left, by the progress since this start: a resumed run may be faster or slower than before."""
 
     def __init__(self, progress: float) -> None:
         self._from, self._started = progress, time.monotonic()
@@ -57,8 +57,8 @@ class Clock:
         return f"{seconds / 60:.1f} min left"
 
 
-class Journal:
-    """TensorBoard files of a run: in its folder at once, or, on S3, put there at every `publish`."""
+class TensorBoard:
+    """TensorBoard's files of a run: written to its folder at once, or, on S3, uploaded at every `publish`."""
 
     def __init__(self, uri: str, storage: StorageConfig) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -78,7 +78,7 @@ class Journal:
         self._writer.add_image(name, rgb8, step, dataformats="HWC")
 
     def publish(self) -> None:
-        """Bring the store up to date. Event files only grow, so each is put whole, under its own name."""
+        """Upload the event files. They only grow, so each replaces the one of its name."""
         self._writer.flush()
         if self._temporary:
             for path in sorted(Path(self._folder).iterdir()):

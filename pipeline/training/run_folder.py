@@ -133,10 +133,10 @@ class RunFolder:
     def checkpoints(self) -> list[str]:
         """Names of all checkpoint folders, in the order of their making."""
         selector = pyarrow.fs.FileSelector(self.path, allow_not_found=True)
-        found = (
+        checkpoints = (
             i for i in self.filesystem.get_file_info(selector) if i.type == pyarrow.fs.FileType.Directory
         )
-        names = (Path(info.path).name for info in found)
+        names = (Path(info.path).name for info in checkpoints)
         return sorted(name for name in names if name.startswith(CHECKPOINTS))
 
     def _exists(self, path: str) -> bool:
@@ -154,7 +154,7 @@ class RunFolder:
 
 
 def run_folder(storage: str, name: str, config: StorageConfig) -> RunFolder:
-    """The folder of the run `name` at a path or URI; nothing is made there yet.
+    """The folder of the run `name` at a path or URI; nothing is written there yet.
 
     On S3 it is reached through Arrow, as Ray Train does, with the same settings as everywhere else. Raises
     ConfigError where these cannot be met, or for a URI that names no place.

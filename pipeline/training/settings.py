@@ -1,4 +1,4 @@
-"""What `prepare_photos.py` and `train.py` can be told."""
+"""The configuration of `jobs/train.py`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class NetworkConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Changes to the input luminance only, so that old photographs lie inside what was trained on."""
+    """Changes to the input luminance only, so that training covers what old photographs look like."""
 
     gamma: float = Field(1.3, ge=1, le=3, description="L* to a power between 1/gamma and gamma")
     contrast: float = Field(0.2, ge=0, lt=1, description="factor between 1 - contrast and 1 + contrast")
@@ -160,7 +160,7 @@ class TrainSection(Section):
 
 
 class TrainConfig(Section):
-    """Everything that `jobs/train.py` can be told."""
+    """The whole configuration of `jobs/train.py`."""
 
     model: NetworkConfig = NetworkConfig()
     data: DataConfig = DataConfig()

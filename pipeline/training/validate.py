@@ -1,4 +1,4 @@
-"""How good the averaged weights are on the photographs kept for validation, in numbers and in a picture."""
+"""Validation of the averaged weights, in numbers and as a picture."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def validate(
     squares: dict[str, float] = {"rmse": 0.0, "tint_rmse": 0.0, "chroma": 0.0}
     count = 0
     tint_2hw = torch.tensor(tint, device=device)[:, None, None]
-    for made in validation_batches(photos, config, batch):
-        guess = colorizer.predict_ab(made.L_B1HW.to(device))
-        truth = target_at(made.ab_B2HW.to(device), (guess.shape[2], guess.shape[3]))
+    for middle in validation_batches(photos, config, batch):
+        guess = colorizer.predict_ab(middle.L_B1HW.to(device))
+        truth = target_at(middle.ab_B2HW.to(device), (guess.shape[2], guess.shape[3]))
         count += truth.numel()
         squares["rmse"] += float((guess - truth).square().sum())
         squares["tint_rmse"] += float((tint_2hw - truth).square().sum())

@@ -16,24 +16,24 @@ def warm_start(
 ) -> None:
     """Fill `model`, whose classes are `labels`, from the weights named as for `load_colorizer`.
 
-    What tells labels apart begins anew where the weights know other labels. Raises WeightsError for weights
-    that cannot be had or are another method's, ConfigError where they are of another network.
+    The layers that classify labels begin anew where the weights know other labels. Raises WeightsError for
+    weights that cannot be read or are another method's, ConfigError where they are of another network.
     """
     loaded = load_weights(location(model.method, weights), model.method, storage)
     skipped = loaded.info.labels != labels
-    wanted = {
+    expected = {
         name: tensor.shape
         for name, tensor in model.state_dict().items()
         if tensor.is_floating_point() and not (skipped and _LABEL_HEAD in name)
     }
-    found = {name: tensor for name, tensor in loaded.tensors.items() if not (skipped and _LABEL_HEAD in name)}
+    given = {name: tensor for name, tensor in loaded.tensors.items() if not (skipped and _LABEL_HEAD in name)}
     odd = sorted(
-        (wanted.keys() ^ found.keys())
-        | {name for name in wanted.keys() & found.keys() if wanted[name] != found[name].shape}
+        (expected.keys() ^ given.keys())
+        | {name for name in expected.keys() & given.keys() if expected[name] != given[name].shape}
     )
     if odd:
         raise ConfigError(
             f"model.weights={weights} are of another network ({loaded.info.architecture}), {len(odd)} "
             f"tensors differ, e.g. {odd[0]}: set the options under model to those of the weights"
         )
-    model.load_state_dict(found, strict=False)
+    model.load_state_dict(given, strict=False)

@@ -15,7 +15,7 @@ from pipeline.storage import open_store
 
 
 def exported(data: bytes, variant: str | None = None, decoding: dict[str, float] | None = None) -> bytes:
-    """The weights file `data` with what was asked for changed, and its provenance saying so.
+    """The weights file `data` with these changes, and with the variant in its provenance.
 
     `variant`: a network of its own out of one with several heads (`TrainableColorizer.variants`);
     `decoding`: values for what `TrainableColorizer.decoding` names. Raises ConfigError where the network
@@ -34,14 +34,14 @@ def exported(data: bytes, variant: str | None = None, decoding: dict[str, float]
     for name, value in (decoding or {}).items():
         if name not in colorizer.decoding:
             has = ", ".join(colorizer.decoding) or "none"
-            raise ConfigError(f"--decoding {name}={value:g}: what the method {info.method} takes: {has}")
+            raise ConfigError(f"--decoding {name}={value:g}: the method {info.method} takes: {has}")
         architecture[name] = value
     try:
         type(colorizer)(**architecture)
     except ValueError as error:
         raise ConfigError(f"--decoding: {error}") from None
-    said = {"variant": variant} if variant is not None else {}
-    changed = replace(info, architecture=architecture, provenance=info.provenance | said)
+    origin = {"variant": variant} if variant is not None else {}
+    changed = replace(info, architecture=architecture, provenance=info.provenance | origin)
     return encode_weights(colorizer.state_dict(), changed)
 
 
@@ -61,8 +61,8 @@ def mean_of(weights: Sequence[Weights]) -> bytes:
             "with the same options; they must all have begun with the same weights"
         )
     mean = {name: torch.stack([one.tensors[name] for one in weights]).mean(0) for name in first.tensors}
-    made = [one.info.provenance | {"sha256": one.digest} for one in weights]
-    return encode_weights(mean, replace(first.info, provenance={"mean_of": made}))
+    parts = [one.info.provenance | {"sha256": one.digest} for one in weights]
+    return encode_weights(mean, replace(first.info, provenance={"mean_of": parts}))
 
 
 def _learned(weights: Weights) -> tuple[object, ...]:

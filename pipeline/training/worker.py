@@ -1,4 +1,4 @@
-"""One training worker's pieces, put together before its first step."""
+"""The parts of one training worker, and how they are set up before its first step."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from pipeline.training.checkpoint import AveragedModel, RunState
 from pipeline.training.data.dataset import Dataset, streams
 from pipeline.training.data.memory import Photos
 from pipeline.training.data.sampling import Sampler
-from pipeline.training.reporting import Journal
+from pipeline.training.reporting import TensorBoard
 from pipeline.training.settings import OptimConfig, TrainConfig
 from pipeline.training.warm_start import warm_start
 
 
-class Refused(ConfigError):
-    """A ConfigError that every worker comes to at the same step."""
+class UnusableData(ConfigError):
+    """A ConfigError that all workers raise at the same step, so that the run ends without a retry."""
 
 
 @dataclass
 class Worker:
-    """One worker's pieces; `wrapped` is the model inside DistributedDataParallel where there are several.
+    """The parts of one worker; `wrapped` is the model inside DistributedDataParallel where there are several.
 
-    `journal` and `val` are the first worker's alone. `unreadable` are keys that any worker has met, `met`
-    those that this one has met since all told each other.
+    Only the first worker has `tensorboard` and `val`. `unreadable` are the keys of photographs that some
+    worker could not decode, `newly_unreadable` those of this worker that the others do not know yet.
     """
 
     config: TrainConfig
@@ -45,14 +45,14 @@ class Worker:
     device: torch.device
     precision: str
     rank: int
-    journal: Journal | None
+    tensorboard: TensorBoard | None
     unreadable: set[str] = field(default_factory=set)
-    met: set[str] = field(default_factory=set)
+    newly_unreadable: set[str] = field(default_factory=set)
 
 
 def set_up(config: TrainConfig) -> Worker:
-    """This process's worker, at the step of the newest checkpoint. Raises Refused where that is of another
-    network, ConfigError for unusable photographs."""
+    """The worker of this process, at the step of the newest checkpoint. Raises UnusableData where that is of
+    another network, ConfigError for unusable photographs."""
     torch.set_num_threads(config.train.threads)
     torch.manual_seed(config.train.seed)
     context = ray.train.get_context()
@@ -73,7 +73,7 @@ def set_up(config: TrainConfig) -> Worker:
         try:
             state.restore(checkpoint, data.labels)
         except ConfigError as error:
-            raise Refused(str(error)) from None
+            raise UnusableData(str(error)) from None
     precision = resolve_precision(config.train.precision, str(device))
     state.averaged.module.precision = precision
     worker = Worker(
@@ -87,7 +87,7 @@ def set_up(config: TrainConfig) -> Worker:
         device,
         precision,
         rank,
-        Journal(f"{config.train.storage}/{config.train.name}", config.storage) if rank == 0 else None,
+        TensorBoard(f"{config.train.storage}/{config.train.name}", config.storage) if rank == 0 else None,
     )
     _say_start(worker, workers)
     return worker

@@ -15,7 +15,7 @@ from pipeline.benchmark.process_tree import watched
 from pipeline.benchmark.results import Cell, Results, Run, TrainingRate
 from pipeline.benchmark.sample_photographs import count_of, megapixels, photographs
 from pipeline.benchmark.tables import ratio_table, rows, training_table
-from pipeline.benchmark.training_loop import Bare, train
+from pipeline.benchmark.training_loop import BareLoop, train
 from pipeline.config.loading import load
 from pipeline.errors import RunError
 from pipeline.training.settings import TrainConfig
@@ -145,4 +145,4 @@ def test_the_bare_loop_trains_the_networks_of_the_configurations() -> None:
     small = ["train.batch=2", "data.crop=64"]
     for name in ("faithful", "iizuka"):
         config = load(TrainConfig, str(IMPORT_ROOT / "configs" / "train" / f"{name}.yaml"), small)
-        assert train(Bare(config=config, warm=0, steps=1)) > 0
+        assert train(BareLoop(config=config, warm=0, steps=1)) > 0

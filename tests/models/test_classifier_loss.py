@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.color.spaces_torch import srgb_to_lab_t
 from pipeline.errors import ConfigError
-from pipeline.models.classifier_loss import IMAGES, seen_differently
+from pipeline.models.classifier_loss import IMAGES, classifier_losses
 from pipeline.models.efficientnet_lite import EfficientNetLite1, pretrained_lite1
 
 
@@ -24,10 +24,10 @@ def colours(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_the_truth_is_seen_as_the_truth_and_gray_is_not() -> None:
     L, ab = colours(3)
-    distance, divergence = seen_differently(L, ab, ab)
+    distance, divergence = classifier_losses(L, ab, ab)
     assert float(distance) == pytest.approx(0, abs=1e-5)
     assert float(divergence) == pytest.approx(0, abs=1e-5)
-    distance, divergence = seen_differently(L, torch.zeros_like(ab)[..., ::2, ::2], ab)
+    distance, divergence = classifier_losses(L, torch.zeros_like(ab)[..., ::2, ::2], ab)
     assert float(distance) > 0.01
     assert float(divergence) > 0.01
 
@@ -35,7 +35,7 @@ def test_the_truth_is_seen_as_the_truth_and_gray_is_not() -> None:
 def test_gradients_reach_the_guess_and_no_one_else() -> None:
     L, ab = colours(2)
     guess = torch.zeros(2, 2, 32, 32, requires_grad=True)
-    sum(seen_differently(L, guess, ab)).backward()
+    sum(classifier_losses(L, guess, ab)).backward()
     assert guess.grad is not None
     assert float(guess.grad.abs().sum()) > 0
 
@@ -44,7 +44,7 @@ def test_the_first_images_of_a_batch_are_looked_at() -> None:
     L, ab = colours(IMAGES + 2)
     wrong = ab.clone()
     wrong[IMAGES:] = 0
-    assert float(seen_differently(L, wrong, ab)[0]) == pytest.approx(0, abs=1e-5)
+    assert float(classifier_losses(L, wrong, ab)[0]) == pytest.approx(0, abs=1e-5)
 
 
 def test_lite1_is_filled_and_deeper(monkeypatch: pytest.MonkeyPatch) -> None:

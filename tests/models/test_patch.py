@@ -9,7 +9,13 @@ from skimage.feature import daisy as skimage_daisy
 from pipeline.models.base import Objective
 from pipeline.models.methods.patch import PatchColorizer
 from pipeline.models.methods.patch.bilateral import joint_bilateral
-from pipeline.models.methods.patch.features import DAISY_CHANNELS, ORIENTATIONS, daisy, patches, seeing
+from pipeline.models.methods.patch.features import (
+    DAISY_CHANNELS,
+    ORIENTATIONS,
+    daisy,
+    patches,
+    semantic_encoder,
+)
 
 
 def lightness(*shape: int) -> torch.Tensor:
@@ -78,12 +84,12 @@ class TestJointBilateral:
 def test_the_classifier_is_borrowed_not_owned() -> None:
     """It is neither saved with the network nor changed by training it."""
     colorizer = PatchColorizer()
-    before = {name: tensor.clone() for name, tensor in seeing().state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in semantic_encoder().state_dict().items()}
     stored = sum(t.numel() * (2 if t.ndim > 1 else 4) for t in colorizer.state_dict().values())
     assert stored < 1_000_000
     optimizer = torch.optim.AdamW(colorizer.train().parameters(), lr=0.1)
     ab = torch.full((2, 2, 64, 64), 20.0)
     colorizer(lightness(2, 1, 64, 64), ab, torch.tensor([-1, -1]), Objective())["loss"].backward()
     optimizer.step()
-    assert all(tensor.equal(before[name]) for name, tensor in seeing().state_dict().items())
-    assert not seeing().training
+    assert all(tensor.equal(before[name]) for name, tensor in semantic_encoder().state_dict().items())
+    assert not semantic_encoder().training

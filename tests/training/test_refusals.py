@@ -11,7 +11,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.training.data.dataset import Dataset
 from pipeline.training.loop import share_unreadable
 from pipeline.training.settings import DataConfig, TrainConfig
-from pipeline.training.worker import Refused, Worker
+from pipeline.training.worker import UnusableData, Worker
 from tests.support.training_data import training_rows, write_parts
 
 
@@ -30,12 +30,12 @@ def test_bad_rows_are_named_once_and_end_the_run_above_the_share(
 ) -> None:
     made = worker(tmp_path, no_storage, 0.05)
     for _ in range(2):  # met again in the next epoch
-        made.met |= {"sea/1", "sea/0"}
+        made.newly_unreadable |= {"sea/1", "sea/0"}
         share_unreadable(made)
     said = capsys.readouterr().out.splitlines()
     assert [line.rsplit(" ", 1)[1] for line in said] == ["sea/0", "sea/1"]
-    made.met |= {"sea/2"}
+    made.newly_unreadable |= {"sea/2"}
     with pytest.raises(
-        Refused, match=r"at least 3 of 40 .* \(7.5%\) cannot be .* \(5.0%\).* sea/0, sea/1, sea/2"
+        UnusableData, match=r"at least 3 of 40 .* \(7.5%\) cannot be .* \(5.0%\).* sea/0, sea/1, sea/2"
     ):
         share_unreadable(made)

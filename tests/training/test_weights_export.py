@@ -57,7 +57,7 @@ def test_one_head_louder(both: UnetColorizer, tmp_path: Path) -> None:
 def test_what_is_not_there(both: UnetColorizer) -> None:
     with pytest.raises(ConfigError, match=r"--variant vivid: .*no variant 'vivid'"):
         exported(weights_of(both), "vivid")
-    with pytest.raises(ConfigError, match=r"--decoding gain=1.2: what the method regression_cnn takes: none"):
+    with pytest.raises(ConfigError, match=r"--decoding gain=1.2: the method regression_cnn takes: none"):
         exported(weights_of(RegressionCnn(0.125)), decoding={"gain": 1.2})
     with pytest.raises(ConfigError, match=r"--decoding: .*blend 1.5 in \[0, 1\]"):
         exported(weights_of(both), decoding={"blend": 1.5})

@@ -1,4 +1,4 @@
-"""Batches as the network gets them: from encoded images and seeds, the same wherever they are made."""
+"""Batches for the network, from encoded images and seeds; where they are made does not change them."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def crop_arrays(
         )
     L_B1HW = np.empty((size, 1, config.crop, config.crop), dtype=np.float32)
     ab_B2HW = np.empty((size, 2, config.crop, config.crop), dtype=np.float32)
-    taken = np.arange(size)
+    source = np.arange(size)
     for place in range(size):
         if photos[place] is None:
-            taken[place] = next((p for p in readable if p > place), readable[0])
-        pixels = photos[taken[place]]
+            source[place] = next((p for p in readable if p > place), readable[0])
+        pixels = photos[source[place]]
         assert pixels is not None
         rng = np.random.default_rng(seeds[place])
         rgb8 = _random_crop(pixels, config, rng)
@@ -75,7 +75,7 @@ def crop_arrays(
     return {
         "L": L_B1HW,
         "ab": ab_B2HW,
-        "label": labels[taken],
+        "label": labels[source],
         "unreadable": np.array(unreadable, dtype=object),
     }
 

@@ -53,7 +53,7 @@ def lab_crop(rgb8: U8, film: F32 = LUMINANCE) -> tuple[F32, F32]:
     """sRGB pixels uint8[H,W,3] to `L_HW` in [0, 100] and `ab_2HW` in Lab units (CIE 15:2018, D65).
 
     `film` are the weights of linear red, green and blue in the input luminance, with a sum of 1: LUMINANCE is
-    the eye's, others are films that saw the world in other proportions. They do not change ab.
+    human vision's, others are films that saw the world in other proportions. They do not change ab.
     """
     L_HW = np.empty(rgb8.shape[:2], dtype=np.float32)
     ab_2HW = np.empty((2, *rgb8.shape[:2]), dtype=np.float32)

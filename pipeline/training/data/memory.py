@@ -1,4 +1,4 @@
-"""Training batches from images held in memory: right where there are few of them."""
+"""Training batches from encoded images in memory, for collections that fit there."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Photos:
 
 
 def batches_from_memory(photos: Photos, sampler: Sampler, config: DataConfig, first: int) -> Iterator[Batch]:
-    """Training batches from step `first` on, for ever, made by threads while the network works."""
+    """Training batches from step `first` on, without an end, made by threads while the network works."""
 
     def make(step: int) -> Batch:
         crops = sampler.crops(range(step, step + 1))

@@ -123,11 +123,11 @@ def read_images(
 
     def read(number: int) -> dict[int, tuple[str, bytes]]:
         place = int(places[number])
-        wanted = np.unique(row[place_of == number])
+        rows = np.unique(row[place_of == number])
         file = open_part(store, parts[place >> 32])
-        table = file.read_row_group(place & 0xFFFFFFFF, columns=["key", "image"]).take(wanted)
+        table = file.read_row_group(place & 0xFFFFFFFF, columns=["key", "image"]).take(rows)
         pairs = zip(table["key"].to_pylist(), table["image"].to_pylist(), strict=True)
-        return dict(zip(wanted.tolist(), pairs, strict=True))
+        return dict(zip(rows.tolist(), pairs, strict=True))
 
     with ThreadPoolExecutor(_PARALLEL_READS) as pool:
         groups = list(pool.map(read, range(len(places))))

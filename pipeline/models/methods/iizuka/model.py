@@ -72,11 +72,11 @@ class IizukaColorizer(TrainableColorizer):
         """The network's numbers and class logits (of the style, where there is one)."""
         x = (L_B1HW / 100.0).contiguous(memory_format=torch.channels_last)
         square = (self.global_side, self.global_side)
-        seen = x if style_B1hw is None else style_B1hw / 100.0
-        if self.network.global_features is None or (seen is x and x.shape[-2:] == square):
+        whole = x if style_B1hw is None else style_B1hw / 100.0
+        if self.network.global_features is None or (whole is x and x.shape[-2:] == square):
             unit, logits = self.network(x)
         else:
-            resized = F.interpolate(seen, square, mode="bilinear", antialias=True, align_corners=False)
+            resized = F.interpolate(whole, square, mode="bilinear", antialias=True, align_corners=False)
             resized = resized.contiguous(memory_format=torch.channels_last)
             unit, logits = self.network(x, resized)
         return unit, logits

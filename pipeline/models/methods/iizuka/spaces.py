@@ -41,7 +41,7 @@ def _half_range(like: Tensor) -> Tensor:
 
 
 def target_unit(space: str, L_B1hw: Tensor, ab_B2hw: Tensor) -> Tensor:
-    """What the network should say for this colour: B x CHANNELS[space] x h x w in [0, 1]."""
+    """The output that is right for this colour: B x CHANNELS[space] x h x w in [0, 1]."""
     if space == "lab":
         return ab_to_unit(ab_B2hw)
     rgb = lab_to_srgb_t(torch.cat([L_B1hw, ab_B2hw], 1))
@@ -49,7 +49,7 @@ def target_unit(space: str, L_B1hw: Tensor, ab_B2hw: Tensor) -> Tensor:
 
 
 def chroma_of(space: str, unit_Bchw: Tensor, L_B1hw: Tensor) -> Tensor:
-    """`ab_B2hw` in Lab units of what the network said at the lightness L.
+    """`ab_B2hw` in Lab units of the network's output at the lightness L.
 
     A predicted RGB brings its own lightness; its a and b are what is kept. For YUV, Y is that of the gray of
     lightness L. Predictions outside sRGB are clipped to it, as an 8-bit image would be.

@@ -1,4 +1,4 @@
-"""Cheng, Yang and Sheng, "Deep Colorization", ICCV 2015: each pixel by itself, by what is known of it."""
+"""Cheng, Yang and Sheng, "Deep Colorization", ICCV 2015: each pixel by itself, from its features."""
 
 from pipeline.models.methods.patch.model import PatchColorizer
 

@@ -1,4 +1,4 @@
-"""What is known of a pixel: its patch, its gradients, and what a classifier sees there."""
+"""Features of a pixel: its patch, its gradients, and a classifier's feature maps at its place."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def daisy(L_B1HW: Tensor, stride: int) -> Tensor:
     centre, ring = (_blurred(directed, sigma) for sigma in BLURS)
     height, width = x.shape[-2:]
     around = F.pad(ring, (RING_RADIUS,) * 4, mode="replicate")
-    found = [centre[..., ::stride, ::stride]]
+    histograms = [centre[..., ::stride, ::stride]]
     for number in range(RING_POINTS):
         angle = 2 * math.pi * number / RING_POINTS
         top = RING_RADIUS + round(RING_RADIUS * math.sin(angle))
         left = RING_RADIUS + round(RING_RADIUS * math.cos(angle))
-        found.append(around[..., top : top + height : stride, left : left + width : stride])
+        histograms.append(around[..., top : top + height : stride, left : left + width : stride])
     # Noise in a flat region must not become a direction: 0.005 is half a unit of L* per pixel.
-    return torch.cat([part / (part.norm(dim=1, keepdim=True) + 0.005) for part in found], 1)
+    return torch.cat([part / (part.norm(dim=1, keepdim=True) + 0.005) for part in histograms], 1)
 
 
 def _blurred(x_BCHW: Tensor, sigma: float) -> Tensor:
@@ -75,8 +75,8 @@ def _blurred(x_BCHW: Tensor, sigma: float) -> Tensor:
 
 
 @cache
-def seeing() -> LiteEncoder:
-    """The pretrained classifier's convolutions for gray pictures, in evaluation mode; nobody may change it.
+def semantic_encoder() -> LiteEncoder:
+    """The pretrained classifier's convolutions for gray pictures, in evaluation mode; do not change it.
 
     Raises ConfigError where the package with its weights is missing.
     """

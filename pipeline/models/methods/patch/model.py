@@ -22,7 +22,7 @@ from pipeline.models.methods.patch.features import (
     SEMANTIC_MAPS,
     daisy,
     patches,
-    seeing,
+    semantic_encoder,
     semantic_maps,
 )
 
@@ -37,8 +37,8 @@ class PatchColorizer(TrainableColorizer):
     filter.
 
     Cheng, Yang and Sheng, "Deep Colorization", ICCV 2015. Their semantic feature is the share of each of 47
-    scene labels in a segmentation; here it is what EfficientNet-Lite0 sees at that place (its maps at
-    1/8, 1/16 and 1/32), which nobody has to label. Its weights are those of its package and not part of this
+    scene labels in a segmentation; here it is the feature maps of EfficientNet-Lite0 at that place
+    (at 1/8, 1/16 and 1/32), which need no labels. Its weights are those of its package and not part of this
     network's.
     `width` scales the three hidden layers of 256.
     """
@@ -52,7 +52,7 @@ class PatchColorizer(TrainableColorizer):
         self._architecture = {"width": width}
         hidden = scaled(HIDDEN, width)
         # In a tuple it is no submodule: neither saved, nor trained, nor set to training mode.
-        self._seeing = (seeing(),)
+        self._encoder = (semantic_encoder(),)
         self.near = _standardised(PATCH_SIDE**2 + DAISY_CHANNELS, hidden)
         self.semantic = nn.ModuleList(_standardised(MAP_CHANNELS[n], hidden) for n in SEMANTIC_MAPS)
         self.rest = nn.Sequential(
@@ -67,12 +67,14 @@ class PatchColorizer(TrainableColorizer):
 
     def _unit_uv(self, L_B1HW: Tensor, stride: int) -> Tensor:
         """U and V over UV_MAX of every `stride`-th pixel, float32."""
-        encoder = self._seeing[0].to(L_B1HW.device)
+        encoder = self._encoder[0].to(L_B1HW.device)
         features = torch.cat([patches(L_B1HW, stride), daisy(L_B1HW, stride)], 1)
         first = self.near(features)
-        for layer, seen in zip(self.semantic, semantic_maps(encoder, L_B1HW), strict=True):
+        for layer, map_BChw in zip(self.semantic, semantic_maps(encoder, L_B1HW), strict=True):
             # A linear layer and interpolation can change places, and the maps are small.
-            first = first + F.interpolate(layer(seen), first.shape[-2:], mode="bilinear", align_corners=False)
+            first = first + F.interpolate(
+                layer(map_BChw), first.shape[-2:], mode="bilinear", align_corners=False
+            )
         unit_uv: Tensor = self.output(self.rest(first))
         return unit_uv
 

@@ -18,10 +18,10 @@ KEPT = 0.5
 """Share of the candidates that each step of the cascade leaves."""
 
 TRUSTED = 0.1
-"""Cost of a match, in units of the mean distance, up to which a superpixel keeps what it found."""
+"""Cost of a match, in units of the mean distance, up to which a superpixel keeps its match."""
 
-VOTE_WIDTH = 8.0  # L*: neighbours this much lighter or darker have little say
-AGREEMENT = 12.0  # Lab units: chroma this far from the outcome is another opinion
+VOTE_WIDTH = 8.0  # L*: neighbours this much lighter or darker count little
+AGREEMENT = 12.0  # Lab units: chroma this far from the outcome does not agree
 
 
 def match(target: Superpixels, reference: Superpixels) -> tuple[NDArray[np.intp], F32]:
@@ -59,7 +59,7 @@ def _distances(ours_TF: F32, theirs_RF: F32) -> F32:
 
 
 def vote(target: Superpixels, ab_T2: F32, confidence_T: F32) -> tuple[F32, F32]:
-    """Chroma and confidence after every superpixel has heard its neighbours' neighbourhood.
+    """Chroma and confidence after every superpixel has been compared with its neighbours and theirs.
 
     A superpixel whose match is worse than TRUSTED takes the weighted median of the chroma around it (itself
     included, two steps far): voters weigh by their confidence and by how near their lightness is. The

@@ -29,8 +29,8 @@ def transfer(L_HW: F32, reference_3hw: F32) -> F32:
     L_like = remap(reference_3hw[0], L_HW)
     rows, columns = _jittered(*L_like.shape)
     known_N2 = np.stack([L_like, deviation(L_like)], -1)[rows, columns]
-    asked_M2 = np.stack([L_HW, deviation(L_HW)], -1).reshape(-1, 2)
-    _, nearest_M = cKDTree(known_N2).query(asked_M2)
+    pixels_M2 = np.stack([L_HW, deviation(L_HW)], -1).reshape(-1, 2)
+    _, nearest_M = cKDTree(known_N2).query(pixels_M2)
     return np.ascontiguousarray(reference_3hw[1:, rows, columns][:, nearest_M].reshape(2, *L_HW.shape))
 
 

@@ -14,7 +14,7 @@ from pipeline.color.spaces_torch import gray_level_t, lab_to_srgb_t
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
 from pipeline.models.base import Objective, Temperature, TrainableColorizer, Width
 from pipeline.models.blocks import OutputConv, scaled
-from pipeline.models.classifier_loss import seen_differently
+from pipeline.models.classifier_loss import classifier_losses
 from pipeline.models.methods.unet.network import (
     BLOCKS,
     Decoder,
@@ -118,10 +118,10 @@ class UnetColorizer(TrainableColorizer):
     def variant(self, name: str) -> UnetColorizer:
         if name not in self.variants():
             raise ValueError(f"a U-Net with head {self.head!r} has no variant {name!r}")
-        made = UnetColorizer(**(self._architecture | {"head": name, "blend": 0.0}))
-        kept = set(made.state_dict())
-        made.load_state_dict({key: value for key, value in self.state_dict().items() if key in kept})
-        return made
+        network = UnetColorizer(**(self._architecture | {"head": name, "blend": 0.0}))
+        kept = set(network.state_dict())
+        network.load_state_dict({key: value for key, value in self.state_dict().items() if key in kept})
+        return network
 
     def _features(self, L_B1HW: Tensor) -> tuple[Tensor, Tensor]:
         """Features at 1/4 and at 1/2 of the (padded) size."""
@@ -162,8 +162,8 @@ class UnetColorizer(TrainableColorizer):
                 guess = self.regression(at_half)[..., : height // 2, : width // 2].float() * AB_SCALE
                 guesses.append((1 - self.blend, guess))
             if self.classification is not None and (self.blend or not guesses):
-                seen = at_quarter[..., : height // 4, : width // 4]
-                guesses.append((self.blend, self._classified(seen)))
+                inside = at_quarter[..., : height // 4, : width // 4]
+                guesses.append((self.blend, self._classified(inside)))
         ab = guesses[0][1]
         if len(guesses) == 2:
             finer = F.interpolate(guesses[1][1], ab.shape[-2:], mode="bilinear", align_corners=False)
@@ -175,7 +175,7 @@ class UnetColorizer(TrainableColorizer):
         self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, objective: Objective
     ) -> dict[str, Tensor]:
         """Error of ab/110 at 1/2, cross-entropy over bins at 1/4, or the first + `bins` x the second; to the
-        first what `models.eye` sees differently may be added.
+        first the `classifier_losses` may be added.
 
         "smooth_l1" is quadratic below 0.1 of 110 Lab units and linear above: outliers pull less towards gray.
         "psnr" is that of each image in RGB, negative: what cannot be guessed in one image does not outweigh
@@ -202,7 +202,7 @@ class UnetColorizer(TrainableColorizer):
             losses["bins"] = cross.detach()
             loss = cross if self.regression is None else loss + objective.bins * cross
         if self.regression is not None and (objective.perceptual or objective.semantic):
-            distance, divergence = seen_differently(L_B1HW, unit * AB_SCALE, ab_B2HW)
+            distance, divergence = classifier_losses(L_B1HW, unit * AB_SCALE, ab_B2HW)
             losses |= {"perceptual": distance.detach(), "semantic": divergence.detach()}
             loss = loss + objective.perceptual * distance + objective.semantic * divergence
         return {"loss": loss, **losses}

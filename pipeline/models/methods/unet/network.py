@@ -98,10 +98,10 @@ class PretrainedEncoder(nn.Module):
         return maps
 
     def features(self, deepest_B320hw: Tensor) -> Tensor:
-        """What the classifier decides by, B x 1280."""
+        """The classifier's features, B x 1280."""
         assert self.top is not None
-        seen: Tensor = self.top(deepest_B320hw).mean((2, 3))
-        return seen
+        pooled: Tensor = self.top(deepest_B320hw).mean((2, 3))
+        return pooled
 
 
 def _leave_out(module: nn.Module, state: dict[str, Tensor], prefix: str, _: object) -> None:
@@ -116,7 +116,7 @@ def _keep_own(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: obje
 
 
 class GlobalFeatures(nn.Module):
-    """What the whole picture says, added at every place of the deepest map.
+    """Features of the whole picture, added at every place of the deepest map.
 
     The global branch of Iizuka et al. 2016 and their fusion layer (section 3.3, equation 2) for a U-Net: the
     decoder's first convolution is their W, so that the vector needs a layer of its own only.
@@ -144,11 +144,11 @@ class Decoder(nn.Module):
         self.steps = nn.ModuleList(steps)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
-        x, made = maps[-1], []
+        x, outputs = maps[-1], []
         for step, skip in zip(self.steps, reversed(maps[:-1]), strict=True):
             x = step(torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skip], 1))
-            made.append(x)
-        return made[-2], made[-1]
+            outputs.append(x)
+        return outputs[-2], outputs[-1]
 
 
 def padded(x_B1HW: Tensor) -> Tensor:
