@@ -139,7 +139,7 @@ def _run(
 def peak_rss_mib(pid: int) -> int:
     """Most memory that a process ever held, MiB, as Linux counts it (VmHWM).
 
-    Not getrusage: what that says of a child includes the parent from which it was split off.
+    Not getrusage: its figure for a child includes the parent from which the child was forked.
     """
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

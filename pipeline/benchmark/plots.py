@@ -10,7 +10,7 @@ from pipeline.benchmark.results import Results
 from pipeline.benchmark.tables import Row, rows
 from pipeline.errors import ConfigError
 
-# Okabe and Ito's colours: told apart by people who see red and green alike.
+# Okabe and Ito's colours: people with red-green colour blindness can tell them apart.
 _COLOURS = {
     "ours": "#0072B2", "ours_gpu": "#56B4E9", "ours_gpu_compose": "#CC79A7", "same_work": "#009E73",
     "plain": "#E69F00", "ray": "#D55E00", "floor": "#999999",

@@ -1,8 +1,7 @@
 """The script that Ray's documentation teaches for images: read_images, map_batches on actors, write_images.
 
 Run as `python -m pipeline.benchmark.ray_script TASK`; the chain is
-`pipeline.benchmark.ray_documented`. `performance.md.in` says what it loses,
-compared with the job.
+`pipeline.benchmark.ray_documented`. `performance.md.in` compares it with the job.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class StageTime(Section):
 
 
 class TrainingRate(Section):
-    """One trainer of one thread, once, bound to so many `cores`. data_wait: the share of its time that steps
+    """One trainer of one thread, once, bound to `cores` cores. data_wait: share of the time in which steps
     waited for photographs."""
 
     contender: str

@@ -1,4 +1,4 @@
-"""What a user writes who has the network and no batch job: scikit-image around it, everything in memory.
+"""What a user would write without the batch job: scikit-image around the network, everything in memory.
 
 The same network, on an input of the same size, in float32 where ours is; no colour management, no gamut
 mapping (colours that sRGB cannot hold are clipped), 8 bits.

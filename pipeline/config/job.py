@@ -34,7 +34,7 @@ class PlanConfig(Section):
 
 
 DEFAULT_METHOD = "unet"
-"""What colours, and what is trained, unless a configuration says otherwise."""
+"""The method that colours, and that is trained, by default."""
 
 
 class ModelConfig(Section):
@@ -79,7 +79,9 @@ class LimitsConfig(Section):
     memory: Quantity = Field(2 * 2**30, ge=256 * 2**20, description="address space of a decoder process")
     seconds: float = Field(60.0, gt=0, description="most seconds to decode one image")
     stream_bytes: Quantity = Field(
-        256 * 2**20, ge=1, description="TIFFs of so many bytes are read and written in strips (TIFF output)"
+        256 * 2**20,
+        ge=1,
+        description="TIFFs from this size on are read and written in strips (TIFF output)",
     )
     attempts: int = Field(2, ge=1, le=10, description="tries of a shard before its images run alone")
     stall_seconds: int = Field(1800, ge=30, description="end the run when nothing moves for so long")

@@ -20,7 +20,7 @@ from pipeline.evaluate.photograph_list import Photograph
 
 
 class MeasureActor(RowActor):
-    """`Measurer` as Ray Data wants it: one packed portion in, one packed result out."""
+    """`Measurer` as an actor of Ray Data: one packed portion in, one packed result out."""
 
     def open(self, task: Task, device: str) -> None:
         self.measurer = Measurer(task, device)

@@ -25,7 +25,7 @@ U8 = NDArray[np.uint8]
 
 PSNR_CEILING = float(10 * np.log10(12 * 255.0**2))
 """58.9 dB: the noise of rounding to 8 bits, a mean square of 1/12. A gray photograph coloured gray has an
-infinite PSNR, and one such would be every mean; more than this says nothing about two 8-bit images."""
+infinite PSNR, which would make every mean infinite; above this, two 8-bit images differ by rounding alone."""
 
 SCHEMA = pa.schema(
     [

@@ -30,7 +30,7 @@ UNIFORM = 0.5
 """Class rebalancing: the paper's lambda (section 2.2)."""
 
 GAMUT_MARGIN = 13.5
-"""Bins lie at most so far from a chroma that sRGB can show. The paper counts 313 bins; the colours of 8-bit
+"""Largest distance of a bin from a chroma that sRGB can show. The paper counts 313 bins; the colours of 8-bit
 sRGB are nearest to 261, the others take part in the soft-encoding at the gamut's edge. This margin gives
 313."""
 

@@ -155,7 +155,7 @@ class TrainableColorizer(Colorizer):
 
     @classmethod
     def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:
-        """A network to train from the beginning: random, or as pretrained as the options say.
+        """A network to train from the beginning: random, or pretrained, by the options.
 
         `classes`: labels of the photographs, for rooms that learn to classify; the others leave it out.
         """

@@ -213,7 +213,7 @@ def pin_weights(weights: str | None, storage: StorageConfig | None = None) -> st
 
 
 def _who() -> str:
-    """user@host: whoever runs the job, for the people who read the history."""
+    """user@host of the job, for the history."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

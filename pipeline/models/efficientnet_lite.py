@@ -147,7 +147,7 @@ class LiteEncoder(nn.Module):
 
 
 def normalise(rgb_B3HW: Tensor) -> Tensor:
-    """sRGB in [0, 1] as the pretrained weights want it: (x - 127/255) * 255/128."""
+    """sRGB in [0, 1] as input for the pretrained weights: (x - 127/255) * 255/128."""
     return (rgb_B3HW - 127 / 255) * (255 / 128)
 
 

@@ -160,7 +160,7 @@ def _windows(array_HW: NDArray[Any], outside: float) -> NDArray[Any]:
 def _solve(system: sparse.csc_matrix, right_N2: F64, shape: tuple[int, int]) -> F64:
     """SuperLU in nested dissection order. Measured on a 768 x 512 photograph, one core: 3.1 s, against 7.3 s
     in SuperLU's minimum-degree order, about 10 s for multigrid with BiCGSTAB to 1e-6, and 2.2 s for CHOLMOD,
-    which would want the weights made symmetric."""
+    which would need symmetric weights."""
     order = dissection(*shape)
     factors = splu(
         system[order][:, order].tocsc(),

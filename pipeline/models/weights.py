@@ -24,7 +24,7 @@ METADATA_KEY = "fiat_color"
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """What a weights file says about itself.
+    """The metadata of a weights file.
 
     `architecture` rebuilds the network; `mean_ab` is the training set's mean chroma in Lab units (the
     constant tint that a model must beat); `ab_range` and `normalisation` state how ab becomes the
@@ -81,7 +81,7 @@ def shipped_names() -> list[str]:
 
 
 def fetch_weights(uri: str, storage: StorageConfig | None = None) -> tuple[bytes, str]:
-    """The bytes behind `uri` (S3 as `storage` says) and their SHA-256, checked against the URI's `#sha256=`.
+    """The bytes at `uri` and their SHA-256, checked against the URI's `#sha256=`; `storage`: how to reach S3.
 
     Raises WeightsError where nothing is there or the digest differs.
     """

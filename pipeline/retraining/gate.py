@@ -61,7 +61,7 @@ class GateSection(Section):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="of the intervals")
     resamples: int = Field(2000, ge=200, le=100_000, description="bootstrap samples")
     seed: int = Field(0, ge=0)
-    min_photographs: int = Field(30, ge=2, description="fewer say too little, and are refused")
+    min_photographs: int = Field(30, ge=2, description="fewer are refused: their intervals are too wide")
 
     @field_validator("metrics")
     @classmethod
@@ -158,7 +158,7 @@ def _paired(table: pa.Table, challenger: str, reference: str, name: str) -> tupl
     if bad.any():
         raise ConfigError(
             f"{keys[int(bad.argmax())]} has no finite {name} under both colourings; take it out (a gray "
-            "photograph says nothing about colour)"
+            "photograph cannot be judged by colour)"
         )
     return pairs[:, 0], pairs[:, 1]
 

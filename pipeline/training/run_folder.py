@@ -33,7 +33,7 @@ _TORN_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder `name` below `root`, a path on `filesystem` as Ray Train wants them; `uri` is for people."""
+    """The folder `name` below `root`, a path on `filesystem`, for Ray Train; `uri` is for messages."""
 
     filesystem: Any
     root: str

@@ -68,7 +68,7 @@ class DataConfig(Section):
         (), description="sources to validate on and never train on; none: the rows prepared for validation"
     )
     label_images: int = Field(8, ge=1, description="labels with fewer photographs count as unlabelled")
-    ignore_labels: tuple[str, ...] = Field((), description="labels that say nothing, such as 'diverse'")
+    ignore_labels: tuple[str, ...] = Field((), description="labels without meaning, such as 'diverse'")
     max_unreadable: float = Field(0.01, ge=0, le=1, description="a larger share of the rows stops the run")
     stream: bool | None = Field(None, description="through Ray Data; null: where rows exceed `memory`")
     memory: Quantity = Field(2**30, ge=0, description="encoded photographs each worker may hold, bytes")
@@ -107,7 +107,7 @@ class LossConfig(Section):
     semantic: float = Field(0.0, ge=0, description="unet; weight of the divergence of what it recognises")
 
     def objective(self) -> Objective:
-        """As the models want it."""
+        """These settings for the models."""
         return Objective(
             self.alpha,
             self.reduction,

@@ -23,7 +23,7 @@ def validate(
 ) -> dict[str, float]:
     """ab-RMSE (Lab units) on middle squares, of the constant `tint` beside it, and the predictions' RMS.
 
-    Empty where no photograph is readable. The colorizer's parameters say the device.
+    Empty where no photograph is readable. Runs on the device of the colorizer's parameters.
     """
     device = next(colorizer.parameters()).device
     squares: dict[str, float] = {"rmse": 0.0, "tint_rmse": 0.0, "chroma": 0.0}

@@ -47,8 +47,8 @@ def exported(data: bytes, variant: str | None = None, decoding: dict[str, float]
 
 def mean_of(weights: Sequence[Weights]) -> bytes:
     """A weights file with the mean of these: of trainings that began with the same weights it is often better
-    than each (Wortsman et al., "Model soups", ICML 2022, section 2). How it decodes, and what it says of its
-    training set, is the first one's; its provenance names all.
+    than each (Wortsman et al., "Model soups", ICML 2022, section 2). Decoding and training set are
+    those of the first one; its provenance names all.
 
     Raises ConfigError where they are not of one network.
     """

@@ -46,7 +46,7 @@ def decode(image: bytes) -> U8 | None:
 def crop_arrays(
     photos: Sequence[U8 | None], keys: Sequence[str], labels: I64, seeds: I64, config: DataConfig
 ) -> dict[str, NDArray[np.generic]]:
-    """One random crop of each photograph, flipped and aged as its row of `seeds` says.
+    """One random crop of each photograph, flipped and aged by its row of `seeds`.
 
     Returns L float32[B,1,crop,crop], ab float32[B,2,crop,crop], label int64[B] and unreadable[B]: the key
     where the photograph is None, else "". The next readable photograph of the batch takes the place of an

@@ -1,4 +1,4 @@
-"""What a training worker knows of its photographs, and the batches that it gets of them."""
+"""The photographs of a training worker without their images, and the batches made of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipeline.training.data.stream import batches_from_stream
 from pipeline.training.settings import DataConfig
 
 PRIOR_GROUPS, PRIOR_ROWS = 64, 32
-"""The prior over ab bins is measured on so many row groups, and rows of each."""
+"""Row groups, and rows of each, on which the prior over ab bins is measured."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Dataset:
         return Sampler(weights, np.arange(len(weights)), seed, batch, worker, workers, window=len(weights))
 
     def batches(self, sampler: Sampler, config: DataConfig, first: int) -> Iterator[Batch]:
-        """Training batches from step `first` on, for ever: streamed, or from memory, as `streams` says."""
+        """Training batches from step `first` on, without an end: streamed or from memory, see `streams`."""
         labels = self.label_numbers(self.train)
         if streams(self, config):
             return batches_from_stream(self.train, labels, sampler, config, first)
@@ -117,5 +117,5 @@ def known_labels(table: pa.Table, config: DataConfig) -> tuple[str, ...]:
 
 
 def streams(dataset: Dataset, config: DataConfig) -> bool:
-    """Whether batches come through Ray Data: as `data.stream` says, else where memory would not hold them."""
+    """Whether batches come through Ray Data: `data.stream`; if that is null, where memory is too small."""
     return dataset.train.bytes > config.memory if config.stream is None else config.stream

@@ -1,4 +1,4 @@
-"""Which photographs an epoch shows, in which order, to which worker: numbers only, no images and no state.
+"""Which photographs an epoch has, in which order, for which worker: numbers only, no images and no state.
 
 An epoch has as many crops as there are training photographs. A photograph of weight w (mean 1) appears
 floor(w) or ceil(w) times. Row groups come in random order, so that a worker reads its share of them and no
@@ -78,7 +78,7 @@ class Sampler:
 
     @property
     def epoch_steps(self) -> int:
-        """Steps of an epoch, the same for every worker: what does not fill a last step of all is left out.
+        """Steps of an epoch, the same for every worker: crops that do not fill a last step are left out.
 
         At least 1: fewer photographs than that are repeated.
         """
@@ -106,7 +106,7 @@ class Sampler:
         return Crops(self._epoch(epoch)[places], seeds)
 
     def _epoch(self, epoch: int) -> I64:
-        """The worker's rows of an epoch, in order; the last one asked for is kept."""
+        """The worker's rows of an epoch, in order; the last epoch is cached."""
         if epoch not in self._epochs:
             self._epochs.clear()
             self._epochs[epoch] = self._windows(self._share(epoch), epoch)

@@ -42,7 +42,7 @@ class IizukaColorizer(TrainableColorizer):
     ) -> None:
         super().__init__()
         built: dict[str, Any] = {"width": width, "classes": classes, "global_branch": global_branch}
-        # The defaults are left out: weights from before they could be chosen say the same.
+        # The defaults are left out, as in older weights, from before there were these options.
         built |= {"global_side": global_side} if global_side != GLOBAL_SIDE else {}
         built |= {"space": space} if space != "lab" else {}
         self._architecture = built

@@ -1,4 +1,4 @@
-"""Joint bilateral filter: chroma smoothed where lightness says that it is one surface."""
+"""Joint bilateral filter: smooths chroma within surfaces of similar lightness."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from pipeline.models.methods.patch.features import (
 HIDDEN = 256
 UV_MAX = (0.436, 0.615)  # ITU-R BT.601's extremes of U and V, for Y in [0, 1]
 AB_MAX = 110.0
-TRAINING_STRIDE = 4  # neighbouring pixels say nearly the same: every fourth in both directions learns
+TRAINING_STRIDE = 4  # neighbouring pixels are nearly equal: every fourth in both directions is trained on
 
 
 class PatchColorizer(TrainableColorizer):

@@ -63,8 +63,8 @@ def vote(target: Superpixels, ab_T2: F32, confidence_T: F32) -> tuple[F32, F32]:
 
     A superpixel whose match is worse than TRUSTED takes the weighted median of the chroma around it (itself
     included, two steps far): voters weigh by their confidence and by how near their lightness is. The
-    confidence becomes the share of the votes for what it has now: who disagrees with all others is
-    believed less, unless its own match is good.
+    confidence becomes the share of the votes for what it has now: one that disagrees with all others
+    gets less, unless its own match is good.
     """
     votes = _electorate(target).tocoo()
     weight = votes.data * confidence_T[votes.col]
