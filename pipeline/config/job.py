@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.color.toning import REAL_COLOUR_SPREAD
 from pipeline.config.output import OutputConfig
 from pipeline.config.section import Quantity, Section
 from pipeline.config.storage import StorageConfig
@@ -51,7 +52,9 @@ class ModelConfig(Section):
     batch: int | None = Field(None, ge=1, le=1024, description="images per step; null: 1 on CPU, 16 on GPU")
     chroma: float = Field(1.0, ge=0.0, le=3.0, description="factor on the predicted chroma")
     skip_color: bool = Field(True, description="leave images alone that already have real colour")
-    color_threshold: float = Field(3.0, ge=0.0, description="colour spread (ab units) of real colour")
+    color_threshold: float = Field(
+        REAL_COLOUR_SPREAD, ge=0.0, description="colour spread (ab units) of real colour"
+    )
     style: str | None = Field(
         None, description="picture whose style all images borrow, path or URI; null: none; for iizuka"
     )
