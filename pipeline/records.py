@@ -1,8 +1,7 @@
-"""Columns and statuses of the plan and the ledger: the only schema in the project.
+"""What plan and ledger share: the statuses of an image, and the items of a plan with their schema.
 
-Plan (`OUT/runs/<run id>/plan/shards.parquet`): one row per shard, the one unit of work, retry and commit.
-Ledger (`OUT/ledger/<job digest>/part-<shard id>.parquet`): one row per source image. A ledger part is the
-commit record of its shard: no part, not done.
+The plan (`OUT/runs/<run id>/plan/shards.parquet`) has one row for each shard, the unit of work, retry and
+commit. The columns of the ledger are in `pipeline.ledger.schema`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ ITEM_TYPE = pa.struct(
         pa.field("output_key", pa.string()),  # below OUT; null: decided to fail at planning
         pa.field("failure_code", pa.string()),  # set where planning already knows the image fails
         pa.field("message", pa.string()),
-        pa.field("guide", pa.string()),  # pipeline.guides.Guide as JSON; null: none
+        pa.field("guide", pa.string()),  # pipeline.guides.guide.Guide as JSON; null: none
         pa.field("guide_digest", pa.string()),
     ]
 )

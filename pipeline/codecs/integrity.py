@@ -114,7 +114,8 @@ def checkable_jpeg(data: bytes) -> JpegStream:
     if jpeg.frame and jpeg.precision in (12, 16):
         raise ImageFailure(
             FailureCode.UNSUPPORTED,
-            f"a JPEG of {jpeg.precision} bits per sample is not supported; convert it to 8 bits",
+            f"a JPEG of {jpeg.precision} bits per sample is not supported; "
+            "convert it to a 16-bit TIFF or PNG",
         )
     if jpeg.end is None:
         raise ImageFailure(

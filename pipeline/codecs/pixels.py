@@ -193,9 +193,7 @@ def _bits(image: ImageFile.ImageFile, data: bytes, key: str) -> int:
     if isinstance(image, TiffSource):
         bits = image.bits
         if _DNG_VERSION in image.tag_v2 or sniff.is_raw_name(key):
-            raise _unsupported(
-                "a camera raw file is not supported", "develop it to an 8-bit TIFF or JPEG first"
-            )
+            raise _unsupported("a camera raw file is not supported", "develop it to a 16-bit TIFF first")
     elif image.format == "JPEG2000":
         bits = integrity.jpeg2000_bits(data)
         if bits > 16 or (bits > 8 and not image.mode.startswith("I;16")):
@@ -253,7 +251,8 @@ def _damage(data: bytes, format_: str, error: Exception) -> ImageFailure:
         words = "its header makes no sense"
     if any(sign in words.lower() for sign in _BEYOND_PILLOW):
         return _unsupported(
-            f"this kind of {format_} is not supported ({words})", "convert it to an 8-bit TIFF or PNG"
+            f"this kind of {format_} is not supported ({words})",
+            "convert it to a TIFF or PNG of the same depth",
         )
     shorter = format_ == "WEBP" and len(data) < int.from_bytes(data[4:8], "little") + 8
     if shorter or isinstance(error, EOFError) or any(sign in words.lower() for sign in _CUT_SHORT):

@@ -10,17 +10,17 @@ from pathlib import PurePosixPath
 #: Formats read here, by the name Pillow gives them.
 READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "HEIF", "AVIF")
 
-_CONVERT = "convert it to an 8-bit TIFF or PNG"
-_DEVELOP = "develop it to an 8-bit TIFF or JPEG first"
+_CONVERT = "convert it to a TIFF or PNG of the same depth"
+_DEVELOP = "develop it to a 16-bit TIFF first"
 
 # (offset, signature, what it is, what the user can do)
 _REFUSED: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL", _CONVERT),
     (0, b"\xff\x0a", "JPEG XL (codestream)", _CONVERT),
-    (0, b"8BPS", "Photoshop (PSD)", "save it flattened as an 8-bit TIFF"),
+    (0, b"8BPS", "Photoshop (PSD)", "save it flattened as a TIFF of the same depth"),
     (0, b"%PDF-", "PDF", "extract its page images first"),
-    (0, b"%!PS", "PostScript", "render it to an 8-bit TIFF first"),
-    (0, b"\xc5\xd0\xd3\xc6", "EPS", "render it to an 8-bit TIFF first"),
+    (0, b"%!PS", "PostScript", "render it to a TIFF first"),
+    (0, b"\xc5\xd0\xd3\xc6", "EPS", "render it to a TIFF first"),
     (0, b"\x76\x2f\x31\x01", "OpenEXR", _CONVERT),
     (0, b"#?RADIANCE", "Radiance HDR", _CONVERT),
     (0, b"AT&TFORM", "DjVu", "extract its page images first"),
@@ -34,7 +34,7 @@ _REFUSED: tuple[tuple[int, bytes, str, str], ...] = (
     (128, b"DICM", "DICOM", _CONVERT),
     (0, b"II\xbc", "JPEG XR", _CONVERT),
     (0, b"qoif", "QOI", _CONVERT),
-    (0, b"gimp xcf", "GIMP (XCF)", "export it as an 8-bit TIFF or PNG"),
+    (0, b"gimp xcf", "GIMP (XCF)", "export it as a TIFF or PNG of the same depth"),
     (0, b"\x00\x00\x01\x00", "an icon (ICO)", _CONVERT),
     (0, b"DDS ", "DDS", _CONVERT),
     (0, b"\x59\xa6\x6a\x95", "Sun raster", _CONVERT),

@@ -26,9 +26,8 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("mode", pa.string()),  # Pillow mode of the source: L, LA, RGB, P, 1 ...
         # color.toning.colour_spread, ab units, the largest of all pages; 0: gray; null: nothing was decoded
         pa.field("color_spread", pa.float32()),
-        pa.field(
-            "color_threshold", pa.float32()
-        ),  # above it a photograph has real colour: model.color_threshold
+        # above it a photograph has real colour: model.color_threshold
+        pa.field("color_threshold", pa.float32()),
         pa.field("source_sha256", pa.string()),
         pa.field("output_sha256", pa.string()),
         pa.field("derivative_key", pa.string()),  # key of the second, smaller file below OUT; null: none

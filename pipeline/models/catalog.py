@@ -153,9 +153,8 @@ class Catalog:
         """Make an earlier entry's weights the champion again, by a new entry. Raises as `rollback_target`,
         WeightsError where the earlier file is gone or damaged, RunError where another entry came first."""
         target = self.rollback_target(number)
-        fetch_weights(
-            self.locate(target), self._storage
-        )  # a champion that cannot be read would stop every job
+        # a champion that cannot be read would stop every job
+        fetch_weights(self.locate(target), self._storage)
         newest = self.numbers()[-1]
         return self._append(
             RegistryEntry(

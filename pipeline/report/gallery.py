@@ -105,9 +105,8 @@ def _as_decoded(data: bytes, side: int) -> Image.Image:
 
 def _pair(source: Store, out: Store, row: Mapping[str, Any], side: int) -> Pair:
     if (row.get("width") or 0) * (row.get("height") or 0) > _MAX_PIXELS:
-        return Pair(
-            str(row["key"]), _TOO_LARGE, _TOO_LARGE, _caption(row)
-        )  # not fetched: it may be gigabytes
+        # not fetched: it may be gigabytes
+        return Pair(str(row["key"]), _TOO_LARGE, _TOO_LARGE, _caption(row))
     before = _picture(source, str(row["key"]), side)
     after = _picture(out, str(row["output_key"]), side)
     return Pair(str(row["key"]), before, after, _caption(row))

@@ -24,7 +24,7 @@ from pipeline.report.drift import Chroma
 #: What a person does about each failure; the README's troubleshooting table says the same.
 ADVICE: dict[str, str] = {
     FailureCode.NOT_AN_IMAGE: "Its name says image, its content does not: fix it, or plan.exclude it.",
-    FailureCode.UNSUPPORTED: "Convert it to 8-bit TIFF, PNG or JPEG.",
+    FailureCode.UNSUPPORTED: "Convert it to TIFF, PNG or JPEG.",
     FailureCode.CORRUPT: "The file is damaged: restore it from a backup or scan it again.",
     FailureCode.TRUNCATED: "The file ends too early: copy it again.",
     FailureCode.TOO_LARGE: "Raise limits.pixels (and limits.memory) if the size is meant.",

@@ -49,9 +49,8 @@ def retrain_family(request: FamilyRequest) -> list[str]:
     unknown = [name for name in request.only if name not in family]
     if unknown:
         raise ConfigError(f"{request.family} has no run {unknown[0]!r}; there are: {', '.join(family)}")
-    settings = load(
-        EvaluateConfig, request.evaluation
-    )  # now: training takes hours, and a mistake here would end them
+    # read now: training takes hours, and a mistake in this file would end them
+    settings = load(EvaluateConfig, request.evaluation)
     _prepare(request, family)
     for name, config in family.items():
         if not request.only or name in request.only:

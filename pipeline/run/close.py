@@ -33,7 +33,7 @@ from pipeline.shard.job import Job
 from pipeline.storage import Store
 
 if TYPE_CHECKING:
-    from pipeline.run.layout import Layout  # which imports Ray: late, as in run.py
+    from pipeline.run.layout import Layout  # which imports Ray: late, as in colorize.py
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,8 @@ class Predictor:
             For each, in the same order, float32[2,h',w'], CIELAB ab in Lab units; h', w' as the method gives.
         """
         if self.device.type == "cpu" and torch.get_num_threads() != 1:
-            torch.set_num_threads(
-                1
-            )  # a worker per core; OpenMP keeps this per thread, and Ray calls from others
+            # a worker per core; OpenMP keeps this per thread, and Ray calls from others
+            torch.set_num_threads(1)
         given: Sequence[Mapping[str, F32]] = guides if guides is not None else [{}] * len(inputs)
         by_shape: dict[Hashable, list[int]] = defaultdict(list)
         for index, (L, own) in enumerate(zip(inputs, given, strict=True)):

@@ -1,4 +1,4 @@
-"""Ledger rows of a run: what became of each source object, in the columns of `records.LEDGER_SCHEMA`."""
+"""Ledger rows of a run: what became of each source object, in the columns of `pipeline.ledger.schema`."""
 
 from __future__ import annotations
 

@@ -96,9 +96,8 @@ def test_exif_orientation_turns_the_pixels_and_is_not_carried_on(format: str, or
     data = encoded(Image.fromarray(GRAY), format, exif=exif, **options)
     undo = {1: (1, 0), 2: (-1, 0), 3: (1, 2), 4: (-1, 2), 5: (-1, 1), 6: (1, 3), 7: (-1, 3), 8: (1, 1)}
     mirror, turns = undo[orientation]
-    upright = np.rot90(
-        L_GRAY[:, ::mirror], turns
-    )  # EXIF 3.0, table 8: mirror, then quarter turns to the left
+    # EXIF 3.0, table 8: mirror, then quarter turns to the left
+    upright = np.rot90(L_GRAY[:, ::mirror], turns)
     result = decoded(data)
     assert result.L_u16.shape == upright.shape
     assert float(np.abs(result.L_u16.astype(float) - upright).mean()) < 700

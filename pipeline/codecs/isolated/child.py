@@ -31,9 +31,8 @@ _OUT_OF_MEMORY = "decoding needs more than limits.memory allows; raise it or lea
 def main(arguments: list[str]) -> None:
     """Serve requests until the parent closes its end of the socket."""
     socket_fd, exchange, memory = (int(argument) for argument in arguments)
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is the parent's to handle; it then closes the socket
+    # Ctrl-C is the parent's to handle; it then closes the socket
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -106,9 +106,8 @@ def lost_profile(icc: bytes | None) -> str:
 def _xmp(image: Image.Image) -> bytes | None:
     found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        found = image.tag_v2.get(
-            _XMP_TAG
-        )  # as it is in the file: Pillow takes the orientation out of its own
+        # as it is in the file: Pillow takes the orientation out of its own
+        found = image.tag_v2.get(_XMP_TAG)
     if isinstance(found, str):
         found = found.encode("utf-8", "replace")
     return found if isinstance(found, bytes) and found else None
