@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make .venv from requirements.lock. A second call with an unchanged lock takes no time; a call after an
-# interrupted one goes on where pip stopped. Variables as in the Makefile: PYTHON, PIP_ARGS, TORCH.
+# Make .venv from requirements.lock. A second call with an unchanged lock takes no time. If a call was interrupted, the
+# next one goes on where pip stopped. The variables PYTHON, PIP_ARGS and TORCH are explained in the Makefile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 LOCK=requirements.lock
 VENV=.venv
-STAMP=$VENV/installed.lock # a copy of the lock, written last: what is there is complete
+STAMP=$VENV/installed.lock # a copy of the lock, written last: if it is there, .venv is complete
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 fail() { printf '%s\n' "$1" >&2; exit 2; }
@@ -21,7 +21,7 @@ find_python() {
         return
     fi
     for candidate in python3.11 python3 python; do
-        # Being on the PATH is not enough: a pyenv shim is there for versions that are not active.
+        # Being on the PATH is not enough: pyenv has shims for versions that are not active.
         if is_311 "$candidate"; then printf '%s' "$candidate"; return; fi
     done
     fail "Python 3.11 not found: install it (apt install python3.11 python3.11-venv, brew install python@3.11, \
@@ -49,8 +49,8 @@ reachable() {
         "$1" >/dev/null 2>&1
 }
 
-# On Linux PyPI serves the CUDA build of torch, with gigabytes of NVIDIA libraries. Where they are of no use, the
-# CPU build is asked for first; the rest of the lock then finds torch in place.
+# On Linux PyPI serves the CUDA build of torch, with gigabytes of NVIDIA libraries. On machines that cannot use them,
+# the CPU build is installed first, and pip then finds torch already installed.
 install_torch() {
     [[ $(uname -s) == Linux ]] || return 0
     local wanted=${TORCH:-auto}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make the secret of a Ray cluster in FILE (default ~/.ray/auth_token): 64 hex digits that only the owner may read.
-# A secret that is there stays, and gets mode 0600. Every machine of the cluster needs the same one: copy it with
+# An existing secret is kept and gets mode 0600. Every machine of the cluster needs the same secret: copy it with
 # `scp -p`.
 set -euo pipefail
 FILE=${1:-$HOME/.ray/auth_token}

@@ -58,7 +58,7 @@ resource "aws_s3_bucket_policy" "tls_only" {
   depends_on = [aws_s3_bucket_public_access_block.archive]
 }
 
-# Of the source nothing ever expires but uploads that were given up. Of the results, replaced versions do.
+# In the source bucket only unfinished uploads expire. In the output bucket replaced versions expire too.
 resource "aws_s3_bucket_lifecycle_configuration" "archive" {
   for_each = local.buckets
   bucket   = aws_s3_bucket.archive[each.key].id

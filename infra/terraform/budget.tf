@@ -1,5 +1,5 @@
-# A warning, not a brake: AWS goes on serving. Costs count by the tag that the provider gives everything, once
-# cost allocation is switched on for it; without that, name the account's whole budget.
+# A warning, not a limit: nothing is switched off. Costs are found by the tag that the provider gives to everything. For
+# this, activate the tag for cost allocation; otherwise use the budget of the whole account.
 resource "aws_budgets_budget" "monthly" {
   name         = "${var.name}-monthly"
   budget_type  = "COST"

@@ -1,5 +1,5 @@
-# What the jobs may do with storage, and nothing else: read the source, write the output, delete only below training/ and
-# what finished runs left below OUT/runs/.
+# All that the jobs may do with storage: read the source, write the output, delete below training/ and the folders of
+# finished runs below OUT/runs/.
 resource "aws_iam_policy" "storage" {
   name        = "${var.name}-storage"
   description = "Fiat Color: read the source, write the output"

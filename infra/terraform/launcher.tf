@@ -1,5 +1,5 @@
-# For infra/cluster/aws.yaml: workers with the storage's rights, a head that may also start and stop them, and a
-# security group that lets in SSH from the administrators and the nodes among themselves. Left out without vpc_id.
+# For infra/cluster/aws.yaml: workers that may use the storage, a head that may also start and stop workers, and a
+# security group that admits SSH from the administrators and all traffic between the nodes. Not created without vpc_id.
 locals {
   nodes = toset(var.vpc_id == null ? [] : ["head", "node"])
 }
@@ -39,7 +39,7 @@ resource "aws_iam_role_policy" "head" {
 resource "aws_security_group" "nodes" {
   count       = var.vpc_id == null ? 0 : 1
   name        = "${var.name}-nodes"
-  description = "Fiat Color: nodes among themselves, SSH from the administrators"
+  description = "Fiat Color: traffic between nodes, SSH from the administrators"
   vpc_id      = var.vpc_id
 }
 

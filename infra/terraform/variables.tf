@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Prefix of everything that is made"
+  description = "Prefix of the names of everything that is created"
   type        = string
   default     = "fiat-color"
 }
@@ -10,18 +10,18 @@ variable "region" {
 }
 
 variable "source_bucket" {
-  description = "Bucket of the photographs; it is only ever read"
+  description = "Bucket of the photographs; it is only read"
   type        = string
 }
 
 variable "create_source_bucket" {
-  description = "false: the source bucket exists and stays as it is"
+  description = "false: the source bucket exists already and is not changed"
   type        = bool
   default     = true
 }
 
 variable "output_bucket" {
-  description = "Bucket of the results, which is made"
+  description = "Bucket of the results, which is created"
   type        = string
   validation {
     condition     = var.output_bucket != var.source_bucket
@@ -36,7 +36,7 @@ variable "output_prefix" {
 }
 
 variable "noncurrent_days" {
-  description = "Days that replaced or deleted results are kept"
+  description = "How many days replaced or deleted results are kept"
   type        = number
   default     = 90
 }
@@ -60,7 +60,7 @@ variable "vpc_id" {
 }
 
 variable "admin_cidr" {
-  description = "From where SSH may reach the nodes of infra/cluster/aws.yaml"
+  description = "Address range that may reach the nodes of infra/cluster/aws.yaml by SSH"
   type        = string
   default     = null
   validation {
@@ -75,6 +75,6 @@ variable "budget_usd" {
 }
 
 variable "budget_emails" {
-  description = "Who is told"
+  description = "Mail addresses that get the budget's warnings"
   type        = list(string)
 }

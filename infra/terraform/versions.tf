@@ -1,4 +1,4 @@
-# The storage of an archive and who may do what with it: buckets, roles, lifecycle, a budget that warns.
+# The storage of an archive, and who may do what with it: buckets, roles, lifecycle, a budget that sends warnings.
 #   terraform init && terraform apply -var-file=archive.tfvars
 terraform {
   required_version = ">= 1.6"
