@@ -1,0 +1,198 @@
+"""The commands that pages and comments show, read by the parser and the configuration of the job itself."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+from pydantic import BaseModel
+
+from pipeline.cli.command import JobParser
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
+from pipeline.errors import ConfigError
+from pipeline.evaluate.settings import EvaluateConfig
+from pipeline.models.registry import NETWORKS
+from pipeline.photographs.settings import PrepareConfig
+from pipeline.retraining.champion import RetrainConfig
+from pipeline.retraining.promote import PromoteConfig
+from pipeline.training.settings import NetworkConfig, TrainConfig
+from tests.support.paths import REPO
+
+CONFIGS: tuple[type[BaseModel], ...] = (
+    JobConfig,
+    EvaluateConfig,
+    PrepareConfig,
+    TrainConfig,
+    PromoteConfig,
+    RetrainConfig,
+)
+OPTIONS = {option for network in NETWORKS.values() for option in network.options}
+"""Keys of the section `model` of a training configuration that belong to the methods."""
+
+JOB_COMMAND = re.compile(r"(?:python|\.venv/bin/python|\$\(PY\)|\$PY) jobs/(\w+)\.py")
+
+
+class _Parser(Exception):
+    """Carries a job's parser out of its `parse`, complete, before it has read anything."""
+
+    def __init__(self, parser: JobParser) -> None:
+        self.parser = parser
+
+
+class _Refused(Exception):
+    """What a parser says of a command line."""
+
+
+def _hand_over(self: JobParser, *_: Any, **__: Any) -> None:
+    raise _Parser(self)
+
+
+def _refuse(self: JobParser, message: str) -> None:
+    raise _Refused(message)
+
+
+def jobs() -> list[str]:
+    """The names of the scripts in `jobs/`."""
+    return sorted(path.stem for path in (REPO / "jobs").glob("*.py"))
+
+
+def parser_of(job: str) -> JobParser:
+    """The job's own parser, as its module builds it."""
+    module = importlib.import_module(f"jobs.{job}")
+    with patch.object(JobParser, "parse_args", _hand_over):
+        try:
+            getattr(module, "parse", module.main)([])
+        except _Parser as found:
+            return found.parser
+    raise AssertionError(f"jobs/{job}.py does not read its command line with JobParser")
+
+
+@cache
+def options() -> frozenset[str]:
+    """Every option of every job."""
+    return frozenset(
+        option for job in jobs() for action in parser_of(job)._actions for option in action.option_strings
+    )
+
+
+@cache
+def configs_of(job: str) -> tuple[type[BaseModel], ...]:
+    """The configuration models that the job hands to `load`; all of them where it leaves that to others."""
+    module = importlib.import_module(f"jobs.{job}")
+    names = {
+        call.args[0].id
+        for call in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "load"
+        and isinstance(call.args[0], ast.Name)
+    }
+    return tuple(getattr(module, name) for name in sorted(names)) or CONFIGS
+
+
+def problem(command: str, *, whole: bool) -> str | None:
+    """What is wrong with `python jobs/NAME.py ...`, None where nothing is.
+
+    whole: a line to be typed as it stands; otherwise required options may be missing, as in the middle of a
+    sentence.
+    """
+    found = JOB_COMMAND.search(command)
+    assert found
+    if found[1].isupper():
+        return None
+    if found[1] not in jobs():
+        return f"there is no jobs/{found[1]}.py"
+    words = list(_until_the_shell(_words(command[found.end() :])))
+    if "--help" in words:
+        return None
+    parser = parser_of(found[1])
+    if not whole:
+        for action in parser._actions:
+            action.required = False
+        for group in parser._mutually_exclusive_groups:
+            group.required = False
+    try:
+        with patch.object(JobParser, "error", _refuse):
+            args = argparse.ArgumentParser.parse_args(parser, words)
+    except _Refused as refused:
+        return str(refused)
+    models = configs_of(found[1])
+    problems = (setting_problem(setting, models) for setting in _settings(parser, args))
+    return next(filter(None, problems), None)
+
+
+def _words(arguments: str) -> list[str]:
+    try:
+        return shlex.split(arguments)
+    except ValueError:  # its last quotation mark closes one that began before the command
+        return shlex.split(arguments.rpartition("'")[0])
+
+
+def _until_the_shell(words: list[str]) -> Iterator[str]:
+    for word in words:
+        if word in ("|", ">", "&&", ";", "...", "#"):
+            return
+        yield word
+
+
+def _settings(parser: JobParser, args: argparse.Namespace) -> list[str]:
+    (action,) = [action for action in parser._actions if "--set" in action.option_strings]
+    return list(getattr(args, action.dest))
+
+
+def setting_problem(setting: str, models: tuple[type[BaseModel], ...] = CONFIGS) -> str | None:
+    """What is wrong with `section.key=value` for all of the models; None where one of them takes it.
+
+    A value in capitals stands for the reader's own: then the key must exist.
+    """
+    key, _, value = setting.partition("=")
+    if key == "section.key" or key.endswith((".KEY", "...")):
+        return None
+    if value.isupper() or "..." in value:
+        return None if any(has_key(model, key) for model in models) else f"no configuration has the key {key}"
+    told = f"no configuration of it has the key {key}"
+    for model in (model for model in models if has_key(model, key)):
+        try:
+            load(model, None, [setting])
+        except ConfigError as error:
+            told = str(error)
+            if not told.startswith("configuration section"):  # of keys that only go together
+                continue
+        return None
+    return told
+
+
+def has_key(model: type[BaseModel], dotted: str) -> bool:
+    """Whether the model has the key `section.key`, at any depth."""
+    for part in dotted.split("."):
+        if model is NetworkConfig and part in OPTIONS:
+            return True
+        if part not in model.model_fields:
+            return False
+        annotation = model.model_fields[part].annotation
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else _Leaf
+    return True
+
+
+def is_key(dotted: str) -> bool:
+    """Whether it is a key of some configuration, written from the top or from one of its sections."""
+    below = [dotted, *(f"{section}.{dotted}" for section in sections())]
+    return dotted == "section.key" or any(has_key(model, key) for model in CONFIGS for key in below)
+
+
+class _Leaf(BaseModel):
+    """Has no keys below it."""
+
+
+def sections() -> frozenset[str]:
+    """The names of all sections of all configurations."""
+    return frozenset(name for model in CONFIGS for name in model.model_fields)
