@@ -10,65 +10,40 @@ import math
 import struct
 from typing import Any
 
-from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin, TiffTags
+from PIL import Image, JpegImagePlugin, TiffImagePlugin, TiffTags
+from PIL.ExifTags import GPS, IFD, TAGS, Base
 
-# Tags of IFD 0 that say how pixels are laid out, or that hold what is carried by other ways: ICC, XMP, IPTC,
-# resolution, directories. All others speak of the photograph and its scan, georeferences included.
+# Tags of the main directory that describe how the source's pixels are laid out, or hold what is carried by
+# other ways: ICC, XMP, IPTC, resolution, directories. All others describe the photograph and its scan,
+# georeferences included. Names are those of Pillow; the numbers are tags that it does not name.
+# fmt: off
 _LAYOUT = {
-    *(
-        254,
-        255,
-        256,
-        257,
-        258,
-        259,
-        262,
-        263,
-        264,
-        265,
-        266,
-        273,
-        274,
-        277,
-        278,
-        279,
-        280,
-        281,
-        282,
-        283,
-        284,
-    ),
-    *(
-        288,
-        289,
-        290,
-        291,
-        292,
-        293,
-        296,
-        301,
-        317,
-        318,
-        319,
-        320,
-        321,
-        322,
-        323,
-        324,
-        325,
-        326,
-        327,
-        328,
-        330,
-    ),
-    *(332, 333, 334, 336, 338, 339, 340, 341, 342, 343, 347, *range(512, 522), 529, 530, 531, 532, 700),
-    *(33421, 33422, 33723, 34377, 34665, 34675, 34853, 37724, 40965),
+    Base.NewSubfileType, Base.SubfileType, Base.ImageWidth, Base.ImageLength, Base.BitsPerSample,
+    Base.Compression, Base.PhotometricInterpretation, Base.Thresholding, Base.CellWidth, Base.CellLength,
+    Base.FillOrder, Base.StripOffsets, Base.Orientation, Base.SamplesPerPixel, Base.RowsPerStrip,
+    Base.StripByteCounts, Base.MinSampleValue, Base.MaxSampleValue, Base.XResolution, Base.YResolution,
+    Base.PlanarConfiguration, Base.FreeOffsets, Base.FreeByteCounts, Base.GrayResponseUnit,
+    Base.GrayResponseCurve, Base.T4Options, Base.T6Options, Base.ResolutionUnit, Base.TransferFunction,
+    Base.Predictor, Base.WhitePoint, Base.PrimaryChromaticities, Base.ColorMap, Base.HalftoneHints,
+    Base.TileWidth, Base.TileLength, Base.TileOffsets, Base.TileByteCounts, Base.SubIFDs, Base.InkSet,
+    Base.InkNames, Base.NumberOfInks, Base.DotRange, Base.ExtraSamples, Base.SampleFormat,
+    Base.SMinSampleValue, Base.SMaxSampleValue, Base.TransferRange, Base.ClipPath, Base.JPEGTables,
+    Base.JPEGProc, Base.JpegIFOffset, Base.JpegIFByteCount, Base.JpegRestartInterval,
+    Base.JpegLosslessPredictors, Base.JpegPointTransforms, Base.JpegQTables, Base.JpegDCTables,
+    Base.JpegACTables, Base.YCbCrCoefficients, Base.YCbCrSubSampling, Base.YCbCrPositioning,
+    Base.ReferenceBlackWhite, Base.XMLPacket, Base.CFARepeatPatternDim, Base.IPTCNAA, Base.ImageResources,
+    Base.ExifOffset, Base.InterColorProfile, Base.GPSInfo,
+    Base.ExifInteroperabilityOffset,
+    326, 327, 328,  # BadFaxLines, CleanFaxData, ConsecutiveBadFaxLines
+    400,  # GlobalParametersIFD
+    516,  # reserved between the tags of old JPEG
+    32997, 32998,  # ImageDepth, TileDepth
+    33422,  # CFAPattern of TIFF/EP
+    37724,  # ImageSourceData, Photoshop's layers
 }
-_MAKER_NOTE, _INTEROPERABILITY, _COLOUR_SPACE = 0x927C, 0xA005, 0xA001
-_TURNED = "original_orientation"  # the name that pillow_heif uses, for the same reason
-_PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
-_COMPONENTS, _COMPRESSED_BITS, _YCBCR = 0x9101, 0x9102, b"\x01\x02\x03\x00"
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _POSITIONING = 282, 283, 296, 531
+# fmt: on
+_ORIGINAL_ORIENTATION = "original_orientation"  # the name that pillow_heif uses, for the same reason
+_YCBCR = b"\x01\x02\x03\x00"  # of ComponentsConfiguration
 _INCH, _CENTIMETRE, _CENTERED, _SRGB, _UNCALIBRATED = 2, 3, 1, 1, 0xFFFF
 # A JPEG segment holds 65,533 bytes; some room is left for its header and for what `completed` adds.
 _LARGEST = 64_900
@@ -78,21 +53,47 @@ UNREADABLE = (*_UNREADABLE, struct.error, ZeroDivisionError, OverflowError, NotI
 
 # Of type UNDEFINED by EXIF 3.0 and its GPS directory; Pillow does not know them all and would write BYTE.
 _UNDEFINED = {
-    ExifTags.IFD.Exif: (0x8828, 0x9101, 0x927C, 0x9286, 0xA20C, 0xA300, 0xA301, 0xA302, 0xA40B),
-    ExifTags.IFD.GPSInfo: (0x001B, 0x001C),
-}
+    IFD.Exif: (
+        Base.OECF, Base.ComponentsConfiguration, Base.MakerNote, Base.UserComment,
+        Base.SpatialFrequencyResponse, Base.FileSource, Base.SceneType, Base.CFAPattern,
+        Base.DeviceSettingDescription,
+    ),
+    IFD.GPSInfo: (GPS.GPSProcessingMethod, GPS.GPSAreaInformation),
+}  # fmt: skip
 for _group, _tags in _UNDEFINED.items():
     _known = TiffTags.TAGS_V2_GROUPS.setdefault(int(_group), {})
     for _tag in _tags:
-        _known.setdefault(_tag, TiffTags.TagInfo(_tag, type=TiffTags.UNDEFINED, length=1))
+        _known.setdefault(int(_tag), TiffTags.TagInfo(_tag, type=TiffTags.UNDEFINED, length=1))
 
 Tags = dict[int, Any]
+
+
+class Utf8(str):
+    """The text of a field of type UTF-8 (EXIF 3.0, 4.6.2), each byte as one character, as Pillow has it."""
+
+
+def _read_utf8(directory: TiffImagePlugin.ImageFileDirectory_v2, data: bytes, legacy: bool = True) -> Utf8:
+    return Utf8(directory.load_string(data, legacy))
+
+
+def _write_text(directory: TiffImagePlugin.ImageFileDirectory_v2, value: str | bytes | int) -> bytes:
+    """The bytes of an ASCII field, as they were read."""
+    if not isinstance(value, bytes):
+        value = str(value).encode("latin-1", "replace")
+    return value + b"\x00"
+
+
+# Pillow reads the bytes of a text as Latin-1, writes `?` for those beyond ASCII, and does not know UTF-8.
+# Programs write UTF-8 or Latin-1 into fields of type ASCII: the same bytes must come out.
+_UTF8 = 129
+TiffImagePlugin.ImageFileDirectory_v2._load_dispatch[_UTF8] = (1, _read_utf8)
+TiffImagePlugin.ImageFileDirectory_v2._write_dispatch[TiffTags.ASCII] = _write_text
 
 
 def orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8; 1 where there is none or it makes no sense."""
     try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        value = image.getexif().get(Base.Orientation, 1)
     except UNREADABLE:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -100,7 +101,7 @@ def orientation(image: Image.Image) -> int:
 
 def note_orientation(image: Image.Image) -> None:
     """Keep the orientation where `carried_exif` finds it: loading turns a TIFF's pixels and forgets it."""
-    image.info.setdefault(_TURNED, orientation(image))
+    image.info.setdefault(_ORIGINAL_ORIENTATION, orientation(image))
 
 
 def carried_exif(image: Image.Image, width: int, height: int) -> tuple[bytes | None, list[str]]:
@@ -108,24 +109,26 @@ def carried_exif(image: Image.Image, width: int, height: int) -> tuple[bytes | N
     was changed or left out, for the ledger. A block that cannot be read is left out and listed."""
     try:
         source = image.getexif()
-        exif_ifd = dict(source.get_ifd(ExifTags.IFD.Exif))
-        gps = dict(source.get_ifd(ExifTags.IFD.GPSInfo))
+        exif_ifd = dict(source.get_ifd(IFD.Exif))
+        gps = dict(source.get_ifd(IFD.GPSInfo))
         main = {tag: source[tag] for tag in source if tag not in _LAYOUT}
         changes = _changes(image, source)
     except UNREADABLE:
         return None, ["exif: cannot be read, left out"]
-    if exif_ifd.pop(_INTEROPERABILITY, None) is not None:
+    if exif_ifd.pop(Base.ExifInteroperabilityOffset, None) is not None:
         changes.append("exif: interoperability directory left out")
     if exif_ifd:
-        exif_ifd |= {_PIXEL_X: width, _PIXEL_Y: height}
+        exif_ifd |= {Base.ExifImageWidth: width, Base.ExifImageHeight: height}
     if not (main or exif_ifd or gps):
         return None, changes
-    named = {tag: value for tag, value in main.items() if tag in ExifTags.TAGS}
-    slim = {tag: value for tag, value in exif_ifd.items() if tag != _MAKER_NOTE}
-    moved = ["exif: MakerNote moved, offsets inside it may not fit"] if _MAKER_NOTE in exif_ifd else []
+    named = {tag: value for tag, value in main.items() if tag in TAGS}
+    slim = {tag: value for tag, value in exif_ifd.items() if tag != Base.MakerNote}
+    moved = ["exif: MakerNote moved, offsets inside it may not fit"] if Base.MakerNote in exif_ifd else []
     note = ["exif: MakerNote left out"] if moved else []
     private = ["exif: unknown tags left out"] if named != main else []
-    for parts, said in (
+    if any(isinstance(value, Utf8) for part in (main, exif_ifd, gps) for value in part.values()):
+        changes.append("exif: text of type UTF-8 written as type ASCII, with the same bytes")
+    for parts, losses in (
         ((main, exif_ifd, gps), moved),
         ((named, exif_ifd, gps), [*private, *moved]),
         ((named, slim, gps), [*private, *note]),
@@ -134,35 +137,46 @@ def carried_exif(image: Image.Image, width: int, height: int) -> tuple[bytes | N
     ):
         written = _written(*parts)
         if written is not None and len(written) <= _LARGEST:
-            return written, [*changes, *said]
+            return written, [*changes, *losses]
     return None, [*changes, "exif: cannot be written again, left out"]
 
 
 def _changes(image: Image.Image, source: Image.Exif) -> list[str]:
     changes = []
     info = getattr(image, "info", {})
-    if (turned := info.get(_TURNED) or orientation(image)) != 1:
-        changes.append(f"exif: orientation {turned} applied")
-    elif source.get(ExifTags.Base.Orientation, 1) != 1:
+    if (applied := info.get(_ORIGINAL_ORIENTATION) or orientation(image)) != 1:
+        changes.append(f"exif: orientation {applied} applied")
+    elif source.get(Base.Orientation, 1) != 1:
         changes.append("exif: orientation makes no sense, ignored")
     is_tiff = getattr(image, "format", "TIFF") == "TIFF"  # there the next directory is the next picture
-    if not is_tiff and source.get_ifd(ExifTags.IFD.IFD1):
+    if not is_tiff and source.get_ifd(IFD.IFD1):
         changes.append("exif: thumbnail left out")
     return changes
 
 
 def _written(main: Tags, exif_ifd: Tags, gps: Tags) -> bytes | None:
-    made = Image.Exif()
-    for tag, value in main.items():
-        made[tag] = value
+    """The block with these directories; None where it cannot be written."""
+    block = Image.Exif()
+    for tag, value in _typed(main).items():
+        block[tag] = value
     if exif_ifd:
-        made.get_ifd(ExifTags.IFD.Exif).update(exif_ifd)
+        block.get_ifd(IFD.Exif).update(_typed(exif_ifd, IFD.Exif))
     if gps:
-        made.get_ifd(ExifTags.IFD.GPSInfo).update(gps)
+        block.get_ifd(IFD.GPSInfo).update(_typed(gps, IFD.GPSInfo))
     try:
-        return made.tobytes()
+        return block.tobytes()
     except UNREADABLE:
         return None
+
+
+def _typed(tags: Tags, group: int | None = None) -> Tags:
+    """The tags with texts as bytes where the standard wants bytes: a source may hold them as ASCII."""
+    return {
+        tag: value.encode("latin-1", "replace")
+        if isinstance(value, str) and TiffTags.lookup(tag, group).type in (TiffTags.BYTE, TiffTags.UNDEFINED)
+        else value
+        for tag, value in tags.items()
+    }
 
 
 def completed(
@@ -184,51 +198,57 @@ def completed(
     """
     if block is None and dpi is None:
         return None
-    made = Image.Exif()
+    finished = Image.Exif()
     if block is not None:
-        made.load(block)
-    inner = made.get_ifd(ExifTags.IFD.Exif)
-    made.get_ifd(ExifTags.IFD.GPSInfo)
+        finished.load(block)
+    inner = finished.get_ifd(IFD.Exif)
+    finished.get_ifd(IFD.GPSInfo)
     if inner:
-        inner[_COLOUR_SPACE] = _SRGB if is_srgb else _UNCALIBRATED
-        inner.pop(_COMPRESSED_BITS, None)
+        inner[Base.ColorSpace] = _SRGB if is_srgb else _UNCALIBRATED
+        inner.pop(Base.CompressedBitsPerPixel, None)
         if size is not None:
-            inner[_PIXEL_X], inner[_PIXEL_Y] = size
+            inner[Base.ExifImageWidth], inner[Base.ExifImageHeight] = size
         if format_ == "jpeg":
-            inner[_COMPONENTS] = _YCBCR
+            inner[Base.ComponentsConfiguration] = _YCBCR
         elif format_ == "tiff":
-            for tag in (_COMPONENTS, _PIXEL_X, _PIXEL_Y):
+            for tag in (Base.ComponentsConfiguration, Base.ExifImageWidth, Base.ExifImageHeight):
                 inner.pop(tag, None)
     if dpi is not None:
-        made[_X_RESOLUTION], made[_Y_RESOLUTION] = (TiffImagePlugin.IFDRational(value) for value in dpi)
-        made[_RESOLUTION_UNIT] = _INCH
+        finished[Base.XResolution], finished[Base.YResolution] = (
+            TiffImagePlugin.IFDRational(value) for value in dpi
+        )
+        finished[Base.ResolutionUnit] = _INCH
     if format_ == "jpeg":
-        made[_POSITIONING] = _CENTERED
-    return made.tobytes()
+        finished[Base.YCbCrPositioning] = _CENTERED
+    return finished.tobytes()
 
 
 def resolution(image: Image.Image) -> tuple[tuple[float, float] | None, list[str]]:
     """Pixels per inch in x and y, None where the source states none that is plausible, and what changed."""
-    found, unit = image.info.get("dpi"), _INCH
+    values, unit = image.info.get("dpi"), _INCH
     try:
         exif = image.getexif()
-        if found is None and _X_RESOLUTION in exif and exif.get(_RESOLUTION_UNIT) in (_INCH, _CENTIMETRE):
-            unit = exif[_RESOLUTION_UNIT]
+        if (
+            values is None
+            and Base.XResolution in exif
+            and exif.get(Base.ResolutionUnit) in (_INCH, _CENTIMETRE)
+        ):
+            unit = exif[Base.ResolutionUnit]
             factor = 2.54 if unit == _CENTIMETRE else 1.0
-            found = tuple(float(exif[tag]) * factor for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+            values = tuple(float(exif[tag]) * factor for tag in (Base.XResolution, Base.YResolution))
         elif isinstance(image, TiffImagePlugin.TiffImageFile):
-            unit = image.tag_v2.get(_RESOLUTION_UNIT, _INCH)
-            found = found if _X_RESOLUTION in image.tag_v2 else None  # Pillow makes up 1
+            unit = image.tag_v2.get(Base.ResolutionUnit, _INCH)
+            values = values if Base.XResolution in image.tag_v2 else None  # Pillow makes up 1
         elif isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("jfif_unit") == 2:
             unit = _CENTIMETRE
         elif isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("jfif_unit") != 1:
-            found = found if _X_RESOLUTION in exif else None  # Pillow makes up 72
+            values = values if Base.XResolution in exif else None  # Pillow makes up 72
     except UNREADABLE:
         pass  # what JFIF, pHYs and the like say counts all the same
-    if found is None:
+    if values is None:
         return None, []
     try:
-        x, y = (float(value) for value in found)
+        x, y = (float(value) for value in values)
     except UNREADABLE:
         x = y = math.nan
     if not all(math.isfinite(value) and 1 <= value <= 50_000 for value in (x, y)):
