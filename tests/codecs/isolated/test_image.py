@@ -19,6 +19,7 @@ from PIL import Image
 
 from pipeline.codecs.everyday import Decoded, DecodeLimits, Skip
 from pipeline.codecs.isolated.image import IsolatedDecoder
+from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.errors import FailureCode, ImageFailure, RunError
 from pipeline.records import Status
 from tests.support.paths import SHARED_PHOTOS as PHOTOS
@@ -106,7 +107,7 @@ def test_a_slow_decode_hits_the_limit_and_the_next_image_is_decoded() -> None:
         assert error.code == FailureCode.TIMEOUT
         assert "limits.seconds" in error.message
         assert time.monotonic() - before < 20
-        decoder.seconds = 30
+        decoder._child.seconds = 30
         assert isinstance(ask(decoder, encoded(photo(), "PNG")), Decoded)
 
 
@@ -147,7 +148,7 @@ def test_a_child_that_died_between_images_is_started_again(decoder: IsolatedDeco
 def test_no_child_outlives_its_parent_even_in_the_middle_of_a_decode() -> None:
     with IsolatedDecoder(memory=4 * GIB, seconds=60) as decoder:
         ask(decoder, encoded(photo(), "PNG"))
-        process, connection = decoder._process, decoder._connection
+        process, connection = decoder._child.process, decoder._child.connection
         assert process is not None
         assert connection is not None
         image = slow_image()
@@ -159,6 +160,53 @@ def test_no_child_outlives_its_parent_even_in_the_middle_of_a_decode() -> None:
             ours.shutdown(socket.SHUT_RDWR)
         assert process.wait(timeout=5) == 0
         worker.join()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_no_file_stays_open_whatever_happened(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(encoded(photo(), "TIFF"))
+    before = open_files()
+    with IsolatedDecoder(memory=2 * GIB, seconds=30) as decoder:
+        for _ in range(2):
+            ask(decoder, encoded(photo(), "PNG"))
+            assert decoder._child.process is not None
+            decoder._child.process.kill()
+            decoder._child.process.wait()
+        failure(decoder, b"")
+        decoder.close()
+    with IsolatedDecoder(memory=20 * 2**20, seconds=5) as decoder, pytest.raises(RunError):
+        ask(decoder, encoded(photo(), "PNG"))
+    with IsolatedMaster(path, pixels=10**9, memory=2 * GIB, seconds=30) as master:
+        assert len(list(master.strips())) == 1
+    with pytest.raises(ImageFailure, match=r"raise limits\.pixels"):
+        IsolatedMaster(path, pixels=10, memory=2 * GIB, seconds=30)
+    with pytest.raises(RunError, match=r"limits\.memory"):
+        IsolatedMaster(path, pixels=10**9, memory=20 * 2**20, seconds=5)
+    assert open_files() == before
+
+
+def test_what_libraries_write_to_standard_error_does_not_pile_up(decoder: IsolatedDecoder) -> None:
+    ask(decoder, encoded(photo(), "PNG"))
+    stderr = decoder._child._stderr
+    for _ in range(3):
+        os.write(stderr, b"a warning\n" * 1000)
+        ask(decoder, encoded(photo(), "PNG"))
+        assert os.fstat(stderr).st_size == 0
+
+
+def test_a_master_whose_child_died_says_so_and_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(encoded(photo(), "TIFF"))
+    with IsolatedMaster(path, pixels=10**9, memory=2 * GIB, seconds=30) as master:
+        os.kill(master.pid, signal.SIGSEGV)
+        with pytest.raises(ImageFailure, match="killed by SIGSEGV"):
+            master.reduced(64)
+        with pytest.raises(ImageFailure, match="has ended"):
+            list(master.strips())
 
 
 def test_too_little_memory_to_start_is_an_error_of_the_run() -> None:
