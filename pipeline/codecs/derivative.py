@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.encode import Levels, encode, stacked
-from pipeline.codecs.metadata.block import SourceMeta, outgoing
+from pipeline.codecs.metadata.block import SourceMeta, result_metadata
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.tiff.tags import amend
 from pipeline.config.output import DerivativeConfig, OutputConfig
@@ -34,8 +34,8 @@ _CLASSIC = 4_000_000_000  # bytes that surely fit between the offsets of a TIFF 
 _UNWRITABLE = (OSError, ValueError, TypeError, OverflowError, RuntimeError, struct.error)
 
 
-class Said(NamedTuple):
-    """What a derivative says: the metadata of its source, the profile of its pixels (None: sRGB), ours."""
+class DerivativeMetadata(NamedTuple):
+    """The metadata of its source, the profile of its pixels (None: sRGB), and how they were made."""
 
     meta: SourceMeta
     icc: bytes | None
@@ -43,14 +43,16 @@ class Said(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Made:
-    """What was changed or left out, for the ledger; `resized`: it has fewer pixels than the first file."""
+class DerivativeReport:
+    """What of the metadata was changed or left out; `resized`: it has fewer pixels than the first file."""
 
     changes: tuple[str, ...]
     resized: bool
 
 
-def derive(rgb: Levels, alpha: Any, said: Said, config: DerivativeConfig) -> tuple[bytes, Made]:
+def derive(
+    rgb: Levels, alpha: Any, metadata: DerivativeMetadata, config: DerivativeConfig
+) -> tuple[bytes, DerivativeReport]:
     """The derivative of coloured pixels, uint8 or uint16[H,W,3], with alpha uint8[H,W] or None.
 
     Raises:
@@ -63,16 +65,18 @@ def derive(rgb: Levels, alpha: Any, said: Said, config: DerivativeConfig) -> tup
     try:
         image = pyvips.Image.new_from_array(pixels).copy(interpretation=deep)
         if config.format == "jpeg":
-            return _jpeg(image, said, config)
+            return _jpeg(image, metadata, config)
         reduced = _reduced(image, config)
         file = io.BytesIO(reduced.tiffsave_buffer(**_pyramid(reduced, config)))
-        made = _amend(file, said, image, reduced)
+        report = _amend(file, metadata, image, reduced)
     except (pyvips.Error, *_UNWRITABLE) as error:
         raise _unwritten(error) from error
-    return file.getvalue(), made
+    return file.getvalue(), report
 
 
-def derive_file(path: Path, target: Path, said: Said, config: DerivativeConfig) -> Made:
+def derive_file(
+    path: Path, target: Path, metadata: DerivativeMetadata, config: DerivativeConfig
+) -> DerivativeReport:
     """As `derive`, from a finished TIFF to another file.
 
     Raises:
@@ -83,13 +87,13 @@ def derive_file(path: Path, target: Path, said: Said, config: DerivativeConfig) 
     try:
         image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error")
         if config.format == "jpeg":
-            data, made = _jpeg(image, said, config)
+            data, report = _jpeg(image, metadata, config)
             target.write_bytes(data)
-            return made
+            return report
         reduced = _reduced(image, config)
         reduced.tiffsave(str(target), **_pyramid(reduced, config))
         with target.open("r+b") as file:
-            return _amend(file, said, image, reduced)
+            return _amend(file, metadata, image, reduced)
     except (pyvips.Error, *_UNWRITABLE) as error:
         if (full := os.strerror(errno.ENOSPC)) in str(error):
             raise OSError(errno.ENOSPC, full) from error
@@ -109,14 +113,16 @@ def _reduced(image: pyvips.Image, config: DerivativeConfig) -> pyvips.Image:
     return image.thumbnail_image(longest, height=longest, size="down", no_rotate=True)
 
 
-def _jpeg(image: pyvips.Image, said: Said, config: DerivativeConfig) -> tuple[bytes, Made]:
+def _jpeg(
+    image: pyvips.Image, metadata: DerivativeMetadata, config: DerivativeConfig
+) -> tuple[bytes, DerivativeReport]:
     reduced = _reduced(image, config)
     array: NDArray[np.uint8] = np.asarray(reduced).reshape(reduced.height, reduced.width, 3)
     changes = _alpha(image)
     output = OutputConfig(format="jpeg", quality=config.quality)
-    source = _Opaque(_scaled(said.meta, reduced.width / image.width))
-    data = encode(array, source, said.icc, output, said.provenance, changes)
-    return data, Made(tuple(changes), reduced.width < image.width)
+    source = _Opaque(_scaled(metadata.meta, reduced.width / image.width))
+    data = encode(array, source, metadata.icc, output, metadata.provenance, changes)
+    return data, DerivativeReport(tuple(changes), reduced.width < image.width)
 
 
 def _pyramid(reduced: pyvips.Image, config: DerivativeConfig) -> dict[str, Any]:
@@ -128,11 +134,13 @@ def _pyramid(reduced: pyvips.Image, config: DerivativeConfig) -> dict[str, Any]:
     return options | {"compression": "jpeg", "Q": config.quality}
 
 
-def _amend(file: Any, said: Said, image: pyvips.Image, reduced: pyvips.Image) -> Made:
-    meta = _scaled(said.meta, reduced.width / image.width)
-    carried = outgoing(meta, said.icc, "tiff", said.provenance)
-    amend(file, carried)
-    return Made((*_alpha(image), *carried.changes), reduced.width < image.width)
+def _amend(
+    file: Any, metadata: DerivativeMetadata, image: pyvips.Image, reduced: pyvips.Image
+) -> DerivativeReport:
+    meta = _scaled(metadata.meta, reduced.width / image.width)
+    result = result_metadata(meta, metadata.icc, "tiff", metadata.provenance)
+    amend(file, result)
+    return DerivativeReport((*_alpha(image), *result.changes), reduced.width < image.width)
 
 
 def _alpha(image: pyvips.Image) -> list[str]:
@@ -140,7 +148,8 @@ def _alpha(image: pyvips.Image) -> list[str]:
 
 
 def _scaled(meta: SourceMeta, scale: float) -> SourceMeta:
-    """The smaller picture of the same print: fewer pixels per inch; none where it is less than one."""
+    """The metadata with fewer pixels per inch, for a smaller picture of the same print; without where that is
+    less than one."""
     if meta.dpi is None:
         return meta
     x, y = (value * scale for value in meta.dpi)
@@ -154,7 +163,7 @@ def _unwritten(error: Exception) -> ImageFailure:
 
 @dataclass(frozen=True)
 class _Opaque:
-    """What encoding needs besides colours."""
+    """A source without transparency, as `encode` wants it."""
 
     meta: SourceMeta
     alpha: None = None

@@ -1,4 +1,4 @@
-"""Files of several pages: every page of a TIFF that was coloured, in one TIFF, each with its own metadata."""
+"""A TIFF of several pages: every coloured page of a source, each with its own metadata."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pipeline.codecs.encode import Levels, Source, stacked
-from pipeline.codecs.metadata.block import outgoing
+from pipeline.codecs.metadata.block import result_metadata
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.tiff.writer import Compression, TiffPage, TiffWriter
 from pipeline.errors import FailureCode, ImageFailure
@@ -42,14 +42,14 @@ def encode_pages(
         for number, page in enumerate(pages):
             pixels = stacked(page.rgb, page.source.alpha)
             height, width, channels = pixels.shape
-            carried = outgoing(page.source.meta, page.icc, "tiff", provenance)
+            metadata = result_metadata(page.source.meta, page.icc, "tiff", provenance)
             if listed is not None:
-                listed.extend(f"page {number + 1}: {change}" for change in carried.changes)
-            described = TiffPage(width, height, channels, 8 * pixels.itemsize, carried, (number, count))
+                listed.extend(f"page {number + 1}: {change}" for change in metadata.changes)
+            tiff_page = TiffPage(width, height, channels, 8 * pixels.itemsize, metadata, (number, count))
             if writer is None:
-                most = described.bytes_at_most(compression) * count
+                most = tiff_page.bytes_at_most(compression) * count
                 writer = TiffWriter(file, bytes_at_most=most, compression=compression)
-            writer.write(described, [pixels])
+            writer.write(tiff_page, [pixels])
         if writer is None:
             raise ValueError("there is no page")
         writer.close()

@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from pipeline.codecs.deep import png16_bytes
 from pipeline.codecs.integrity import png_parts
 from pipeline.codecs.jp2 import jp2_bytes
-from pipeline.codecs.metadata.block import Outgoing, SourceMeta, outgoing
+from pipeline.codecs.metadata.block import ResultMetadata, SourceMeta, result_metadata
 from pipeline.codecs.metadata.iptc import photoshop_segment, png_text
 from pipeline.codecs.metadata.profiles import examine
 from pipeline.codecs.metadata.xmp import Provenance, xmp_segments
@@ -25,7 +25,7 @@ from pipeline.errors import FailureCode, ImageFailure
 U8 = NDArray[np.uint8]
 Levels = NDArray[Any]  # uint8, or uint16 where the format holds it
 
-# From here on the eye of a viewer who chose quality would see coarser chroma, which is all that we add.
+# From this quality on a viewer would see coarser chroma, and chroma is all that we add.
 _FULL_CHROMA_QUALITY = 90
 # zlib-ng's level 3 writes twice as fast as Pillow's default of 6, for files 3 percent larger.
 _PNG_LEVEL = 3
@@ -53,7 +53,7 @@ def encode(
     provenance: Provenance,
     listed: list[str] | None = None,
 ) -> bytes:
-    """Encode a colour image with its profile, the source's metadata, and XMP about its making.
+    """Encode a colour image with its profile, the source's metadata, and XMP that says how it was made.
 
     Args:
         rgb: uint8[H,W,3] in the space of `icc`, sRGB where that is None; uint16 for PNG, TIFF and JP2.
@@ -71,77 +71,83 @@ def encode(
     buffer = io.BytesIO()
     try:
         pixels = (rgb.shape[1], rgb.shape[0])
-        carried = outgoing(source.meta, icc, output.format, provenance, pixels)
-        _WRITERS[output.format](rgb, source.alpha, output, carried, buffer)
+        metadata = result_metadata(source.meta, icc, output.format, provenance, pixels)
+        _WRITERS[output.format](rgb, source.alpha, output, metadata, buffer)
     except (OSError, ValueError, TypeError, SyntaxError, OverflowError, RuntimeError, struct.error) as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise ImageFailure(
             FailureCode.ENCODE_FAILED, f"cannot be written as {output.format}: {words}"
         ) from error
     if listed is not None:
-        listed.extend(carried.changes)
+        listed.extend(metadata.changes)
     return buffer.getvalue()
 
 
-def _options(carried: Outgoing) -> dict[str, Any]:
+def _options(metadata: ResultMetadata) -> dict[str, Any]:
     """What Pillow's writers of all formats take by the same names."""
-    options: dict[str, Any] = {"icc_profile": carried.icc, "exif": carried.exif or b""}
-    return options if carried.dpi is None else {**options, "dpi": carried.dpi}
+    options: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif or b""}
+    return options if metadata.dpi is None else {**options, "dpi": metadata.dpi}
 
 
-def _jpeg(rgb8: U8, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
+def _jpeg(rgb8: U8, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO) -> None:
     subsampling: str = output.subsampling
     if subsampling == "auto":
         subsampling = "4:4:4" if output.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
     image = Image.fromarray(rgb8 if alpha is None else _on_white(rgb8, alpha))
-    segments = xmp_segments(carried.xmp, carried.xmp_extended)
-    if carried.iptc is not None:
-        segments += photoshop_segment(carried.iptc)
-    options = {**_options(carried), "comment": carried.comment}
+    segments = xmp_segments(metadata.xmp, metadata.xmp_extended)
+    if metadata.iptc is not None:
+        segments += photoshop_segment(metadata.iptc)
+    options = {**_options(metadata), "comment": metadata.comment}
     image.save(to, "JPEG", quality=output.quality, subsampling=subsampling, extra=segments, **options)
 
 
-def _png(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
+def _png(
+    rgb: Levels, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
+) -> None:
     text = PngImagePlugin.PngInfo()
-    text.add_itxt("XML:com.adobe.xmp", carried.xmp.decode("utf-8"))
-    for key, value in carried.text:
+    text.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8"))
+    for key, value in metadata.text:
         text.add_text(key, value)
-    if carried.iptc is not None:
-        text.add_text(*png_text(carried.iptc), zip=True)
+    if metadata.iptc is not None:
+        text.add_text(*png_text(metadata.iptc), zip=True)
     deep = rgb.dtype == np.uint16
     image = Image.new("RGB", (1, 1)) if deep else _with_alpha(rgb, alpha)
-    image.save(to, "PNG", compress_level=_PNG_LEVEL, pnginfo=text, **_options(carried))
+    image.save(to, "PNG", compress_level=_PNG_LEVEL, pnginfo=text, **_options(metadata))
     if deep:
-        said = [chunk for chunk in png_parts(to.getvalue()) if chunk[4:8] not in _PNG_PIXELS]
-        shown = png_parts(png16_bytes(stacked(rgb, alpha), _PNG_LEVEL))
-        pixels = [chunk for chunk in shown if chunk[4:8] in _PNG_PIXELS]
+        beside = [chunk for chunk in png_parts(to.getvalue()) if chunk[4:8] not in _PNG_PIXELS]
+        deep_parts = png_parts(png16_bytes(stacked(rgb, alpha), _PNG_LEVEL))
+        pixels = [chunk for chunk in deep_parts if chunk[4:8] in _PNG_PIXELS]
         to.seek(0)
         to.truncate()
-        to.write(_PNG_SIGNATURE + b"".join([pixels[0], *said, *pixels[1:]]))
+        to.write(_PNG_SIGNATURE + b"".join([pixels[0], *beside, *pixels[1:]]))
 
 
-def _webp(rgb8: U8, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
-    options = {"quality": output.quality, "method": _WEBP_METHOD, "exact": True, "xmp": carried.xmp}
-    _with_alpha(rgb8, alpha).save(to, "WEBP", **options, **_options(carried))
+def _webp(rgb8: U8, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO) -> None:
+    options = {"quality": output.quality, "method": _WEBP_METHOD, "exact": True, "xmp": metadata.xmp}
+    _with_alpha(rgb8, alpha).save(to, "WEBP", **options, **_options(metadata))
 
 
-def _tiff(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
-    to.write(tiff_bytes(stacked(rgb, alpha), carried, output.tiff_compression))
+def _tiff(
+    rgb: Levels, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
+) -> None:
+    to.write(tiff_bytes(stacked(rgb, alpha), metadata, output.tiff_compression))
 
 
-def _jp2(rgb: Levels, alpha: U8 | None, output: OutputConfig, carried: Outgoing, to: io.BytesIO) -> None:
+def _jp2(
+    rgb: Levels, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
+) -> None:
     written = jp2_bytes(
         stacked(rgb, alpha),
-        icc=None if examine(carried.icc).is_srgb else carried.icc,
-        xmp=carried.xmp,
-        exif=carried.exif,
-        iptc=carried.iptc,
-        dpi=carried.dpi,
+        icc=None if examine(metadata.icc).is_srgb else metadata.icc,
+        xmp=metadata.xmp,
+        exif=metadata.exif,
+        iptc=metadata.iptc,
+        dpi=metadata.dpi,
     )
     to.write(written)
 
 
-_Writer = Callable[[Levels, U8 | None, OutputConfig, Outgoing, io.BytesIO], None]
+_Writer = Callable[[Levels, U8 | None, OutputConfig, ResultMetadata, io.BytesIO], None]
 _WRITERS: dict[str, _Writer] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff, "jp2": _jp2}
 
 

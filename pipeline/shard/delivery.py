@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.derivative import Made, Said, derive_file
+from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, derive_file
 from pipeline.codecs.everyday import Skip, SourceMeta
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.metadata.manifest import ManifestSigner
@@ -115,11 +115,11 @@ def _derived(
     provenance: Provenance,
     config: DerivativeConfig,
     signer: ManifestSigner | None,
-) -> tuple[Path, Made]:
+) -> tuple[Path, DerivativeReport]:
     """The derivative of a finished file, beside it."""
     derived = finished.with_name(f"derivative.{config.file_format}")
     with _disk():
-        made = derive_file(finished, derived, Said(meta, None, provenance), config)
+        made = derive_file(finished, derived, DerivativeMetadata(meta, None, provenance), config)
     if signer is not None:
         derived = _signed(source, derived, signer, provenance, config.file_format, resized=made.resized)
     return derived, made

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline import __version__
 from pipeline.codecs import everyday
-from pipeline.codecs.derivative import Made, Said, derive
+from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, derive
 from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.output import OutputConfig
@@ -89,7 +89,7 @@ def finish_pages(
     the first page.
     """
     painted: list[_Painted] = []
-    derived: list[tuple[SecondFile | None, Made]] = []
+    derived: list[tuple[SecondFile | None, DerivativeReport]] = []
     provenance, output = provenance_of(job, image, sha256), job.config.output
 
     def one_by_one() -> Iterator[Page]:
@@ -116,7 +116,7 @@ def finish_pages(
     )
 
 
-def changes_beside(made: Made, known: Iterable[str]) -> tuple[str, ...]:
+def changes_beside(made: DerivativeReport, known: Iterable[str]) -> tuple[str, ...]:
     """For the ledger: what of the metadata the derivative alone changes or leaves out."""
     already = set(known)
     return tuple(f"derivative: {change}" for change in made.changes if change not in already)
@@ -128,12 +128,14 @@ def _second_file(
     output_key: str,
     provenance: Provenance,
     output: OutputConfig,
-) -> tuple[SecondFile | None, Made]:
+) -> tuple[SecondFile | None, DerivativeReport]:
     """The derivative, where there is to be one."""
     key = derivative_key(output_key, output)
     if key is None:
-        return None, Made((), False)
-    data, made = derive(painted.rgb, painted.alpha, Said(meta, painted.icc, provenance), output.derivative)
+        return None, DerivativeReport((), False)
+    data, made = derive(
+        painted.rgb, painted.alpha, DerivativeMetadata(meta, painted.icc, provenance), output.derivative
+    )
     return SecondFile(key, data, made.resized), made
 
 

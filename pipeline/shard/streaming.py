@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.codecs.everyday import Skip
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.masters import Master
-from pipeline.codecs.metadata.block import outgoing
+from pipeline.codecs.metadata.block import result_metadata
 from pipeline.codecs.metadata.profiles import examine
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.tiff.writer import Compression, TiffPage, TiffWriter
@@ -100,13 +100,13 @@ def write_master(
     icc = info.meta.icc
     if icc is not None and not examine(icc).is_srgb and examine(icc).mode == "RGB":
         notes.append("written as sRGB, not in the source's profile")
-    carried = outgoing(info.meta, None, "tiff", provenance)
+    metadata = result_metadata(info.meta, None, "tiff", provenance)
     page = TiffPage(
         width=info.width,
         height=info.height + (label.rows if label is not None else 0),
         channels=4 if info.has_alpha else 3,
         depth=depth or info.depth,
-        carried=carried,
+        metadata=metadata,
     )
     composer = Composer(ab, info.height, page.width, settings, depth=page.depth)
     most = page.bytes_at_most(compression)
@@ -116,7 +116,7 @@ def write_master(
     if label is not None and label.rows:
         notes.append(label.said)
     note = "; ".join(notes) or None
-    return WrittenMaster(info.width, info.height, info.mode, composer.measures(), note, carried.changes)
+    return WrittenMaster(info.width, info.height, info.mode, composer.measures(), note, metadata.changes)
 
 
 def _rows(

@@ -13,7 +13,7 @@ import pyvips
 from PIL import Image
 
 from pipeline.codecs import derivative
-from pipeline.codecs.derivative import Made, Said, derive, derive_file
+from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, derive, derive_file
 from pipeline.codecs.encode import encode
 from pipeline.config.output import DerivativeConfig, OutputConfig
 from tests.codecs.metadata.test_provenance import EVENT, PROVENANCE, exiftool
@@ -29,8 +29,8 @@ KINDS = [
 ]
 
 
-def said(**changes: Any) -> Said:
-    return Said(replace(source().meta, **changes), None, PROVENANCE)
+def derivative_metadata(**changes: Any) -> DerivativeMetadata:
+    return DerivativeMetadata(replace(source().meta, **changes), None, PROVENANCE)
 
 
 def layers(data: bytes) -> list[pyvips.Image]:
@@ -44,18 +44,21 @@ def reduced(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def test_a_jpeg_for_access_is_the_picture_made_smaller() -> None:
-    data, made = derive(WIDE, None, said(), DerivativeConfig(format="jpeg", side=300))
+    data, report = derive(WIDE, None, derivative_metadata(), DerivativeConfig(format="jpeg", side=300))
     image = Image.open(io.BytesIO(data))
-    assert (image.format, image.size, made.resized) == ("JPEG", (300, 191), True)
+    assert (image.format, image.size, report.resized) == ("JPEG", (300, 191), True)
     assert np.abs(np.asarray(image) - reduced(WIDE, 300, 191)).mean() < 6
-    whole, made = derive(WIDE, None, said(), DerivativeConfig(format="jpeg"))
-    assert (Image.open(io.BytesIO(whole)).size, made) == ((1100, 700), Made(made.changes, False))
+    whole, report = derive(WIDE, None, derivative_metadata(), DerivativeConfig(format="jpeg"))
+    assert (Image.open(io.BytesIO(whole)).size, report) == (
+        (1100, 700),
+        DerivativeReport(report.changes, False),
+    )
 
 
 def test_a_pyramid_has_tiled_layers_of_half_the_size_and_loses_nothing_with_deflate() -> None:
     config = DerivativeConfig(format="tiff_pyramid", compression="deflate")
-    data, made = derive(WIDE, None, said(), config)
-    assert not made.resized
+    data, report = derive(WIDE, None, derivative_metadata(), config)
+    assert not report.resized
     found = layers(data)
     assert [(layer.width, layer.height) for layer in found] == [
         (1100, 700),
@@ -68,7 +71,7 @@ def test_a_pyramid_has_tiled_layers_of_half_the_size_and_loses_nothing_with_defl
     with Image.open(io.BytesIO(data)) as image:
         tags = image.tag_v2  # type: ignore[attr-defined]
         assert (tags[322], tags[323], tags[259], tags[317]) == (256, 256, 8, 2)
-    lossy, _ = derive(WIDE, None, said(), DerivativeConfig(format="tiff_pyramid"))
+    lossy, _ = derive(WIDE, None, derivative_metadata(), DerivativeConfig(format="tiff_pyramid"))
     assert np.abs(layers(lossy)[0].numpy().astype(float) - WIDE).mean() < 6
     with Image.open(io.BytesIO(lossy)) as image:
         assert image.tag_v2[259] == 7  # type: ignore[attr-defined]
@@ -78,21 +81,21 @@ def test_a_pyramid_has_tiled_layers_of_half_the_size_and_loses_nothing_with_defl
 def test_16_bits_become_8_and_transparency_white(config: DerivativeConfig) -> None:
     alpha = np.full(WIDE.shape[:2], 255, np.uint8)
     alpha[:, :550] = 0
-    deep, made = derive(WIDE.astype(np.uint16) * 257, alpha, said(), config)
-    assert "alpha: laid on white" in made.changes
+    deep, report = derive(WIDE.astype(np.uint16) * 257, alpha, derivative_metadata(), config)
+    assert "alpha: laid on white" in report.changes
     shown = pyvips.Image.new_from_buffer(deep, "").numpy()
     assert (shown.dtype, shown.shape[2]) == (np.uint8, 3)
     assert shown[:, : shown.shape[1] // 2 - 8].min() > 245
     flat = np.where(alpha[..., None] == 0, 255, WIDE).astype(np.uint8)
-    assert derive(flat, None, said(), config)[0] == deep
+    assert derive(flat, None, derivative_metadata(), config)[0] == deep
 
 
 @pytest.mark.parametrize("config", KINDS, ids=lambda config: config.format)
 def test_it_says_what_the_first_file_says(config: DerivativeConfig, tmp_path: Any) -> None:
     iptc = b"\x1c\x02\x50\x00\x09A. Keeper"
     icc = wide_profile()
-    given = Said(replace(source().meta, iptc=iptc, icc=icc), icc, PROVENANCE)
-    data, made = derive(WIDE, None, given, config)
+    given = DerivativeMetadata(replace(source().meta, iptc=iptc, icc=icc), icc, PROVENANCE)
+    data, report = derive(WIDE, None, given, config)
     tags = exiftool(data, tmp_path)
     scale = 1 if config.longest is None else config.longest / 1100
     assert tags["IFD0:ImageDescription"] == "the pier"
@@ -104,14 +107,14 @@ def test_it_says_what_the_first_file_says(config: DerivativeConfig, tmp_path: An
     assert tags["IFD0:XResolution"] == pytest.approx(600 * scale, rel=0.01)
     assert tags["IFD0:ResolutionUnit"] == "inches"
     assert Image.open(io.BytesIO(data)).info["icc_profile"] == icc
-    assert made.resized == (scale < 1)
+    assert report.resized == (scale < 1)
 
 
 def test_without_a_resolution_it_states_none(tmp_path: Any) -> None:
-    given = said(dpi=None, exif=None)
+    given = derivative_metadata(dpi=None, exif=None)
     tags = exiftool(derive(WIDE, None, given, DerivativeConfig(format="tiff_pyramid"))[0], tmp_path)
     assert not [name for name in tags if "Resolution" in name]
-    tiny = derive(WIDE, None, said(dpi=(2.0, 2.0)), DerivativeConfig(format="jpeg", side=300))
+    tiny = derive(WIDE, None, derivative_metadata(dpi=(2.0, 2.0)), DerivativeConfig(format="jpeg", side=300))
     assert Image.open(io.BytesIO(tiny[0])).info["jfif_unit"] == 0
 
 
@@ -125,8 +128,8 @@ def test_a_finished_file_has_the_derivative_of_its_pixels(
     first = tmp_path / "first.tif"
     first.write_bytes(encode(WIDE, source(), None, OutputConfig(format="tiff"), PROVENANCE))
     target = tmp_path / "second"
-    made = derive_file(first, target, said(), config)
-    assert (target.read_bytes(), made) == derive(WIDE, None, said(), config)
+    report = derive_file(first, target, derivative_metadata(), config)
+    assert (target.read_bytes(), report) == derive(WIDE, None, derivative_metadata(), config)
     if config.format == "tiff_pyramid":
         assert target.read_bytes()[2] == (43 if big else 42)
         assert len(layers(target.read_bytes())) > 2

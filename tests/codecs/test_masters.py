@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from pipeline.codecs.masters import Master
-from pipeline.codecs.metadata.block import Outgoing
+from pipeline.codecs.metadata.block import ResultMetadata
 from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.tiff.writer import tiff_bytes
 from pipeline.color import spaces
@@ -81,7 +81,7 @@ def test_white_is_zero_where_the_tag_says_so_and_orientation_is_applied(tmp_path
 def test_profiles_are_honoured(tmp_path: Path) -> None:
     wide = tmp_path / "wide.tif"
     pixels = ramp(np.uint8, 3)
-    wide.write_bytes(tiff_bytes(pixels, Outgoing(wide_profile(), XMP)))
+    wide.write_bytes(tiff_bytes(pixels, ResultMetadata(wide_profile(), XMP)))
     srgb = ImageCms.profileToProfile(
         Image.fromarray(pixels), ImageCms.ImageCmsProfile(io.BytesIO(wide_profile())),
         ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile())),
@@ -96,7 +96,7 @@ def test_reduced_is_the_average_and_colour_comes_with_it(tmp_path: Path) -> None
     path = tmp_path / "a.tif"
     pixels = np.zeros((4100, 8100, 3), np.uint16)
     pixels[:, 4050:] = (65535, 0, 0)
-    path.write_bytes(tiff_bytes(pixels, Outgoing(srgb_profile(), XMP)))
+    path.write_bytes(tiff_bytes(pixels, ResultMetadata(srgb_profile(), XMP)))
     found = Master(path, pixels=MANY).reduced(384)
     assert found.L_u16.shape == (2050, 4050)
     assert found.rgb8 is not None
@@ -111,7 +111,9 @@ def test_reduced_is_the_average_and_colour_comes_with_it(tmp_path: Path) -> None
 def test_metadata_is_carried(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     pixels = ramp(np.uint16, 3)
-    path.write_bytes(tiff_bytes(pixels, Outgoing(srgb_profile(), XMP, exif=exif_block(), dpi=(400, 400))))
+    path.write_bytes(
+        tiff_bytes(pixels, ResultMetadata(srgb_profile(), XMP, exif=exif_block(), dpi=(400, 400)))
+    )
     meta = Master(path, pixels=MANY).info.meta
     assert meta.xmp == XMP
     assert meta.icc == srgb_profile()

@@ -11,7 +11,7 @@ import pytest
 import pyvips
 from PIL import ExifTags, Image
 
-from pipeline.codecs.metadata.block import Outgoing
+from pipeline.codecs.metadata.block import ResultMetadata
 from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.tiff.writer import TiffPage, TiffWriter
 from pipeline.color.luminance import luminance_u16_from_srgb8, luminance_u16_from_srgb16
@@ -34,9 +34,11 @@ def document(*pages: np.ndarray[Any, Any]) -> bytes:
         height, width, channels = rgb.shape
         exif = Image.Exif()
         exif[ExifTags.Base.ImageDescription] = f"leaf {number + 1}"
-        carried = Outgoing(srgb_profile(), b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", exif=exif.tobytes())
+        metadata = ResultMetadata(
+            srgb_profile(), b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", exif=exif.tobytes()
+        )
         depth = 8 * rgb.dtype.itemsize
-        writer.write(TiffPage(width, height, channels, depth, carried, (number, len(pages))), [rgb])
+        writer.write(TiffPage(width, height, channels, depth, metadata, (number, len(pages))), [rgb])
     writer.close()
     return file.getvalue()
 

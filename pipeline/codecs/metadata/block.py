@@ -1,4 +1,4 @@
-"""What a file says about its picture: read from a source, and made ready for the result.
+"""The metadata of a file: read from a source, and prepared for the result.
 
 All of it is carried where the result's format has a place for it. What is changed or left out is listed, in
 words for the ledger's column `metadata_changes`.
@@ -53,7 +53,7 @@ class SourceMeta:
 
 
 @dataclass(frozen=True)
-class Outgoing:
+class ResultMetadata:
     """What the file of a result carries; fields as in SourceMeta, with the profile of its pixels."""
 
     icc: bytes
@@ -104,13 +104,13 @@ def lost_profile(icc: bytes | None) -> str:
 
 
 def _xmp(image: Image.Image) -> bytes | None:
-    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         # as it is in the file: Pillow takes the orientation out of its own
-        found = image.tag_v2.get(_XMP_TAG)
-    if isinstance(found, str):
-        found = found.encode("utf-8", "replace")
-    return found if isinstance(found, bytes) and found else None
+        packet = image.tag_v2.get(_XMP_TAG)
+    if isinstance(packet, str):
+        packet = packet.encode("utf-8", "replace")
+    return packet if isinstance(packet, bytes) and packet else None
 
 
 def _extended(image: Image.Image, main: bytes | None) -> bytes | None:
@@ -128,17 +128,17 @@ def _extended(image: Image.Image, main: bytes | None) -> bytes | None:
 def _text(image: Image.Image) -> tuple[tuple[str, str], ...]:
     if not isinstance(image, PngImagePlugin.PngImageFile):
         return ()
-    found = [(str(key), str(value)) for key, value in image.info.items() if isinstance(value, str)]
-    return tuple((key, value) for key, value in found if not key.startswith(_PROFILE_TEXT))
+    texts = [(str(key), str(value)) for key, value in image.info.items() if isinstance(value, str)]
+    return tuple((key, value) for key, value in texts if not key.startswith(_PROFILE_TEXT))
 
 
-def outgoing(
+def result_metadata(
     meta: SourceMeta,
     icc: bytes | None,
     format_: str,
     provenance: Provenance,
     size: tuple[int, int] | None = None,
-) -> Outgoing:
+) -> ResultMetadata:
     """What a result in `format_` (jpeg, png, webp, tiff or jp2) carries, and all that was changed on the way.
 
     Args:
@@ -155,8 +155,8 @@ def outgoing(
     if format_ == "jp2" and is_srgb and meta.icc is not None and examine(meta.icc).is_srgb:
         changes.append("icc: sRGB profile left out, the file names sRGB by its number")
     block = exif_block.completed(meta.exif, meta.dpi, format_, is_srgb=is_srgb, size=size)
-    fitting, said = _fitting(meta, format_)
-    return Outgoing(
+    fitting, losses = _fitting(meta, format_)
+    return ResultMetadata(
         icc=icc or _srgb_of(meta),
         xmp=packet.main,
         xmp_extended=packet.extended,
@@ -165,7 +165,7 @@ def outgoing(
         dpi=meta.dpi,
         comment=fitting.comment,
         text=fitting.text,
-        changes=(*changes, *packet.changes, *said),
+        changes=(*changes, *packet.changes, *losses),
     )
 
 
@@ -175,8 +175,8 @@ def _srgb_of(meta: SourceMeta) -> bytes:
 
 
 def _fitting(meta: SourceMeta, format_: str) -> tuple[SourceMeta, list[str]]:
-    """Without what the format has no place for, and what that was."""
-    said = []
+    """The metadata without what the format has no place for, and what that was."""
+    losses = []
     if meta.iptc is not None:
         reason = f"{format_} has no place for it" if format_ == "webp" else None
         if format_ == "jpeg":
@@ -186,13 +186,13 @@ def _fitting(meta: SourceMeta, format_: str) -> tuple[SourceMeta, list[str]]:
                 reason = str(error)
         if reason:
             meta = replace(meta, iptc=None)
-            said.append(f"iptc: {reason}, left out")
+            losses.append(f"iptc: {reason}, left out")
     if meta.comment is not None and (format_ != "jpeg" or len(meta.comment) > _LARGEST_COMMENT):
         meta = replace(meta, comment=None)
-        said.append("comment: left out")
+        losses.append("comment: left out")
     small = tuple((key, text) for key, text in meta.text if format_ == "png" and len(text) <= _LARGEST_TEXT)
     if small != meta.text:
         names = ", ".join(key for key, text in meta.text if (key, text) not in small)
         meta = replace(meta, text=small)
-        said.append(f"text: {names[:200]} left out")
-    return meta, said
+        losses.append(f"text: {names[:200]} left out")
+    return meta, losses

@@ -1,4 +1,4 @@
-"""What a TIFF says beside its pixels: EXIF and GPS directories, and tags added to a file that is finished."""
+"""Metadata in TIFFs: EXIF and GPS directories, and tags added to a file that is finished."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
 
-from pipeline.codecs.metadata.block import Outgoing
+from pipeline.codecs.metadata.block import ResultMetadata
 from pipeline.codecs.metadata.iptc import IPTC_TAG, tiff_words
 
 LONG, LONG8 = TiffTags.LONG, TiffTags.LONG8
@@ -36,7 +36,7 @@ _FORMATS = {  # of `struct`
 
 
 def append_directories(
-    file: BinaryIO, carried: Outgoing | None, big: bool
+    file: BinaryIO, metadata: ResultMetadata | None, big: bool
 ) -> tuple[dict[int, Any], dict[str, int]]:
     """Write the EXIF and GPS directories of a picture at the end of the file.
 
@@ -44,17 +44,17 @@ def append_directories(
         The tags of the picture's own directory, and where the written directories are, by the name of the tag
         that points to them.
     """
-    if carried is None:
+    if metadata is None:
         return {}, {}
     exif = Image.Exif()
-    if carried.exif is not None:
-        exif.load(carried.exif)
+    if metadata.exif is not None:
+        exif.load(metadata.exif)
     main = {tag: value for tag, value in exif.items() if tag not in _POINTERS}
-    main |= {_XMP: carried.xmp, _ICC: carried.icc}
-    if carried.iptc is not None:
-        main[IPTC_TAG] = tiff_words(carried.iptc)
-    if carried.dpi is not None:
-        main |= dict(zip(RESOLUTION, (*carried.dpi, _INCH), strict=True))
+    main |= {_XMP: metadata.xmp, _ICC: metadata.icc}
+    if metadata.iptc is not None:
+        main[IPTC_TAG] = tiff_words(metadata.iptc)
+    if metadata.dpi is not None:
+        main |= dict(zip(RESOLUTION, (*metadata.dpi, _INCH), strict=True))
     directories = {tag: dict(exif.get_ifd(tag)) for tag in _POINTERS}
     written = {
         name: _append(file, _directory(directories[tag], big, tag), big)
@@ -98,8 +98,8 @@ def remove_unstated_resolutions(file: BinaryIO) -> None:
         at = link
 
 
-def amend(file: BinaryIO, carried: Outgoing) -> None:
-    """Give the first picture of a finished TIFF the tags of `carried`, in place of its own tags of the kind.
+def amend(file: BinaryIO, metadata: ResultMetadata) -> None:
+    """Give the first picture of a finished TIFF the tags of `metadata`, in place of its own tags of the kind.
 
     Its directory is written anew at the end of the file, with the entries of the old one, which point to the
     same places. The resolution that libtiff makes up is removed from all pictures.
@@ -109,7 +109,7 @@ def amend(file: BinaryIO, carried: Outgoing) -> None:
     """
     big, at = _first_directory(file)
     old, link = _entries(file, at, big)
-    main, written = append_directories(file, carried, big)
+    main, written = append_directories(file, metadata, big)
     main |= {tag: written[name] for tag, name in _POINTERS.items() if name in written}
     replaced, _ = _entries(file, _append(file, _directory(main, big), big), big)
     place = even_end(file)

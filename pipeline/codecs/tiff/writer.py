@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.metadata.block import Outgoing
+from pipeline.codecs.metadata.block import ResultMetadata
 from pipeline.codecs.tiff import tags
 
 Levels = NDArray[Any]  # uint8 or uint16
@@ -47,7 +47,7 @@ class TiffPage:
     height: int
     channels: int
     depth: int
-    carried: Outgoing | None = None
+    metadata: ResultMetadata | None = None
     number: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -73,14 +73,14 @@ class TiffPage:
 
     def bytes_at_most(self, compression: Compression = "deflate") -> int:
         """The bytes of the page in the file if nothing of it can be compressed."""
-        carried = self.carried
-        parts = () if carried is None else (carried.icc, carried.xmp, carried.exif, carried.iptc)
-        metadata = sum(len(part) for part in parts if part is not None)
+        metadata = self.metadata
+        parts = () if metadata is None else (metadata.icc, metadata.xmp, metadata.exif, metadata.iptc)
+        beside = sum(len(part) for part in parts if part is not None)
         strips = -(-self.height // self.strip_rows)
         pixels = self.row_bytes * self.height
         # LZW: each byte a code of 12 bits, and the clear codes between them
         pixels += pixels // 2 + pixels // 1024 if compression == "lzw" else pixels // 1000
-        return pixels + strips * _PER_STRIP + metadata + 2**20
+        return pixels + strips * _PER_STRIP + beside + 2**20
 
 
 class TiffWriter:
@@ -127,7 +127,7 @@ class TiffWriter:
             compression=_SCHEMES[self._compression],
             predictor=_DIFFERENCES if self._compression != "none" else None,
             rowsperstrip=page.strip_rows,
-            resolution=None if page.carried is None else page.carried.dpi,
+            resolution=None if page.metadata is None else page.metadata.dpi,
             subfiletype=_PAGE_OF_SEVERAL if page.number is not None else None,
             extratags=extra,
             metadata=None,
@@ -144,7 +144,7 @@ class TiffWriter:
 
     def _extra_tags(self, page: TiffPage) -> tuple[list[tuple[Any, ...]], int]:
         """Tags in the form of tifffile, and the length of the description where it has one."""
-        values, pointers = tags.append_directories(self._file, page.carried, self.big)
+        values, pointers = tags.append_directories(self._file, page.metadata, self.big)
         for tag in tags.RESOLUTION:
             values.pop(tag, None)
         if page.number is not None:
@@ -162,12 +162,12 @@ class TiffWriter:
                 raise ValueError("the file would be larger than 4 GiB")
 
 
-def tiff_bytes(pixels: Levels, carried: Outgoing, compression: Compression = "deflate") -> bytes:
+def tiff_bytes(pixels: Levels, metadata: ResultMetadata, compression: Compression = "deflate") -> bytes:
     """The file for uint8 or uint16[H,W,3] (RGB) or [H,W,4] (with alpha). Raises ValueError for others."""
     if pixels.ndim != 3 or pixels.dtype not in _DEPTHS:
         raise ValueError(f"want uint8 or uint16[H,W,3 or 4]; got {pixels.dtype} {pixels.shape}")
     height, width, channels = pixels.shape
-    page = TiffPage(width, height, channels, _DEPTHS[pixels.dtype], carried)
+    page = TiffPage(width, height, channels, _DEPTHS[pixels.dtype], metadata)
     file = io.BytesIO()
     writer = TiffWriter(file, bytes_at_most=page.bytes_at_most(compression), compression=compression)
     writer.write(page, [pixels])

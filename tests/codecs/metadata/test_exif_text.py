@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.codecs.encode import encode
 from pipeline.codecs.masters import Master
-from pipeline.codecs.metadata.block import Outgoing
+from pipeline.codecs.metadata.block import ResultMetadata
 from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.tiff.writer import tiff_bytes
 from pipeline.config.output import OutputConfig
@@ -78,7 +78,7 @@ def everywhere(text: bytes) -> dict[int | None, dict[int, bytes]]:
 def source(format: str, exif: bytes) -> bytes:
     if format == "tiff":
         return tiff_bytes(
-            colourful(), Outgoing(srgb_profile(), b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", exif=exif)
+            colourful(), ResultMetadata(srgb_profile(), b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", exif=exif)
         )
     return encoded(photo(), format.upper(), exif=exif)
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, TiffImagePlugin
 
-from pipeline.codecs.metadata.block import Outgoing
+from pipeline.codecs.metadata.block import ResultMetadata
 from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.tiff.writer import TiffPage, TiffWriter, tiff_bytes
 
@@ -27,9 +27,11 @@ XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 FOUR_GIB = 2**32
 
 
-def carried(**options: Any) -> Outgoing:
+def metadata(**options: Any) -> ResultMetadata:
     """What a page carries."""
-    return Outgoing(**{"icc": srgb_profile(), "xmp": XMP, "exif": exif_block(), "dpi": (600, 300), **options})
+    return ResultMetadata(
+        **{"icc": srgb_profile(), "xmp": XMP, "exif": exif_block(), "dpi": (600, 300), **options}
+    )
 
 
 def written(*pages: tuple[TiffPage, Iterable[np.ndarray]], **options: Any) -> bytes:
@@ -96,8 +98,8 @@ def test_pixels_come_back_whatever_the_layout_and_the_rows_they_came_in(
 
 def test_the_bytes_depend_on_pixels_and_metadata_alone() -> None:
     pixels = noise(900, 300, 3, 16)
-    once = tiff_bytes(pixels, carried())
-    page = TiffPage(300, 900, 3, 16, carried())
+    once = tiff_bytes(pixels, metadata())
+    page = TiffPage(300, 900, 3, 16, metadata())
     in_steps = written((page, steps(pixels, 7)), bytes_at_most=page.bytes_at_most(), threads=3)
     assert in_steps == once
     assert len(once) <= page.bytes_at_most()
@@ -120,7 +122,7 @@ def test_pages_keep_their_sizes_and_metadata(big: bool, tmp_path: Path) -> None:
     described = []
     for index, pixels in enumerate(pages):
         height, width, channels = pixels.shape
-        named = carried(exif=exif_block(f"leaf {index}"), dpi=None if index == 1 else (600, 300))
+        named = metadata(exif=exif_block(f"leaf {index}"), dpi=None if index == 1 else (600, 300))
         page = TiffPage(width, height, channels, 8 * pixels.itemsize, named, (index, 3))
         described.append((page, [pixels]))
     path.write_bytes(written(*described, bytes_at_most=FOUR_GIB if big else 0))
@@ -156,7 +158,7 @@ def test_every_tag_has_its_type_and_value(big: bool) -> None:
     exif = Image.Exif()
     exif.load(exif_block("the pier"))
     exif[33550], exif[34735] = (1.5, 2.5, 0.0), (1, 1, 0, 3)  # a georeference
-    page = carried(exif=exif.tobytes(), dpi=(300.355, 72.1), iptc=b"\x1c\x02\x50\x00\x09A. Keeper")
+    page = metadata(exif=exif.tobytes(), dpi=(300.355, 72.1), iptc=b"\x1c\x02\x50\x00\x09A. Keeper")
     data = written((TiffPage(30, 40, 4, 16, page), [noise(40, 30, 4, 16)]), bytes_at_most=FOUR_GIB * big)
     directory = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if big else 8])
     file = io.BytesIO(data)
@@ -179,7 +181,7 @@ def test_directories_beyond_four_gibibytes_are_found(tmp_path: Path) -> None:
     with path.open("w+b") as file:
         writer = TiffWriter(file, bytes_at_most=FOUR_GIB)
         file.truncate(FOUR_GIB + 1000)
-        writer.write(TiffPage(20, 30, 3, 16, carried()), [pixels])
+        writer.write(TiffPage(20, 30, 3, 16, metadata()), [pixels])
         writer.close()
     np.testing.assert_array_equal(pyvips.Image.new_from_file(str(path)).numpy(), pixels)
     with Image.open(path) as image:
@@ -194,7 +196,7 @@ def test_memory_is_that_of_some_strips(threads: int, tmp_path: Path) -> None:
     rows = noise(64, 1000, 3, 16)
 
     def peak(pages: int, repeats: int) -> int:
-        page = TiffPage(1000, 64 * repeats, 3, 16, carried())
+        page = TiffPage(1000, 64 * repeats, 3, 16, metadata())
         with (tmp_path / "a.tif").open("w+b") as file:
             tracemalloc.start()
             writer = TiffWriter(file, bytes_at_most=0, threads=threads)
