@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
-from pipeline.export.hand_over import FORMATS, Request, run_export
+from pipeline.export.hand_over import FORMATS, ExportRequest, run_export
 
 EPILOG = """\
 example: python jobs/export.py --output colored/ --format premis --to premis.xml
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(JobConfig, args.config, args.overrides)
-        request = Request(args.output, args.format, args.to, loaded, args.prefix, tuple(args.bag_info))
+        request = ExportRequest(args.output, args.format, args.to, loaded, args.prefix, tuple(args.bag_info))
         return run_export(request)
 
     return exit_status(work, args.log_format)

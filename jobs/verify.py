@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
-from pipeline.verify.verification import Request, run_verify
+from pipeline.verify.verification import VerifyRequest, run_verify
 
 EPILOG = """\
 example: python jobs/verify.py --output s3://archive-color/1920s --input s3://archive/1920s
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(JobConfig, args.config, args.overrides)
-        return run_verify(Request(args.output, loaded, args.input, args.report))
+        return run_verify(VerifyRequest(args.output, loaded, args.input, args.report))
 
     return exit_status(work, args.log_format)
 

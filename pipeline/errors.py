@@ -51,6 +51,10 @@ class ObjectChanged(StorageError):
     """The object is no longer the version (ETag) that was asked for."""
 
 
+class DamagedLedgerPart(StorageError):
+    """A ledger part whose bytes are not those of a ledger part; its images count as not done without it."""
+
+
 class BadKey(StorageError):
     """A key that not every store can hold: "..", empty parts, too long, a file where a folder is needed."""
 

@@ -20,6 +20,7 @@ from pipeline.benchmark.results import Cell, Run, commit
 from pipeline.benchmark.sample_photographs import megapixels
 from pipeline.benchmark.task import SOURCE_DATE_EPOCH, Task, read_report
 from pipeline.errors import RunError
+from pipeline.ledger.keys import part_key, summary_key
 
 _JOB = IMPORT_ROOT / "jobs" / "colorize_bucket.py"
 
@@ -59,14 +60,14 @@ def _reported(task: Task, log: Path) -> tuple[float, float]:
 
 def _job_window(task: Task, log: Path) -> tuple[float, float]:
     """The end from the ledger's last image; the start from that and the seconds in the summary."""
-    parts = task.output.glob("ledger/*/part-*.parquet")
+    parts = task.output.glob(part_key("*", "*"))
     ended = max(t for part in parts for t in pq.read_table(part)["finished_at"].to_pylist()).timestamp()
     return float(ended - summary(task.output)["seconds"]["run"]), float(ended)
 
 
 def summary(output: Path) -> dict[str, Any]:
     """The summary of the job's run."""
-    content: dict[str, Any] = json.loads(next(output.glob("runs/*/summary.json")).read_text())
+    content: dict[str, Any] = json.loads(next(output.glob(summary_key("*"))).read_text())
     return content
 
 

@@ -1,8 +1,8 @@
 """Delivered objects as a bag (BagIt 1.0, RFC 8493) in a local folder.
 
-The payload is copied, never linked: a bag is handed on, and what then happens to it must not happen to OUT.
-The folder gets its name last, after the bagit library has read all of it again; until then it is hidden, and
-without `bagit.txt`, written after all the rest, it is no bag to any program.
+The payload is copied, never linked: what is done to a bag after it was handed on must not be done to OUT. The
+folder gets its name last, after the bagit library has read all of it again. Until then it is hidden, and as
+`bagit.txt` is written last, no program takes it for a bag.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ import pyarrow as pa
 from pipeline.errors import StorageError
 from pipeline.storage import ObjectInfo, Store, check_key
 from pipeline.storage.base import printable
-from pipeline.verify.check import OUTPUTS, check, chunks_of
-from pipeline.verify.findings import Found, findings_table
+from pipeline.verify.check import OUTPUT_CODES, check, chunks_of
+from pipeline.verify.findings import Finding, findings_table
 
 _BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _MANIFEST = "manifest-sha256.txt"
 _AT_A_TIME = 256
-# what it logs it also raises
+# the library raises whatever it logs
 logging.getLogger("bagit").addHandler(logging.NullHandler())
 
 
-class Packed(NamedTuple):
+class Payload(NamedTuple):
     """The payload: how many objects and bytes, and (FINDINGS_SCHEMA) what is wrong with it."""
 
     objects: int
@@ -60,40 +60,42 @@ def hidden_folder(target: Path) -> Iterator[Path]:
 
 
 def pack(
-    out: Store, objects: pa.Table, bag: Path, threads: int, packed: Callable[[int, int], None]
-) -> Packed:
+    out: Store, objects: pa.Table, bag: Path, threads: int, progress: Callable[[int, int], None]
+) -> Payload:
     """Copy the objects to `data/`, and list in the manifest the digests of the bytes that were copied.
 
     Args:
         objects: columns key, sha256 (hex), etag, bytes.
-        packed: is told how many objects were copied so far, and how many were not as the ledger says.
+        progress: called with the number of objects copied so far, and of those that differ from the ledger.
 
     Raises:
         StorageError: the store as a whole cannot be read. OSError: the bag cannot be written.
     """
     (bag / "data").mkdir()
-    findings, count, size = list[Found](), 0, 0
+    findings, count, size = list[Finding](), 0, 0
     with (
         (bag / _MANIFEST).open("w", encoding="utf-8", newline="\n") as manifest,
         ThreadPoolExecutor(threads) as pool,
     ):
         for batch in objects.sort_by("key").to_batches(max_chunksize=_AT_A_TIME):
             rows = batch.to_pylist()
-            for row, found in zip(rows, pool.map(lambda row: _copy(out, bag, row), rows), strict=True):
+            for row, finding in zip(rows, pool.map(lambda row: _copy(out, bag, row), rows), strict=True):
                 count, size = count + 1, size + row["bytes"]
-                if found:
-                    findings.append(found)
+                if finding:
+                    findings.append(finding)
                 manifest.write(_manifest_line(row["sha256"], f"data/{row['key']}"))
-                packed(count, len(findings))
-    return Packed(count, size, findings_table(findings))
+                progress(count, len(findings))
+    return Payload(count, size, findings_table(findings))
 
 
-def _copy(out: Store, bag: Path, row: dict[str, Any]) -> Found | None:
+def _copy(out: Store, bag: Path, row: dict[str, Any]) -> Finding | None:
     check_key(row["key"])
     path = bag / "data" / row["key"]
     path.parent.mkdir(parents=True, exist_ok=True)
 
-    def copied(store: Store, info: ObjectInfo) -> bytes:
+    info = ObjectInfo(row["key"], row["etag"], row["bytes"])
+
+    def copy_and_hash(store: Store, info: ObjectInfo) -> bytes:
         digest = hashlib.sha256()
         with path.open("xb") as file:
             for chunk in chunks_of(store, info):
@@ -101,11 +103,11 @@ def _copy(out: Store, bag: Path, row: dict[str, Any]) -> Found | None:
                 digest.update(chunk)
         return digest.digest()
 
-    return check(out, OUTPUTS, ObjectInfo(row["key"], row["etag"], row["bytes"]), row["sha256"], copied)
+    return check(out, OUTPUT_CODES, info, row["sha256"], copy_and_hash)
 
 
 def finish_bag(bag: Path, target: Path, info: Sequence[tuple[str, str]]) -> None:
-    """Write the tag files that make it a bag, have the bagit library read all of it, and give it its name.
+    """Write the tag files that make it a bag, validate it with the bagit library, and give it its name.
 
     Args:
         bag: with the payload, its manifest, and further tag files in `metadata/`.

@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from pipeline import __version__
 from pipeline.errors import ConfigError, ObjectMissing
-from pipeline.export.bag import Packed
+from pipeline.export.bag import Payload
 from pipeline.export.csv_table import write_csv
 from pipeline.export.premis import write_premis
-from pipeline.ledger.stream import Parts, newest_images, rows_at
+from pipeline.ledger.keys import config_key
+from pipeline.ledger.stream import LedgerParts, newest_images, rows_at
 from pipeline.storage import check_key
 
-_OURS = ("payload-oxum", "bagging-date", "bag-software-agent", "external-description")
+_RESERVED = ("payload-oxum", "bagging-date", "bag-software-agent", "external-description")
 
 
 def parse_labels(pairs: Iterable[str]) -> list[tuple[str, str]]:
@@ -32,13 +33,13 @@ def parse_labels(pairs: Iterable[str]) -> list[tuple[str, str]]:
             raise ConfigError(
                 f"--bag-info {pair!r} is not LABEL=VALUE; give Source-Organization='City Archive'"
             )
-        if label.lower() in _OURS:
+        if label.lower() in _RESERVED:
             raise ConfigError(f"--bag-info {label}: every bag gets its own; leave it out")
         labels.append((label, value))
     return labels
 
 
-def bag_info(output: str, packed: Packed) -> list[tuple[str, str]]:
+def bag_info(output: str, payload: Payload) -> list[tuple[str, str]]:
     """Labels and values of bag-info.txt (RFC 8493, 2.2.2); the software by the label of the bagit library."""
     description = (
         f"Photographs from {output}, coloured by software; the colours are guesses. metadata/ledger.csv has "
@@ -47,12 +48,12 @@ def bag_info(output: str, packed: Packed) -> list[tuple[str, str]]:
     return [
         ("External-Description", description),
         ("Bagging-Date", f"{datetime.now(UTC):%Y-%m-%d}"),
-        ("Payload-Oxum", f"{packed.bytes}.{packed.objects}"),
+        ("Payload-Oxum", f"{payload.bytes}.{payload.objects}"),
         ("Bag-Software-Agent", f"Fiat Color {__version__}"),
     ]
 
 
-def describe(parts: Parts, objects: pa.Table, bag: Path) -> None:
+def describe(parts: LedgerParts, objects: pa.Table, bag: Path) -> None:
     """Write the tag files below `metadata/`; in PREMIS an object's name is its path in the bag.
 
     Raises:
@@ -61,16 +62,16 @@ def describe(parts: Parts, objects: pa.Table, bag: Path) -> None:
     folder = bag / "metadata"
     folder.mkdir()
     with (folder / "ledger.csv").open("wb") as file:
-        write_csv(parts, newest_images(parts), file, lambda done: None)
+        write_csv(parts, newest_images(parts), file, lambda count: None)
     with (folder / "premis.xml").open("wb") as file:
-        write_premis(parts, objects, file, lambda done: None, "data/")
+        write_premis(parts, objects, file, lambda count: None, "data/")
     runs = {run for table in rows_at(parts, objects) for run in table["run_id"].unique().to_pylist()}
     for run in sorted(runs):
-        key = f"runs/{run}/config.yaml"
+        key = config_key(run)
         check_key(key)
         try:
             settings = parts.out.get(key).data
         except ObjectMissing:
-            continue  # moved away since; the job digest in the ledger still names them
-        (folder / "runs" / run).mkdir(parents=True)
+            continue  # it was moved away since then; the ledger still has the job digest
+        (folder / key).parent.mkdir(parents=True)
         (folder / key).write_bytes(settings)

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.ledger.schema import LEDGER_SCHEMA
-from pipeline.ledger.stream import Parts, rows_at
+from pipeline.ledger.stream import LedgerParts, rows_at
 
 #: What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), and the mark against it.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
 _SEPARATOR = "; "
 
 
-def write_csv(parts: Parts, images: pa.Table, file: BinaryIO, wrote: Callable[[int], None]) -> int:
+def write_csv(parts: LedgerParts, images: pa.Table, file: BinaryIO, progress: Callable[[int], None]) -> int:
     """Write a header and the rows of `images` (`newest_images`); returns how many.
 
     Nulls are empty, lists joined with "; ", times ISO 8601 in UTC. A text that a spreadsheet would take for a
@@ -26,7 +26,7 @@ def write_csv(parts: Parts, images: pa.Table, file: BinaryIO, wrote: Callable[[i
     back, take one leading apostrophe off.
 
     Args:
-        wrote: is told the number of rows so far.
+        progress: called with the number of rows so far.
 
     Raises:
         StorageError: a ledger part cannot be read. OSError: `file` cannot be written.
@@ -37,7 +37,7 @@ def write_csv(parts: Parts, images: pa.Table, file: BinaryIO, wrote: Callable[[i
         columns = [map(_text, table[name].to_pylist()) for name in LEDGER_SCHEMA.names]
         file.write(_lines(zip(*columns, strict=True)))
         count += table.num_rows
-        wrote(count)
+        progress(count)
     return count
 
 

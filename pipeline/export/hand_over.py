@@ -1,4 +1,4 @@
-"""A whole export: the rows that count, the objects they name, the document. `jobs/export.py` calls this."""
+"""A whole export: the rows that count, the objects they name, the document. `jobs/export.py` calls it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError
 from pipeline.export.bag import finish_bag, hidden_folder, pack
 from pipeline.export.bag_metadata import bag_info, describe, parse_labels
 from pipeline.export.csv_table import write_csv
-from pipeline.export.objects import Objects, find_objects
+from pipeline.export.objects import DeliveredObjects, find_objects
 from pipeline.export.premis import write_premis
 from pipeline.export.refusal import findings_text, write_findings
 from pipeline.export.target import Target, open_target, refuse_occupied
-from pipeline.ledger.stream import Parts, list_parts, newest_images
+from pipeline.ledger.stream import LedgerParts, newest_images, open_ledger
 from pipeline.storage import open_store
 from pipeline.verify.findings import EXIT_FINDINGS
 
@@ -27,8 +27,8 @@ FORMATS = ("csv", "premis", "bagit")
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for; `format` is one of FORMATS, `prefix` goes before each key in PREMIS.
+class ExportRequest:
+    """The command line of an export; `format` is one of FORMATS, `prefix` goes before each key in PREMIS.
 
     `bag_info`: LABEL=VALUE for the bag's bag-info.txt.
     """
@@ -41,7 +41,7 @@ class Request:
     bag_info: tuple[str, ...] = ()
 
 
-def run_export(request: Request) -> int:
+def run_export(request: ExportRequest) -> int:
     """Write the ledger below `output` to `to`; whatever is exported is only read.
 
     Returns:
@@ -57,7 +57,7 @@ def run_export(request: Request) -> int:
         raise FiatColorError("interrupted; nothing was exported, run it again") from None
 
 
-def _export(request: Request) -> int:
+def _export(request: ExportRequest) -> int:
     started = time.monotonic()
     out = open_store(request.output, request.config.storage)
     out.check_readable()
@@ -67,62 +67,62 @@ def _export(request: Request) -> int:
             f"a bag is a folder, and {target.uri} is none; give a local --to and upload it then"
         )
     refuse_occupied(out, target)
-    parts = list_parts(out)
+    parts = open_ledger(out)
     return {"csv": _csv, "premis": _premis, "bagit": _bagit}[request.format](request, parts, target, started)
 
 
-def _csv(request: Request, parts: Parts, target: Target, started: float) -> int:
+def _csv(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:
     images = newest_images(parts)
     with target.create("text/csv") as file, _reporter(images.num_rows, "rows") as reporter:
-        rows = write_csv(parts, images, file, lambda done: reporter.show(done, 0))
+        rows = write_csv(parts, images, file, lambda count: reporter.show(count, 0))
     return _done(f"{rows:,} rows", target, started)
 
 
-def _premis(request: Request, parts: Parts, target: Target, started: float) -> int:
+def _premis(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:
     objects = find_objects(parts)
     if objects.findings.num_rows:
         return _refused(objects.findings, target, request.config)
     _require_images(request, objects)
-    total = objects.there.num_rows
+    total = objects.present.num_rows
     with target.create("application/xml") as file, _reporter(total, "objects") as reporter:
         written = write_premis(
-            parts, objects.there, file, lambda done: reporter.show(done, 0), request.prefix
+            parts, objects.present, file, lambda count: reporter.show(count, 0), request.prefix
         )
     return _done(f"{written:,} objects", target, started)
 
 
-def _bagit(request: Request, parts: Parts, target: Target, started: float) -> int:
+def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:
     assert target.path is not None
-    named = parse_labels(request.bag_info)
+    labels = parse_labels(request.bag_info)
     objects = find_objects(parts)
     _require_images(request, objects)
-    total, threads = objects.there.num_rows, request.config.run.threads
+    total, threads = objects.present.num_rows, request.config.run.threads
     with hidden_folder(target.path) as bag:
         with Reporter(total, words=("copying", "objects", "findings")) as reporter:
-            packed = pack(parts.out, objects.there, bag, threads, reporter.show)
-        findings = pa.concat_tables([objects.findings, packed.findings])
+            payload = pack(parts.out, objects.present, bag, threads, reporter.show)
+        findings = pa.concat_tables([objects.findings, payload.findings])
         if findings.num_rows:
             return _refused(findings, target, request.config)
-        describe(parts, objects.there, bag)
+        describe(parts, objects.present, bag)
         log.say("check", "reading the bag again", stderr=True)
-        finish_bag(bag, target.path, [*bag_info(request.output, packed), *named])
+        finish_bag(bag, target.path, [*bag_info(request.output, payload), *labels])
     if objects.unexpected:
-        said = f"left out {objects.unexpected:,} objects that no ledger part names (see docs/verify.md)"
-        log.say("unexpected", said)
-    return _done(f"a bag of {packed.objects:,} objects, {packed.bytes / 1e6:,.1f} MB,", target, started)
+        left_out = f"left out {objects.unexpected:,} objects that no ledger part names (see docs/verify.md)"
+        log.say("unexpected", left_out)
+    return _done(f"a bag of {payload.objects:,} objects, {payload.bytes / 1e6:,.1f} MB,", target, started)
 
 
-def _require_images(request: Request, objects: Objects) -> None:
-    if not objects.there.num_rows and not objects.findings.num_rows:
+def _require_images(request: ExportRequest, objects: DeliveredObjects) -> None:
+    if not objects.present.num_rows and not objects.findings.num_rows:
         raise ConfigError(f"no image was coloured below {request.output}, so there is nothing to export")
 
 
 def _refused(findings: pa.Table, target: Target, config: JobConfig) -> int:
     report = write_findings(findings, target, config.storage)
-    said = f"{findings.num_rows:,} findings, nothing was exported"
+    message = f"{findings.num_rows:,} findings, nothing was exported"
     for row in findings.sort_by("key").to_pylist() if log.is_json() else ():
         log.detail("finding", row["message"], level="warning", key=row["key"], finding=row["finding"])
-    log.say("summary", said, text=findings_text(findings, report), exit_status=EXIT_FINDINGS)
+    log.say("summary", message, text=findings_text(findings, report), exit_status=EXIT_FINDINGS)
     return EXIT_FINDINGS
 
 

@@ -22,8 +22,9 @@ import pyarrow as pa
 
 from pipeline.errors import ObjectMissing
 from pipeline.export.xml import element, identifier, text
-from pipeline.ledger.stream import Parts, rows_at
-from pipeline.plan.keys import SUFFIXES
+from pipeline.ledger.keys import config_key, summary_key
+from pipeline.ledger.stream import LedgerParts, rows_at
+from pipeline.plan.outputs import SUFFIXES
 from pipeline.storage import Store
 
 _VOCABULARY = "http://id.loc.gov/vocabulary/preservation"
@@ -41,13 +42,13 @@ Row = dict[str, Any]
 
 
 def write_premis(
-    parts: Parts, objects: pa.Table, file: BinaryIO, wrote: Callable[[int], None], prefix: str = ""
+    parts: LedgerParts, objects: pa.Table, file: BinaryIO, progress: Callable[[int], None], prefix: str = ""
 ) -> int:
     """Write the document; returns the number of objects. The same ledger gives the same bytes.
 
     Args:
-        objects: `Objects.there`, not empty: the schema wants an object.
-        wrote: is told the number of objects so far.
+        objects: `DeliveredObjects.present`, not empty: the schema wants an object.
+        progress: called with the number of objects so far.
         prefix: goes before each key in `originalName`.
 
     Raises:
@@ -63,7 +64,7 @@ def write_premis(
             file.writelines(_object(row, version, prefix).encode() for row in rows)
             events.write(_event(rows, version).encode())
             count += len(rows)
-            wrote(count)
+            progress(count)
         events.seek(0)
         shutil.copyfileobj(events, file)
     for version in sorted(versions, key=str):
@@ -72,7 +73,7 @@ def write_premis(
     return count
 
 
-def _colourings(parts: Parts, objects: pa.Table) -> Iterator[list[Row]]:
+def _colourings(parts: LedgerParts, objects: pa.Table) -> Iterator[list[Row]]:
     """The objects of one ledger row at a time: its output, and its derivative where there is one."""
     for table in rows_at(parts, objects):
         for _, rows in groupby(table.to_pylist(), lambda row: row["at_row"]):
@@ -80,9 +81,9 @@ def _colourings(parts: Parts, objects: pa.Table) -> Iterator[list[Row]]:
 
 
 def _version(out: Store, run_id: str) -> str | None:
-    """The version of this software that a run had; None where the run left no summary (it was stopped)."""
+    """The version of this software that a run had; None where it left no summary because it was stopped."""
     try:
-        summary = json.loads(out.get(f"runs/{run_id}/summary.json").data)
+        summary = json.loads(out.get(summary_key(run_id)).data)
         version = summary["versions"]["fiat-color"]
     except (ObjectMissing, ValueError, KeyError, TypeError):
         return None
@@ -153,14 +154,14 @@ def _event(rows: list[Row], version: str | None) -> str:
         "Colour was added by a neural network; the colours are guesses. "
         f'method="{row["method"]}"; weights SHA-256="{row["weights_digest"]}"; '
         f'software="{_agent_name(version)}"; settings (job digest)="{row["job_digest"]}", '
-        f"in runs/{row['run_id']}/config.yaml"
+        f"in {config_key(row['run_id'])}"
     )
     notes = "; ".join(_notes(row))
     outcome = [text("eventOutcome", "success")]
     if notes:
         outcome.append(element("eventOutcomeDetail", text("eventOutcomeDetailNote", notes)))
-    ran = text("linkingAgentRole", "executing program", f"{_VOCABULARY}/eventRelatedAgentRole/exe")
-    made = text("linkingObjectRole", "outcome", f"{_VOCABULARY}/eventRelatedObjectRole/out")
+    program_role = text("linkingAgentRole", "executing program", f"{_VOCABULARY}/eventRelatedAgentRole/exe")
+    outcome_role = text("linkingObjectRole", "outcome", f"{_VOCABULARY}/eventRelatedObjectRole/out")
     return (
         element(
             "event",
@@ -170,8 +171,8 @@ def _event(rows: list[Row], version: str | None) -> str:
             text("eventDateTime", row["finished_at"].isoformat()),
             element("eventDetailInformation", text("eventDetail", detail)),
             element("eventOutcomeInformation", *outcome),
-            identifier("linkingAgentIdentifier", "software", _agent_name(version), ran),
-            *(identifier("linkingObjectIdentifier", "UUID", _object_id(row), made) for row in rows),
+            identifier("linkingAgentIdentifier", "software", _agent_name(version), program_role),
+            *(identifier("linkingObjectIdentifier", "UUID", _object_id(row), outcome_role) for row in rows),
         )
         + "\n"
     )

@@ -1,4 +1,4 @@
-"""What keeps an export from being made, as a file for programs and lines for people."""
+"""Why nothing was exported: the findings, as a file for programs and lines for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an export goes: one file that is there whole or not at all, and never in place of another."""
+"""Where an export goes: one file, written whole or not at all, and never over another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, StorageError
-from pipeline.ledger.schema import DELIVERED
+from pipeline.ledger.keys import RESERVED
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.uri import parse_uri
 
@@ -66,7 +66,7 @@ def _whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def open_target(uri: str, storage: StorageConfig) -> Target:
-    """What `--to` names; touches neither disk nor network.
+    """The target that `--to` names; touches neither disk nor network.
 
     Raises:
         ConfigError: it names no file.
@@ -82,19 +82,19 @@ def open_target(uri: str, storage: StorageConfig) -> Target:
 
 
 def refuse_occupied(out: Store, target: Target) -> None:
-    """Refuse a place that is taken, or that lies among what colouring runs write.
+    """Refuse a target that exists, or that lies in a folder of the colouring runs.
 
     Raises:
-        ConfigError: it is. StorageError: that cannot be told.
+        ConfigError: it does. StorageError: the store does not say whether it exists.
     """
-    for name in (*DELIVERED, "ledger"):
-        refuse_overlap(f"{out.uri}/{name}", target.uri, own=())
-    taken = target.store.exists(target.key) if target.path is None else _is_there(target.path)
-    if taken:
+    for folder in RESERVED:
+        refuse_overlap(f"{out.uri}/{folder}", target.uri, own=())
+    exists = target.store.exists(target.key) if target.path is None else _exists(target.path)
+    if exists:
         raise ConfigError(f"{target.uri} is there already; move it away, or give another --to")
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.is_symlink() or path.exists()
     except OSError as error:

@@ -16,7 +16,7 @@ from pipeline.guides.heads import upright_sizes
 from pipeline.guides.methods import Methods
 from pipeline.guides.objects import Named, Names, Seen, Sizes, look, misfit, outside
 from pipeline.guides.sidecars import Sidecars
-from pipeline.plan import Guidance, Guided
+from pipeline.plan.guidance import Guidance, ItemGuide
 from pipeline.storage import ObjectInfo, Store
 
 _THREADS = 16
@@ -39,7 +39,7 @@ class _Asked:
 
 
 class Guides:
-    """The `plan.GuideBook` of a job."""
+    """The `plan.guidance.GuideSource` of a job."""
 
     def __init__(self, source: Store, config: JobConfig, methods: Methods) -> None:
         """Reads the guides file. Raises as `table.read_table`."""
@@ -80,7 +80,7 @@ class Guides:
             more = len(self._problems) - _TOLD
             count = f"{len(self._problems):,} problem{'s' if len(self._problems) > 1 else ''}"
             raise ConfigError(f"{count} with the guides: {told}" + (f"; and {more} more" if more > 0 else ""))
-        made = {key: Guided(guide.to_json(), guide.digest()) for key, guide in guides.items()}
+        made = {key: ItemGuide(guide.to_json(), guide.digest()) for key, guide in guides.items()}
         return Guidance(made, used, tuple(_said(guides, used, self.sidecars.orphans(used))))
 
     def _problem(self, where: str, said: str) -> None:

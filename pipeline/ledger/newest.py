@@ -1,16 +1,61 @@
-"""Which row counts."""
+"""Which row counts, where several speak of the same thing. There are two rules, for two questions.
+
+Both give equal rows (same attempts, same microsecond) to the one whose part has the first key, so that an
+answer never depends on the threads that read the parts.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def latest(table: pa.Table) -> pa.Table:
-    """Of the rows for each `key` the one with the latest `finished_at`, by key; other columns stay."""
-    table = table.sort_by([("key", "ascending"), ("finished_at", "descending")]).combine_chunks()
-    if table.num_rows < 2:
-        return table
-    keys = table["key"].chunk(0)
-    differs = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1))
-    return table.filter(pa.concat_arrays([pa.array([True]), differs]))
+def newest_in_job(table: pa.Table, identity: Sequence[str]) -> pa.Table:
+    """Within one job digest: the row with most `attempts`, then the latest `finished_at`.
+
+    The question is what became of a version of a source. Each plan counts on from the attempts that the
+    ledger had, so that more attempts mean a later decision, even where the clocks of two workers differ.
+
+    Args:
+        table: rows of one job digest, in the order of their parts; all columns stay.
+        identity: the columns that name a version of a source.
+
+    Returns:
+        One row for each identity, by ascending identity.
+    """
+    return _first_of_each(table, identity, [("attempts", "descending"), ("finished_at", "descending")])
+
+
+def newest_of_all_jobs(table: pa.Table, identity: Sequence[str]) -> pa.Table:
+    """Across job digests: the row with the latest `finished_at`.
+
+    The question is what stands at a place, or was last done to a source. Each job digest counts its attempts
+    from one, and whatever wrote last wrote over what stood there: only time decides.
+
+    Args:
+        table: rows of any job digests, in the order of their parts; all columns stay.
+        identity: the columns that name the thing that is asked about.
+
+    Returns:
+        One row for each identity, by ascending identity.
+    """
+    return _first_of_each(table, identity, [("finished_at", "descending")])
+
+
+def _first_of_each(table: pa.Table, identity: Sequence[str], order: Sequence[tuple[str, str]]) -> pa.Table:
+    """By ascending `identity` the first row of each in this order. The sort is stable."""
+    keys = table.select([*identity, *(name for name, _ in order)]).combine_chunks()
+    by = [*((name, "ascending") for name in identity), *order]
+    indices = pc.sort_indices(keys, sort_keys=by)
+    if len(indices) > 1:
+        changes = (_changes(keys[name].take(indices).combine_chunks()) for name in identity)
+        indices = indices.filter(pa.concat_arrays([pa.array([True]), reduce(pc.or_, changes)]))
+    return table.take(indices)
+
+
+def _changes(values: pa.Array) -> pa.Array:
+    """For each value but the first whether it differs from the one before."""
+    return pc.not_equal(values.slice(1), values.slice(0, len(values) - 1))

@@ -1,35 +1,133 @@
-"""Reading ledger parts."""
+"""The one reader of ledger parts: list them, read one, read many on threads in bounded memory.
+
+What a damaged part is, is said here and nowhere else; whoever reads one gets `DamagedLedgerPart`.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import StorageError
-from pipeline.ledger.schema import LEDGER_SCHEMA
+from pipeline.errors import ConfigError, DamagedLedgerPart
+from pipeline.ledger.keys import LEDGER, is_part, ledger_folder
+from pipeline.ledger.schema import CHECKSUMS, LEDGER_SCHEMA
+from pipeline.records import Status
 from pipeline.storage import Store
 
+#: Parts fetched at a time, and the most that are in memory before their reader takes them.
+_THREADS = 16
+_MOST_OF_A_REASON = 200
+_STATUSES = pa.array([str(status) for status in Status])
+T = TypeVar("T")
 
-def read_columns(out: Store, key: str, names: Sequence[str]) -> pa.Table:
-    """Columns of a ledger part; one from before a column existed has nulls in it.
+
+def list_parts(out: Store, job_digest: str | None = None) -> Iterator[str]:
+    """The keys of the ledger parts of one job digest, or (None) of all, in order.
 
     Raises:
-        StorageError: the part cannot be read.
+        StorageError: the ledger cannot be listed.
+    """
+    folder = LEDGER if job_digest is None else ledger_folder(job_digest)
+    return (info.key for info in out.list(folder) if is_part(info.key))
+
+
+def list_some_parts(out: Store) -> Iterator[str]:
+    """As `list_parts` of all job digests, for a job that makes no sense without a ledger.
+
+    Raises:
+        ConfigError: there is no part, so OUT is probably misspelt. StorageError: as `list_parts`.
+    """
+    parts = list_parts(out)
+    first = next(parts, None)
+    if first is None:
+        raise ConfigError(f"there is no ledger below {out.uri}/ledger; give the --output of a colouring run")
+    yield first
+    yield from parts
+
+
+def read_part(out: Store, key: str, columns: Sequence[str] = LEDGER_SCHEMA.names) -> pa.Table:
+    """These columns of a ledger part, typed as in LEDGER_SCHEMA; an older part has nulls for what it lacks.
+
+    Raises:
+        DamagedLedgerPart: the bytes are not those of a ledger part.
+        StorageError: the store does not give them.
     """
     data = out.get(key).data
     try:
-        schema = pa.schema([LEDGER_SCHEMA.field(name) for name in names])
-        return pq.read_table(io.BytesIO(data), columns=list(names), schema=schema)
-    except (pa.ArrowException, ValueError, KeyError) as error:
-        raise unreadable(out, key, error) from None
+        table = _parse(data, columns)
+        table.validate(full=True)  # text that is no UTF-8 would fail only where it is used
+        defect = _defect(table)
+    except (pa.ArrowException, OSError, ValueError) as error:  # OSError: a page that does not decode
+        defect = " ".join(str(error).split())[:_MOST_OF_A_REASON]
+    if defect:
+        raise DamagedLedgerPart(
+            f"the ledger part {key} in {out.uri} is damaged ({defect}); restore it from a backup, "
+            "or remove it to colour its images again"
+        )
+    return table
 
 
-def unreadable(out: Store, key: str, error: Exception) -> StorageError:
-    """The error of a ledger part that is damaged."""
-    reason = " ".join(str(error).split())
-    return StorageError(
-        f"the ledger part {key} in {out.uri} cannot be read ({reason}); remove it to do its images again"
-    )
+def stream_parts(
+    out: Store, keys: Iterable[str], columns: Sequence[str] = LEDGER_SCHEMA.names
+) -> Iterator[pa.Table]:
+    """These columns of many parts, in the order of the keys. Raises as `read_part`."""
+    return map_parts(partial(read_part, out, columns=columns), keys)
+
+
+def map_parts(work: Callable[[str], T], keys: Iterable[str]) -> Iterator[T]:
+    """`work` of each key, on threads, in the order of the keys; few results wait at a time.
+
+    An error of `work` is raised where its result would come.
+    """
+    waiting: deque[Future[T]] = deque()
+    ahead = iter(keys)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting.extend(pool.submit(work, key) for key in islice(ahead, _THREADS))
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(work, key) for key in islice(ahead, 1))
+            yield result
+
+
+def _parse(data: bytes, columns: Sequence[str]) -> pa.Table:
+    """The columns of a Parquet file, cast to their types in LEDGER_SCHEMA; nulls for those that it lacks.
+
+    Not by `pq.read_table`, which takes a schema and would do the same: it starts Arrow's own threads, and a
+    process that ends soon after is aborted by them now and then (pyarrow 26). Here are threads enough.
+    """
+    file = pq.ParquetFile(io.BytesIO(data))
+    known = [name for name in columns if name in file.schema_arrow.names]
+    table, rows = file.read(columns=known, use_threads=False), file.metadata.num_rows
+    schema = pa.schema([LEDGER_SCHEMA.field(name) for name in columns])
+    arrays = [
+        table[field.name].cast(field.type) if field.name in known else pa.nulls(rows, field.type)
+        for field in schema
+    ]
+    return pa.table(arrays, schema=schema)
+
+
+def _defect(table: pa.Table) -> str | None:
+    """What no commit would have written; None for a sound table."""
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count and not LEDGER_SCHEMA.field(name).nullable:
+            return f"the column {name} is missing or has empty cells"
+        if name in CHECKSUMS and not _all(pc.match_substring_regex(column, "^[0-9a-f]{64}$")):
+            return f"the column {name} holds what is no SHA-256"
+        if name == "status" and not _all(pc.is_in(column, value_set=_STATUSES)):
+            return "the column status holds what is no status"
+    return None
+
+
+def _all(holds: pa.ChunkedArray) -> bool:
+    """Whether no value is false; nulls count as true."""
+    return bool(pc.all(holds, min_count=0).as_py())

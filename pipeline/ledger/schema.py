@@ -1,4 +1,4 @@
-"""The columns of the ledger (`OUT/ledger/<job digest>/part-<shard id>.parquet`): a row per source object."""
+"""The columns of the ledger: one row per source object."""
 
 from __future__ import annotations
 
@@ -61,12 +61,11 @@ VOLATILE_COLUMNS = (
 )
 
 
-#: Folders below OUT that hold nothing but what a ledger names.
-DELIVERED = ("images/", "derivatives/")
-
-
-#: Columns of a ledger that name an output and its checksum.
-OUTPUTS = (("output_key", "output_sha256"), ("derivative_key", "derivative_sha256"))
+#: The columns that name a source and its checksum, and those that name an output and its checksum.
+SOURCE_COLUMNS = (("key", "source_sha256"),)
+OUTPUT_COLUMNS = (("output_key", "output_sha256"), ("derivative_key", "derivative_sha256"))
+#: Columns of SHA-256 over files, 64 lower-case hex digits.
+CHECKSUMS = tuple(sha256 for _, sha256 in (*SOURCE_COLUMNS, *OUTPUT_COLUMNS))
 
 
 @dataclass

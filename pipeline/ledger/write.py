@@ -1,19 +1,18 @@
-"""The commit of a shard: its ledger part, written once."""
+"""The one writer of ledger rows: a shard's part, written once, and the same rows as bytes of Parquet."""
 
 from __future__ import annotations
 
 import io
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import AlreadyExists
+from pipeline.ledger.keys import part_key
 from pipeline.ledger.schema import LedgerRow, ledger_table
 from pipeline.storage import Store
 
-
-def part_key(job_digest: str, shard_id: str) -> str:
-    """Where the ledger part of a shard stands below OUT."""
-    return f"ledger/{job_digest}/part-{shard_id}.parquet"
+PARQUET = "application/vnd.apache.parquet"
 
 
 def commit_part(out: Store, job_digest: str, shard_id: str, rows: list[LedgerRow]) -> bool:
@@ -24,10 +23,15 @@ def commit_part(out: Store, job_digest: str, shard_id: str, rows: list[LedgerRow
         rows stand, and this attempt's images are the same bytes at the same keys (the attempts of one run, or
         of runs that began on the same day, which images state).
     """
-    buffer = io.BytesIO()
-    pq.write_table(ledger_table(rows), buffer, compression="zstd")
     try:
-        out.put_if_absent(part_key(job_digest, shard_id), buffer.getvalue(), "application/vnd.apache.parquet")
+        out.put_if_absent(part_key(job_digest, shard_id), parquet_bytes(ledger_table(rows)), PARQUET)
     except AlreadyExists:
         return False
     return True
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """The table as a Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.photographs.settings import PrepareConfig
-from pipeline.plan.keys import Patterns
+from pipeline.plan.patterns import Patterns
 from pipeline.storage import ObjectInfo, Store, open_store
 
 ROWS_AT_ONCE = 256

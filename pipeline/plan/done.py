@@ -1,9 +1,8 @@
 """What is done already: the ledger's rows as sorted arrays of 64-bit identities.
 
 An image is done when the ledger has its key and ETag under the present job digest, and the row that counts
-names the guide that the image has now, or none where it has none; what other models did, `others` brings in.
-A Python set of strings needs over 100 bytes a key, the sorted array eight; guides and repeated tries are few,
-and stand in dictionaries.
+names the guide that the image has now, or none where it has none; `other_models` adds what other models did.
+Guides and repeated tries are few, and stand in dictionaries.
 """
 
 from __future__ import annotations
@@ -12,9 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.plan.ledger_rows import STATUSES, Rows, read_rows
+from pipeline.ledger.newest import newest_in_job
+from pipeline.ledger.read import list_parts
+from pipeline.plan.identities import IdentitySet
+from pipeline.plan.ledger_rows import STATUSES, read_rows
 from pipeline.records import Status
 from pipeline.storage import Store
 
@@ -26,28 +30,10 @@ def _none() -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class DoneSet:
-    """A set of identities: int64, ascending, unique."""
+class DoneImages:
+    """The identities of images that are done, each one's status (index into `Status`), and retries."""
 
-    hashes: NDArray[np.int64]
-
-    def contains(self, hashes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """For each hash whether it is in the set."""
-        return self.positions(hashes) >= 0
-
-    def positions(self, hashes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """For each hash its index in the set, -1 where it is not in it."""
-        if not len(self.hashes):
-            return np.full(len(hashes), -1, np.int64)
-        at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-        return np.where(self.hashes[at] == hashes, at, -1)
-
-
-@dataclass(frozen=True)
-class Done:
-    """The done-set with each member's status (index into `Status`), and what is to be tried again."""
-
-    done: DoneSet
+    identities: IdentitySet
     codes: NDArray[np.int8]
     #: identity -> attempts so far: of failed images that are not done because they are to be retried, and of
     #: all others that were tried more than once
@@ -61,7 +47,7 @@ class Done:
 
     def statuses(self, hashes: NDArray[np.int64]) -> NDArray[np.int8]:
         """For each hash the status code of its row, -1 where it is not done."""
-        at = self.done.positions(hashes)
+        at = self.identities.positions(hashes)
         if not len(self.codes):
             return np.full(len(hashes), -1, np.int8)
         return np.where(at >= 0, self.codes[at], np.int8(-1))
@@ -80,44 +66,36 @@ class Done:
 
     def tried(self, hashes: NDArray[np.int64]) -> list[int]:
         """For each hash how often earlier runs tried this image."""
-        once: list[int] = self.done.contains(hashes).astype(int).tolist()
+        once: list[int] = self.identities.contains(hashes).astype(int).tolist()
         if not self.attempts:
             return once
         return [self.attempts.get(h, least) for h, least in zip(hashes.tolist(), once, strict=True)]
 
 
-def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> Done:
+def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> DoneImages:
     """What all ledger parts of one job digest say.
 
-    Of several rows for one identity that with most attempts counts, then the latest. With `retry_failed`
-    failed images are not done.
+    Of several rows for one identity the one that `newest_in_job` takes counts. With `retry_failed` failed
+    images are not done.
 
     Raises:
-        StorageError: the ledger cannot be listed, or a part not be read.
+        DamagedLedgerPart: a part is damaged. StorageError: the ledger cannot be listed, or a part not read.
     """
-    parts = [found.key for found in out.list(f"ledger/{job_digest}/") if found.key.endswith(".parquet")]
-    read = read_rows(out, parts)
-    rows = last_of_each(read, np.lexsort((read.finished_at, read.attempts, read.hashes)))
-    retried = (rows.codes == _FAILED) & retry_failed
-    told = retried | (rows.attempts > 1)
-    attempts = dict(zip(rows.hashes[told].tolist(), rows.attempts[told].tolist(), strict=True))
-    done = rows.take(~retried)
-    return Done(DoneSet(done.hashes), done.codes, attempts, guides_of(rows), done.finished_at)
+    rows = newest_in_job(read_rows(out, list_parts(out, job_digest)), ["identity"])
+    hashes, attempts = rows["identity"].to_numpy(), rows["attempts"].to_numpy()
+    retried = (rows["status"].to_numpy() == _FAILED) & retry_failed
+    counted = retried | (attempts > 1)
+    done = rows.filter(pa.array(~retried))
+    return DoneImages(
+        identities=IdentitySet(done["identity"].to_numpy()),
+        codes=done["status"].to_numpy(),
+        attempts=dict(zip(hashes[counted].tolist(), attempts[counted].tolist(), strict=True)),
+        guides=guides_of(rows),
+        finished_at=done["finished_at"].to_numpy(),
+    )
 
 
-def last_of_each(rows: Rows, order: NDArray[np.int64]) -> Rows:
-    """One row per identity, by ascending identity: the last in `order`, which sorts by identity first."""
-    hashes = rows.hashes[order]
-    return rows.take(order[np.append(hashes[1:] != hashes[:-1], True)] if len(order) else order)
-
-
-def guides_of(rows: Rows) -> dict[int, str]:
-    """By identity the guide digests of `rows`, which has one row per identity, by ascending identity."""
-    if not rows.guided:
-        return {}
-    at = DoneSet(rows.hashes).positions(np.array([row.hash for row in rows.guided], np.int64)).tolist()
-    return {
-        row.hash: row.digest
-        for row, i in zip(rows.guided, at, strict=True)
-        if (rows.attempts[i], rows.finished_at[i]) == (row.attempts, row.finished_at)
-    }
+def guides_of(rows: pa.Table) -> dict[int, str]:
+    """By identity the guide digests of ROWS_SCHEMA rows, which has one row per identity."""
+    guided = rows.filter(pc.is_valid(rows["guide_digest"]))
+    return dict(zip(guided["identity"].to_pylist(), guided["guide_digest"].to_pylist(), strict=True))

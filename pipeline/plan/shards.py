@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config.job import PlanConfig
+from pipeline.ledger.write import PARQUET
 from pipeline.records import ITEM_TYPE, PLAN_SCHEMA, Item
 from pipeline.storage import Store
 
@@ -84,7 +85,7 @@ def write_shards(out: Store, key: str, shards: Sequence[Shard]) -> None:
     with pq.ParquetWriter(buffer, PLAN_SCHEMA, compression="zstd") as writer:
         for batch in _batches(shards):
             writer.write_batch(batch)
-    out.put_if_absent(key, buffer.getvalue(), "application/vnd.apache.parquet")
+    out.put_if_absent(key, buffer.getvalue(), PARQUET)
 
 
 def _batches(shards: Sequence[Shard]) -> Iterator[pa.RecordBatch]:

@@ -26,7 +26,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import StorageError
 from pipeline.photographs.prepare import EarlierRows
 from pipeline.photographs.rows import list_parts, read_parts, remove_later_parts
-from pipeline.plan import DoneSet, hash_keys
+from pipeline.plan.identities import IdentitySet, hash_keys
 from pipeline.storage import ObjectInfo, Store, open_store
 
 FOLDERS = ("photos", "runs", "cycles")
@@ -78,7 +78,7 @@ class CycleFolder:
         if not begun:
             return EarlierRows()
         parts = self._read(begun[-1]).parts
-        earlier = DoneSet(np.unique(np.concatenate([self._identities(number) for number in begun])))
+        earlier = IdentitySet(np.unique(np.concatenate([self._identities(number) for number in begun])))
         table = read_parts(self.rows, list_parts(self.rows)[:parts], ["sha256", "phash"])
         known = zip(table["sha256"].to_pylist(), table["phash"].to_pylist(), strict=True)
         return EarlierRows(parts, tuple(known), partial(_is_new, earlier))
@@ -137,5 +137,5 @@ def _identities(objects: Iterable[tuple[Store, ObjectInfo]]) -> NDArray[np.int64
     return hash_keys((name for name, _ in pairs), (etag for _, etag in pairs))
 
 
-def _is_new(earlier: DoneSet, store: Store, info: ObjectInfo) -> bool:
+def _is_new(earlier: IdentitySet, store: Store, info: ObjectInfo) -> bool:
     return not earlier.contains(_identities([(store, info)]))[0]

@@ -13,7 +13,8 @@ from pipeline.engine.actors import RowActor
 from pipeline.engine.bounds import bounded_actor, bounded_task, tune
 from pipeline.engine.errors import explained
 from pipeline.engine.transport import pack, shard_of, unpack
-from pipeline.plan import Plan, plan_table
+from pipeline.plan.plan import Plan
+from pipeline.plan.shards import plan_table
 from pipeline.run import staged
 from pipeline.run.attempts import RemoteAttempts
 from pipeline.run.layout import Layout

@@ -11,7 +11,7 @@ from pipeline.cli import log
 from pipeline.config.job import ReportConfig
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED
 from pipeline.ledger.compact import compact_ledger
-from pipeline.plan import Plan
+from pipeline.plan.plan import Plan
 from pipeline.records import Status
 from pipeline.report import (
     Balance,

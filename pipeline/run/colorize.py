@@ -14,9 +14,10 @@ from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
+from pipeline.ledger.keys import config_key
 from pipeline.models.catalog import SCHEME, pin_weights
 from pipeline.models.registry import METHODS, OpenedWeights, open_weights
-from pipeline.plan import Plan, make_plan, write_plan
+from pipeline.plan.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
 from pipeline.report import Tally, headline
 from pipeline.run.close import Clock, close_run
@@ -100,7 +101,7 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
         return _nothing_to_do(plan)
     out.check_writable()
     write_plan(out, job.run_id, plan)
-    out.put(f"runs/{job.run_id}/config.yaml", effective_yaml(config).encode(), "application/yaml")
+    out.put(config_key(job.run_id), effective_yaml(config).encode(), "application/yaml")
     return _work(job, plan, source, out, started)
 
 

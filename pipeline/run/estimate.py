@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import ImageFailure
 from pipeline.ledger.schema import LedgerRow
-from pipeline.plan import Plan
+from pipeline.plan.plan import Plan
 from pipeline.records import Item
 from pipeline.shard.finish import finish_image
 from pipeline.shard.job import Job

@@ -17,7 +17,7 @@ from pipeline.cli import log
 from pipeline.cli.progress import Reporter
 from pipeline.cli.words import duration
 from pipeline.errors import EXIT_UNFINISHED
-from pipeline.plan import Plan
+from pipeline.plan.plan import Plan
 from pipeline.records import Status
 from pipeline.report import Tally
 from pipeline.run.attempts import AtWork

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.config.job import JobConfig
-from pipeline.plan import Plan
+from pipeline.plan.plan import Plan
 from pipeline.records import Status
 from pipeline.run.estimate import estimate_seconds
 from pipeline.shard.job import Job
@@ -26,7 +26,7 @@ def plan_text(
             + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
             f"output   {output} (job digest {digest})",
             f"weights  {weights}#sha256={weights_sha256}",
-            *plan.guidance.said,
+            *plan.guidance.notices,
             f"done     {done:,} objects in the ledger"
             + failed_text(plan)
             + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else ""),

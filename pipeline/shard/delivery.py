@@ -23,7 +23,7 @@ from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.job import JobConfig
 from pipeline.config.output import DerivativeConfig
 from pipeline.errors import AccessDenied, ObjectChanged, ObjectMissing, RunError
-from pipeline.plan import derivative_key
+from pipeline.plan.outputs import derivative_key
 from pipeline.records import Item
 from pipeline.shard.compose import ComposeSettings
 from pipeline.shard.finish import changes_beside, provenance_of

@@ -15,7 +15,7 @@ from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, der
 from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.output import OutputConfig
-from pipeline.plan import derivative_key
+from pipeline.plan.outputs import derivative_key
 from pipeline.shard.compose import Compose, ComposeSettings, Measures, compose, measure
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.label import make_label

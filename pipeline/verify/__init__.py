@@ -1,4 +1,5 @@
 """Fixity: what the ledgers say must be there, what is there, and whether the bytes are still the same.
 
-Plain functions without Ray; `pipeline.verify.verification` distributes `check.check_shard`.
+Its door is `verification.run_verify`, which distributes `check.check_shard`; an export reuses `check`,
+`compare` and `findings`.
 """

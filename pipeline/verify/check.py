@@ -12,27 +12,29 @@ import pyarrow as pa
 from pipeline.errors import ObjectChanged, ObjectMissing, StorageError
 from pipeline.storage import ObjectInfo, Store
 from pipeline.storage.ranges import RangedObject
-from pipeline.verify.expected import stop_or_find
-from pipeline.verify.findings import Finding, Found, findings_table
+from pipeline.verify.expected import finding_unless_store_fails
+from pipeline.verify.findings import Finding, FindingCode, findings_table
 
 #: Bytes held of an object at a time.
 _CHUNK = 8 * 2**20
 
 
-class Kind(NamedTuple):
-    """How findings about one kind of object are called."""
+class ObjectCodes(NamedTuple):
+    """The codes of findings about one kind of object."""
 
-    missing: Finding
-    changed: Finding
-    unreadable: Finding
-
-
-OUTPUTS = Kind(Finding.MISSING, Finding.CHANGED, Finding.UNREADABLE)
-SOURCES = Kind(Finding.SOURCE_MISSING, Finding.SOURCE_CHANGED, Finding.SOURCE_UNREADABLE)
+    missing: FindingCode
+    changed: FindingCode
+    unreadable: FindingCode
 
 
-class Checked(NamedTuple):
-    """What became of one shard: FINDINGS_SCHEMA, and how many objects and bytes were read."""
+OUTPUT_CODES = ObjectCodes(FindingCode.MISSING, FindingCode.CHANGED, FindingCode.UNREADABLE)
+SOURCE_CODES = ObjectCodes(
+    FindingCode.SOURCE_MISSING, FindingCode.SOURCE_CHANGED, FindingCode.SOURCE_UNREADABLE
+)
+
+
+class ShardCheck(NamedTuple):
+    """The result of one shard: FINDINGS_SCHEMA, and how many objects and bytes were read."""
 
     findings: pa.Table
     objects: int
@@ -60,7 +62,7 @@ def chunks_of(store: Store, info: ObjectInfo) -> Iterator[bytes]:
         raise ObjectChanged(f"{info.key} has {file.bytes_read} bytes, not the {info.bytes} listed")
 
 
-def check_shard(store: Store, shard: pa.Table, kind: Kind, threads: int) -> Checked:
+def check_shard(store: Store, shard: pa.Table, codes: ObjectCodes, threads: int) -> ShardCheck:
     """Hash every object of `shard` (LISTED_SCHEMA and `sha256`, not null), `threads` at a time.
 
     Raises:
@@ -68,22 +70,24 @@ def check_shard(store: Store, shard: pa.Table, kind: Kind, threads: int) -> Chec
     """
     rows = shard.to_pylist()
     with ThreadPoolExecutor(threads) as pool:
-        found = list(pool.map(lambda row: _check(store, kind, **row), rows))
-    findings = findings_table(row for row in found if row)
-    return Checked(findings, len(rows), sum(row["bytes"] for row in rows))
+        findings = list(pool.map(lambda row: _check(store, codes, **row), rows))
+    table = findings_table(finding for finding in findings if finding)
+    return ShardCheck(table, len(rows), sum(row["bytes"] for row in rows))
 
 
-def _check(store: Store, kind: Kind, key: str, etag: str, bytes: int, sha256: bytes) -> Found | None:
-    return check(store, kind, ObjectInfo(key, etag, bytes), sha256.hex())
+def _check(
+    store: Store, codes: ObjectCodes, key: str, etag: str, bytes: int, sha256: bytes
+) -> Finding | None:
+    return check(store, codes, ObjectInfo(key, etag, bytes), sha256.hex())
 
 
 def check(
     store: Store,
-    kind: Kind,
+    codes: ObjectCodes,
     info: ObjectInfo,
     expected: str,
     read: Callable[[Store, ObjectInfo], bytes] = sha256_of,
-) -> Found | None:
+) -> Finding | None:
     """What is wrong with one object, None where its digest is as expected (hex).
 
     Args:
@@ -93,13 +97,16 @@ def check(
         StorageError: the store as a whole cannot be read.
     """
     try:
-        found = read(store, info).hex()
+        digest = read(store, info).hex()
     except ObjectMissing:
-        return Found(info.key, kind.missing, "it was listed and is gone, or is no regular file", expected)
+        return Finding(info.key, codes.missing, "it was listed and is gone, or is no regular file", expected)
     except ObjectChanged:
-        return Found(info.key, kind.changed, "it was replaced while it was read: try again", expected)
+        return Finding(info.key, codes.changed, "it was replaced while it was read: try again", expected)
     except StorageError as error:
-        return stop_or_find(store, error, Found(info.key, kind.unreadable, str(error), expected))
-    if found == expected:
+        finding = Finding(info.key, codes.unreadable, str(error), expected)
+        return finding_unless_store_fails(store, error, finding)
+    if digest == expected:
         return None
-    return Found(info.key, kind.changed, "its bytes are not those that the ledger records", expected, found)
+    return Finding(
+        info.key, codes.changed, "its bytes are not those that the ledger records", expected, digest
+    )

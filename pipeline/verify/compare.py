@@ -1,4 +1,4 @@
-"""What is there beside what must be: which objects are missing, which unexpected, which are to be hashed."""
+"""Compare what is there with what must be there: missing, unexpected, and to be hashed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHARD_OBJECTS, _SHARD_BYTES = 512, 256 * 2**20
 _SHARDS_PER_WORKER = 4
 
 
-class Compared(NamedTuple):
+class Comparison(NamedTuple):
     """`missing`: EXPECTED_SCHEMA; `unexpected`: LISTED_SCHEMA; `both`: LISTED_SCHEMA and `sha256`; by key."""
 
     missing: pa.Table
@@ -35,23 +35,23 @@ def listed_table(objects: Iterable[ObjectInfo]) -> pa.Table:
 
 
 def _batches(objects: Iterable[ObjectInfo]) -> Iterator[pa.RecordBatch]:
-    waiting = iter(objects)
-    while some := list(islice(waiting, _BATCH)):
+    rest = iter(objects)
+    while batch := list(islice(rest, _BATCH)):
         columns = [
             pa.array(column, field.type)
-            for column, field in zip(zip(*some, strict=True), LISTED_SCHEMA, strict=True)
+            for column, field in zip(zip(*batch, strict=True), LISTED_SCHEMA, strict=True)
         ]
         yield pa.record_batch(columns, schema=LISTED_SCHEMA)
 
 
-def compare(expected: pa.Table, listed: pa.Table) -> Compared:
-    """Lay the two side by side; both have each key once."""
+def compare(expected: pa.Table, listed: pa.Table) -> Comparison:
+    """Join the two by key; both have each key once."""
     at = pc.index_in(listed["key"], value_set=expected["key"])
     known = pc.is_valid(at)
     digests = expected["sha256"].take(at.filter(known))
     both = listed.filter(known).append_column("sha256", digests)
-    gone = pc.invert(pc.is_in(expected["key"], value_set=listed["key"]))
-    return Compared(expected.filter(gone), listed.filter(pc.invert(known)), both)
+    missing = pc.invert(pc.is_in(expected["key"], value_set=listed["key"]))
+    return Comparison(expected.filter(missing), listed.filter(pc.invert(known)), both)
 
 
 def cut(sizes: NDArray[np.int64], workers: int) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 EXIT_FINDINGS = 3
 
 
-class Finding(StrEnum):
+class FindingCode(StrEnum):
     """What is wrong with an object; docs/verify.md says what to do about each."""
 
     MISSING = "missing"
@@ -26,14 +26,14 @@ class Finding(StrEnum):
     SOURCE_UNREADABLE = "source_unreadable"
 
 
-class Found(NamedTuple):
+class Finding(NamedTuple):
     """One row of the report. Keys of outputs and ledger parts are below OUT, of sources below the input.
 
     `expected` and `found` are SHA-256 in hex, None where there is none.
     """
 
     key: str
-    finding: Finding
+    code: FindingCode
     message: str
     expected: str | None = None
     found: str | None = None
@@ -49,19 +49,48 @@ FINDINGS_SCHEMA = pa.schema(
     ]
 )
 
-
 #: Rows turned into Python objects at a time.
 _BATCH = 10_000
+_NOT_THERE = "the ledger names it, and it is not there"
+_NO_CHECKSUM = "its ledger row has no SHA-256 to compare with"
 
 
-def findings_table(rows: Iterable[Found]) -> pa.Table:
+def findings_table(findings: Iterable[Finding]) -> pa.Table:
     """The findings as one table of FINDINGS_SCHEMA, in the order given."""
-    listed = [{**row._asdict(), "finding": str(row.finding)} for row in rows]
-    return pa.Table.from_pylist(listed, schema=FINDINGS_SCHEMA)
+    rows = [
+        {"key": key, "finding": str(code), "message": message, "expected": expected, "found": found}
+        for key, code, message, expected, found in findings
+    ]
+    return pa.Table.from_pylist(rows, schema=FINDINGS_SCHEMA)
 
 
-def findings_of(table: pa.Table, found: Callable[[dict[str, Any]], Found]) -> pa.Table:
-    """One finding for each row, in portions, for there may be millions."""
+def finding_for_each(table: pa.Table, finding: Callable[[dict[str, Any]], Finding]) -> pa.Table:
+    """FINDINGS_SCHEMA, one finding for each row, in portions, for there may be millions."""
     batches = table.to_batches(max_chunksize=_BATCH)
-    tables = [findings_table(found(row) for row in batch.to_pylist()) for batch in batches]
+    tables = [findings_table(finding(row) for row in batch.to_pylist()) for batch in batches]
     return pa.concat_tables([findings_table(()), *tables])
+
+
+def missing_findings(missing: pa.Table, code: FindingCode) -> pa.Table:
+    """Findings for rows (`key`; `sha256` as bytes, hex or null) of a ledger for which nothing is there."""
+    return finding_for_each(missing, lambda row: Finding(row["key"], code, _NOT_THERE, _hex(row["sha256"])))
+
+
+def no_checksum_findings(unproven: pa.Table) -> pa.Table:
+    """Findings for objects (`key`) whose ledger row has no checksum."""
+    return finding_for_each(unproven, lambda row: Finding(row["key"], FindingCode.NO_CHECKSUM, _NO_CHECKSUM))
+
+
+def unexpected_findings(unexpected: pa.Table, unreadable_parts: int) -> pa.Table:
+    """Findings for LISTED_SCHEMA rows that no ledger part names; one that cannot be read might name them."""
+    unread = f", but {unreadable_parts} cannot be read" if unreadable_parts else ""
+    return finding_for_each(
+        unexpected,
+        lambda row: Finding(
+            row["key"], FindingCode.UNEXPECTED, f"no ledger part names it{unread} ({row['bytes']:,} bytes)"
+        ),
+    )
+
+
+def _hex(digest: bytes | str | None) -> str | None:
+    return digest.hex() if isinstance(digest, bytes) else digest

@@ -15,27 +15,24 @@ from pipeline.cli.progress import Reporter
 from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
 from pipeline.errors import FiatColorError
-from pipeline.ledger.schema import DELIVERED
+from pipeline.ledger.keys import DELIVERED, RESERVED, run_folder
 from pipeline.storage import Store, open_store, refuse_overlap
-from pipeline.verify.check import OUTPUTS, SOURCES, Kind, check_shard
+from pipeline.verify.check import OUTPUT_CODES, SOURCE_CODES, ObjectCodes, check_shard
 from pipeline.verify.compare import compare, cut, listed_table
 from pipeline.verify.expected import Expected, read_expected
-from pipeline.verify.findings import Finding, findings_table
-from pipeline.verify.outcome import (
-    Tally,
-    absent,
-    plan_text,
-    stray,
-    summarise,
-    summary_text,
-    unchecked,
-    write_report,
+from pipeline.verify.findings import (
+    FindingCode,
+    findings_table,
+    missing_findings,
+    no_checksum_findings,
+    unexpected_findings,
 )
+from pipeline.verify.outcome import VerificationTally, plan_text, summarise, summary_text, write_report
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for; `report` is None for a folder of its own below OUT/runs."""
+class VerifyRequest:
+    """The command line of a verification; `report` is None for a folder of its own below OUT/runs."""
 
     output: str
     config: JobConfig
@@ -44,15 +41,15 @@ class Request:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _ToHash:
     """Objects of one store that are to be hashed; `both`: LISTED_SCHEMA and sha256, not null."""
 
     store: Store
-    kind: Kind
+    codes: ObjectCodes
     both: pa.Table
 
 
-def run_verify(request: Request) -> int:
+def run_verify(request: VerifyRequest) -> int:
     """Compare every delivered object with the ledgers, and with `input` every source too.
 
     In steps, for n rows in the ledgers of all job digests:
@@ -71,25 +68,25 @@ def run_verify(request: Request) -> int:
     out, source, report = _open(request)
     expected = read_expected(out)
     report.check_writable()
-    tally = Tally(expected.parts, expected.outputs.num_rows)
-    works = [_outputs(out, expected, tally)]
+    tally = VerificationTally(expected.parts, expected.outputs.num_rows)
+    to_hash = [_outputs(out, expected, tally)]
     if source is not None:
         tally.expected += expected.sources.num_rows
-        works.append(_sources(source, expected, tally))
-    text = plan_text(request.output, tally, [work.both for work in works])
+        to_hash.append(_sources(source, expected, tally))
+    text = plan_text(request.output, tally, [work.both for work in to_hash])
     log.say("plan", f"{tally.expected:,} objects expected", text=text, output=request.output)
-    if any(work.both.num_rows for work in works):
-        _hash(request.config, works, tally)
+    if any(work.both.num_rows for work in to_hash):
+        _hash(request.config, to_hash, tally)
     summary = summarise(tally, request.output, request.input, time.time() - started)
     write_report(report, tally, summary)
     for row in tally.table().to_pylist() if log.is_json() else ():
         log.detail("finding", row["message"], level="warning", key=row["key"], finding=row["finding"])
-    said = f"{tally.found:,} findings in {tally.expected:,} objects"
-    log.say("summary", said, text=summary_text(report, tally, summary), summary=summary)
+    counts = f"{tally.finding_count:,} findings in {tally.expected:,} objects"
+    log.say("summary", counts, text=summary_text(report, tally, summary), summary=summary)
     return int(summary["exit_status"])
 
 
-def _open(request: Request) -> tuple[Store, Store | None, Store]:
+def _open(request: VerifyRequest) -> tuple[Store, Store | None, Store]:
     storage = request.config.storage
     out = open_store(request.output, storage)
     out.check_readable()
@@ -97,49 +94,49 @@ def _open(request: Request) -> tuple[Store, Store | None, Store]:
     if source is not None:
         source.check_readable()
     log.bind(run_id := make_run_id("verify"))
-    where = request.report or f"{request.output.rstrip('/')}/runs/{run_id}"
-    for place in (*(f"{out.uri}/{name}" for name in (*DELIVERED, "ledger")), request.input):
-        if place is not None:
-            refuse_overlap(place, where, own=())
+    where = request.report or f"{request.output.rstrip('/')}/{run_folder(run_id)}".rstrip("/")
+    for folder in (*(f"{out.uri}/{name}" for name in RESERVED), request.input):
+        if folder is not None:
+            refuse_overlap(folder, where, own=())
     return out, source, open_store(where, storage)
 
 
-def _outputs(out: Store, expected: Expected, tally: Tally) -> _Work:
+def _outputs(out: Store, expected: Expected, tally: VerificationTally) -> _ToHash:
     compared = compare(expected.outputs, listed_table(info for name in DELIVERED for info in out.list(name)))
     tally.findings += [
         findings_table(expected.unreadable),
-        absent(compared.missing, Finding.MISSING),
-        stray(compared.unexpected, len(expected.unreadable)),
-        unchecked(compared.both),
+        missing_findings(compared.missing, FindingCode.MISSING),
+        unexpected_findings(compared.unexpected, len(expected.unreadable)),
+        no_checksum_findings(compared.both.filter(compared.both["sha256"].is_null())),
     ]
-    return _Work(out, OUTPUTS, compared.both.filter(compared.both["sha256"].is_valid()))
+    return _ToHash(out, OUTPUT_CODES, compared.both.filter(compared.both["sha256"].is_valid()))
 
 
-def _sources(source: Store, expected: Expected, tally: Tally) -> _Work:
+def _sources(source: Store, expected: Expected, tally: VerificationTally) -> _ToHash:
     compared = compare(expected.sources, listed_table(source.list()))
-    tally.findings.append(absent(compared.missing, Finding.SOURCE_MISSING))
-    return _Work(source, SOURCES, compared.both)
+    tally.findings.append(missing_findings(compared.missing, FindingCode.SOURCE_MISSING))
+    return _ToHash(source, SOURCE_CODES, compared.both)
 
 
-def _hash(config: JobConfig, works: list[_Work], tally: Tally) -> None:
+def _hash(config: JobConfig, to_hash: list[_ToHash], tally: VerificationTally) -> None:
     """Hash all shards on Ray and count what comes back."""
-    # Ray is imported late: a mistake is told in a second
+    # Ray is imported late, so that a mistake in the command is reported within a second
     from pipeline.engine.cluster import capacity, cluster
     from pipeline.engine.tasks import map_tasks
 
     seconds = config.limits.stall_seconds
-    total = sum(work.both.num_rows for work in works)
+    total = sum(work.both.num_rows for work in to_hash)
     try:
         with cluster(config.run.address, config.run.workers):
             stop_on_sigterm()
             workers = config.run.workers or capacity(config.run.address)[0]
             with Reporter(total, words=("verifying", "objects", "findings")) as reporter:
-                hashed = map_tasks(check_shard, _shards(config, works, workers), workers, seconds)
+                hashed = map_tasks(check_shard, _shards(config, to_hash, workers), workers, seconds)
                 for checked in hashed:
                     tally.objects += checked.objects
                     tally.bytes += checked.bytes
                     tally.findings.append(checked.findings)
-                    reporter.show(tally.objects, tally.found)
+                    reporter.show(tally.objects, tally.finding_count)
     except KeyboardInterrupt:
         raise FiatColorError(
             f"interrupted after {tally.objects:,} of {total:,} objects; the rest is unknown, run it again"
@@ -147,11 +144,11 @@ def _hash(config: JobConfig, works: list[_Work], tally: Tally) -> None:
 
 
 def _shards(
-    config: JobConfig, works: list[_Work], workers: int
-) -> Iterator[tuple[Store, pa.Table, Kind, int]]:
+    config: JobConfig, to_hash: list[_ToHash], workers: int
+) -> Iterator[tuple[Store, pa.Table, ObjectCodes, int]]:
     """The arguments of `check_shard` for each shard."""
-    for work in works:
+    for work in to_hash:
         for start, stop in cut(work.both["bytes"].to_numpy(), workers):
             # `take` copies: a slice would be sent to the worker with the whole table behind it
             shard = work.both.take(pa.array(np.arange(start, stop)))
-            yield work.store, shard, work.kind, config.run.threads
+            yield work.store, shard, work.codes, config.run.threads

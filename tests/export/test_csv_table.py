@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.export.csv_table import write_csv
 from pipeline.ledger.schema import LEDGER_SCHEMA
-from pipeline.ledger.stream import list_parts, newest_images
+from pipeline.ledger.stream import newest_images, open_ledger
 from pipeline.ledger.write import commit_part
 from pipeline.storage import Store, open_store
 from tests.support.delivered import deliver, row
@@ -21,8 +21,8 @@ FORMULA = "=+-@\t\r\n＝＋－＠"
 
 
 def exported(out: Store) -> bytes:
-    file, parts = io.BytesIO(), list_parts(out)
-    write_csv(parts, newest_images(parts), file, lambda done: None)
+    file, parts = io.BytesIO(), open_ledger(out)
+    write_csv(parts, newest_images(parts), file, lambda count: None)
     return file.getvalue()
 
 

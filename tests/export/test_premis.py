@@ -17,7 +17,7 @@ from lxml import etree
 from pipeline.export import xml
 from pipeline.export.objects import find_objects
 from pipeline.export.premis import write_premis
-from pipeline.ledger.stream import list_parts
+from pipeline.ledger.stream import open_ledger
 from pipeline.storage import Store, open_store
 from tests.support.delivered import deliver
 from tests.support.paths import SUPPORT
@@ -28,8 +28,8 @@ SCHEMA = etree.XMLSchema(etree.parse(SUPPORT / "premis-3-0.xsd"))
 
 def exported(out: Store, prefix: str = "") -> etree._Element:
     """The document, validated."""
-    file, parts = io.BytesIO(), list_parts(out)
-    write_premis(parts, find_objects(parts).there, file, lambda done: None, prefix)
+    file, parts = io.BytesIO(), open_ledger(out)
+    write_premis(parts, find_objects(parts).present, file, lambda count: None, prefix)
     root = etree.fromstring(file.getvalue())
     SCHEMA.assertValid(root)
     return root

@@ -17,7 +17,7 @@ from pipeline.guides.check import Guides
 from pipeline.guides.guide import Guide, Point
 from pipeline.guides.guide_file import COLUMNS
 from pipeline.guides.methods import Methods
-from pipeline.plan import Plan, make_plan
+from pipeline.plan.plan import Plan, make_plan
 from pipeline.storage import open_store
 from tests.support.job_runner import encoded, fill, photograph
 from tests.support.ledger_parts import put_part, row
@@ -170,7 +170,7 @@ def test_sidecars_are_guides_and_no_photographs(archive):
     kinds = {key: guide.kinds for key, guide in guides_of(plan).items()}
     assert kinds == {"x/a.tif": ("scribbles",), "x/b.tif": ("reference",), "c.tif": ("style",)}
     assert todo(plan) == ["c.tif", "c.txt", "x/a.tif", "x/b.tif", "x/d.reference.jpg"]
-    guides, note = plan.guidance.said
+    guides, note = plan.guidance.notices
     assert "3 images: 1 reference, 1 scribbles, 1 style (3 sidecars)" in guides
     assert "'x/d.reference.jpg'" in note
     archive.finish(plan)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, DamagedLedgerPart
 from pipeline.export.objects import find_objects
-from pipeline.ledger.stream import list_parts, newest_images, newest_objects, rows_at
+from pipeline.ledger.stream import newest_images, newest_objects, open_ledger, rows_at
 from pipeline.ledger.write import commit_part
 from pipeline.storage import Store, open_store
 from tests.support.delivered import deliver, row
@@ -35,7 +35,7 @@ def test_the_row_finished_last_counts_once(parts, tmp_path_factory, no_storage):
         rows = [row(key, b"x" if fine else None, hour) for key, hour, fine in cells]
         commit_part(out, f"digest-{number % 2}", f"{number}", rows)
     cells = [cell for part in parts for cell in part]
-    listed = list_parts(out)
+    listed = open_ledger(out)
     for placed, wanted in (
         (newest_images(listed), cells),
         (newest_objects(listed), [cell for cell in cells if cell[2]]),
@@ -51,8 +51,8 @@ def test_objects_are_the_outputs_and_derivatives_of_all_runs_that_are_there(out)
     delivered = deliver(out)
     out.put("images/stray.jpg", b"of nobody")
     out.delete("images/box 1/a.jpg")
-    objects = find_objects(list_parts(out))
-    sizes = dict(zip(objects.there["key"].to_pylist(), objects.there["bytes"].to_pylist(), strict=True))
+    objects = find_objects(open_ledger(out))
+    sizes = dict(zip(objects.present["key"].to_pylist(), objects.present["bytes"].to_pylist(), strict=True))
     del delivered["images/box 1/a.jpg"]
     assert sizes == {key: len(data) for key, data in delivered.items()}
     (finding,) = objects.findings.to_pylist()
@@ -63,15 +63,15 @@ def test_objects_are_the_outputs_and_derivatives_of_all_runs_that_are_there(out)
 def test_a_row_without_a_checksum_is_a_finding(out):
     out.put("images/a.jpg", b"a")
     commit_part(out, "digest", "0", [row("a.jpg", b"a", output_sha256=None)])
-    objects = find_objects(list_parts(out))
+    objects = find_objects(open_ledger(out))
     assert objects.findings["finding"].to_pylist() == ["no_checksum"]
-    assert objects.there.num_rows == 0
+    assert objects.present.num_rows == 0
 
 
 def test_no_row_is_left_out_in_silence(out):
     with pytest.raises(ConfigError, match="no ledger"):
-        list_parts(out)
+        open_ledger(out)
     deliver(out)
     out.put("ledger/digest-1/part-1.parquet", b"PAR1 cut off")
-    with pytest.raises(StorageError, match=r"part-1\.parquet cannot be read"):
-        newest_images(list_parts(out))
+    with pytest.raises(DamagedLedgerPart, match=r"part-1\.parquet in .* is damaged"):
+        newest_images(open_ledger(out))

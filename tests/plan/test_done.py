@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import StorageError
+from pipeline.errors import DamagedLedgerPart
 from pipeline.ledger.schema import ledger_table
-from pipeline.plan import DoneSet, hash_keys, read_done
+from pipeline.plan.done import read_done
+from pipeline.plan.identities import IdentitySet, hash_keys
 from pipeline.records import Status
 from pipeline.storage import open_store
 from tests.support.ledger_parts import put_part, row
@@ -29,7 +30,7 @@ def test_the_done_set_holds_its_members_and_no_others(listed, data):
     hashes = hash_keys([key for key, _ in listed], [etag for _, etag in listed])
     members = data.draw(st.lists(st.booleans(), min_size=len(listed), max_size=len(listed)))
     mask = np.array(members, bool)
-    done = DoneSet(np.sort(hashes[mask]))
+    done = IdentitySet(np.sort(hashes[mask]))
     assert (done.contains(hashes) == mask).all()
 
 
@@ -105,7 +106,7 @@ def test_of_several_rows_the_one_with_most_attempts_counts_then_the_latest(out):
     put_part(out, "digest", "2", [row("a", Status.FAILED, 1, later), row("b", Status.COLORIZED, 1, later)])
     done = read_done(out, "digest", retry_failed=False)
     assert statuses(done, "a", "b") == [Status.COLORIZED, Status.COLORIZED]
-    assert len(done.done.hashes) == 2
+    assert len(done.identities.hashes) == 2
     assert tried(read_done(out, "digest", retry_failed=True), "a", "b") == [2, 1]
 
 
@@ -132,5 +133,5 @@ def test_a_part_from_before_guides_is_read(out):
 def test_a_damaged_part_stops_the_plan_and_is_named(out, data):
     put_part(out, "digest", "1", [row("a")])
     out.put("ledger/digest/part-2.parquet", data)
-    with pytest.raises(StorageError, match=r"part-2\.parquet.*remove it"):
+    with pytest.raises(DamagedLedgerPart, match=r"part-2\.parquet in .* is damaged .* remove it"):
         read_done(out, "digest", retry_failed=False)

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.errors import AlreadyExists, FailureCode
-from pipeline.plan import Plan, make_plan, plan_table, write_plan
+from pipeline.plan.plan import Plan, make_plan, write_plan
+from pipeline.plan.shards import plan_table
 from pipeline.records import PLAN_SCHEMA, Status
 from pipeline.storage import open_store
 from tests.support.ledger_parts import put_part, row

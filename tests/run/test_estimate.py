@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
-from pipeline.plan import make_plan
+from pipeline.plan.plan import make_plan
 from pipeline.run.estimate import estimate_seconds
 from pipeline.shard.job import Job
 from pipeline.storage import open_store

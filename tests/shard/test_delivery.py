@@ -14,7 +14,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import RunError
 from pipeline.ledger.schema import LedgerRow
-from pipeline.plan import make_plan
+from pipeline.plan.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.attempts import Attempt
 from pipeline.shard.fused import FusedWorker

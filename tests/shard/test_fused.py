@@ -15,7 +15,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.models.registry import weights_info
 from pipeline.models.weights import shipped_names
-from pipeline.plan import make_plan
+from pipeline.plan.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker, gpu_share
 from pipeline.shard.job import Job

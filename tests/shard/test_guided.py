@@ -13,7 +13,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
 from pipeline.models.registry import open_weights, weights_digest
-from pipeline.plan import make_plan
+from pipeline.plan.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker
 from pipeline.shard.guiding import open_guides, pin_pictures

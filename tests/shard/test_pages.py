@@ -17,7 +17,7 @@ from pipeline.codecs.tiff.writer import TiffPage, TiffWriter
 from pipeline.color.luminance import luminance_u16_from_srgb8, luminance_u16_from_srgb16
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
-from pipeline.plan import make_plan
+from pipeline.plan.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker
 from pipeline.shard.job import Job

@@ -11,7 +11,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.models.registry import weights_digest, weights_info
 from pipeline.models.weights import shipped_names
-from pipeline.plan import make_plan
+from pipeline.plan.plan import make_plan
 from pipeline.report import Chroma, Tally
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker

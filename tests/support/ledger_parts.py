@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from datetime import UTC, datetime
 
-import pyarrow.parquet as pq
-
-from pipeline.ledger.schema import LedgerRow, ledger_table
+from pipeline.ledger.schema import LedgerRow
+from pipeline.ledger.write import commit_part
 from pipeline.records import Status
 from pipeline.storage import Store
 
@@ -26,6 +24,4 @@ def row(
 
 
 def put_part(out: Store, job_digest: str, shard_id: str, rows: list[LedgerRow]) -> None:
-    buffer = io.BytesIO()
-    pq.write_table(ledger_table(rows), buffer)
-    out.put_if_absent(f"ledger/{job_digest}/part-{shard_id}.parquet", buffer.getvalue())
+    assert commit_part(out, job_digest, shard_id, rows)

@@ -19,7 +19,7 @@ from pipeline.records import Status
 from pipeline.storage import ObjectInfo, Store, open_store
 from pipeline.verify.compare import compare, cut, listed_table
 from pipeline.verify.expected import read_expected
-from pipeline.verify.findings import Finding
+from pipeline.verify.findings import FindingCode
 
 
 def row(key: str, data: bytes, hour: int = 0, status: Status = Status.COLORIZED) -> LedgerRow:
@@ -60,12 +60,12 @@ def test_a_part_that_cannot_be_read_is_named_and_the_others_count(out):
     out.put("ledger/digest/part-3.parquet", b"PAR1 cut off")
     expected = read_expected(out)
     assert expected.outputs["key"].to_pylist() == ["images/a.jpg"]
-    assert [found.key for found in expected.unreadable] == [
+    assert [finding.key for finding in expected.unreadable] == [
         "ledger/digest/part-2.parquet",
         "ledger/digest/part-3.parquet",
     ]
-    assert {found.finding for found in expected.unreadable} == {Finding.LEDGER_UNREADABLE}
-    assert all("\n" not in found.message for found in expected.unreadable)
+    assert {finding.code for finding in expected.unreadable} == {FindingCode.LEDGER_UNREADABLE}
+    assert all("\n" not in finding.message for finding in expected.unreadable)
 
 
 def test_the_second_file_of_an_image_is_expected_too(out):

@@ -1,4 +1,4 @@
-"""Source keys to output keys: where a result goes, and which sources have no place to go."""
+"""From source keys to output keys: where a result goes, and which sources have no place to go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.config.output import OutputConfig
 from pipeline.errors import BadKey, FailureCode
-from pipeline.plan.ledger_rows import digests
+from pipeline.ledger.keys import DERIVATIVES, IMAGES
+from pipeline.plan.identities import hash_texts
 from pipeline.storage import check_key
 
 #: Suffixes that already are those of a format; the first is added where a key has none of them.
@@ -46,13 +47,13 @@ def output_key(key: str, output: OutputConfig) -> str:
     folder, slash, name = key.rpartition("/")
     suffixes = SUFFIXES[output.format]
     if output.suffix == "append":
-        return f"images/{key}" if name.lower().endswith(suffixes) else f"images/{key}{suffixes[0]}"
+        return f"{IMAGES}{key}" if name.lower().endswith(suffixes) else f"{IMAGES}{key}{suffixes[0]}"
     stem, dot, end = name.rpartition(".")
     if not stem or not _REPLACEABLE.fullmatch(dot + end.lower()):
         stem, end = name, ""
     kept = dot + end if dot + end.lower() in suffixes else suffixes[0]
     text = "" if output.suffix == "replace" else output.suffix
-    return f"images/{folder}{slash}{stem}{text}{kept}"
+    return f"{IMAGES}{folder}{slash}{stem}{text}{kept}"
 
 
 def derivative_key(result: str, output: OutputConfig) -> str | None:
@@ -65,48 +66,7 @@ def derivative_key(result: str, output: OutputConfig) -> str | None:
         return None
     format_ = output.derivative.file_format
     added = "" if format_ == output.format else SUFFIXES[format_][0]
-    return f"derivatives/{result.removeprefix('images/')}{added}"
-
-
-class Patterns:
-    """Glob patterns over whole keys, case-sensitive.
-
-    `*` matches any characters, "/" too; `?` one character; `[ab]` and `[!ab]` one of a set; `**/` any folders
-    or none; a pattern that ends in "/" matches everything below. A key is kept if an `include` pattern
-    matches (or there is none) and no `exclude` pattern does.
-    """
-
-    def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
-        self._include, self._exclude = _compiled(include), _compiled(exclude)
-
-    def keep(self, key: str) -> bool:
-        if self._include and not self._include.fullmatch(key):
-            return False
-        return not (self._exclude and self._exclude.fullmatch(key))
-
-
-_TOKEN = re.compile(
-    r"(?P<folders>\*\*/)|(?P<any>\*+)|(?P<one>\?)|\[(?P<set>!?\]?[^\]]+)\]|(?P<char>.)", re.DOTALL
-)
-
-
-def _compiled(patterns: Sequence[str]) -> re.Pattern[str] | None:
-    if not patterns:
-        return None
-    return re.compile("|".join(_regex(p + "*" if p.endswith("/") else p) for p in patterns), re.DOTALL)
-
-
-def _regex(pattern: str) -> str:
-    return "".join(_token_regex(match) for match in _TOKEN.finditer(pattern))
-
-
-def _token_regex(match: re.Match[str]) -> str:
-    if match.lastgroup == "set":
-        negated = match["set"].startswith("!")
-        members = re.sub(r"([\\\[\]^&~|])", r"\\\1", match["set"][negated:])
-        return f"[{'^' * negated}{members}]"
-    fixed = {"folders": "(?:.*/)?", "any": ".*", "one": "."}
-    return fixed.get(str(match.lastgroup)) or re.escape(match[0])
+    return f"{DERIVATIVES}{result.removeprefix(IMAGES)}{added}"
 
 
 def is_folder_marker(key: str) -> bool:
@@ -139,7 +99,7 @@ def _refuse(
     owners = np.array(
         [i for i in range(len(keys)) if i not in refusals and not is_folder_marker(keys[i])], int
     )
-    hashes = digests(outputs[i].encode() for i in owners.tolist())
+    hashes = hash_texts(outputs[i].encode() for i in owners.tolist())
     # by output; within one output the finished first, then key order
     order = np.lexsort((owners, ~finished[owners], hashes))
     owners, hashes = owners[order], hashes[order]
@@ -185,7 +145,7 @@ def _refuse_nested(
 ) -> None:
     """A result cannot be a file and the folder of other results: S3 could hold both, a folder cannot."""
     folders = sorted(_folders(outputs[i] for i in owners.tolist()))
-    folder_hashes = digests(folder.encode() for folder in folders)
+    folder_hashes = hash_texts(folder.encode() for folder in folders)
     for at in np.flatnonzero(np.isin(folder_hashes, hashes)).tolist():
         file = int(owners[np.searchsorted(hashes, folder_hashes[at])])
         start = folders[at].partition("/")[2] + "/"

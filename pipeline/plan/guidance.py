@@ -1,4 +1,4 @@
-"""What a plan asks of the guides: which objects have one, and which objects are one."""
+"""What a plan needs to know of guides: which objects have one, and which objects are one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple, Protocol
 from pipeline.storage import ObjectInfo
 
 
-class Guided(NamedTuple):
-    """An image's guide as its item carries it: JSON, and a digest of 16 hex digits over what it says."""
+class ItemGuide(NamedTuple):
+    """An image's guide as its item carries it: JSON, and a digest of 16 hex digits over its content."""
 
     json: str
     digest: str
@@ -20,16 +20,16 @@ class Guided(NamedTuple):
 class Guidance:
     """Guides by source key, the keys of sidecars, and lines for the person who starts the run."""
 
-    guides: dict[str, Guided] = field(default_factory=dict)
+    guides: dict[str, ItemGuide] = field(default_factory=dict)
     sidecars: frozenset[str] = frozenset()
-    said: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
-class GuideBook(Protocol):
-    """Where guides come from; `pipeline.guides` has it."""
+class GuideSource(Protocol):
+    """Where guides come from; `pipeline.guides.check.Guides` is one."""
 
     def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-        """The same objects, all that are in the source, seen in passing."""
+        """Passes on all objects of the source, unchanged and in their order, and takes note of them."""
 
     def resolve(self, kept: Sequence[ObjectInfo]) -> Guidance:
         """The guides of the objects that the patterns keep, by key.

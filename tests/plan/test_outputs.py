@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.config.output import DerivativeConfig, OutputConfig
 from pipeline.errors import FailureCode
-from pipeline.plan import derivative_key, output_key
-from pipeline.plan.keys import Patterns, find_refusals
+from pipeline.plan.outputs import derivative_key, find_refusals, output_key
+from pipeline.plan.patterns import Patterns
 
 #: Few characters, so that suffixes, equal outputs and files that are folders come about often.
 part = st.sampled_from(["a", "b", "a.jpg", "a.JPG", "a.jpg.jpg", "a.tif", "b.png", "..", "", "x" * 252])

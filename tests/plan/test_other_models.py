@@ -10,7 +10,7 @@ import pytest
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import parse
 from pipeline.ledger.schema import LedgerRow
-from pipeline.plan import Plan, make_plan
+from pipeline.plan.plan import Plan, make_plan
 from pipeline.records import Status
 from pipeline.storage import open_store
 from tests.support import ledger_parts

@@ -1,0 +1,90 @@
+"""The page of keys: where each thing stands below OUT, the output of colouring runs.
+
+    images/<source key>[.<suffix>]             colour images; pipeline.plan.outputs has the rule for the name
+    derivatives/<the same>[.<suffix>]          second files, for access
+    ledger/<job digest>/part-<shard id>.parquet
+    runs/<run id>/plan/shards.parquet
+    runs/<run id>/config.yaml                  the effective configuration
+    runs/<run id>/ledger.parquet               the compacted ledger, for people
+    runs/<run id>/summary.json                 written last: the run has finished
+    runs/<run id>/report/index.html, contact-sheet.png
+    runs/<time>-verify/findings.parquet, summary.json
+
+Folders end in "/". A function whose arguments are "*" gives a glob pattern.
+"""
+
+from __future__ import annotations
+
+IMAGES = "images/"
+DERIVATIVES = "derivatives/"
+LEDGER = "ledger/"
+RUNS = "runs/"
+#: Folders that hold nothing but what a ledger names.
+DELIVERED = (IMAGES, DERIVATIVES)
+#: Folders in which only colouring runs may write.
+RESERVED = (*DELIVERED, LEDGER)
+#: Names of files in the folder of a run or of a verification.
+SUMMARY, FINDINGS = "summary.json", "findings.parquet"
+
+_PART_SUFFIX = ".parquet"
+
+
+def ledger_folder(job_digest: str) -> str:
+    """Where the ledger parts of a job digest stand."""
+    return f"{LEDGER}{job_digest}/"
+
+
+def part_key(job_digest: str, shard_id: str) -> str:
+    """Where the ledger part of a shard stands."""
+    return f"{ledger_folder(job_digest)}part-{shard_id}{_PART_SUFFIX}"
+
+
+def is_part(key: str) -> bool:
+    """Whether a key in the ledger's folder is a part; others are left alone, whoever put them there."""
+    return key.endswith(_PART_SUFFIX)
+
+
+def job_digest_of(part: str) -> str:
+    """The job digest in the key of a ledger part."""
+    return part.removeprefix(LEDGER).partition("/")[0]
+
+
+def run_folder(run_id: str) -> str:
+    """What a run or a verification leaves beside images and ledger."""
+    return f"{RUNS}{run_id}/"
+
+
+def run_id_of(key: str) -> str | None:
+    """The run in whose folder a key stands; None for a key that stands in none."""
+    run_id, slash, _ = key.removeprefix(RUNS).partition("/")
+    return run_id if slash and key.startswith(RUNS) else None
+
+
+def plan_key(run_id: str) -> str:
+    """The shards of the run's plan."""
+    return f"{run_folder(run_id)}plan/shards.parquet"
+
+
+def config_key(run_id: str) -> str:
+    """The run's effective configuration."""
+    return f"{run_folder(run_id)}config.yaml"
+
+
+def compacted_key(run_id: str) -> str:
+    """The ledger of the run's job digest in one file."""
+    return f"{run_folder(run_id)}ledger.parquet"
+
+
+def summary_key(run_id: str) -> str:
+    """The run's summary; where there is none, the run has not finished."""
+    return run_folder(run_id) + SUMMARY
+
+
+def page_key(run_id: str) -> str:
+    """The report of the run as an HTML page."""
+    return f"{run_folder(run_id)}report/index.html"
+
+
+def sheet_key(run_id: str) -> str:
+    """The contact sheet, beside the page."""
+    return f"{run_folder(run_id)}report/contact-sheet.png"

@@ -1,0 +1,102 @@
+"""What other models have coloured with the present settings: to be kept, or to be coloured again.
+
+The job digest covers the weights, so that a new model has an empty ledger. Rows say by which method and
+weights they were made: a ledger whose digest is that of the present settings with those weights differs in
+the model alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.config.job import JobConfig, job_digest
+from pipeline.ledger.keys import job_digest_of
+from pipeline.ledger.newest import newest_of_all_jobs
+from pipeline.ledger.read import list_parts, read_part
+from pipeline.plan.done import DoneImages, guides_of
+from pipeline.plan.identities import IdentitySet
+from pipeline.plan.ledger_rows import STATUSES, read_rows
+from pipeline.records import Status
+from pipeline.storage import Store
+
+_COLORIZED = STATUSES.index(Status.COLORIZED)
+_FAILED = STATUSES.index(Status.FAILED)
+
+
+def read_other_models(out: Store, config: JobConfig, digest: str) -> pa.Table:
+    """ROWS_SCHEMA, by ascending identity: of each the row that counts in the ledgers of other models.
+
+    Failures are left out: what an earlier model delivered is still there after one.
+
+    Args:
+        digest: the present job digest, whose own ledger is left out.
+
+    Raises:
+        DamagedLedgerPart: a part is damaged. StorageError: the ledgers cannot be listed, or a part not read.
+    """
+    ledgers: dict[str, list[str]] = defaultdict(list)
+    for key in list_parts(out):
+        ledgers[job_digest_of(key)].append(key)
+    ledgers.pop(digest, None)
+    parts = [
+        key for other, keys in ledgers.items() if _same_settings(out, config, other, keys) for key in keys
+    ]
+    rows = read_rows(out, parts)
+    return newest_of_all_jobs(rows.filter(pc.not_equal(rows["status"], _FAILED)), ["identity"])
+
+
+def with_other_models(done: DoneImages, others: pa.Table, *, keep: bool) -> DoneImages:
+    """`done` with what other models did.
+
+    Args:
+        others: from `read_other_models`.
+        keep: what another model coloured or skipped, and the present one has not tried, is done.
+
+    `DoneImages.others` are the images that are done because of that; with `keep` false those that another
+    model coloured and the present one has not coloured since, which are to be coloured again.
+    """
+    hashes = others["identity"].to_numpy()
+    known = np.isin(hashes, np.array([*done.attempts], np.int64))  # failed ones that are tried again
+    known |= done.identities.contains(hashes)
+    if not keep:
+        coloured = others["status"].to_numpy() == _COLORIZED
+        return replace(done, others=hashes[coloured & ~_tried_since(done, others)])
+    kept = others.filter(pa.array(~known))
+    hashes = np.concatenate([done.identities.hashes, kept["identity"].to_numpy()])
+    order = np.argsort(hashes)
+    return replace(
+        done,
+        identities=IdentitySet(hashes[order]),
+        codes=np.concatenate([done.codes, kept["status"].to_numpy()])[order],
+        finished_at=np.concatenate([done.finished_at, kept["finished_at"].to_numpy()])[order],
+        guides=guides_of(kept) | done.guides,
+        others=kept["identity"].to_numpy(),
+    )
+
+
+def _tried_since(done: DoneImages, others: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """For each row whether the present model has a later one, or one that failed: its status reports that,
+    and it is not tried again for another model's sake."""
+    at = done.identities.positions(others["identity"].to_numpy())
+    if not len(done.codes):
+        return np.zeros(len(at), bool)
+    later = (done.finished_at[at] >= others["finished_at"].to_numpy()) | (done.codes[at] != _COLORIZED)
+    return np.asarray((at >= 0) & later)
+
+
+def _same_settings(out: Store, config: JobConfig, digest: str, parts: list[str]) -> bool:
+    """Whether the ledger is of these settings with other weights. One row decides that had no guide, for a
+    guide may name a method of its own; a ledger of nothing else counts as of other settings."""
+    for key in parts:
+        table = read_part(out, key, ("method", "weights_digest", "guide_digest"))
+        for row in table.to_pylist():
+            if row["guide_digest"] is None:
+                model = config.model.model_copy(update={"method": row["method"]})
+                other = config.model_copy(update={"model": model})
+                return job_digest(other, row["weights_digest"]) == digest
+    return False

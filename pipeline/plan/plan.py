@@ -1,0 +1,148 @@
+"""A whole plan: what is under the input, what of it is done, and the rest in shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.config.job import JobConfig, PlanConfig
+from pipeline.config.output import OutputConfig
+from pipeline.ledger.keys import plan_key
+from pipeline.plan.done import read_done
+from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
+from pipeline.plan.identities import hash_keys
+from pipeline.plan.other_models import read_other_models, with_other_models
+from pipeline.plan.outputs import Refusal, find_refusals, output_key
+from pipeline.plan.patterns import Patterns
+from pipeline.plan.shards import Shard, cut, write_shards
+from pipeline.records import Item, Status
+from pipeline.storage import ObjectInfo, Store
+
+_COLORIZED = list(Status).index(Status.COLORIZED)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do.
+
+    `items_listed` and `bytes_listed` count the objects under the input that the patterns keep, `excluded`
+    those they leave out; `done` counts the listed ones that the ledger has, by status. What `plan.limit` cuts
+    off is in none of `done` and `todo_items`. `others` counts images that another model coloured last: of the
+    done ones with `plan.recolor` changed-settings, else of those to do. `guidance` has the guides of all that
+    are listed, and the sidecars, which are in no count.
+    """
+
+    items_listed: int
+    bytes_listed: int
+    excluded: int
+    done: dict[Status, int]
+    todo_items: int
+    todo_bytes: int
+    shards: list[Shard]
+    others: int = 0
+    guidance: Guidance = field(default_factory=Guidance)
+
+
+def make_plan(
+    source: Store,
+    out: Store,
+    config: JobConfig,
+    job_digest: str,
+    *,
+    workers: int,
+    guides: GuideSource | None = None,
+) -> Plan:
+    """The plan for N listed objects, M of them done, the other N - M in n shards.
+
+    In steps:
+      1. read the ledger's done-set and list the source: M rows, N objects in key order;
+      2. subtract: N - M objects to do, at most `plan.limit` of them; a guide that is new, changed or gone
+         makes an image undone, another model's result as `plan.recolor` says;
+      3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
+      4. cut the rest into n shards. The same inputs always give the same plan.
+
+    Raises:
+        DamagedLedgerPart: a ledger part is damaged.
+        StorageError: the source cannot be listed or a ledger part not be read.
+        ConfigError: some guides do not fit.
+    """
+    keep = config.plan.recolor == "changed-settings"
+    done = read_done(out, job_digest, retry_failed=config.plan.retry_failed)
+    done = with_other_models(done, read_other_models(out, config, job_digest), keep=keep)
+    objects, excluded, guidance = _list_objects(source, config.plan, guides)
+    hashes = hash_keys((o.key for o in objects), (o.etag for o in objects))
+    statuses, keys = done.statuses(hashes), [o.key for o in objects]
+    refusals = find_refusals(keys, config.output, statuses == _COLORIZED)
+    item_guides = _by_index(keys, guidance)
+    wanted = {i: guide.digest for i, guide in item_guides.items()}
+    statuses[done.otherwise_guided(hashes, wanted)] = -1
+    by_others = np.isin(hashes, done.others)
+    if not keep:
+        statuses[by_others] = -1
+    todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
+    items = [
+        _item(objects[i], config.output, tried, refusals.get(i), item_guides.get(i))
+        for i, tried in zip(todo.tolist(), done.tried(hashes[todo]), strict=True)
+    ]
+    return Plan(
+        items_listed=len(objects),
+        bytes_listed=sum(o.bytes for o in objects),
+        excluded=excluded,
+        done={s: n for code, s in enumerate(Status) if (n := int(np.count_nonzero(statuses == code)))},
+        todo_items=len(items),
+        todo_bytes=sum(item.bytes for item in items),
+        shards=cut(items, job_digest, config.plan, workers),
+        others=int(np.count_nonzero(by_others & (statuses >= 0) if keep else by_others[todo])),
+        guidance=guidance,
+    )
+
+
+def write_plan(out: Store, run_id: str, plan: Plan) -> None:
+    """Put the plan's shards at `runs/<run id>/plan/shards.parquet`, once: a plan never changes.
+
+    Raises:
+        AlreadyExists: this run has a plan. StorageError: it cannot be written.
+    """
+    write_shards(out, plan_key(run_id), plan.shards)
+
+
+def _list_objects(
+    source: Store, config: PlanConfig, guides: GuideSource | None
+) -> tuple[list[ObjectInfo], int, Guidance]:
+    """The objects to colour, in key order, how many the patterns leave out, and what guides there are."""
+    if guides is None:
+        return *_keep(source.list(), config), Guidance()
+    objects, excluded = _keep(guides.watch(source.list()), config)
+    guidance = guides.resolve(objects)
+    if guidance.sidecars:
+        objects = [info for info in objects if info.key not in guidance.sidecars]
+    return objects, excluded, guidance
+
+
+def _by_index(keys: list[str], guidance: Guidance) -> Mapping[int, ItemGuide]:
+    if not guidance.guides:
+        return {}
+    return {i: guidance.guides[key] for i, key in enumerate(keys) if key in guidance.guides}
+
+
+def _keep(listed: Iterable[ObjectInfo], config: PlanConfig) -> tuple[list[ObjectInfo], int]:
+    """The objects that the patterns keep, and how many they leave out."""
+    patterns = Patterns(config.include, config.exclude)
+    kept, excluded = [], 0
+    for info in listed:
+        if patterns.keep(info.key):
+            kept.append(info)
+        else:
+            excluded += 1
+    return kept, excluded
+
+
+def _item(
+    info: ObjectInfo, output: OutputConfig, attempts: int, refusal: Refusal | None, guide: ItemGuide | None
+) -> Item:
+    json, digest = guide or (None, None)
+    if refusal:
+        return Item(*info, attempts, None, refusal.code, refusal.message, json, digest)
+    return Item(*info, attempts, output_key(info.key, output), None, None, json, digest)

@@ -1,0 +1,167 @@
+"""The one reader: what it reads, what it calls damaged, and that every caller says so in one line."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.cli.command import exit_status
+from pipeline.config.job import JobConfig
+from pipeline.errors import DamagedLedgerPart, ObjectMissing
+from pipeline.ledger import read
+from pipeline.ledger.compact import compact_ledger
+from pipeline.ledger.keys import part_key
+from pipeline.ledger.read import list_parts, map_parts, read_part, stream_parts
+from pipeline.ledger.schema import LEDGER_SCHEMA, LedgerRow, ledger_table
+from pipeline.ledger.stream import newest_images, newest_objects, open_ledger
+from pipeline.ledger.write import parquet_bytes
+from pipeline.plan.done import read_done
+from pipeline.plan.other_models import read_other_models
+from pipeline.records import Status
+from pipeline.storage import Store, open_store
+from pipeline.verify.expected import read_expected
+from tests.support.ledger_parts import put_part, row
+
+ROWS = ledger_table([row("a"), row("b", Status.FAILED)])
+PART = part_key("digest", "1")
+
+
+@pytest.fixture
+def out(tmp_path: Path, no_storage) -> Store:
+    return open_store(str(tmp_path), no_storage)
+
+
+def with_column(name: str, values: pa.Array) -> bytes:
+    return parquet_bytes(ROWS.set_column(ROWS.column_names.index(name), pa.field(name, values.type), values))
+
+
+def damaged_page() -> bytes:
+    """A sound footer, and no page that decodes: Arrow raises OSError for it, not an Arrow error."""
+    data = bytearray(parquet_bytes(ROWS))
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    data[4:-footer] = b"x" * (len(data) - footer - 4)
+    return bytes(data)
+
+
+DAMAGED = {
+    "empty": b"",
+    "cut off": parquet_bytes(ROWS)[:-20],
+    "not Parquet": b"PAR1 not parquet",
+    "a page that does not decode": damaged_page(),
+    "another table": parquet_bytes(pa.table({"x": [1, 2]})),
+    "a column of another type": with_column("status", pa.array([[1], [2]])),
+    "no status": with_column("status", pa.array(["colorized", "beautified"])),
+    "an empty cell": with_column("etag", pa.array(["e", None])),
+    "no UTF-8": with_column("key", pa.array([b"a", b"\xff"]).view(pa.string())),
+    "no checksum": with_column("output_sha256", pa.array(["ab" * 32, "no hex"])),
+}
+
+
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
+def test_what_no_commit_has_written_is_damaged(out, data) -> None:
+    out.put(PART, data)
+    with pytest.raises(DamagedLedgerPart) as raised:
+        read_part(out, PART)
+    text = str(raised.value)
+    assert text.startswith(f"the ledger part {PART} in {out.uri} is damaged (")
+    assert text.endswith("; restore it from a backup, or remove it to colour its images again")
+    assert "\n" not in text
+
+
+def callers(out: Store) -> dict[str, Callable[[], object]]:
+    return {
+        "plan": lambda: read_done(out, "digest", retry_failed=False),
+        "plan, of another model": lambda: read_other_models(out, JobConfig(), "present"),
+        "compact": lambda: compact_ledger(out, "digest", "run"),
+        "export, rows": lambda: newest_images(open_ledger(out)),
+        "export, objects": lambda: newest_objects(open_ledger(out)),
+    }
+
+
+@pytest.mark.parametrize("data", [b"PAR1", damaged_page()], ids=["no Parquet", "page"])
+@pytest.mark.parametrize("name", callers(None))  # type: ignore[arg-type]
+def test_every_caller_prints_the_same_line_and_exits_with_1(out, data, name, capsys) -> None:
+    put_part(out, "digest", "2", [row("a")])
+    out.put(PART, data)
+    with pytest.raises(DamagedLedgerPart) as raised:
+        read_part(out, PART)
+
+    def work() -> int:
+        callers(out)[name]()
+        return 0
+
+    assert exit_status(work, "text") == 1
+    assert capsys.readouterr().err == f"error: {raised.value}\n"
+
+
+@pytest.mark.parametrize("data", [b"PAR1", damaged_page()], ids=["no Parquet", "page"])
+def test_a_verification_reports_the_same_line_and_goes_on(out, data) -> None:
+    put_part(out, "digest", "2", [row("a")])
+    out.put(PART, data)
+    with pytest.raises(DamagedLedgerPart) as raised:
+        read_part(out, PART)
+    (finding,) = read_expected(out).unreadable
+    assert (finding.key, finding.code, finding.message) == (PART, "ledger_unreadable", str(raised.value))
+
+
+def test_a_part_that_is_gone_is_not_damaged(out) -> None:
+    with pytest.raises(ObjectMissing):
+        read_part(out, PART)
+
+
+def test_an_older_part_has_nulls_for_the_columns_it_lacks(out) -> None:
+    older = ROWS.drop_columns(["guide_digest", "derivative_key", "metadata_changes"])
+    out.put(PART, parquet_bytes(older))
+    table = read_part(out, PART)
+    assert table.schema == LEDGER_SCHEMA
+    assert table["guide_digest"].null_count == table["metadata_changes"].null_count == 2
+    assert table.select(older.column_names).equals(older)
+    assert read_part(out, PART, ["guide_digest"]).num_rows == 2
+
+
+def test_all_columns_read_back_as_they_were_written(out) -> None:
+    full = LedgerRow(
+        "k", "e", 1, Status.COLORIZED, 1, "unet", "w", "d", "r", datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    full.metadata_changes, full.output_sha256, full.max_delta_l = ["icc: none", "xmp"], "ab" * 32, 0.25
+    put_part(out, "digest", "1", [full])
+    assert read_part(out, PART).equals(ledger_table([full]))
+    assert read_part(out, PART).equals(pq.read_table(io.BytesIO(out.get(PART).data), schema=LEDGER_SCHEMA))
+
+
+def test_parts_are_those_of_the_job_digest_or_all_in_order(out) -> None:
+    for digest, shard in (("b", "2"), ("a", "9"), ("b", "1")):
+        put_part(out, digest, shard, [row(f"{digest}{shard}")])
+    out.put("ledger/b/notes.txt", b"of a person")
+    assert list(list_parts(out, "b")) == [part_key("b", "1"), part_key("b", "2")]
+    assert [t["key"][0].as_py() for t in stream_parts(out, list_parts(out), ["key"])] == ["a9", "b1", "b2"]
+
+
+def test_many_parts_come_in_order_and_few_wait(monkeypatch) -> None:
+    monkeypatch.setattr(read, "_THREADS", 4)
+    lock, waiting, most = threading.Lock(), 0, 0
+
+    def work(key: str) -> str:
+        nonlocal waiting, most
+        with lock:
+            waiting += 1
+            most = max(most, waiting)
+        time.sleep(0.001 * (int(key) % 3))
+        return key
+
+    keys = [str(i) for i in range(40)]
+    results = []
+    for key in map_parts(work, keys):
+        with lock:
+            waiting -= 1
+        results.append(key)
+    assert results == keys
+    assert most <= 5  # four ahead, and the one that is handed over
