@@ -14,7 +14,7 @@ from pipeline import IMPORT_ROOT
 from pipeline.config.section import Section
 from pipeline.engine.cluster import cores
 from pipeline.errors import ConfigError
-from pipeline.report import software_versions
+from pipeline.report.summary import software_versions
 
 
 class Cell(Section):

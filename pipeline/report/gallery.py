@@ -15,6 +15,7 @@ from pipeline.codecs import sniff
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
 from pipeline.config.job import ReportConfig
 from pipeline.errors import ImageFailure, StorageError
+from pipeline.ledger.keys import page_key, sheet_key
 from pipeline.report.page import report_html
 from pipeline.report.sheet import Pair, contact_sheet
 from pipeline.report.summary import Summary
@@ -42,7 +43,7 @@ def make_report(
 
     Args:
         rows: colorized ledger rows (`key`, `output_key`, and for the captions `width`, `height`,
-            `mean_chroma`, `max_delta_l`), e.g. `Tally.sample`; of more than `config.sample` an even
+            `mean_chroma`, `max_delta_l`), e.g. `RunTally.sample`; of more than `config.sample` an even
             spread over the keys is shown.
 
     Raises:
@@ -52,15 +53,14 @@ def make_report(
     chosen = spread(sorted(rows, key=lambda row: str(row["key"])), config.sample)
     with ThreadPoolExecutor(_THREADS) as pool:
         pairs = list(pool.map(lambda row: _pair(source, out, row, config.thumbnail), chosen))
-    folder = f"runs/{summary.run_id}/report"
-    sheet_key = None
-    if pairs:
-        sheet_key = f"{folder}/contact-sheet.png"
+    sheet = sheet_key(summary.run_id) if pairs else None
+    if sheet:
         title = f"Fiat Color | {summary.method} {summary.weights_digest[:12]}"
-        out.put(sheet_key, _png(contact_sheet(pairs, config.thumbnail, title)), "image/png")
+        out.put(sheet, _png(contact_sheet(pairs, config.thumbnail, title)), "image/png")
     page = report_html(summary, pairs, [str(row["output_key"]) for row in chosen])
-    out.put(f"{folder}/index.html", page.encode(), "text/html; charset=utf-8")
-    return ReportKeys(f"{folder}/index.html", sheet_key)
+    index = page_key(summary.run_id)
+    out.put(index, page.encode(), "text/html; charset=utf-8")
+    return ReportKeys(index, sheet)
 
 
 def spread(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
@@ -92,13 +92,13 @@ def thumbnail(data: bytes, side: int) -> Image.Image:
 
 def _as_decoded(data: bytes, side: int) -> Image.Image:
     """Through the job's decoder: it knows MinIsWhite, floating point and inks, which Pillow shows wrongly."""
-    found = read_pixels(data, "", None, DecodeLimits(_MAX_PIXELS))
-    if isinstance(found, NoImage):
-        raise ValueError(found.message)
-    array = found.array if found.array.dtype == np.uint8 else (found.array >> 8).astype(np.uint8)
+    pixels = read_pixels(data, "", None, DecodeLimits(_MAX_PIXELS))
+    if isinstance(pixels, NoImage):
+        raise ValueError(pixels.message)
+    array = pixels.array if pixels.array.dtype == np.uint8 else (pixels.array >> 8).astype(np.uint8)
     image = Image.fromarray(array).convert("RGB")
-    if found.alpha is not None:
-        image.putalpha(Image.fromarray(found.alpha))
+    if pixels.alpha is not None:
+        image.putalpha(Image.fromarray(pixels.alpha))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return _on_white(image)
 

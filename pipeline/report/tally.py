@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.records import Status
+from pipeline.report.advice import ADVICE
 from pipeline.report.drift import Chroma
-from pipeline.report.summary import ADVICE, Example, FailureGroup, StageSeconds
+from pipeline.report.summary import Example, FailureGroup, StageSeconds
 
 #: What a ledger part must be read with; the other columns are not looked at.
 COLUMNS = (
@@ -36,7 +37,7 @@ COLUMNS = (
 EXAMPLES = 5
 
 
-class Tally:
+class RunTally:
     """Counts, failures, seconds and a sample for the report; the order of the tables changes nothing.
 
     The sample is the `sample` colorized rows whose keys hash lowest: spread evenly over the archive, and

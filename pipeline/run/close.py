@@ -11,23 +11,14 @@ from pipeline.cli import log
 from pipeline.config.job import ReportConfig
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED
 from pipeline.ledger.compact import compact_ledger
+from pipeline.ledger.keys import summary_key
 from pipeline.plan.plan import Plan
 from pipeline.records import Status
-from pipeline.report import (
-    Balance,
-    Cost,
-    Seconds,
-    Summary,
-    Tally,
-    balance,
-    headline,
-    make_report,
-    reference_for,
-    software_versions,
-    summary_json,
-    summary_key,
-    summary_text,
-)
+from pipeline.report.drift import reference_for
+from pipeline.report.gallery import make_report
+from pipeline.report.summary import Balance, Cost, Seconds, Summary, balance, software_versions, summary_json
+from pipeline.report.summary_text import headline, summary_text
+from pipeline.report.tally import RunTally
 from pipeline.run.retention import drop_old_runs
 from pipeline.shard.job import Job
 from pipeline.storage import Store
@@ -64,7 +55,7 @@ def close_run(
     job: Job,
     plan: Plan,
     laid: Layout,
-    tally: Tally,
+    tally: RunTally,
     clock: Clock,
     holding: tuple[int, int],
     source: Store,
@@ -127,7 +118,7 @@ def close_run(
     return summary
 
 
-def run_status(tally: Tally, failed_before: int, max_failed: float) -> int:
+def run_status(tally: RunTally, failed_before: int, max_failed: float) -> int:
     """The exit status of a run whose work is done: 0, 3 or 4."""
     failed = tally.counts[Status.FAILED]
     if tally.rows and failed / tally.rows > max_failed:
@@ -144,7 +135,7 @@ def _alarm(summary: Summary, worked_on: int, max_failed: float) -> str:
     )
 
 
-def _balance(laid: Layout, tally: Tally, clock: Clock, holding: tuple[int, int]) -> Balance | None:
+def _balance(laid: Layout, tally: RunTally, clock: Clock, holding: tuple[int, int]) -> Balance | None:
     """Staged alone; predict actors without a GPU hold a CPU each, which the tasks around them do not have."""
     if laid.topology != "staged":
         return None

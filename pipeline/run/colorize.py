@@ -19,7 +19,8 @@ from pipeline.models.catalog import SCHEME, pin_weights
 from pipeline.models.registry import METHODS, OpenedWeights, open_weights
 from pipeline.plan.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
-from pipeline.report import Tally, headline
+from pipeline.report.summary_text import headline
+from pipeline.report.tally import RunTally
 from pipeline.run.close import Clock, close_run
 from pipeline.run.notify import Outcome, deliver, notice
 from pipeline.run.plan_text import estimate_text, failed_text, plan_fields, plan_text
@@ -113,7 +114,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Ou
     from pipeline.run.observer import Observer
 
     planned = time.time()
-    tally = Tally(job.config.report.sample)
+    tally = RunTally(job.config.report.sample)
     try:
         with cluster(job.config.run.address, job.config.run.workers):
             stop_on_sigterm()

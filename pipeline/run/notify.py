@@ -15,7 +15,7 @@ from urllib3.util import Retry
 from pipeline.cli import log
 from pipeline.config.job import NotifyConfig
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED, EXIT_UNFINISHED, EXIT_USAGE
-from pipeline.report import Summary
+from pipeline.report.summary import Summary
 
 TOKEN_VARIABLE = "FIAT_COLOR_WEBHOOK_TOKEN"
 _RETRIES = 3

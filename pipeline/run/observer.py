@@ -19,7 +19,7 @@ from pipeline.cli.words import duration
 from pipeline.errors import EXIT_UNFINISHED
 from pipeline.plan.plan import Plan
 from pipeline.records import Status
-from pipeline.report import Tally
+from pipeline.report.tally import RunTally
 from pipeline.run.attempts import AtWork
 from pipeline.run.close import run_status
 from pipeline.run.layout import Layout
@@ -35,7 +35,7 @@ _ANSWER_SECONDS = 10.0
 class Observer:
     """Watches from `with` to its end; `registry` is the actor of `attempts.open_registry`."""
 
-    def __init__(self, job: Job, plan: Plan, layout: Layout, tally: Tally, registry: Any) -> None:
+    def __init__(self, job: Job, plan: Plan, layout: Layout, tally: RunTally, registry: Any) -> None:
         self.tally, self.registry = tally, registry
         self.reporter = Reporter(plan.todo_items)
         self.telemetry = Telemetry(job, layout, len(plan.shards))

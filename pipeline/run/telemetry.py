@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 from ray.util import metrics
 
 from pipeline.records import Status
-from pipeline.report import StageSeconds, Tally, reference_for
+from pipeline.report.drift import reference_for
+from pipeline.report.summary import StageSeconds
+from pipeline.report.tally import RunTally
 from pipeline.run import series
 from pipeline.run.layout import Layout
 from pipeline.run.series import Series
@@ -27,7 +29,7 @@ class Telemetry:
         self._of: dict[Series, Any] = {one: _made(one) for one in series.ALL}
         self.info = self._run | {"method": self._method, "topology": layout.topology}
 
-    def committed(self, result: ShardResult, tally: Tally) -> None:
+    def committed(self, result: ShardResult, tally: RunTally) -> None:
         """Count one shard, which the tally has already."""
         rows = result.rows
         self._count_images(rows)
@@ -67,7 +69,7 @@ class Telemetry:
             labels = {"method": self._method, "status": row["status"], "code": row["failure_code"] or ""}
             self._count(series.IMAGES, row["count_all"], **labels)
 
-    def _set_chroma(self, tally: Tally) -> None:
+    def _set_chroma(self, tally: RunTally) -> None:
         if tally.chroma is None:
             return
         chroma = tally.chroma.against(self._reference)

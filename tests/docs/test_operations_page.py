@@ -10,7 +10,7 @@ import yaml
 
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import parse
-from pipeline.report.summary import EXIT_MEANING
+from pipeline.report.advice import EXIT_MEANING
 from pipeline.run.notify import TOKEN_VARIABLE, Outcome, notice
 from tests.support.operations_page import NOT_RUN, PAGE, commands, night_yaml
 from tests.support.paths import REPO

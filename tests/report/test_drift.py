@@ -14,7 +14,8 @@ from pipeline.errors import ConfigError
 from pipeline.ledger.schema import LedgerRow, ledger_table
 from pipeline.models.weights import shipped_names
 from pipeline.records import Status
-from pipeline.report import Chroma, Reference, Tally, reference_for
+from pipeline.report.drift import Chroma, Reference, reference_for
+from pipeline.report.tally import RunTally
 from tests.report.test_report import ledger_row
 from tests.support.chroma_reference import TABLE, digest_of, measured
 
@@ -35,7 +36,7 @@ def test_the_means_are_of_coloured_images_without_a_guide_in_any_order_of_tables
         *coloured([90.0], guide_digest="0123456789abcdef"),
         ledger_row("x", Status.FAILED, failure_code="corrupt", message=""),
     ]
-    tally = Tally()
+    tally = RunTally()
     assert tally.chroma is None
     for row in reversed(rows):
         tally.add(ledger_table([row]))

@@ -12,7 +12,8 @@ from pipeline.config.loading import load
 from pipeline.models.registry import weights_digest, weights_info
 from pipeline.models.weights import shipped_names
 from pipeline.plan.plan import make_plan
-from pipeline.report import Chroma, Tally
+from pipeline.report.drift import Chroma
+from pipeline.report.tally import RunTally
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker
 from pipeline.shard.job import Job
@@ -34,7 +35,7 @@ def measured(name: str, folder: Path) -> Chroma:
     config = load(JobConfig, None, [*settings, "plan.exclude=[before-after.jpg,manifest.csv]"])
     source, out = open_store(str(PHOTOS), config.storage), open_store(str(folder), config.storage)
     worker = FusedWorker(Job(config, source.uri, out.uri, "run", "d", digest_of(name)), AttemptRegistry())
-    tally = Tally()
+    tally = RunTally()
     try:
         for shard in make_plan(source, out, config, "d", workers=1).shards:
             tally.add(worker.run(shard.shard_id, list(shard.items)).rows)

@@ -1,0 +1,45 @@
+"""The one source of advice: what a person does about each failure code, and what each exit status means.
+
+`python -m pipeline.report.advice_table` makes the README's two tables of it.
+"""
+
+from __future__ import annotations
+
+from pipeline.errors import (
+    EXIT_DONE,
+    EXIT_FAILED_IMAGES,
+    EXIT_TOO_MANY_FAILED,
+    EXIT_UNFINISHED,
+    EXIT_USAGE,
+    FailureCode,
+)
+
+ADVICE: dict[str, str] = {
+    FailureCode.NOT_AN_IMAGE: "Its name says image, its content does not: fix it, or plan.exclude it.",
+    FailureCode.UNSUPPORTED: "Convert it to TIFF or PNG; both keep 16 bits.",
+    FailureCode.CORRUPT: "The file is damaged: restore it from a backup or scan it again.",
+    FailureCode.TRUNCATED: "The file ends too early: copy it again.",
+    FailureCode.TOO_LARGE: "Raise limits.pixels (and limits.memory) if the image is meant to be so large.",
+    FailureCode.OUT_OF_MEMORY: "Raise limits.memory, or use fewer run.workers on this machine.",
+    FailureCode.TIMEOUT: "Raise limits.seconds if the file is worth the wait.",
+    FailureCode.DECODER_CRASHED: "The file crashes the decoder: convert it with other software first.",
+    FailureCode.SOURCE_MISSING: "It was deleted or renamed during the run: run again.",
+    FailureCode.SOURCE_DENIED: "Give the job's credentials read access to this object.",
+    FailureCode.SOURCE_CHANGED: "It was replaced during the run: run again.",
+    FailureCode.GUIDE_INVALID: "Its guide is damaged, empty or does not fit the image: see docs/guided.md.",
+    FailureCode.BAD_KEY: "Rename the object: its name cannot be an output file's name.",
+    FailureCode.OUTPUT_COLLISION: "Two sources would have the same output name: rename one.",
+    FailureCode.ENCODE_FAILED: "The output format cannot hold it: choose another output.format.",
+    FailureCode.WORKER_LOST: "Its worker died, often for lack of memory: use fewer run.workers, and set "
+    "plan.retry_failed=true.",
+    FailureCode.INTERNAL_ERROR: "A defect of Fiat Color: report it, with the file if you may share it.",
+}
+
+EXIT_MEANING = {
+    EXIT_DONE: "everything is done",
+    EXIT_UNFINISHED: "the run did not finish (storage, cluster, interrupted); what is in the ledger stays, "
+    "run the same command again",
+    EXIT_USAGE: "bad usage or configuration; nothing was started",
+    EXIT_FAILED_IMAGES: "finished, but some images failed",
+    EXIT_TOO_MANY_FAILED: "finished, but a larger share of images failed than run.max_failed allows",
+}

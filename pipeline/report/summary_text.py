@@ -1,0 +1,117 @@
+"""The summary of a run for a person at a terminal."""
+
+from __future__ import annotations
+
+from pipeline.cli.words import duration
+from pipeline.ledger.keys import IMAGES, ledger_folder, page_key, sheet_key
+from pipeline.records import Status
+from pipeline.report.advice import EXIT_MEANING
+from pipeline.report.drift import Chroma
+from pipeline.report.summary import Balance, Summary
+
+_LABELS = {
+    Status.COLORIZED: "coloured",
+    Status.SKIPPED_COLOR: "left alone, in colour already",
+    Status.SKIPPED_OTHER: "left alone, not images",
+    Status.FAILED: "failed",
+}
+
+
+def summary_text(summary: Summary, report: bool = True) -> str:
+    """The summary for a person at a terminal: plain lines, without colour codes.
+
+    Args:
+        report: whether this run wrote a contact sheet to point to.
+    """
+    lines = [headline(summary), ""]
+    if summary.todo:
+        lines += [*_counts(summary), *_failures(summary), *_speed(summary), ""]
+    if summary.failed_before:
+        lines += [
+            f"{summary.failed_before:,} images failed in earlier runs; to try them again: "
+            "--set plan.retry_failed=true",
+            "",
+        ]
+    lines += [*_places(summary, report), ""]
+    meaning = EXIT_MEANING.get(summary.exit_status, "unknown")
+    return "\n".join([*lines, f"Exit status {summary.exit_status}: {meaning}."])
+
+
+def headline(summary: Summary) -> str:
+    """One line: what was done of what, in which time, and what failed."""
+    if not summary.listed:
+        return f"Nothing to do: there is nothing under {summary.input}."
+    if not summary.todo:
+        return (
+            f"Nothing to do: all {summary.listed:,} objects under {summary.input} are in the ledger already."
+        )
+    coloured, failed = summary.counts.get(Status.COLORIZED, 0), summary.counts.get(Status.FAILED, 0)
+    tail = f"; {failed:,} failed" if failed else ""
+    return f"Coloured {coloured:,} of {summary.todo:,} in {duration(summary.seconds.total)}{tail}."
+
+
+def _counts(summary: Summary) -> list[str]:
+    rows = [(label, summary.counts.get(status, 0)) for status, label in _LABELS.items()]
+    rows.insert(1, ("of these with guides", summary.guided))
+    rows.append(("done in earlier runs", summary.done_before))
+    return [f"  {label:<30}{count:>12,}" for label, count in rows if count or label == "coloured"]
+
+
+def _failures(summary: Summary) -> list[str]:
+    lines = []
+    for code, group in summary.failures.items():
+        lines += ["", f"  {code}: {group.count:,}. {group.advice}"]
+        lines += [f"    {example.key}: {example.message}" for example in group.examples]
+        if group.count > len(group.examples):
+            lines.append(f"    ... and {group.count - len(group.examples):,} more in the ledger")
+    return lines
+
+
+def _speed(summary: Summary) -> list[str]:
+    seconds, stages = summary.seconds, summary.stage_seconds
+    per_second = f"{summary.images_per_second:.2f} images/s" if summary.images_per_second else "no images"
+    workers = f"{summary.workers} worker{'s' if summary.workers != 1 else ''}"
+    lines = [
+        "",
+        f"Speed   {per_second} on {workers}, {summary.topology}, {summary.precision}",
+        f"        plan {seconds.plan:.1f} s, start {seconds.start:.1f} s, run {seconds.run:.1f} s, "
+        f"close {seconds.close:.1f} s",
+        f"        in the workers: decode {stages.decode:.1f} s, predict {stages.predict:.1f} s, "
+        f"compose and write {stages.compose:.1f} s",
+    ]
+    if summary.balance is not None:
+        lines.append(f"Balance {_balance(summary.balance)}")
+    if summary.cost is not None:
+        cost = summary.cost
+        money = "" if cost.money is None else f", {cost.money:,.2f} at the configured prices"
+        lines.append(f"Cost    {cost.core_hours:.3f} core-hours, {cost.gpu_hours:.3f} GPU-hours{money}")
+    if summary.chroma is not None:
+        lines.append(f"Chroma  {_chroma(summary.chroma)}")
+    if summary.max_delta_l is not None:
+        lines.append(
+            f"Detail  the lightness of no pixel moved by more than {summary.max_delta_l:.2f} L* (of 100)"
+        )
+    return lines
+
+
+def _balance(balance: Balance) -> str:
+    return (
+        f"{balance.bottleneck} is the bottleneck: {balance.predictors} predict worker(s) "
+        f"{balance.predict_busy:.0%} busy, {balance.cpus} CPU(s) around them {balance.cpu_busy:.0%}; "
+        f"{balance.cpus_per_predictor:.1f} CPUs for each would keep both busy"
+    )
+
+
+def _chroma(chroma: Chroma) -> str:
+    means = f"mean {chroma.mean:.1f} C*, colourfulness {chroma.colorfulness:.1f}"
+    if chroma.drift is None:
+        return means
+    return f"{means}; drift {chroma.drift:+.2f} from the usual {chroma.reference_mean:.1f}"
+
+
+def _places(summary: Summary, report: bool) -> list[str]:
+    out, run_id = summary.output.rstrip("/"), summary.run_id
+    places = [("Images", IMAGES), ("Ledger", ledger_folder(summary.job_digest))]
+    if report:
+        places += [("Look", sheet_key(run_id)), ("", page_key(run_id))]
+    return [f"{label:<8}{out}/{key}" for label, key in places]
