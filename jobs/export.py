@@ -1,4 +1,4 @@
-"""The ledger of an output in forms that archives take in. `--help` says how; docs/export.md says more."""
+"""Export the ledger of an output in the formats of archives. `--help` says how; docs/export.md says more."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pipeline.export.hand_over import FORMATS, ExportRequest, run_export
 EPILOG = """\
 example: python jobs/export.py --output colored/ --format premis --to premis.xml
 
-What is exported is only read. Export when no colouring run is under way. Nothing is written over.
-Exit status: 0 exported; 3 objects are not as the ledger says, TO.findings.csv names them and nothing is
-exported; 1 did not finish, run it again; 2 bad usage or configuration.
+The output is only read. Export when no colouring run is under way. No file is overwritten.
+Exit status: 0 exported; 3 objects differ from the ledger: nothing is exported, TO.findings.csv names
+them; 1 did not finish, run it again; 2 bad usage or configuration.
 """
 
 
@@ -32,7 +32,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, metavar="URI", help="the --output of colouring runs")
     parser.add_argument("--format", required=True, choices=FORMATS)
     parser.add_argument("--to", required=True, metavar="URI", help="the file to make; bagit: a local folder")
-    parser.add_argument("--prefix", default="", metavar="TEXT", help="premis: goes before each originalName")
+    parser.add_argument(
+        "--prefix", default="", metavar="TEXT", help="premis: put in front of each originalName"
+    )
     parser.add_argument(
         "--bag-info", action="append", default=[], metavar="LABEL=VALUE", help="bagit: more tags"
     )

@@ -1,4 +1,4 @@
-"""Which row counts, where several speak of the same thing. There are two rules, for two questions.
+"""Which row counts, where several are about the same thing. There are two rules, for two questions.
 
 Both give equal rows (same attempts, same microsecond) to the one whose part has the first key, so that an
 answer never depends on the threads that read the parts.
@@ -37,7 +37,7 @@ def newest_of_all_jobs(table: pa.Table, identity: Sequence[str]) -> pa.Table:
 
     Args:
         table: rows of any job digests, in the order of their parts; all columns stay.
-        identity: the columns that name the thing that is asked about.
+        identity: the columns that name the object or the source.
 
     Returns:
         One row for each identity, by ascending identity.

@@ -1,6 +1,6 @@
 """The one reader of ledger parts: list them, read one, read many on threads in bounded memory.
 
-What a damaged part is, is said here and nowhere else; whoever reads one gets `DamagedLedgerPart`.
+It alone decides what a damaged part is, and raises `DamagedLedgerPart` for one, whoever reads.
 """
 
 from __future__ import annotations

@@ -29,13 +29,14 @@ def with_tables(page: str) -> str:
     """The page with its two tables as they should be.
 
     Raises:
-        ValueError: it has no table with one of these heads.
+        ValueError: it does not have one table with each of these heads.
     """
     for table in (failure_table(), exit_table()):
-        head = re.escape(table.partition("\n")[0])
-        page, count = re.subn(rf"^{head}\n(?:\|.*\n)+", lambda _, new=table: f"{new}\n", page, flags=re.M)
-        if count != 1:
-            raise ValueError(f"the page has {count} tables with the head {table.partition(chr(10))[0]}")
+        head = table.splitlines()[0]
+        stale = re.findall(rf"^{re.escape(head)}\n(?:\|.*\n)+", page, re.MULTILINE)
+        if len(stale) != 1:
+            raise ValueError(f"the page has {len(stale)} tables with the head {head}")
+        page = page.replace(stale[0], f"{table}\n")
     return page
 
 

@@ -37,7 +37,7 @@ def exported(out: Store, prefix: str = "") -> etree._Element:
 
 def texts(element: etree._Element, path: str) -> list[str]:
     steps = "/".join(f"premis:{step}" for step in path.split("/"))
-    return [found.text for found in element.iterfind(f".//{steps}", NAMES)]
+    return [node.text for node in element.iterfind(f".//{steps}", NAMES)]
 
 
 @pytest.fixture
@@ -97,6 +97,6 @@ def test_a_run_that_left_no_summary_has_no_version_rather_than_a_wrong_one(out):
 )
 def test_any_text_is_well_formed_and_what_xml_can_hold_reads_back(value):
     document = xml.element("x", xml.text("y", value), attributes=' xmlns:premis="p"')
-    (found,) = etree.fromstring(document)
+    (child,) = etree.fromstring(document)
     if all(char.isprintable() for char in value):
-        assert (found.text or "") == value
+        assert (child.text or "") == value

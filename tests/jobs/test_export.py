@@ -85,8 +85,10 @@ def test_premis_vouches_for_no_object_that_is_gone(place, export):
     assert "missing: images/b.jpg" in done.stdout
     place = open_store(root, storage)
     assert not place.exists("premis.xml")
-    found = pd.read_csv(io.BytesIO(place.get("premis.xml.findings.csv").data))
-    assert list(found[["key", "finding"]].itertuples(index=False, name=None)) == [("images/b.jpg", "missing")]
+    findings = pd.read_csv(io.BytesIO(place.get("premis.xml.findings.csv").data))
+    assert list(findings[["key", "finding"]].itertuples(index=False, name=None)) == [
+        ("images/b.jpg", "missing")
+    ]
 
 
 def test_a_bag_holds_what_the_ledger_names_and_is_valid(place, export, tmp_path):
@@ -114,7 +116,7 @@ def test_a_bag_holds_what_the_ledger_names_and_is_valid(place, export, tmp_path)
     assert len(pd.read_csv(to / "metadata" / "ledger.csv")) == 4
     premis = etree.parse(to / "metadata" / "premis.xml")
     SCHEMA.assertValid(premis)
-    names = {found.text for found in premis.iterfind(".//{*}originalName")}
+    names = {node.text for node in premis.iterfind(".//{*}originalName")}
     assert names == bag.payload_entries().keys()
     assert [path.name for path in to.parent.iterdir()] == ["bag"]
     assert listed(out) == before
@@ -132,10 +134,10 @@ def test_a_damaged_and_a_missing_object_are_rows_and_there_is_no_bag(place, expo
     done = export("--output", out.uri, "--format", "bagit", "--to", str(to), *settings)
     assert done.status == 3, done.stderr
     assert [path.name for path in to.parent.iterdir()] == ["bag.findings.csv"]
-    found = pd.read_csv(to.with_name("bag.findings.csv")).set_index("key")
-    assert found["finding"].to_dict() == {"derivatives/c.tif": "missing", "images/c.tif": "changed"}
-    assert found["expected"]["images/c.tif"] == hashlib.sha256(objects["images/c.tif"]).hexdigest()
-    assert found["found"]["images/c.tif"] == hashlib.sha256(flipped).hexdigest()
+    findings = pd.read_csv(to.with_name("bag.findings.csv")).set_index("key")
+    assert findings["finding"].to_dict() == {"derivatives/c.tif": "missing", "images/c.tif": "changed"}
+    assert findings["expected"]["images/c.tif"] == hashlib.sha256(objects["images/c.tif"]).hexdigest()
+    assert findings["found"]["images/c.tif"] == hashlib.sha256(flipped).hexdigest()
     assert "changed: images/c.tif" in done.stdout
 
 
@@ -191,10 +193,10 @@ def test_a_terminated_job_leaves_no_half_made_bag(tmp_path, no_storage):
         while job.poll() is None and not list(made.glob(".*.partial/data/images/*")):
             time.sleep(0.01)
         job.terminate()
-        _, said = job.communicate(timeout=60)
+        _, errors = job.communicate(timeout=60)
     assert job.returncode == 1
-    assert said.splitlines()[-1] == "error: interrupted; nothing was exported, run it again"
-    assert "Traceback" not in said
+    assert errors.splitlines()[-1] == "error: interrupted; nothing was exported, run it again"
+    assert "Traceback" not in errors
     assert list(made.iterdir()) == []
 
 
@@ -212,11 +214,11 @@ def test_what_a_real_run_delivers_becomes_a_valid_bag(tmp_path, export):
     assert settings.read_bytes() == (tmp_path / "out" / settings.relative_to(to / "metadata")).read_bytes()
     premis = etree.parse(to / "metadata" / "premis.xml")
     SCHEMA.assertValid(premis)
-    assert [found.text for found in premis.iterfind(".//{*}agentVersion")] == [__version__]
+    assert [node.text for node in premis.iterfind(".//{*}agentVersion")] == [__version__]
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (("--output", "HERE/nowhere", "--to", "HERE/x.csv"), "no folder"),
         (("--output", "HERE", "--to", "HERE/x.csv"), "no ledger"),
@@ -232,7 +234,7 @@ def test_what_a_real_run_delivers_becomes_a_valid_bag(tmp_path, export):
         (("--output", "HERE", "--to", "HERE/x.csv", "--set", "run.workerz=1"), "run.workerz"),
     ],
 )
-def test_bad_usage_is_one_line_and_exit_2(tmp_path, export, no_storage, args, said):
+def test_bad_usage_is_one_line_and_exit_2(tmp_path, export, no_storage, args, message):
     here, out = tmp_path / "here", tmp_path / "out"
     here.mkdir()
     deliver(open_store(str(out), no_storage))
@@ -242,5 +244,5 @@ def test_bad_usage_is_one_line_and_exit_2(tmp_path, export, no_storage, args, sa
     assert refused.status == 2
     (line,) = refused.stderr.splitlines()
     assert line.startswith("error: ")
-    assert said in line
+    assert message in line
     assert list(here.iterdir()) == []

@@ -38,8 +38,8 @@ def findings(report: Store) -> list[tuple[str, str]]:
 
 
 def summary(report: Store) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(report.get("summary.json").data)
-    return found
+    summary: dict[str, Any] = json.loads(report.get("summary.json").data)
+    return summary
 
 
 def deliver(out: Store, source: Store, count: int) -> None:
@@ -107,8 +107,8 @@ def test_sources_and_a_damaged_ledger_part(thousand):
     assert done.returncode == 3, done.stderr
     (report,) = {info.key.rpartition("/")[0] for info in out.list("runs/")}
     table = pq.read_table(io.BytesIO(out.get(f"{report}/findings.parquet").data)).to_pylist()
-    found = {row["key"]: row["finding"] for row in table if not row["key"].startswith("images/")}
-    assert found == {
+    others = {row["key"]: row["finding"] for row in table if not row["key"].startswith("images/")}
+    assert others == {
         "box-3/scan 0003.jpg": "source_changed",
         "box-4/scan 0004.jpg": "source_missing",
         "ledger/digest/part-ffffffffffffffff.parquet": "ledger_unreadable",
@@ -126,7 +126,7 @@ def test_what_a_real_run_delivers_is_fine_and_the_report_disturbs_nothing(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (("--output", "OUT/nowhere"), "no folder"),
         (("--output", "OUT", "--input", "OUT/nowhere"), "no folder"),
@@ -136,11 +136,11 @@ def test_what_a_real_run_delivers_is_fine_and_the_report_disturbs_nothing(tmp_pa
         (("--output", "OUT", "--set", "run.workerz=1"), "run.workerz"),
     ],
 )
-def test_bad_usage_is_one_line_and_exit_2(tmp_path, args, said):
+def test_bad_usage_is_one_line_and_exit_2(tmp_path, args, message):
     (tmp_path / "in").mkdir()
     refused = verify(*(arg.replace("OUT", str(tmp_path)) for arg in args), timeout=60)
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     assert line.startswith("error: ")
-    assert said in line
+    assert message in line
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

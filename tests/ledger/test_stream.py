@@ -40,11 +40,11 @@ def test_the_row_finished_last_counts_once(parts, tmp_path_factory, no_storage):
         (newest_images(listed), cells),
         (newest_objects(listed), [cell for cell in cells if cell[2]]),
     ):
-        found = [row for table in rows_at(listed, placed) for row in table.to_pylist()]
+        rows = [row for table in rows_at(listed, placed) for row in table.to_pylist()]
         last = {key: max(hour for other, hour, _ in wanted if other == key) for key, _, _ in wanted}
-        assert {row["key"]: row["finished_at"].hour for row in found} == last
-        assert len(found) == len(last)
-        assert all(row["at_key"].removeprefix("images/") == row["key"] for row in found)
+        assert {row["key"]: row["finished_at"].hour for row in rows} == last
+        assert len(rows) == len(last)
+        assert all(row["at_key"].removeprefix("images/") == row["key"] for row in rows)
 
 
 def test_objects_are_the_outputs_and_derivatives_of_all_runs_that_are_there(out):

@@ -28,7 +28,7 @@ def digest(weights: str, method: str = "unet", *settings: str) -> str:
 
 
 class Archive:
-    """Three photographs, and what runs have said of them; a day passes with every part."""
+    """Three photographs, and the ledger rows of runs over them; a day passes with every part."""
 
     def __init__(self, source, out) -> None:
         self.source, self.out, self.day = source, out, 0
@@ -36,7 +36,7 @@ class Archive:
             source.put(name, name.encode())
 
     def row(self, name: str, weights: str, method: str, status: Status, attempts: int) -> LedgerRow:
-        etag = next(found.etag for found in self.source.list() if found.key == name)
+        etag = next(info.etag for info in self.source.list() if info.key == name)
         when = datetime(2026, 1, self.day, tzinfo=UTC)
         row = ledger_parts.row(name, status, attempts, when, etag)
         return replace(row, method=method, weights_digest=weights)
@@ -113,7 +113,7 @@ def test_failures_of_another_model_are_tried_and_take_no_result_away(archive: Ar
     archive.ran(A, "1.jpg", "2.jpg")
     archive.ran(B, "1.jpg", "sub/3.jpg", status=Status.FAILED)
     assert todo(archive.plan(C, "changed-settings")) == ["sub/3.jpg"]
-    # a failure of the present model is told, as ever, and what it failed at is not kept in silence
+    # a failure of the present model is reported as before, and the image is not silently kept as done
     own = archive.plan(B, "changed-settings")
     assert (todo(own), own.done, own.others) == ([], {Status.COLORIZED: 1, Status.FAILED: 2}, 1)
     assert archive.plan(B, "changed-model").done == {Status.FAILED: 2}

@@ -33,7 +33,7 @@ def finish(
 ) -> None:
     """Put rows for these sources as they are now."""
     source, out = places
-    etags = {found.key: found.etag for found in source.list()}
+    etags = {info.key: info.etag for info in source.list()}
     put_part(out, "digest", part, [row(name, status, attempts, etag=etags[name]) for name in names])
 
 

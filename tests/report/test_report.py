@@ -253,19 +253,19 @@ def test_the_cost_is_a_line_and_without_prices_says_nothing_of_money() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stages", "cpus", "bottleneck", "said"),
+    ("stages", "cpus", "bottleneck", "line"),
     [
         (StageSeconds(decode=30, predict=95, compose=50), 4, "predict", "1 predict worker(s) 95% busy"),
         (StageSeconds(decode=90, predict=40, compose=100), 2, "decode and compose", "4.8 CPUs for each"),
     ],
 )
 def test_a_staged_run_names_its_bottleneck_and_the_ratio_that_removes_it(
-    stages: StageSeconds, cpus: int, bottleneck: str, said: str
+    stages: StageSeconds, cpus: int, bottleneck: str, line: str
 ) -> None:
-    found = balance(stages, run_seconds=100, cpus=cpus, predictors=1)
-    assert found is not None
-    assert found.bottleneck == bottleneck
-    text = summary_text(a_summary(topology="staged", workers=1, balance=found))
+    measured = balance(stages, run_seconds=100, cpus=cpus, predictors=1)
+    assert measured is not None
+    assert measured.bottleneck == bottleneck
+    text = summary_text(a_summary(topology="staged", workers=1, balance=measured))
     assert f"Balance {bottleneck} is the bottleneck" in text
-    assert said in text
+    assert line in text
     assert balance(StageSeconds(decode=5), 100, 2, 1) is None  # nothing was predicted

@@ -96,8 +96,8 @@ def test_comparing_is_the_algebra_of_sets(named, there, tmp_path_factory, no_sto
     expected = read_expected(out).outputs
     listed = listed_table(ObjectInfo(f"images/{key}", "e", 1) for key in sorted(there))
     compared = compare(expected, listed)
-    found = [{key.removeprefix("images/") for key in table["key"].to_pylist()} for table in compared]
-    assert found == [named - there, there - named, named & there]
+    parted = [{key.removeprefix("images/") for key in table["key"].to_pylist()} for table in compared]
+    assert parted == [named - there, there - named, named & there]
     for pair in compared.both.to_pylist():
         assert pair["sha256"] == hashlib.sha256(pair["key"].removeprefix("images/").encode()).digest()
 
