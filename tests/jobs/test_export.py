@@ -141,6 +141,18 @@ def test_a_damaged_and_a_missing_object_are_rows_and_there_is_no_bag(place, expo
     assert "changed: images/c.tif" in done.stdout
 
 
+@pytest.mark.parametrize("format", ["csv", "premis", "bagit"])
+def test_a_damaged_ledger_part_is_one_line_and_nothing_is_exported(tmp_path, export, no_storage, format):
+    out = open_store(str(tmp_path / "out"), no_storage)
+    deliver(out)
+    out.put("ledger/digest-1/part-1.parquet", b"PAR1")
+    done = export("--output", out.uri, "--format", format, "--to", str(tmp_path / "to"))
+    assert done.status == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: the ledger part ledger/digest-1/part-1.parquet in {out.uri} is damaged (")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_names_that_manifests_must_spell_with_care_are_kept(tmp_path, export, no_storage):
     out = open_store(str(tmp_path / "out"), no_storage)
     names = ["50% faded.jpg", "line\nbreak.jpg", "caf\u00e9 *.jpg", " blank.jpg"]
