@@ -64,9 +64,7 @@ def make_plan(
       4. cut the rest into n shards. The same inputs always give the same plan.
 
     Raises:
-        DamagedLedgerPart: a ledger part is damaged.
-        StorageError: the source cannot be listed or a ledger part not be read.
-        ConfigError: some guides do not fit.
+        ConfigError: some guides do not fit. StorageError: source or ledger cannot be read, or it is damaged.
     """
     keep = config.plan.recolor == "changed-settings"
     done = read_done(out, job_digest, retry_failed=config.plan.retry_failed)
@@ -76,8 +74,7 @@ def make_plan(
     statuses, keys = done.statuses(hashes), [o.key for o in objects]
     refusals = find_refusals(keys, config.output, statuses == _COLORIZED)
     item_guides = _by_index(keys, guidance)
-    wanted = {i: guide.digest for i, guide in item_guides.items()}
-    statuses[done.otherwise_guided(hashes, wanted)] = -1
+    statuses[done.otherwise_guided(hashes, {i: guide.digest for i, guide in item_guides.items()})] = -1
     by_others = np.isin(hashes, done.others)
     if not keep:
         statuses[by_others] = -1
