@@ -34,8 +34,9 @@ def master_size(text: str) -> tuple[int, int]:
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = JobParser(
-        description="Measure the batch job beside what a user would write. The same command continues where "
-        "it was stopped. Takes two hours of two cores; --quick a minute."
+        description="Measure the batch job beside what a user would write. The same command goes on where it "
+        "was stopped. Takes two hours of two cores; --quick a minute.",
+        config=None,
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="few images of 512 x 512, one round: a test that it runs")
@@ -55,7 +56,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--page", type=Path, help="the page to write (default: FOLDER/performance.md)")
     add("--page-only", action="store_true", help="measure nothing, only write the page of earlier results")
     add("--no-plots", action="store_true")
-    add("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
 

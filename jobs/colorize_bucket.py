@@ -29,14 +29,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = JobParser(
         description=__doc__.split(".")[0] + "." if __doc__ else None,
         epilog=EPILOG,
+        config="YAML; configs/colorize/default.yaml lists every key",
     )
     parser.add_argument(
         "--input", required=True, metavar="URI", help="folder or s3://bucket/prefix; only read"
     )
     parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
-    parser.add_argument(
-        "--config", metavar="FILE", help="YAML; configs/colorize/default.yaml lists every key"
-    )
     parser.add_argument("--method", metavar="NAME", help="short for --set model.method=NAME")
     parser.add_argument(
         "--weights", metavar="URI", help="short for --set model.weights=URI; registry:URI/NAME: the champion"
@@ -55,9 +53,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="short for --set plan.recolor=...: whether what another model coloured is coloured again",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="section.key=value", dest="overrides", help="repeatable"
-    )
     return parser.parse_args(argv)
 
 
@@ -70,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(JobConfig, args.config, overrides)
-        from pipeline.run.colorize import (  # late: a typing error is told before torch is loaded
+        from pipeline.run.colorize import (  # late: a mistake costs no time to load torch
             ColorizeRequest,
             run_job,
         )

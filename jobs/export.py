@@ -28,6 +28,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         description="Export the ledger: a row per source image (csv), preservation metadata (premis), or the "
         "coloured images with both (bagit).",
         epilog=EPILOG,
+        config="YAML, the one that coloured will do",
     )
     parser.add_argument("--output", required=True, metavar="URI", help="the --output of colouring runs")
     parser.add_argument("--format", required=True, choices=FORMATS)
@@ -38,8 +39,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--bag-info", action="append", default=[], metavar="LABEL=VALUE", help="bagit: more tags"
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML, the one that coloured will do")
-    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
 

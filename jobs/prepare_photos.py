@@ -16,7 +16,10 @@ from pipeline.photographs.settings import PrepareConfig
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = JobParser(description="Turn colour photographs into training data (Parquet).")
+    parser = JobParser(
+        description="Turn colour photographs into training data (Parquet).",
+        config="YAML, see configs/train/prepare.yaml",
+    )
     parser.add_argument(
         "--input",
         required=True,
@@ -28,8 +31,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--manifest", metavar="FILE", help="CSV of file, source, label (default: manifest.csv)"
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML, see configs/prepare/default.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
 

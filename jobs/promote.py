@@ -31,6 +31,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = JobParser(
         description="The gate for retraining: challenger against champion on held-out photographs.",
         epilog=EPILOG,
+        config="YAML, such as configs/evaluate/promote.yaml",
     )
     add, one = parser.add_argument, parser.add_mutually_exclusive_group(required=True)
     add(
@@ -57,8 +58,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--first", action="store_true", help="begin the registry if it is empty")
     add("--output", metavar="URI", help="keep the whole evaluation there")
     add("--dry-run", action="store_true", help="decide, and write nothing")
-    add("--config", metavar="FILE", help="YAML, such as configs/promote/default.yaml")
-    add("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     args = parser.parse_args(argv)
     if args.challenger and not args.photos:
         parser.error("--challenger needs --photos")

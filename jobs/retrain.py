@@ -29,6 +29,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = JobParser(
         description="Retrain the champion of a registry on new photographs, and promote what is better.",
         epilog=EPILOG,
+        config="YAML, such as configs/train/retrain.yaml",
     )
     add = parser.add_argument
     add("--registry", required=True, metavar="URI/NAME", help="whose champion is retrained")
@@ -41,9 +42,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add("--held-out", required=True, metavar="URI", help="colour photographs to judge on, none of --photos")
     add("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix of all cycles")
-    add("--config", metavar="FILE", help="YAML, such as configs/retrain/champion.yaml")
     add("--dry-run", action="store_true", help="print what is new, and write nothing")
-    add("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
 

@@ -23,7 +23,7 @@ the tables and picture sheets are in OUTPUT/evaluation.
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = JobParser(description=__doc__, epilog=EPILOG)
+    parser = JobParser(description=__doc__, epilog=EPILOG, config=None)
     parser.add_argument(
         "--photos", required=True, action="append", metavar="URI", help="to train on; repeatable"
     )
@@ -39,7 +39,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", default=[], metavar="RUN", help="train this run; repeatable"
     )
-    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
 

@@ -20,9 +20,9 @@ from pipeline.training.weights_export import parse_decoding
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = JobParser(
-        description="Train a colouring network. The same command resumes a run that was stopped."
+        description="Train a colouring network. The same command resumes a run that was stopped.",
+        config="YAML, such as configs/train/own.yaml",
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML, such as configs/train/own.yaml")
     parser.add_argument("--run", metavar="NAME", help="a run of a family: configs/train_family/methods.yaml")
     parser.add_argument("--photos", metavar="URI", help="short for --set data.photos=URI")
     parser.add_argument("--storage", metavar="URI", help="short for --set train.storage=URI")
@@ -36,7 +36,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="name=X,...",
         help="with --export: temperature, correction, gain (see the method)",
     )
-    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
 

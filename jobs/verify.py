@@ -27,12 +27,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = JobParser(
         description="Fixity: compare every delivered image with the SHA-256 in the ledger.",
         epilog=EPILOG,
+        config="YAML, the one that coloured will do",
     )
     parser.add_argument("--output", required=True, metavar="URI", help="the --output of colouring runs")
     parser.add_argument("--input", metavar="URI", help="compare the sources too, from where they were read")
     parser.add_argument("--report", metavar="URI", help="default: OUTPUT/runs/<time>-verify")
-    parser.add_argument("--config", metavar="FILE", help="YAML, the one that coloured will do")
-    parser.add_argument("--set", action="append", default=[], metavar="section.key=value", dest="overrides")
     return parser.parse_args(argv)
 
 

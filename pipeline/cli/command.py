@@ -1,4 +1,4 @@
-"""What every job in `jobs/` does around its work: shared options, a user's mistake told in one line."""
+"""What every job in `jobs/` does around its work: shared options, and one line for a user's mistake."""
 
 from __future__ import annotations
 
@@ -16,26 +16,41 @@ _OPTION = "--log-format"
 
 
 class JobParser(argparse.ArgumentParser):
-    """The command line of a job, with `--log-format`, in which its own errors are told as well."""
+    """The command line of a job, with the options that all jobs have: `--config`, `--set`, `--log-format`.
 
-    def __init__(self, **settings: Any) -> None:
+    Parsed, they are `config` (a path or None), `overrides` (a list of `section.key=value`) and `log_format`.
+    """
+
+    def __init__(self, *, config: str | None, **settings: Any) -> None:
+        """`config`: the help of `--config`; None for a job that has no such file. `settings`: argparse's."""
         if "epilog" in settings:  # examples, to be shown as they are written
             settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**settings)
-        self._told: Sequence[str] = ()
-        self.add_argument(
+        self._typed: Sequence[str] = ()
+        common = self.add_argument_group("options of all jobs")
+        if config is not None:
+            common.add_argument("--config", metavar="FILE", help=config)
+        common.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="section.key=value",
+            dest="overrides",
+            help="a configuration value; repeatable",
+        )
+        common.add_argument(
             _OPTION, choices=log.FORMATS, default="text", help="json: one JSON object a line, on stderr"
         )
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does; what was typed is kept for `error`."""
-        self._told = sys.argv[1:] if args is None else list(args)
+        self._typed = sys.argv[1:] if args is None else list(args)
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2; in JSON where the command line asks for it, though the rest of it is wrong."""
-        asked = " ".join(self._told).replace(f"{_OPTION} ", f"{_OPTION}=").split()
-        if f"{_OPTION}=json" not in asked:
+        options = " ".join(self._typed).replace(f"{_OPTION} ", f"{_OPTION}=").split()
+        if f"{_OPTION}=json" not in options:
             super().error(message)
         log.set_up("json")
         log.say("error", f"{message} (see --help)", level="error", exit_status=EXIT_USAGE)
