@@ -18,7 +18,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = JobParser(
         description="Turn colour photographs into training data (Parquet).",
-        config="YAML, see configs/train/prepare.yaml",
+        config="YAML, see configs/prepare/default.yaml",
     )
     parser.add_argument(
         "--input",

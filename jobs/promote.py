@@ -31,7 +31,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = JobParser(
         description="The gate for retraining: challenger against champion on held-out photographs.",
         epilog=EPILOG,
-        config="YAML, such as configs/evaluate/promote.yaml",
+        config="YAML, such as configs/promote/default.yaml",
     )
     add, one = parser.add_argument, parser.add_mutually_exclusive_group(required=True)
     add(

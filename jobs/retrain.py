@@ -29,7 +29,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = JobParser(
         description="Retrain the champion of a registry on new photographs, and promote what is better.",
         epilog=EPILOG,
-        config="YAML, such as configs/train/retrain.yaml",
+        config="YAML, such as configs/retrain/champion.yaml",
     )
     add = parser.add_argument
     add("--registry", required=True, metavar="URI/NAME", help="whose champion is retrained")

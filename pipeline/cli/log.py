@@ -1,17 +1,19 @@
-"""What a job says while it works: lines for a person, or one JSON object a line for a log collector.
+"""What a job prints while it works: lines for a person, or one JSON object a line for a log collector.
 
-Only the process of the job itself speaks; workers tell it what there is to tell. As text, results go to
-stdout and the rest to stderr. As JSON, everything goes to stderr, in the order in which it happened.
+It is the logger `fiat_color` of the standard library. As text, results go to stdout and the rest to stderr.
+As JSON, everything goes to stderr in the order in which it happened: our own records, those of libraries
+that log, and what anybody prints. Only the job's own process writes; workers report to it.
 """
 
 from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import sys
 import threading
-import traceback
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO
@@ -23,31 +25,77 @@ Level = Literal["info", "warning", "error"]
 
 # A child of ours that still writes to a captured descriptor must not keep the process from ending.
 _LAST_SECONDS = 2.0
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_DETAILS = "fiat_color"  # the attribute of our records
 
 
-class _Log:
-    """The one log of this process."""
+@dataclass(frozen=True)
+class _Details:
+    """What a record of ours has beside its level and message, as the arguments of `say`."""
 
-    def __init__(self) -> None:
-        self.json: TextIO | None = None  # where the objects go; None: text
-        self.run: str | None = None
-        self.lock = threading.Lock()
+    event: str
+    text: str | None = None
+    stderr: bool = False
+    shard: str | None = None
+    key: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
-_log = _Log()
+class JsonFormatter(logging.Formatter):
+    """A record as one JSON object with FIELDS first; one of a library has the event `output`."""
+
+    run: str | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """ASCII: keys may hold what the terminal's encoding does not."""
+        details: _Details = getattr(record, _DETAILS, None) or _Details("output")
+        now = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        level = next((name for name, least in reversed(_LEVELS.items()) if record.levelno >= least), "info")
+        message = record.getMessage()
+        if details.event == "output":
+            message = " ".join(message.split())
+        values = (now.replace("+00:00", "Z"), level, details.event, message)
+        entry = dict(zip(FIELDS, (*values, self.run, details.shard, details.key), strict=True))
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry | details.fields, default=str)
+
+
+class _TextHandler(logging.Handler):
+    """Prints for a person: warnings, errors and what asks for it on stderr, the rest on stdout."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        details: _Details = getattr(record, _DETAILS)
+        stream = sys.stderr if details.stderr or record.levelno > logging.INFO else sys.stdout
+        print(record.getMessage() if details.text is None else details.text, file=stream, flush=True)
+
+
+_logger = logging.getLogger("fiat_color")
+_logger.setLevel(logging.INFO)
+_logger.propagate = False
+_text = _TextHandler()
+_logger.addHandler(_text)
+_json = JsonFormatter()
+_captured = logging.getLogger("fiat_color.output")
 
 
 def set_up(format_: str) -> None:
-    """Choose how this process speaks: one of FORMATS, to be called once.
+    """Choose the format of this process's log: one of FORMATS, to be called once.
 
-    With json, also what others print (Ray, warnings) becomes JSON lines, of the event `output`, so that a
-    collector never meets a line of another kind.
+    With json, also what others log and print (Ray, libraries, warnings) becomes JSON lines, of the event
+    `output`, so that a collector never meets a line of another kind.
     """
     if format_ not in FORMATS:
         raise ValueError(f"the log format {format_!r} is none of {', '.join(FORMATS)}")
-    if format_ == "text" or _log.json is not None:
+    if format_ == "text" or is_json():
         return
-    _log.json = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
+    stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
+    handler: logging.StreamHandler[TextIO] = logging.StreamHandler(stream)
+    handler.setFormatter(_json)
+    logging.getLogger().addHandler(handler)
+    _logger.removeHandler(_text)
+    _logger.propagate = True
+    logging.captureWarnings(True)
     sys.excepthook = _defect
     _capture(sys.stdout, "info")
     _capture(sys.stderr, "warning")
@@ -55,12 +103,12 @@ def set_up(format_: str) -> None:
 
 def bind(run: str) -> None:
     """From here on every line is about this run."""
-    _log.run = run
+    _json.run = run
 
 
 def is_json() -> bool:
     """Whether details are wanted that text leaves to the ledger."""
-    return _log.json is not None
+    return _logger.propagate
 
 
 def say(
@@ -74,7 +122,7 @@ def say(
     key: str | None = None,
     **fields: Any,
 ) -> None:
-    """Say something in either format.
+    """Print in either format.
 
     Args:
         event: what happened, in one word, for a program to filter by.
@@ -84,11 +132,8 @@ def say(
         shard, key: of the shard and the source object that it is about.
         fields: more values, for JSON alone.
     """
-    if _log.json is None:
-        stream = sys.stderr if stderr or level != "info" else sys.stdout
-        print(message if text is None else text, file=stream, flush=True)
-    else:
-        _write(event, message, level, shard, key, fields)
+    details = _Details(event, text, stderr, shard, key, fields)
+    _logger.log(_LEVELS[level], "%s", message, extra={_DETAILS: details})
 
 
 def detail(
@@ -101,28 +146,14 @@ def detail(
     **fields: Any,
 ) -> None:
     """As `say`, for JSON alone."""
-    if _log.json is not None:
-        _write(event, message, level, shard, key, fields)
-
-
-def _write(
-    event: str, message: str, level: str, shard: str | None, key: str | None, fields: dict[str, Any]
-) -> None:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    record = dict(zip(FIELDS, (now, level, event, message, _log.run, shard, key), strict=True))
-    # ASCII: keys may hold what the terminal's encoding does not
-    line = json.dumps(record | fields, default=str)
-    with _log.lock:
-        assert _log.json is not None
-        _log.json.write(f"{line}\n")
-        _log.json.flush()
+    if is_json():
+        say(event, message, level=level, shard=shard, key=key, **fields)
 
 
 def _defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """An exception that nobody expected, in one line instead of a traceback's many."""
-    said = " ".join(f"{kind.__name__}: {error}".split())
-    told = "".join(traceback.format_exception(kind, error, trace))
-    _write("defect", said, "error", None, None, {"traceback": told})
+    message = " ".join(f"{kind.__name__}: {error}".split())
+    _logger.error("%s", message, exc_info=(kind, error, trace), extra={_DETAILS: _Details("defect")})
 
 
 def _capture(stream: Any, level: Level) -> None:
@@ -141,8 +172,8 @@ def _capture(stream: Any, level: Level) -> None:
 def _read(read: int, level: Level) -> None:
     with open(read, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            if said := line.strip():
-                _write("output", said, level, None, None, {})
+            if line := line.strip():
+                _captured.log(_LEVELS[level], "%s", line)
 
 
 def _release(descriptor: int, own: int, thread: threading.Thread) -> None:

@@ -15,7 +15,7 @@ from tests.support.job_runner import JOB, run
 from tests.support.paths import REPO
 
 SPEAKS = """
-import os, sys, warnings
+import logging, os, sys, warnings
 from pipeline.cli import log
 from pipeline.cli.command import exit_status
 from pipeline.errors import StorageError
@@ -27,6 +27,11 @@ def work():
     log.detail("image", "corrupt: é \\n", level="warning", shard="s1", key="a b\\u2028.jpg", code="corrupt")
     print("from a library")
     warnings.warn("old")
+    logging.getLogger("library").warning("one of\\n two lines")
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logging.getLogger("library").exception("it failed")
     os.write(2, b"from native code\\nand without an end")
     {end}
 
@@ -75,6 +80,12 @@ def test_as_json_every_line_is_an_object_whoever_wrote_it() -> None:
     assert ("info", "from a library") in others
     assert ("warning", "from native code") in others
     assert ("warning", "and without an end") in others
+    assert ("warning", "one of two lines") in others
+    (failed,) = [line for line in lines if line["message"] == "it failed"]
+    assert (failed["level"], failed["traceback"].splitlines()[-1]) == (
+        "error",
+        "ZeroDivisionError: division by zero",
+    )
     assert any("UserWarning: old" in message for _, message in others)
 
 
