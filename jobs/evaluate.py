@@ -29,7 +29,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--input", "--photos", required=True, metavar="URI", help="only read")
     parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
-    parser.add_argument("--methods", metavar="LIST", help="shipped weights, files, URIs: a,b,name=URI; or all")
+    parser.add_argument(
+        "--methods", metavar="LIST", help="shipped weights, files, URIs: a,b,name=URI; or all"
+    )
     parser.add_argument("--split", metavar="NAME", help="of Parquet input (default: val)")
     parser.add_argument("--limit", metavar="N", help="measure the first N photographs")
     parser.add_argument("--sheets", metavar="FILE", help="YAML with 'sheets:', in place of the config's")

@@ -1,4 +1,4 @@
-"""Progress: a live bar where someone looks, a line now and then in a log, whoever reads it later."""
+"""Progress: a live bar on a terminal, a line now and then in a log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIRST_SECONDS, _SHARE, _LAST_SECONDS = 10.0, 0.05, 600.0
 class Reporter:
     """Shows how far a run is; on stderr, so that stdout stays the summary. Any thread may call it.
 
-    `words`: what is done, to what, and what those are called with which something is wrong.
+    `words`: the activity, its objects, and the word for objects with which something is wrong.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Reporter:
         self.doing, self.things, self.bad = words
         self.stream = stream or sys.stderr
         self.started = time.monotonic()
-        self.spoken = self.started
+        self.printed = self.started
         self.last = (0, 0)
         self.lock = threading.Lock()
         self.bar = _bar(self.stream) if self.stream.isatty() and not log.is_json() else None
@@ -60,24 +60,24 @@ class Reporter:
             elapsed = time.monotonic() - self.started
             rate = done / max(1e-9, elapsed)
             if self.bar and self.task is not None:
-                said = f"{bad} {self.bad}" if bad else ""
-                self.bar.update(self.task, completed=done, rate=f"{rate:.1f}/s", failed=said)
+                failed = f"{bad} {self.bad}" if bad else ""
+                self.bar.update(self.task, completed=done, rate=f"{rate:.1f}/s", failed=failed)
             elif done >= self.total or self._due():
-                self._speak(done, bad, rate, elapsed)
+                self._print(done, bad, rate, elapsed)
 
-    def beat(self, said: str) -> None:
-        """Nothing was finished for a while: show that the run lives, and `said` of what it is at."""
+    def beat(self, activity: str) -> None:
+        """Show that the run is alive though nothing was finished for a while; `activity`: what it does."""
         with self.lock:
             if self.bar is None and self._due():
-                self._speak(*self.last, self.last[0] / (time.monotonic() - self.started), 0.0, said)
+                self._print(*self.last, self.last[0] / (time.monotonic() - self.started), 0.0, activity)
 
     def _due(self) -> bool:
         now = time.monotonic()
         pause = min(max(_FIRST_SECONDS, _SHARE * (now - self.started)), _LAST_SECONDS)
-        return now - self.spoken >= pause
+        return now - self.printed >= pause
 
-    def _speak(self, done: int, bad: int, rate: float, elapsed: float, at: str | None = None) -> None:
-        self.spoken = time.monotonic()
+    def _print(self, done: int, bad: int, rate: float, elapsed: float, at: str | None = None) -> None:
+        self.printed = time.monotonic()
         left = (self.total - done) / rate if rate else None
         message = f"{done:,} of {self.total:,} {self.things}  {rate:.1f}/s  {bad:,} {self.bad}"
         if at is not None:

@@ -1,4 +1,4 @@
-"""Whether a Ray head listens at an address, told in seconds: Ray itself tries for minutes."""
+"""Whether a Ray head listens at an address, known in seconds: Ray itself tries for minutes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What archivists say of single images: scribbles, references, styles, methods."""
+"""Guides of single images: scribbles, references, styles, methods."""

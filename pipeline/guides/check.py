@@ -14,18 +14,18 @@ from pipeline.guides.guide import OBJECT_KINDS, Guide, GuideObject, Point
 from pipeline.guides.guide_file import Row, Table, read_table
 from pipeline.guides.heads import upright_sizes
 from pipeline.guides.methods import Methods
-from pipeline.guides.objects import Named, Names, Seen, Sizes, look, misfit, outside
+from pipeline.guides.objects import Named, Names, ObjectHead, Sizes, misfit, outside, read_head
 from pipeline.guides.sidecars import Sidecars
 from pipeline.plan.guidance import Guidance, ItemGuide
 from pipeline.storage import ObjectInfo, Store
 
 _THREADS = 16
-_TOLD = 4  # problems in the message: it is one line
+_SHOWN = 4  # problems in the message: it is one line
 
 
 @dataclass
-class _Asked:
-    """What is asked for one image, as far as its row and its sidecars go."""
+class _Stated:
+    """What the row and the sidecars of one image state."""
 
     source: ObjectInfo
     where: str
@@ -54,71 +54,75 @@ class Guides:
         self._problems: list[str] = list(self.table.problems) if self.table else []
 
     def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-        """The same objects, seen in passing: they must hold every key of the file, and may be sidecars."""
-        for found in self.sidecars.watch(listed) if self.config.guides.sidecars else listed:
+        """The same objects. They must hold every key of the file, and may be sidecars."""
+        for each in self.sidecars.watch(listed) if self.config.guides.sidecars else listed:
             if self._unseen:
-                self._unseen.discard(found.key)
-            yield found
+                self._unseen.discard(each.key)
+            yield each
 
     def resolve(self, kept: Sequence[ObjectInfo]) -> Guidance:
         """The guides of the objects that the patterns keep, checked.
 
         Raises:
-            ConfigError: all that is wrong with them, the first few in words.
+            ConfigError: how many problems there are, and the first few of them.
             StorageError: the store fails.
         """
         assigned = self.sidecars.assign(kept)
-        used = frozenset(found.key for kinds in assigned.values() for found in kinds.values())
+        used = frozenset(each.key for kinds in assigned.values() for each in kinds.values())
         for key in sorted(self._unseen):
             self._problem(self._rows[key].where, f"the key {key!r} is not in {self.source.uri}")
-        asked = [
-            self._ask(o, assigned.get(o.key, {})) for o in kept if o.key in self._rows or o.key in assigned
+        stated = [
+            self._stated_for(o, assigned.get(o.key, {}))
+            for o in kept
+            if o.key in self._rows or o.key in assigned
         ]
-        guides = self._checked([one for one in asked if one.source.key not in used])
+        guides = self._checked([one for one in stated if one.source.key not in used])
         if self._problems:
-            told = "; ".join(self._problems[:_TOLD])
-            more = len(self._problems) - _TOLD
+            shown = "; ".join(self._problems[:_SHOWN])
+            more = len(self._problems) - _SHOWN
             count = f"{len(self._problems):,} problem{'s' if len(self._problems) > 1 else ''}"
-            raise ConfigError(f"{count} with the guides: {told}" + (f"; and {more} more" if more > 0 else ""))
-        made = {key: ItemGuide(guide.to_json(), guide.digest()) for key, guide in guides.items()}
-        return Guidance(made, used, tuple(_said(guides, used, self.sidecars.orphans(used))))
+            raise ConfigError(
+                f"{count} with the guides: {shown}" + (f"; and {more} more" if more > 0 else "")
+            )
+        guided = {key: ItemGuide(guide.to_json(), guide.digest()) for key, guide in guides.items()}
+        return Guidance(guided, used, tuple(_plan_lines(guides, used, self.sidecars.orphans(used))))
 
-    def _problem(self, where: str, said: str) -> None:
-        self._problems.append(f"{where}: {said}")
+    def _problem(self, where: str, message: str) -> None:
+        self._problems.append(f"{where}: {message}")
 
-    def _ask(self, source: ObjectInfo, sidecars: dict[str, ObjectInfo]) -> _Asked:
-        """What the row says; a sidecar counts where the row has nothing of its kind."""
+    def _stated_for(self, source: ObjectInfo, sidecars: dict[str, ObjectInfo]) -> _Stated:
+        """What the row states; a sidecar counts where the row has nothing of its kind."""
         row = self._rows.get(source.key)
         where = row.where if row else f"sidecars of {source.key!r}"
-        asked = _Asked(source, where, row.points if row else (), row.method if row else None)
-        for kind, found in sidecars.items():
-            asked.objects[kind] = Named(f"sidecar {found.key!r}", found.key, self.source, found.key)
+        stated = _Stated(source, where, row.points if row else (), row.method if row else None)
+        for kind, sidecar in sidecars.items():
+            stated.objects[kind] = Named(f"sidecar {sidecar.key!r}", sidecar.key, self.source, sidecar.key)
         if row and self.table:
             names = Names(self.table.folder, self.config.storage)
             for kind in OBJECT_KINDS:
                 if (name := getattr(row, kind)) is not None:
                     try:
-                        asked.objects[kind] = names.find(where, name)
+                        stated.objects[kind] = names.find(where, name)
                     except ConfigError as error:
                         self._problem(where, f"{kind}: {error}")
-        return asked
+        return stated
 
-    def _checked(self, asked: list[_Asked]) -> dict[str, Guide]:
-        """By source key the guides; what is wrong is noted. Heads and sizes are read in parallel."""
-        hinted = [one for one in asked if "scribbles" in one.given]
-        objects = {(n.store.uri, n.key): n for one in asked for n in one.objects.values()}
+    def _checked(self, stated: list[_Stated]) -> dict[str, Guide]:
+        """The guides by source key; problems are noted. Heads and sizes are read in parallel."""
+        hinted = [one for one in stated if "scribbles" in one.given]
+        objects = {(n.store.uri, n.key): n for one in stated for n in one.objects.values()}
         with ThreadPoolExecutor(_THREADS) as pool:
             sizes_of = dict(
                 zip([one.source.key for one in hinted], pool.map(self._sizes, hinted), strict=True)
             )
-            seen = dict(zip(objects, pool.map(look, objects.values()), strict=True))
+            heads = dict(zip(objects, pool.map(read_head, objects.values()), strict=True))
         weights = cache(self.methods.weights)
         guides = {}
-        for one in asked:
+        for one in stated:
             sizes = sizes_of.get(one.source.key, set())
-            for said in outside(one.points, sizes):
-                self._problem(one.where, said)
-            found = self._found(one, seen, sizes)
+            for message in outside(one.points, sizes):
+                self._problem(one.where, message)
+            guide_objects = self._objects(one, heads, sizes)
             try:
                 method = self.methods.choose(one.method, one.given)
             except ValueError as error:
@@ -130,32 +134,32 @@ class Guides:
                 method=other,
                 weights=weights(other) if other else None,
                 side=self.config.guides.side if "scribbles" in one.given else 0,
-                **found,
+                **guide_objects,
             )
             if guide.kinds or guide.method:
                 guides[one.source.key] = guide
         return guides
 
-    def _sizes(self, one: _Asked) -> Sizes:
+    def _sizes(self, one: _Stated) -> Sizes:
         return upright_sizes(self.source, one.source.key, one.source.etag, one.source.bytes)
 
-    def _found(
-        self, one: _Asked, seen: Mapping[tuple[str, str], Seen | str], sizes: Sizes
+    def _objects(
+        self, one: _Stated, heads: Mapping[tuple[str, str], ObjectHead | str], sizes: Sizes
     ) -> dict[str, GuideObject]:
-        found = {}
+        guide_objects = {}
         for kind, named in one.objects.items():
-            outcome = seen[named.store.uri, named.key]
+            outcome = heads[named.store.uri, named.key]
             if isinstance(outcome, str):
                 self._problem(named.where, f"{kind}: {outcome}")
                 continue
-            if (said := misfit(kind, named.name, outcome.head, sizes)) is not None:
-                self._problem(named.where, said)
-            found[kind] = GuideObject(named.name, named.store.uri, named.key, outcome.etag)
-        return found
+            if (message := misfit(kind, named.name, outcome.head, sizes)) is not None:
+                self._problem(named.where, message)
+            guide_objects[kind] = GuideObject(named.name, named.store.uri, named.key, outcome.etag)
+        return guide_objects
 
 
-def _said(guides: Mapping[str, Guide], used: frozenset[str], orphans: list[str]) -> Iterator[str]:
-    """Lines for the plan that a person reads."""
+def _plan_lines(guides: Mapping[str, Guide], used: frozenset[str], orphans: list[str]) -> Iterator[str]:
+    """Lines of the plan that the job prints."""
     if guides:
         kinds = Counter(kind for guide in guides.values() for kind in guide.kinds or ("method alone",))
         each = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))

@@ -70,8 +70,8 @@ class Guide:
 
     def objects(self) -> dict[str, GuideObject]:
         """The guides that are objects, by kind."""
-        found = {kind: getattr(self, kind) for kind in OBJECT_KINDS}
-        return {kind: value for kind, value in found.items() if value is not None}
+        objects = {kind: getattr(self, kind) for kind in OBJECT_KINDS}
+        return {kind: value for kind, value in objects.items() if value is not None}
 
     def digest(self) -> str:
         """16 hex digits over everything that changes the image's colours.
@@ -79,8 +79,8 @@ class Guide:
         Objects count by their name and version, not by their folder: guides may be moved together. Their ETag
         alone would not do, for on a folder it is size and time, which two files can share.
         """
-        said = asdict(self) | {kind: [o.name, o.etag] for kind, o in self.objects().items()}
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+        content = asdict(self) | {kind: [o.name, o.etag] for kind, o in self.objects().items()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         """One line; `from_json` reads it back to an equal guide."""
@@ -89,11 +89,11 @@ class Guide:
     @classmethod
     def from_json(cls, text: str) -> Guide:
         """The inverse of `to_json`."""
-        said: dict[str, Any] = json.loads(text)
+        values: dict[str, Any] = json.loads(text)
         for kind in OBJECT_KINDS:
-            said[kind] = GuideObject(*said[kind]) if said[kind] is not None else None
-        said["points"] = tuple(Point(*point) for point in said["points"])
-        return cls(**{field.name: said[field.name] for field in fields(cls)})
+            values[kind] = GuideObject(*values[kind]) if values[kind] is not None else None
+        values["points"] = tuple(Point(*point) for point in values["points"])
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def parse_points(value: object) -> tuple[Point, ...]:

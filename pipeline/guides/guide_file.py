@@ -50,7 +50,7 @@ class Table:
 
 
 def read_table(uri: str, storage: StorageConfig) -> Table:
-    """Read a guides file; what is wrong with single rows is told, not raised.
+    """Read a guides file; problems of single rows are returned, not raised.
 
     Raises:
         ConfigError: it is not there, of no known format, damaged, or has other columns than COLUMNS.

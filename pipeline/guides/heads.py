@@ -109,8 +109,8 @@ class _Ranges(io.RawIOBase):
                 raise ValueError("the header has no end")
             start = index * _BLOCK_BYTES
             try:
-                found = self.store.get(self.key, if_etag=self.etag, start=start, max_bytes=_BLOCK_BYTES)
+                fetched = self.store.get(self.key, if_etag=self.etag, start=start, max_bytes=_BLOCK_BYTES)
             except Exception as error:
                 raise _StoreFailed(error) from None
-            self.blocks[index] = found.data
+            self.blocks[index] = fetched.data
         return self.blocks[index]

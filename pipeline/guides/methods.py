@@ -44,8 +44,8 @@ class Methods:
         if refused := pictures - self.takes[method]:
             named = ", ".join(dict.fromkeys(able))
             raise ValueError(f"the method {method!r} takes no {min(refused)}; leave it out, or name {named}")
-        if (said := self.lacking(method, given)) is not None:
-            raise ValueError(said)
+        if (message := self.lacking(method, given)) is not None:
+            raise ValueError(message)
         return method
 
     def lacking(self, method: str, given: frozenset[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""The objects that guides are: found, identified by their ETag, and held against their photograph."""
+"""The objects that guides are: located, identified by their ETag, compared with their photograph."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Named(NamedTuple):
     key: str
 
 
-class Seen(NamedTuple):
+class ObjectHead(NamedTuple):
     """An object that is there: its ETag and its first bytes."""
 
     etag: str
@@ -51,15 +51,15 @@ class Names:
         return Named(where, name, self.stores[folder], key)
 
 
-def look(named: Named) -> Seen | str:
+def read_head(named: Named) -> ObjectHead | str:
     """The object, or why it cannot be had. Raises StorageError where the store fails."""
     try:
-        found = named.store.get(named.key, max_bytes=_HEAD_BYTES)
+        fetched = named.store.get(named.key, max_bytes=_HEAD_BYTES)
     except ObjectMissing:
         return f"there is no {named.name!r} in {named.store.uri}"
     except (AccessDenied, BadKey, ConfigError) as error:
         return str(error)
-    return Seen(found.etag, found.data)
+    return ObjectHead(fetched.etag, fetched.data)
 
 
 def misfit(kind: str, name: str, head: bytes, sizes: Sizes) -> str | None:

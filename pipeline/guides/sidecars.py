@@ -1,7 +1,7 @@
 """Guides that lie beside their photograph: `NAME.scribbles.png`, `NAME.reference.jpg`, `NAME.style.jpg`.
 
 NAME is the photograph's key, with or without its suffix: both `a/tram.scribbles.png` and
-`a/tram.tif.scribbles.png` belong to `a/tram.tif`, and the longer name goes first where both are there.
+`a/tram.tif.scribbles.png` belong to `a/tram.tif`, and the longer name wins where both are there.
 """
 
 from __future__ import annotations
@@ -27,33 +27,35 @@ class Sidecars:
     candidates: dict[tuple[str, str], ObjectInfo] = field(default_factory=dict)
 
     def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-        """The same objects; those whose names are sidecars' are remembered."""
-        for found in listed:
-            if (match := _SIDECAR.fullmatch(found.key)) is not None:
+        """The same objects; those with the name of a sidecar are remembered."""
+        for listed_object in listed:
+            if (match := _SIDECAR.fullmatch(listed_object.key)) is not None:
                 kind = (match["scribbles"] or match["reference"]).lower()
-                self.candidates.setdefault((kind, match["name"]), found)
-            yield found
+                self.candidates.setdefault((kind, match["name"]), listed_object)
+            yield listed_object
 
     def assign(self, kept: Iterable[ObjectInfo]) -> dict[str, dict[str, ObjectInfo]]:
         """By the key of each photograph its sidecars by kind."""
         if not self.candidates:
             return {}
-        are_sidecars = {found.key for found in self.candidates.values()}
+        are_sidecars = {listed_object.key for listed_object in self.candidates.values()}
         assigned: dict[str, dict[str, ObjectInfo]] = {}
-        for found in kept:
-            if found.key in are_sidecars or claims_image(found.key, None) is None:
+        for listed_object in kept:
+            if listed_object.key in are_sidecars or claims_image(listed_object.key, None) is None:
                 continue
             for kind in {kind for kind, _ in self.candidates}:
-                sidecar = self.candidates.get((kind, found.key)) or self.candidates.get(
-                    (kind, stem(found.key))
+                sidecar = self.candidates.get((kind, listed_object.key)) or self.candidates.get(
+                    (kind, stem(listed_object.key))
                 )
                 if sidecar is not None:
-                    assigned.setdefault(found.key, {})[kind] = sidecar
+                    assigned.setdefault(listed_object.key, {})[kind] = sidecar
         return assigned
 
     def orphans(self, used: frozenset[str]) -> list[str]:
         """Keys of objects that are named like sidecars and belong to no photograph, in order."""
-        return sorted(found.key for found in self.candidates.values() if found.key not in used)
+        return sorted(
+            listed_object.key for listed_object in self.candidates.values() if listed_object.key not in used
+        )
 
 
 def stem(key: str) -> str:

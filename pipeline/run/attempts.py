@@ -73,5 +73,5 @@ class RemoteAttempts:
         ray.get(self._registry.finish.remote(shard_id, key))
 
     def lost(self, shard_id: str) -> set[str]:
-        found: set[str] = ray.get(self._registry.lost.remote(shard_id))
-        return found
+        keys: set[str] = ray.get(self._registry.lost.remote(shard_id))
+        return keys

@@ -1,4 +1,4 @@
-"""The end of a run: one ledger file for people, the summary for schedulers, pictures for eyes."""
+"""The end of a run: one ledger file, the summary for schedulers, pictures and a page for people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipeline.shard.job import Job
 from pipeline.storage import Store
 
 if TYPE_CHECKING:
-    from pipeline.run.layout import Layout  # which imports Ray: late, as in colorize.py
+    from pipeline.run.layout import Layout, Resources  # they import Ray: late, as in colorize.py
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class Clock:
 def close_run(
     job: Job,
     plan: Plan,
-    laid: Layout,
+    layout: Layout,
     tally: RunTally,
     clock: Clock,
-    holding: tuple[int, int],
+    occupied: Resources,
     source: Store,
     out: Store,
 ) -> Summary:
@@ -65,7 +65,7 @@ def close_run(
 
     Args:
         clock: when the phases before this one began and ended.
-        holding: CPUs and GPUs that the workers held.
+        occupied: CPUs and GPUs that the workers occupied.
 
     Returns:
         The summary; its exit status is 0, 3 with failed images, 4 with more than `run.max_failed` allows.
@@ -81,9 +81,9 @@ def close_run(
         output=job.output,
         method=job.config.model.method,
         weights_digest=job.weights_digest,
-        precision=laid.precision,
-        topology=laid.topology,
-        workers=laid.workers,
+        precision=layout.precision,
+        topology=layout.topology,
+        workers=layout.workers,
         listed=plan.items_listed,
         bytes=plan.bytes_listed,
         done_before=sum(plan.done.values()),
@@ -95,8 +95,8 @@ def close_run(
         images_per_second=tally.counts[Status.COLORIZED] / max(clock.ended - clock.began, 1e-6) or None,
         seconds=clock.seconds(),
         stage_seconds=tally.stage_seconds,
-        balance=_balance(laid, tally, clock, holding),
-        cost=_cost(clock, holding, job.config.report),
+        balance=_balance(layout, tally, clock, occupied),
+        cost=_cost(clock, occupied, job.config.report),
         max_delta_l=tally.max_delta_l,
         chroma=chroma and chroma.against(reference_for(job.config, job.weights_digest)),
         exit_status=run_status(tally, failed_before, job.config.run.max_failed),
@@ -135,18 +135,18 @@ def _alarm(summary: Summary, worked_on: int, max_failed: float) -> str:
     )
 
 
-def _balance(laid: Layout, tally: RunTally, clock: Clock, holding: tuple[int, int]) -> Balance | None:
+def _balance(layout: Layout, tally: RunTally, clock: Clock, occupied: Resources) -> Balance | None:
     """Staged alone; predict actors without a GPU hold a CPU each, which the tasks around them do not have."""
-    if laid.topology != "staged":
+    if layout.topology != "staged":
         return None
-    cpus = holding[0] - (0 if laid.gpus else laid.workers)
-    return balance(tally.stage_seconds, clock.ended - clock.began, max(cpus, 1), laid.workers)
+    cpus = occupied.cpus - (0 if layout.gpus else layout.workers)
+    return balance(tally.stage_seconds, clock.ended - clock.began, max(cpus, 1), layout.workers)
 
 
-def _cost(clock: Clock, holding: tuple[int, int], prices: ReportConfig) -> Cost:
-    """Hours from the plan's end, when Ray comes up, to the last commit, times what was held."""
+def _cost(clock: Clock, occupied: Resources, prices: ReportConfig) -> Cost:
+    """Hours from the plan's end, when Ray starts, to the last commit, times what was occupied."""
     hours = max(clock.ended - clock.planned, 0.0) / 3600
-    cores, gpus = (hours * count for count in holding)
+    cores, gpus = hours * occupied.cpus, hours * occupied.gpus
     if prices.price_core_hour is None and prices.price_gpu_hour is None:
         return Cost(core_hours=cores, gpu_hours=gpus)
     money = cores * (prices.price_core_hour or 0.0) + gpus * (prices.price_gpu_hour or 0.0)

@@ -31,7 +31,7 @@ from pipeline.storage import Store, open_store, refuse_overlap
 
 @dataclass(frozen=True)
 class ColorizeRequest:
-    """What the user asked for."""
+    """What the command line asks for: URIs or folders, the configuration, whether only to plan."""
 
     input: str
     output: str
@@ -40,7 +40,7 @@ class ColorizeRequest:
 
 
 def run_job(request: ColorizeRequest) -> int:
-    """Colour everything that is not done, and tell the webhook how that ended, however it did.
+    """Colour everything that is not done, and report the end to the webhook, whatever it is.
 
     Returns and raises as `_run` does; what becomes of the webhook changes neither.
     """
@@ -50,13 +50,13 @@ def run_job(request: ColorizeRequest) -> int:
         outcome = _run(request, run_id)
     except Exception as error:
         status = error.exit_status if isinstance(error, FiatColorError) else EXIT_UNFINISHED
-        _tell(request, run_id, Outcome(status, str(error) or type(error).__name__))
+        _report(request, run_id, Outcome(status, str(error) or type(error).__name__))
         raise
-    _tell(request, run_id, outcome)
+    _report(request, run_id, outcome)
     return outcome.exit_status
 
 
-def _tell(request: ColorizeRequest, run_id: str, outcome: Outcome) -> None:
+def _report(request: ColorizeRequest, run_id: str, outcome: Outcome) -> None:
     if not request.dry_run:
         deliver(request.config.notify, notice(run_id, request.input, request.output, outcome))
 
@@ -83,20 +83,22 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     open_signer(config.output.c2pa)  # and forget it: a key that cannot sign ends the job before any work
     config, digest = pin_pictures(config, opened.guides), opened.digest
     work_digest = job_digest(config, digest)
-    from pipeline.engine.cluster import cores  # Ray is imported late: a typing error is told in a second
+    from pipeline.engine.cluster import cores  # Ray is imported late: a mistake costs a second
 
     guides = open_guides(source, config)
     plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores(), guides=guides)
     text = plan_text(request.input, request.output, config, plan, work_digest, digest)
-    said = f"{plan.todo_items:,} of {plan.items_listed:,} objects to do, in {len(plan.shards):,} shards"
-    log.say("plan", said, text=text, **plan_fields(request.input, request.output, plan, work_digest, digest))
+    message = f"{plan.todo_items:,} of {plan.items_listed:,} objects to do, in {len(plan.shards):,} shards"
+    log.say(
+        "plan", message, text=text, **plan_fields(request.input, request.output, plan, work_digest, digest)
+    )
     job = Job(config, source.uri, out.uri, run_id, work_digest, digest, date)
     if request.dry_run:
         text = estimate_text(job, plan)
         log.say("estimate", " ".join(text.split()), text=text)
         text = f"\nThe effective configuration:\n{effective_yaml(config)}\nDry run: nothing was written."
-        said = "dry run: nothing was written"
-        log.say("dry_run", said, text=text, configuration=config.model_dump(mode="json"))
+        message = "dry run: nothing was written"
+        log.say("dry_run", message, text=text, configuration=config.model_dump(mode="json"))
         return Outcome(EXIT_DONE, "dry run")
     if not plan.shards:
         return _nothing_to_do(plan)
@@ -110,7 +112,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Ou
     from pipeline.engine.cluster import cluster
     from pipeline.run.attempts import open_registry
     from pipeline.run.chain import run_chain
-    from pipeline.run.layout import held, layout
+    from pipeline.run.layout import choose_layout, occupied
     from pipeline.run.observer import Observer
 
     planned = time.time()
@@ -118,16 +120,18 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Ou
     try:
         with cluster(job.config.run.address, job.config.run.workers):
             stop_on_sigterm()
-            laid = layout(job.config)
+            layout = choose_layout(job.config)
             began = ended = float("inf")
-            said = f"run {job.run_id}: {laid.topology}, {laid.workers} workers"
-            log.say("start", said, topology=laid.topology, workers=laid.workers, precision=laid.precision)
+            message = f"run {job.run_id}: {layout.topology}, {layout.workers} workers"
+            log.say(
+                "start", message, topology=layout.topology, workers=layout.workers, precision=layout.precision
+            )
             registry = open_registry()
-            with Observer(job, plan, laid, tally, registry) as observer:
-                for result in run_chain(job, plan, laid, registry):
+            with Observer(job, plan, layout, tally, registry) as observer:
+                for result in run_chain(job, plan, layout, registry):
                     began, ended = min(began, result.attempt.started_at), time.time()
                     observer.committed(result)
-            holding = held(laid, job.config.run.address)
+            resources = occupied(layout, job.config.run.address)
     except KeyboardInterrupt:
         raise FiatColorError(
             f"interrupted after {tally.rows:,} of {plan.todo_items:,} images; "
@@ -137,7 +141,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Ou
     # clocks may differ from this one's.
     began = min(max(began, planned), ended)
     clock = Clock(started, planned, began, ended)
-    summary = close_run(job, plan, laid, tally, clock, holding, source, out)
+    summary = close_run(job, plan, layout, tally, clock, resources, source, out)
     return Outcome(summary.exit_status, headline(summary), summary)
 
 
@@ -186,11 +190,11 @@ def _date() -> str:
 def _nothing_to_do(plan: Plan) -> Outcome:
     """The truth about earlier runs, for a scheduler that only sees this one."""
     if plan.items_listed == 0:
-        said = "Nothing to do: the input holds no objects; if that is a surprise, check its spelling."
-        log.say("summary", said, exit_status=EXIT_DONE)
-        return Outcome(EXIT_DONE, said)
+        message = "Nothing to do: the input holds no objects; if that is a surprise, check its spelling."
+        log.say("summary", message, exit_status=EXIT_DONE)
+        return Outcome(EXIT_DONE, message)
     failed = plan.done.get(Status.FAILED, 0)
-    said = f"Nothing to do: all {sum(plan.done.values()):,} objects are in the ledger{failed_text(plan)}."
+    message = f"Nothing to do: all {sum(plan.done.values()):,} objects are in the ledger{failed_text(plan)}."
     status = EXIT_FAILED_IMAGES if failed else EXIT_DONE
-    log.say("summary", said, exit_status=status)
-    return Outcome(status, said)
+    log.say("summary", message, exit_status=status)
+    return Outcome(status, message)

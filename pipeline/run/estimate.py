@@ -22,7 +22,7 @@ _START_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """Wall-clock seconds, and a clause that says how they were found."""
+    """Wall-clock seconds, and a clause on how they were measured."""
 
     seconds: float
     basis: str

@@ -1,9 +1,9 @@
-"""How a colouring run is laid over a cluster: topology, workers, GPUs."""
+"""How a colouring run uses a cluster: topology, workers, GPUs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pipeline.config.job import JobConfig
 from pipeline.engine.cluster import capacity, is_local
@@ -13,7 +13,7 @@ from pipeline.models.base import resolve_precision
 
 @dataclass(frozen=True)
 class Layout:
-    """How the job is laid over the cluster; `gpus` that it does not use are not counted."""
+    """How the job uses the cluster; `gpus` that it does not use are not counted."""
 
     topology: Literal["fused", "staged"]
     workers: int
@@ -21,14 +21,21 @@ class Layout:
     precision: str
 
 
-def held(laid: Layout, address: str | None) -> tuple[int, int]:
-    """CPUs and GPUs that the run holds: fused, one CPU a worker; staged, all CPUs of the cluster, for its
-    tasks take what is free. Asked at the end of the work, when a cluster that grows has grown."""
+class Resources(NamedTuple):
+    """Numbers of CPUs and GPUs."""
+
+    cpus: int
+    gpus: int
+
+
+def occupied(layout: Layout, address: str | None) -> Resources:
+    """What the run occupies: fused, one CPU a worker; staged, all CPUs of the cluster, since its tasks take
+    what is free. To be called at the end of the work, when a cluster that grows has grown."""
     cpus, _ = capacity(address)
-    return (laid.workers if laid.topology == "fused" else cpus, laid.gpus)
+    return Resources(layout.workers if layout.topology == "fused" else cpus, layout.gpus)
 
 
-def layout(config: JobConfig) -> Layout:
+def choose_layout(config: JobConfig) -> Layout:
     """Topology and worker count for the running cluster: GPUs ask for staged, CPUs alone for fused.
 
     Raises ConfigError where `run` asks for GPUs that a local cluster does not have and will not get.
@@ -43,7 +50,7 @@ def layout(config: JobConfig) -> Layout:
 
 
 def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
-    """The layout over so many CPUs and GPUs; those that `run.gpus` names count instead, for a cluster that
+    """The layout for so many CPUs and GPUs. The GPUs that `run.gpus` names count instead, for a cluster that
     grows on demand has none until somebody asks.
 
     Raises ConfigError where a GPU is to compose and there is none.

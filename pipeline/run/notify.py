@@ -1,4 +1,4 @@
-"""The webhook: the end of a run, told to whoever listens. It never decides how a run ends."""
+"""The webhook: a POST with the end of a run. It never changes how a run ends."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
     0, 1 and 2 seconds. Redirects are not followed: the token is for the configured host alone.
 
     Returns:
-        Whether the receiver took it, or nobody is to be told. If not, a line on stderr has said so.
+        Whether the receiver took it, or there is none. If not, the job has printed one line on stderr.
     """
     if config.webhook is None:
         return True
@@ -83,8 +83,8 @@ def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
         reason = type(error).__name__  # its text repeats the URL, in which there may be a secret
     if reason:
         host = urlsplit(config.webhook).hostname
-        said = f"the webhook at {host} was not told of the end of the run: {reason}"
-        log.say("warning", said, level="warning", text=f"warning: {said}")
+        warning = f"the webhook at {host} was not told of the end of the run: {reason}"
+        log.say("warning", warning, level="warning", text=f"warning: {warning}")
     return not reason
 
 

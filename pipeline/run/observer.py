@@ -1,7 +1,8 @@
 """Everything that watches a run while it works: progress, log lines of shards and images, Ray's metrics.
 
-Only the driver speaks, from what the shards' ledger rows say when they are committed; between two commits a
-thread asks the attempt registry what is at work, so that a run that stands still can be told from a slow one.
+Only the driver writes to the log, from the ledger rows of each shard when it is committed. Between two
+commits a thread asks the attempt registry what is at work, so that a run that stands still looks different
+from a slow one.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ class Observer:
         self.failed_before = plan.done.get(Status.FAILED, 0)
         self.max_failed = job.config.run.max_failed
         self.done, self.last_commit = 0, time.monotonic()
-        # Of shards that were begun more than once; kept after their commit, for what the registry said before
-        # it may come to be looked at after it.
+        # Of shards that were begun more than once. Kept after their commit, since an answer of the registry
+        # from before the commit may arrive after it.
         self.attempts: dict[str, int] = {}
         self.lock = threading.Lock()
         self.over = threading.Event()
@@ -73,16 +74,16 @@ class Observer:
             self._note_attempt(result.shard_id, result.attempt.number)
         self.telemetry.committed(result, self.tally)
         if log.is_json():
-            _tell(result)
+            _log_shard(result)
         self.reporter.show(self.tally.rows, self.tally.counts[Status.FAILED])
 
     def _note_attempt(self, shard: str, attempt: int) -> None:
-        seen = self.attempts.get(shard, 1)
-        if attempt > seen:
+        before = self.attempts.get(shard, 1)
+        if attempt > before:
             self.attempts[shard] = attempt
-            self.telemetry.retried(attempt - seen)
-            said = f"attempt {attempt} at the shard: a worker was lost"
-            log.detail("retry", said, level="warning", shard=shard, attempt=attempt)
+            self.telemetry.retried(attempt - before)
+            message = f"attempt {attempt} at the shard: a worker was lost"
+            log.detail("retry", message, level="warning", shard=shard, attempt=attempt)
 
     def _watch(self) -> None:
         at_work: list[AtWork] = []
@@ -90,7 +91,7 @@ class Observer:
             try:
                 at_work = ray.get(self.registry.at_work.remote(), timeout=_ANSWER_SECONDS)
             except ray.exceptions.RayError:
-                # What was known stays, and the seconds go on. If the cluster is gone, the chain says so.
+                # What was known stays, and the seconds go on. If the cluster is gone, the chain raises.
                 at_work = [one._replace(seconds=one.seconds + _LOOK_SECONDS) for one in at_work]
             self._look(at_work)
             if self.over.wait(_LOOK_SECONDS):
@@ -113,7 +114,7 @@ class Observer:
         )
 
 
-def _tell(result: ShardResult) -> None:
+def _log_shard(result: ShardResult) -> None:
     """A line for the shard, after one for each of its images that was not coloured."""
     counts: dict[str, Any] = {str(status): 0 for status in Status}
     for row in result.rows.to_pylist():

@@ -1,4 +1,4 @@
-"""What a plan says to a person before any work starts."""
+"""The lines on a plan that the job prints before any work starts."""
 
 from __future__ import annotations
 

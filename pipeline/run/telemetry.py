@@ -26,7 +26,7 @@ class Telemetry:
         self._run = {"run": job.run_id}
         self._method, self._shards = job.config.model.method, shards
         self._reference = reference_for(job.config, job.weights_digest)
-        self._of: dict[Series, Any] = {one: _made(one) for one in series.ALL}
+        self._of: dict[Series, Any] = {one: _metric(one) for one in series.ALL}
         self.info = self._run | {"method": self._method, "topology": layout.topology}
 
     def committed(self, result: ShardResult, tally: RunTally) -> None:
@@ -85,7 +85,7 @@ class Telemetry:
         self._of[one].set(value, self._run | labels)
 
 
-def _made(one: Series) -> Any:
+def _metric(one: Series) -> Any:
     match one.kind:
         case "counter":
             return metrics.Counter(one.name, one.meaning, one.labels)

@@ -36,7 +36,7 @@ from pipeline.storage.files import get_file
 
 
 class SourceUnreadable(Exception):
-    """The source is missing, changed or denied, as `reason` says; what the output refuses is none of it."""
+    """The source is missing, changed or denied, as `reason` says. An output that refuses is no such error."""
 
     def __init__(self, reason: ObjectMissing | ObjectChanged | AccessDenied) -> None:
         super().__init__(str(reason))

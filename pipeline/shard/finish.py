@@ -141,7 +141,7 @@ def _second_file(
 
 @dataclass(frozen=True)
 class _Painted:
-    """Colour pixels in the space of `icc` (None: sRGB), what was measured, what is to be said."""
+    """Colour pixels in the space of `icc` (None: sRGB), what was measured, a note for the ledger."""
 
     rgb: NDArray[Any]
     alpha: NDArray[np.uint8] | None
@@ -180,7 +180,7 @@ def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job, compo
 def _labelled(
     rgb: NDArray[Any], alpha: NDArray[np.uint8] | None, note: str | None, output: OutputConfig
 ) -> tuple[NDArray[Any], NDArray[np.uint8] | None, str | None]:
-    """Colours and alpha with the label drawn in or added below, and what is to be said."""
+    """Colours and alpha with the label drawn in or added below, and the note."""
     label = make_label(output.label, output.label_text, rgb.shape[1], rgb.shape[0])
     if label is None:
         return rgb, alpha, note
@@ -190,11 +190,11 @@ def _labelled(
     rgb = np.vstack([rgb, label.band(3, rgb.dtype)])
     if alpha is not None:
         alpha = np.vstack([alpha, np.full((label.rows, alpha.shape[1]), 255, np.uint8)])
-    return rgb, alpha, "; ".join(filter(None, [note, label.said]))
+    return rgb, alpha, "; ".join(filter(None, [note, label.note]))
 
 
 def provenance_of(job: Job, image: SourceImage, source_sha256: str) -> Provenance:
-    """What the result of a source says about its making."""
+    """The provenance that the result of a source carries."""
     return Provenance(
         digital_source_type=job.config.output.digital_source_type,
         method=image.method,

@@ -42,7 +42,7 @@ class Label:
     ink: F32
 
     @property
-    def said(self) -> str:
+    def note(self) -> str:
         """For the ledger, whose width and height are the source's."""
         return f"{self.rows} rows with a label were added below"
 
@@ -58,11 +58,11 @@ class Label:
 
     def band(self, channels: int, dtype: Any) -> Levels:
         """The rows below the picture, uint8 or uint16[rows,W,channels], opaque."""
-        made = np.full((self.rows, self.width, channels), np.iinfo(dtype).max, dtype)
+        band = np.full((self.rows, self.width, channels), np.iinfo(dtype).max, dtype)
         if self.rows:
             bottom, right = self.top + self.paint.shape[0], self.left + self.paint.shape[1]
-            _blend(made[self.top : bottom, self.left : right, :3], self.paint, self.ink)
-        return made
+            _blend(band[self.top : bottom, self.left : right, :3], self.paint, self.ink)
+        return band
 
 
 def make_label(kind: str, text: str, width: int, height: int) -> Label | None:

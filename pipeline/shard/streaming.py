@@ -114,7 +114,7 @@ def write_master(
     writer.write(page, _rows(master, composer, label, page))
     writer.close()
     if label is not None and label.rows:
-        notes.append(label.said)
+        notes.append(label.note)
     note = "; ".join(notes) or None
     return WrittenMaster(info.width, info.height, info.mode, composer.measures(), note, metadata.changes)
 

@@ -62,7 +62,7 @@ def test_in_a_log_it_is_whole_lines_with_what_is_left() -> None:
     reporter.started -= 100
     reporter.show(10, 0)
     assert lines(reporter) == [], "too early"
-    reporter.spoken -= 11
+    reporter.printed -= 11
     reporter.show(500, 3)
     reporter.beat("2 shards at work")
     reporter.show(2000, 3)
@@ -73,7 +73,7 @@ def test_in_a_log_it_is_whole_lines_with_what_is_left() -> None:
 
 def test_in_a_log_a_silent_run_shows_that_it_lives() -> None:
     reporter = Reporter(2000, io.StringIO())
-    reporter.started, reporter.spoken = reporter.started - 100, reporter.spoken - 11
+    reporter.started, reporter.printed = reporter.started - 100, reporter.printed - 11
     reporter.beat("2 shards at work, the oldest for 12.0 s")
     reporter.beat("2 shards at work, the oldest for 12.1 s")
     assert lines(reporter) == ["0 of 2,000 images  0.0/s  0 failed  2 shards at work, the oldest for 12.0 s"]

@@ -87,8 +87,8 @@ def test_a_listening_head_passes_and_an_address_of_no_host_is_left_to_ray() -> N
 def test_the_layout_over_what_the_cluster_has_or_the_run_asks_for(
     overrides: list[str], cpus: int, gpus: int, expected: tuple[str, int, int]
 ) -> None:
-    laid = layout_for(load(JobConfig, None, overrides), cpus, gpus)
-    assert (laid.topology, laid.workers, laid.gpus) == expected
+    layout = layout_for(load(JobConfig, None, overrides), cpus, gpus)
+    assert (layout.topology, layout.workers, layout.gpus) == expected
 
 
 @pytest.mark.parametrize(

@@ -242,5 +242,5 @@ def compose(
 def composed_by(composer: Composer, l_u16: U16, alpha: U8 | U16 | None) -> Composed:
     """The whole of a photograph by a composer that has begun none of it."""
     rgb = composer.strip(l_u16, alpha)
-    found = composer.measures()
-    return Composed(found.max_delta_l, found.mean_chroma, found.colorfulness, rgb)
+    measured = composer.measures()
+    return Composed(measured.max_delta_l, measured.mean_chroma, measured.colorfulness, rgb)

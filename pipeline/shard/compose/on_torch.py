@@ -70,11 +70,11 @@ class TorchComposer(Composer):
     def fill(self, l_u16: U16, alpha: U8, rows: F32, rgb: Levels) -> None:
         """As `Composer.fill`."""
         lightness = self._moved(l_u16).float() * self._t.l_step
-        seen = self._moved(alpha) > 0 if alpha.shape[0] else None
-        fy, a, b = self._lab(lightness, seen, torch.from_numpy(rows).to(self._t.device))
+        visible = self._moved(alpha) > 0 if alpha.shape[0] else None
+        fy, a, b = self._lab(lightness, visible, torch.from_numpy(rows).to(self._t.device))
         linear, chroma = self._in_gamut(fy, a, b)
         levels = self._levels(linear)
-        self._count(levels, lightness, fy, chroma, seen)
+        self._count(levels, lightness, fy, chroma, visible)
         signed = levels.to(torch.uint8 if self.depth == 8 else torch.int16)
         rgb[...] = signed.cpu().numpy().view(rgb.dtype)
 
@@ -84,16 +84,16 @@ class TorchComposer(Composer):
             return torch.from_numpy(array).to(self._t.device).int()
         return torch.from_numpy(array.view(np.int16)).to(self._t.device).int() & 0xFFFF
 
-    def _lab(self, lightness: Tensor, seen: Tensor | None, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """f(Y), a/500 and b/200, with the fade to neutral and without the chroma of what is not seen."""
+    def _lab(self, lightness: Tensor, visible: Tensor | None, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """f(Y), a/500 and b/200, with the fade to neutral and without the chroma of what is not visible."""
         scale_a, scale_b, per_dark, per_light = self.tuning.tolist()
         fade = torch.minimum(lightness * per_dark, (100 - lightness) * per_light).clamp(0, 1)
         fade = fade * (fade * (3 - (fade + fade)))
         above, below = self._wide[:, rows[0].int()], self._wide[:, rows[1].int()]
         a, b = above + rows[2][:, None] * (below - above)
         a, b = a * (fade * scale_a), b * (fade * scale_b)
-        if seen is not None:
-            a, b = a.where(seen, 0), b.where(seen, 0)
+        if visible is not None:
+            a, b = a.where(visible, 0), b.where(visible, 0)
         return (lightness + 16) * self._t.per_116, a, b
 
     def _f_inverse(self, f: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class TorchComposer(Composer):
         return (below + (position - left.float()) * (above - below) + 0.5).int()
 
     def _count(
-        self, levels: Tensor, lightness: Tensor, fy: Tensor, chroma: Tensor, seen: Tensor | None
+        self, levels: Tensor, lightness: Tensor, fy: Tensor, chroma: Tensor, visible: Tensor | None
     ) -> None:
         """What `kernels._errors_run` and `_sum_run` add to the tally."""
         red, green, blue = self._t.to_linear[self.depth][levels].unbind(-1)
@@ -144,8 +144,8 @@ class TorchComposer(Composer):
         root = fy * ((cube + (y + y)) / ((cube + cube) + y))
         root = torch.where(y > self._t.delta_3, root, y / self._t.slope_1 + self._t.offset)
         difference = ((116 * root - 16) - lightness).abs().max()
-        if seen is not None:
-            levels, chroma = levels[seen], chroma[seen]
+        if visible is not None:
+            levels, chroma = levels[visible], chroma[visible]
         r, g, b = levels.reshape(-1, 3).long().unbind(-1)
         rg, yb = r - g, r + g - b - b
         sums = torch.stack([rg.sum(), yb.sum(), (rg * rg).sum(), (yb * yb).sum()]).tolist()
