@@ -2,15 +2,20 @@
 #   PYTHON=/path/to/python3.11   the interpreter that makes .venv (default: the first 3.11 on the PATH)
 #   PIP_ARGS="..."               handed to every pip install, e.g. an --index-url of your own mirror
 #   TORCH=cpu|cuda|auto          which build of torch (auto: cuda only where an NVIDIA driver is found)
+#   TESTS_AT_ONCE=N              processes of `make check` and `make test` (default: 2)
+#   TEST_ARGS="..."              handed to pytest, e.g. TEST_ARGS="-k ledger"
 #   DEMO_ARGS="..."              handed to the demo, e.g. DEMO_ARGS="--set output.format=png"
 #   BENCH_ARGS="..."             handed to the benchmark, e.g. BENCH_ARGS=--quick; see its --help
 SHELL := /bin/bash
 PY := .venv/bin/python
 DEMO_OUTPUT := demo-output
+TESTS_AT_ONCE := 2
+# Whole files go to the processes, and those that take long come first (tests/conftest.py puts them there).
+PYTEST = $(PY) -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 export PYTHON PIP_ARGS TORCH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench lint test clean
+.PHONY: help setup demo bench lint check test clean
 
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z]+:.*##/ {printf "make %-6s  %s\n", $$1, $$2}' Makefile
@@ -31,8 +36,13 @@ lint: setup  ## ruff, mypy and the import contracts
 	$(PY) -m mypy
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-test: lint  ## the linters, then every test
-	$(PY) -m pytest
+check: setup  ## the linters, and beside them every test that needs neither Ray nor a server: 90 seconds
+	@$(MAKE) --no-print-directory lint & linters=$$!; \
+	$(PYTEST) -m "not ray and not s3"; status=$$?; \
+	wait $$linters && exit $$status
+
+test: lint  ## the linters, then every test: 15 minutes
+	$(PYTEST)
 
 clean:  ## remove .venv, caches and demo-output/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis $(DEMO_OUTPUT)

@@ -1,23 +1,87 @@
-"""Fixtures for all tests: real S3 servers, one of each kind per test session."""
+"""What all tests share: markers, turns, and real S3 servers, one of each kind per process of pytest."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from subprocess import CompletedProcess
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from pipeline.config.storage import StorageConfig
-from tests.support import servers
+from tests.support import ceph, servers
+from tests.support.needs import SERVERS, needs_of, until_the_end
 from tests.support.servers import S3Server
+from tests.support.turns import turn
 
 # Outputs state their day, and midnight may not part two runs whose outputs a test compares: 2026-01-01.
 os.environ.setdefault("SOURCE_DATE_EPOCH", "1767225600")
 
+# Before torch is loaded: where processes share the cores, a thread for each core of each of them is slower.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A loaded machine may take 200 times the time for the same: no property of colours is about time.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Called by pytest-xdist where it starts a process: all get one folder for their turns."""
+    node.workerinput["turns"] = _folder_for_turns(node.config)
+
+
+def _folder_for_turns(config: pytest.Config) -> str:
+    if _TURNS not in config.stash:
+        config.stash[_TURNS] = TemporaryDirectory(prefix="tests-turns-")
+        config.add_cleanup(config.stash[_TURNS].cleanup)
+    return config.stash[_TURNS].name
+
+
+_TURNS = pytest.StashKey[TemporaryDirectory[str]]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what uses a server; where several processes share the work, files that take long come first."""
+    for item in items:
+        if SERVERS & {*getattr(item, "fixturenames", ()), *_parameters(item)}:
+            item.add_marker("s3")
+    if hasattr(config, "workerinput"):
+        ranks: dict[Path, int] = {}
+        for item in items:
+            ranks[item.path] = max(ranks.get(item.path, 0), _rank(item))
+        items.sort(key=lambda item: -ranks[item.path])
+
+
+def _parameters(item: pytest.Item) -> set[str]:
+    """A test whose parameter is `moto`, say, asks for the fixture by its name."""
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return {value for value in values if isinstance(value, str)}
+
+
+def _rank(item: pytest.Item) -> int:
+    return next((rank for rank, name in ((2, "slow"), (1, "ray")) if item.get_closest_marker(name)), 0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test starts what its markers allow, and runs with no other where they say so."""
+    folder: str | None = getattr(item.config, "workerinput", {}).get("turns")
+    alone = item.get_closest_marker("alone") is not None
+    with turn(Path(folder), alone) if folder else contextlib.nullcontext(), needs_of(item):
+        return (yield)  # type: ignore[return-value]
+
+
+def pytest_sessionfinish() -> None:
+    """End what the tests shared; not at the interpreter's end, which pytest-xdist's processes never see."""
+    until_the_end.close()
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +105,26 @@ def s3_moto(aws_credentials: None) -> Iterator[S3Server]:
 @pytest.fixture(scope="session")
 def s3_ceph(aws_credentials: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A Ceph object gateway; skipped only where Ceph is not installed and this is not CI."""
-    if missing := servers.missing_ceph_programs():
-        said = f"{', '.join(missing)} not installed: apt-get install {servers.CEPH_PACKAGES}"
+    if missing := ceph.missing_programs():
+        said = f"{', '.join(missing)} not installed: apt-get install {ceph.PACKAGES}"
         pytest.fail(said) if servers.in_ci() else pytest.skip(said)
-    with servers.ceph(tmp_path_factory.mktemp("ceph")) as server:
+    with ceph.gateway(tmp_path_factory.mktemp("ceph")) as server:
         yield server
+
+
+@pytest.fixture
+def in_process(capsys: pytest.CaptureFixture[str]) -> Callable[..., CompletedProcess[str]]:
+    """Runs a job of `jobs/` by its name in this process: most of a job's start goes into imports."""
+
+    def call(job: str, *args: object) -> CompletedProcess[str]:
+        words = [str(arg) for arg in args]
+        try:
+            status = import_module(f"jobs.{job}").main(words)
+        except SystemExit as left:  # so ends argparse
+            status = left.code
+        return CompletedProcess([job, *words], status, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,8 @@ def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=IMPORT_ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 def test_the_job_and_the_loops_on_six_images(tmp_path: Path) -> None:
     """With a real Ray: half a minute on an idle machine."""
     asked = ("--folder", tmp_path, "--quick", "--counts", 6, "--workers", 1, "--set", "model.side=64")
@@ -72,8 +74,8 @@ def test_the_job_and_the_loops_on_six_images(tmp_path: Path) -> None:
         (("--page-only",), "measure first"),
     ],
 )
-def test_bad_usage_is_told(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    done = benchmark("--folder", tmp_path, *arguments)
+def test_bad_usage_is_told(tmp_path: Path, in_process, arguments: tuple[str, ...], said: str) -> None:
+    done = in_process("benchmark", "--folder", tmp_path, *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

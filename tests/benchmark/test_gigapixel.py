@@ -30,7 +30,7 @@ def test_both_are_measured_and_nothing_is_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [("--master", "30000"), ("--master", "900x700", "--set", "model.sides=64")]
 )
-def test_bad_usage_is_one_line(arguments: tuple[str, ...]) -> None:
-    done = run(*arguments)
+def test_bad_usage_is_one_line(in_process, arguments: tuple[str, ...]) -> None:
+    done = in_process("benchmark", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

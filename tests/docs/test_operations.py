@@ -121,6 +121,8 @@ def expected(command: str, times: int) -> int:
     return 4 if broken else 0
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.timeout(1800)  # fifteen jobs, eight of them on Ray, on a loaded machine
 def test_an_operator_follows_the_page(
     s3_moto: S3Server, tmp_path: Path, webhook: tuple[str, list[str]]

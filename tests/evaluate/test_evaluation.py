@@ -157,6 +157,7 @@ def done(root: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
     return run("--input", photos, "--output", root / "out", "--config", config), root / "out"
 
 
+@pytest.mark.ray
 def test_two_workers_measure_what_one_does(
     done: tuple[subprocess.CompletedProcess[str], Path], plain: Measured
 ) -> None:
@@ -165,6 +166,7 @@ def test_two_workers_measure_what_one_does(
     assert pq.read_table(out / "evaluation.parquet").equals(plain.rows)
 
 
+@pytest.mark.ray
 def test_what_the_command_says_and_writes(done: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     finished, out = done
     assert finished.returncode == 0, finished.stderr
@@ -187,6 +189,7 @@ def test_what_the_command_says_and_writes(done: tuple[subprocess.CompletedProces
     assert "http" not in page
 
 
+@pytest.mark.ray
 def test_the_sheet_shows_the_chosen_photographs(
     done: tuple[subprocess.CompletedProcess[str], Path], plain: Measured
 ) -> None:
@@ -202,6 +205,7 @@ def test_the_sheet_shows_the_chosen_photographs(
     assert np.abs(shown - expected)[4:-4, 4:-4].mean() < 4
 
 
+@pytest.mark.ray
 def test_too_many_unreadable_stop_the_run(root: Path, tmp_path: Path) -> None:
     photos = write_photographs(tmp_path / "photos")
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")

@@ -54,6 +54,7 @@ def thirty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, object
     return root / "in", root / "out", run(*asked, own_ray=True)
 
 
+@pytest.mark.ray
 def test_one_corrupt_file_among_thirty_costs_one_image(thirty):
     _, out, done = thirty
     assert done.returncode == 3, done.stderr
@@ -69,6 +70,7 @@ def test_one_corrupt_file_among_thirty_costs_one_image(thirty):
     assert "truncated" in done.stdout
 
 
+@pytest.mark.ray
 def test_outputs_keep_size_and_lightness(thirty):
     source, out, _ = thirty
     for row in ledger(str(out)):
@@ -79,6 +81,7 @@ def test_outputs_keep_size_and_lightness(thirty):
             assert row["max_delta_l"] < 1.0
 
 
+@pytest.mark.ray
 def test_the_same_command_again_does_nothing_and_still_tells_of_the_failure(thirty):
     source, out, _ = thirty
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
@@ -88,6 +91,7 @@ def test_the_same_command_again_does_nothing_and_still_tells_of_the_failure(thir
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
+@pytest.mark.ray
 def test_a_run_leaves_its_plan_configuration_summary_and_report(thirty):
     _, out, _ = thirty
     (folder,) = (out / "runs").iterdir()
@@ -106,6 +110,7 @@ def test_a_run_leaves_its_plan_configuration_summary_and_report(thirty):
     assert Image.open(folder / "report" / "contact-sheet.png").width > 500
 
 
+@pytest.mark.ray
 def test_duckdb_pandas_and_polars_read_the_ledger(thirty):
     _, out, _ = thirty
     glob = str(out / "ledger" / "*" / "*.parquet")
@@ -114,6 +119,7 @@ def test_duckdb_pandas_and_polars_read_the_ledger(thirty):
     assert pl.read_parquet(glob).filter(pl.col("failure_code") == "truncated").height == 1
 
 
+@pytest.mark.ray
 def test_staged_and_fused_give_the_same_bytes(thirty, tmp_path):
     source, out, _ = thirty
     staged = run("--input", source, "--output", tmp_path / "out", *FAST, "--set", "run.topology=staged")
@@ -123,6 +129,7 @@ def test_staged_and_fused_give_the_same_bytes(thirty, tmp_path):
     assert lasting(ledger(str(tmp_path / "out"))) == lasting(ledger(str(out)))
 
 
+@pytest.mark.ray
 def test_a_dry_run_prints_the_plan_and_changes_nothing(thirty, tmp_path):
     source, _, _ = thirty
     dry = run("--input", source, "--output", tmp_path / "out", *FAST, "--dry-run", timeout=90)
@@ -133,6 +140,7 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(thirty, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.ray
 def test_failed_images_are_tried_again_when_asked(tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     fill(str(source), {"a.jpg": encoded(photograph(1)), "b.jpg": b"\xff\xd8\xff\xe0 not much of a JPEG"})
@@ -143,6 +151,7 @@ def test_failed_images_are_tried_again_when_asked(tmp_path):
     assert sorted(row["attempts"] for row in rows) == [1, 2]
 
 
+@pytest.mark.ray
 def test_limit_and_patterns_choose_what_is_worked_on(tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     files = {f"{name}.png": encoded(photograph(i), "PNG") for i, name in enumerate("abcd")}
@@ -166,9 +175,9 @@ def test_limit_and_patterns_choose_what_is_worked_on(tmp_path):
         (("--limit", "0"), ["plan.limit", "0", "greater than or equal to 1"]),
     ],
 )
-def test_bad_usage_is_one_line_and_exit_2(tmp_path, args, said):
+def test_bad_usage_is_one_line_and_exit_2(tmp_path, in_process, args, said):
     fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(0))})
-    refused = run("--input", tmp_path / "in", "--output", tmp_path / "out", *args, timeout=60)
+    refused = in_process("colorize_bucket", "--input", tmp_path / "in", "--output", tmp_path / "out", *args)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     (line,) = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]
@@ -185,22 +194,23 @@ def test_bad_usage_is_one_line_and_exit_2(tmp_path, args, said):
         ("ftp://host/x", "out", "ftp"),
     ],
 )
-def test_bad_places_are_refused_before_anything_starts(tmp_path, source, out, said):
+def test_bad_places_are_refused_before_anything_starts(tmp_path, in_process, source, out, said):
     fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(0))})
     place = source if "://" in source else tmp_path / source
-    refused = run("--input", place, "--output", f"{tmp_path}/{out}", timeout=60)
+    refused = in_process("colorize_bucket", "--input", place, "--output", f"{tmp_path}/{out}")
     assert refused.returncode in (1, 2)
     assert "Traceback" not in refused.stderr
     assert said in refused.stderr
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.jpg"]
 
 
-def test_empty_input_is_done_at_once(tmp_path):
+def test_empty_input_is_done_at_once(tmp_path, in_process):
     (tmp_path / "in").mkdir()
-    done = run("--input", tmp_path / "in", "--output", tmp_path / "out", timeout=60)
+    done = in_process("colorize_bucket", "--input", tmp_path / "in", "--output", tmp_path / "out")
     assert (done.returncode, "Nothing to do" in done.stdout) == (0, True)
 
 
+@pytest.mark.ray
 def test_colour_photographs_are_left_alone_unless_told_otherwise(tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     picture = Image.merge("RGB", [photograph(seed, 128, 128) for seed in (1, 2, 3)])
@@ -212,6 +222,7 @@ def test_colour_photographs_are_left_alone_unless_told_otherwise(tmp_path):
     assert [row["status"] for row in ledger(str(out))].count("colorized") == 3
 
 
+@pytest.mark.ray
 def test_names_that_would_meet_make_one_failed_row(tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     tiff, jpeg = encoded(photograph(1), "TIFF"), encoded(photograph(2))
@@ -222,6 +233,7 @@ def test_names_that_would_meet_make_one_failed_row(tmp_path):
     assert (second["status"], second["failure_code"]) == ("failed", "output_collision")
 
 
+@pytest.mark.ray
 def test_hostile_files_get_one_row_each_and_the_job_survives_them(tmp_path):
     nasty = REPO.parent / "shared" / "photos" / "nasty"
     if not nasty.is_dir():
@@ -236,6 +248,7 @@ def test_hostile_files_get_one_row_each_and_the_job_survives_them(tmp_path):
     }
 
 
+@pytest.mark.ray
 def test_every_output_says_that_its_colours_are_guesses(thirty):
     _, out, _ = thirty
     row = next(row for row in ledger(str(out)) if row["status"] == "colorized")
@@ -247,6 +260,7 @@ def test_every_output_says_that_its_colours_are_guesses(thirty):
         assert fact in packet
 
 
+@pytest.mark.ray
 def test_masters_with_access_copies_are_delivered_and_verified(tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()

@@ -212,6 +212,7 @@ def test_a_terminated_job_leaves_no_half_made_bag(tmp_path, no_storage):
     assert list(made.iterdir()) == []
 
 
+@pytest.mark.ray
 def test_what_a_real_run_delivers_becomes_a_valid_bag(tmp_path, export):
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(2)} | {"x.jpg": b"none"})
     made = run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST)

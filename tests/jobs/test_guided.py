@@ -43,6 +43,8 @@ GUIDES = [
 METHODS = ["unet", "unet", "scribble", "unet", "unet", "reference", "welsh", "iizuka", "iizuka", "iizuka"]
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.timeout(900)  # five runs of a real Ray
 def test_ten_guided_images_among_a_hundred_and_one_changed_guide(s3_moto):
     storage, settings = s3_moto.storage_config, s3_moto.settings
@@ -93,12 +95,12 @@ def small(tmp_path):
     return tmp_path
 
 
-def test_what_does_not_fit_is_named_before_any_work_starts(small):
+def test_what_does_not_fit_is_named_before_any_work_starts(small, in_process):
     objects = {"a.png": scribble((1, 2, 3), (50, 36)), "b.png": scribble((1, 2, 3))}
     lines = "key,scribbles,reference,method\n0.jpg,a.png,,\n1.jpg,b.png,gone.jpg,\n9.jpg,b.png,,\n2.jpg,,,x\n"
     fill(str(small / "guides"), {**objects, "guides.csv": lines.encode()})
     places = ("--input", small / "in", "--output", small / "out")
-    refused = run(*places, "--guides", small / "guides/guides.csv", *UNSEEN, timeout=90)
+    refused = in_process("colorize_bucket", *places, "--guides", small / "guides/guides.csv", *UNSEEN)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     (line,) = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]
@@ -108,6 +110,7 @@ def test_what_does_not_fit_is_named_before_any_work_starts(small):
     assert not (small / "out").exists()
 
 
+@pytest.mark.ray
 def test_images_that_lack_a_guide_are_rows_that_say_so_and_a_dry_run_counts_guides(small):
     fill(str(small / "in"), {"1.scribbles.png": scribble((200, 30, 30)), "2.reference.jpg": colourful(50)})
     places = ("--input", small / "in", "--output", small / "out", "--method", "scribble", *FAST)
@@ -128,6 +131,7 @@ def test_images_that_lack_a_guide_are_rows_that_say_so_and_a_dry_run_counts_guid
     assert [rows[f"{i}.jpg"]["method"] for i in (1, 2)] == ["scribble", "reference"]
 
 
+@pytest.mark.ray
 def test_one_reference_for_a_whole_job(small):
     fill(str(small), {"colour.jpg": colourful(50)})
     shared = ("--method", "welsh", "--set", f"model.reference={small / 'colour.jpg'}")

@@ -72,6 +72,7 @@ def thousand(request, tmp_path_factory) -> tuple[Store, Store, tuple[str, ...], 
     return out, source, settings, storage
 
 
+@pytest.mark.ray
 def test_it_finds_one_flipped_byte_one_deleted_and_one_stray_object_and_nothing_else(thousand):
     out, source, settings, storage = thousand
     report = open_store(f"{out.uri}-report", storage)
@@ -98,6 +99,7 @@ def test_it_finds_one_flipped_byte_one_deleted_and_one_stray_object_and_nothing_
     assert {info.key: info.etag for info in out.list()} == before
 
 
+@pytest.mark.ray
 def test_sources_and_a_damaged_ledger_part(thousand):
     out, source, settings, _ = thousand
     source.put("box-3/scan 0003.jpg", b"another photograph")
@@ -115,6 +117,7 @@ def test_sources_and_a_damaged_ledger_part(thousand):
     }
 
 
+@pytest.mark.ray
 def test_what_a_real_run_delivers_is_fine_and_the_report_disturbs_nothing(tmp_path):
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(3)})
     made = run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST)
@@ -136,9 +139,9 @@ def test_what_a_real_run_delivers_is_fine_and_the_report_disturbs_nothing(tmp_pa
         (("--output", "OUT", "--set", "run.workerz=1"), "run.workerz"),
     ],
 )
-def test_bad_usage_is_one_line_and_exit_2(tmp_path, args, message):
+def test_bad_usage_is_one_line_and_exit_2(tmp_path, in_process, args, message):
     (tmp_path / "in").mkdir()
-    refused = verify(*(arg.replace("OUT", str(tmp_path)) for arg in args), timeout=60)
+    refused = in_process("verify", *(arg.replace("OUT", str(tmp_path)) for arg in args))
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     assert line.startswith("error: ")

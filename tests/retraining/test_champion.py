@@ -191,6 +191,7 @@ def test_only_one_process_is_at_work(place: Place, capsys) -> None:
         pass
 
 
+@pytest.mark.ray
 def test_a_cycle_that_was_stopped_after_training_is_judged_and_its_end_written(place: Place) -> None:
     """For real: the gate's evaluation on Ray, of a network that is worse than the champion."""
     cycle = place.take_in(1)

@@ -66,6 +66,8 @@ def test_mistakes(family: Path) -> None:
         load_family(str(family))
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 def test_one_command_from_photographs_to_a_table(family: Path, tmp_path: Path) -> None:
     """Prepared, trained, exported and evaluated for real; a second call trains nothing again."""
     evaluation = tmp_path / "evaluation.yaml"

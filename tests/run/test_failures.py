@@ -60,6 +60,8 @@ def until(condition, seconds: float, what: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph):
     storage, settings = s3_ceph.storage_config, s3_ceph.settings
     root = f"s3://{s3_ceph.bucket()}"
@@ -89,6 +91,7 @@ def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph):
     assert lasting(ledger(f"{root}/cut", storage)) == lasting(ledger(f"{root}/whole", storage))
 
 
+@pytest.mark.ray
 def test_a_local_folder_and_s3_give_the_same_images(s3_ceph, tmp_path):
     storage, settings = s3_ceph.storage_config, s3_ceph.settings
     root = f"s3://{s3_ceph.bucket()}"
@@ -102,6 +105,7 @@ def test_a_local_folder_and_s3_give_the_same_images(s3_ceph, tmp_path):
     assert remote == lasting(ledger(str(tmp_path / "out")), "etag")
 
 
+@pytest.mark.ray
 def test_a_worker_that_is_killed_costs_nothing(tmp_path):
     fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
     wanted = command(
@@ -117,6 +121,7 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path):
     assert {row["status"] for row in rows} == {"colorized"}
 
 
+@pytest.mark.ray
 def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path):
     fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
     wanted = command(
@@ -186,6 +191,7 @@ def ray_head(tmp_path):
         log.close()
 
 
+@pytest.mark.ray
 def test_ray_job_submit_to_a_head_with_a_token(ray_head, tmp_path):
     ray, env = ray_head
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(4)})

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.job_runner import encoded, fill, ledger, photograph, run
-from tests.support.ray_head import TOKEN, ray_head
+from tests.support.job_runner import encoded, fill, ledger, photograph, run, shared_head
 
 GRAY = {name: encoded(photograph(seed)) for seed, name in enumerate("abcdefg")}
 BROKEN = b"\xff\xd8\xff\xe0 cut off"
 SETTINGS = ("run.workers=1", "model.side=64", "report.sample=1", "report.keep=3", "run.max_failed=0.5")
 
 
-@pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Ray head of its own, as the systemd unit starts it; ended with all its processes."""
-    with ray_head(tmp_path_factory.mktemp("head")) as (address, _):
-        yield address
-
-
+@pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.timeout(600)  # seven starts of the job, on a loaded machine
-def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(head: str, tmp_path: Path) -> None:
+def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     settings = [arg for setting in SETTINGS for arg in ("--set", setting)]
 
@@ -35,7 +28,7 @@ def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(head: str, 
         for name in gone:
             (source / f"{name}.jpg").unlink()
         before = {(row["key"], row["run_id"]) for row in ledger(str(out))}
-        done = run("--input", source, "--output", out, *settings, env=TOKEN | {"RAY_ADDRESS": head})
+        done = run("--input", source, "--output", out, *settings)
         print(done.stdout, done.stderr)
         assert "Traceback" not in done.stderr + done.stdout
         told.append(done.stderr)
@@ -45,11 +38,12 @@ def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(head: str, 
             for row in new
         ]
 
-    strange = TOKEN | {"RAY_ADDRESS": head, "RAY_AUTH_TOKEN": "another" * 8}
+    strange = shared_head() | {"RAY_AUTH_TOKEN": "another" * 8}
     fill(str(source), {"a.jpg": GRAY["a"]})
     refused = run("--input", source, "--output", tmp_path / "refused", *settings, env=strange)
     assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].startswith(f"error: the Ray head at {head} refuses the token")
+    refusal = f"error: the Ray head at {strange['RAY_ADDRESS']} refuses the token"
+    assert refused.stderr.splitlines()[-1].startswith(refusal)
 
     told: list[str] = []
     a, b, c, d, e, f, g = (GRAY[name] for name in "abcdefg")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from pipeline.models.base import TrainableColorizer
@@ -21,6 +22,7 @@ def weights(path: Path, colorizer: TrainableColorizer) -> str:
     return str(path)
 
 
+@pytest.mark.ray
 def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_done(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     fill(str(source), {f"{n}.jpg": encoded(photograph(n)) for n in range(2)})
@@ -61,9 +63,10 @@ def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_do
     assert "Nothing to do: all 2 objects" in back.stdout
 
 
-def test_a_name_without_a_champion_is_one_line(tmp_path: Path) -> None:
+def test_a_name_without_a_champion_is_one_line(tmp_path: Path, in_process) -> None:
     fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(0))})
-    refused = run("--input", tmp_path / "in", "--output", tmp_path / "out", "--weights", "registry:none/here")
+    places = ("--input", tmp_path / "in", "--output", tmp_path / "out")
+    refused = in_process("colorize_bucket", *places, "--weights", "registry:none/here")
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     assert line.startswith("error: the weights registry:none/here have no champion")

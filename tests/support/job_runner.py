@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import functools
 import hashlib
 import io
@@ -21,7 +19,9 @@ from PIL import Image
 from pipeline.config.storage import StorageConfig
 from pipeline.ledger.schema import VOLATILE_COLUMNS
 from pipeline.storage import open_store
+from tests.support.needs import allowed, until_the_end
 from tests.support.paths import REPO
+from tests.support.ray_head import TOKEN, ray_head
 from tests.support.servers import CREDENTIALS, free_port
 
 JOB = REPO / "jobs" / "colorize_bucket.py"
@@ -33,19 +33,20 @@ def command(*args: object) -> list[str]:
     return [sys.executable, str(JOB), *map(str, args)]
 
 
-@functools.cache
 def shared_head() -> dict[str, str]:
     """The environment of a job on the one Ray head of all tests, which starts with the first that asks.
 
-    A job of its own takes twice as long: Ray's processes start anew for it, and end.
+    A job of its own takes twice as long: Ray's processes start anew for it, and end. For a test that is not
+    marked `ray` no head is started: its jobs end before they want one, or fail.
     """
-    from tests.support.ray_head import TOKEN, ray_head  # starts no Ray where no test asks for one
+    return _head() if allowed("ray") else {}
 
-    stack = contextlib.ExitStack()
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ray-head-")))
+
+@functools.cache
+def _head() -> dict[str, str]:
+    folder = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="ray-head-")))
     ports = [f"--{name}-port={free_port()}" for name in ("dashboard-agent-listen", "metrics-export")]
-    address, _ = stack.enter_context(ray_head(folder, *ports, "--num-cpus=4", env=CREDENTIALS))
-    atexit.register(stack.close)
+    address, _ = until_the_end.enter_context(ray_head(folder, *ports, "--num-cpus=4", env=CREDENTIALS))
     return TOKEN | {"RAY_ADDRESS": address}
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.needs import require
 from tests.support.paths import REPO
 from tests.support.servers import free_port
 
@@ -39,6 +40,7 @@ def ray_head(folder: Path, *options: str, env: dict[str, str] | None = None) -> 
 def started(arguments: list[str], environment: dict[str, str], log: Path) -> Iterator[int]:
     """`ray ARGUMENTS` with `--block`, so that it ends with the block: `ray stop` would end every Ray of the
     machine. Its process id."""
+    require("ray")
     ray = str(Path(sys.executable).with_name("ray"))
     with log.open("w") as written:
         head = subprocess.Popen(

@@ -1,31 +1,20 @@
-"""Real S3 servers on loopback for the tests: moto's, and a one-node Ceph object gateway.
-
-Ceph: a monitor, an in-memory OSD and radosgw as plain processes on free ports, up in about 12 s. A start now
-and then fails in the monitor's first election, so it is tried twice. Only processes started here are stopped.
-"""
+"""Real S3 servers on loopback: what both kinds have in common, and moto's; `ceph.py` has the other."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import signal
 import socket
-import subprocess
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import boto3
-from moto.server import ThreadedMotoServer
 
 from pipeline.config.storage import StorageConfig
+from tests.support.needs import require
 
 ACCESS_KEY, SECRET_KEY = "test", "testsecret"
 CREDENTIALS = {
@@ -36,55 +25,6 @@ CREDENTIALS = {
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-CEPH_PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool")
-CEPH_PACKAGES = "radosgw ceph-mon ceph-osd ceph-common"
-_READY_SECONDS = 90
-#: Linux ends the server when the tests are killed; elsewhere a killed test run leaves it behind.
-_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
-
-_CEPH_CONF = """\
-[global]
-fsid = {fsid}
-mon host = v1:127.0.0.1:{mon_port}
-public network = 127.0.0.0/8
-cluster network = 127.0.0.0/8
-public addr = 127.0.0.1
-cluster addr = 127.0.0.1
-ms bind ipv4 = true
-ms bind msgr2 = false
-auth cluster required = none
-auth service required = none
-auth client required = none
-run dir = {root}
-log file = {root}/$name.log
-admin socket = {root}/$name.asok
-pid file = {root}/$name.pid
-osd pool default size = 1
-osd pool default min size = 1
-osd pool default pg num = 8
-osd pool default pgp num = 8
-osd pool default pg autoscale mode = off
-osd crush chooseleaf type = 0
-mon allow pool size one = true
-mon warn on pool no redundancy = false
-mon max pg per osd = 1000
-[mon.a]
-mon data = {root}/mon
-mon initial members = a
-[osd.0]
-osd data = {root}/osd
-osd objectstore = memstore
-memstore device bytes = 4294967296
-osd class load list = *
-osd class default list = *
-[client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:{rgw_port}
-rgw data = {root}/rgw
-rgw dns name = 127.0.0.1
-rgw rados pool pg num min = 4
-rgw run sync thread = false
-rgw thread pool size = 64
-"""
 
 
 @dataclass
@@ -126,6 +66,9 @@ def free_port() -> int:
 @contextmanager
 def moto() -> Iterator[S3Server]:
     """moto's S3 server in a thread of this process."""
+    require("s3")
+    from moto.server import ThreadedMotoServer  # a second, for tests that start no server
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -133,110 +76,6 @@ def moto() -> Iterator[S3Server]:
         yield S3Server(f"http://{host}:{port}")
     finally:
         server.stop()
-
-
-def missing_ceph_programs() -> list[str]:
-    return [program for program in CEPH_PROGRAMS if shutil.which(program) is None]
-
-
-@contextmanager
-def ceph(root: Path) -> Iterator[S3Server]:
-    """A Ceph object gateway whose state lives in `root`; everything is stopped at the end.
-
-    Raises:
-        RuntimeError: two starts failed; the message ends with the last lines of the logs.
-    """
-    for attempt in (1, 2):
-        cluster = _Ceph(root / f"start-{attempt}")
-        try:
-            server = cluster.start()
-        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-            cluster.stop()
-            if attempt == 2:
-                raise RuntimeError(f"Ceph did not start: {error}\n{cluster.log_tail()}") from error
-            continue
-        try:
-            yield server
-        finally:
-            cluster.stop()
-        return
-
-
-class _Ceph:
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.conf = root / "ceph.conf"
-        self._processes: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> S3Server:
-        """Monitor, OSD, gateway and a user, each after the one that it needs."""
-        fsid, osd_id = str(uuid.uuid4()), str(uuid.uuid4())
-        mon_port, rgw_port = free_port(), free_port()
-        for name in ("mon", "osd", "rgw"):
-            (self.root / name).mkdir(parents=True)
-        self.conf.write_text(
-            _CEPH_CONF.format(fsid=fsid, root=self.root, mon_port=mon_port, rgw_port=rgw_port)
-        )
-        address, monmap = f"v1:127.0.0.1:{mon_port}", str(self.root / "monmap")
-        self._run("monmaptool", "--create", "--clobber", "--fsid", fsid, "--addv", "a", address, monmap)
-        self._run("ceph-mon", "--id", "a", "--mkfs", "--monmap", monmap)
-        self._serve("ceph-mon", "--id", "a")
-        self._run("ceph", "--connect-timeout", "20", "osd", "new", osd_id)
-        self._run("ceph-osd", "--id", "0", "--mkfs", "--osd-uuid", osd_id)
-        self._serve("ceph-osd", "--id", "0")
-        self._serve("radosgw", "--name", "client.rgw")
-        endpoint = f"http://127.0.0.1:{rgw_port}"
-        self._wait_for(endpoint)
-        user = (
-            "--uid",
-            "test",
-            "--display-name",
-            "test",
-            "--access-key",
-            ACCESS_KEY,
-            "--secret-key",
-            SECRET_KEY,
-        )
-        self._run("radosgw-admin", "--name", "client.rgw", "user", "create", *user)
-        return S3Server(endpoint)
-
-    def stop(self) -> None:
-        """SIGKILL: the state is thrown away, and a monitor takes its time to shut down in order."""
-        for process in reversed(self._processes):
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-            process.wait(timeout=30)
-        self._processes.clear()
-
-    def log_tail(self) -> str:
-        logs = sorted(self.root.glob("*.out"))
-        return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-600:]}" for log in logs)
-
-    def _run(self, program: str, *args: str) -> None:
-        conf = {**os.environ, "CEPH_CONF": str(self.conf)}
-        with (self.root / f"{program}.out").open("ab") as log:
-            subprocess.run(
-                [program, *args], stdout=log, stderr=log, env=conf, check=True, timeout=_READY_SECONDS
-            )
-
-    def _serve(self, program: str, *args: str) -> None:
-        """Start a server in a session of its own, so that Ctrl-C in the tests leaves it to `stop`."""
-        with (self.root / f"{program}.out").open("ab") as log:
-            command = [*_DIES_WITH_US, program, "-c", str(self.conf), *args, "-f"]
-            self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
-
-    def _wait_for(self, endpoint: str) -> None:
-        deadline = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < deadline:
-            if dead := [p.args for p in self._processes if p.poll() is not None]:
-                raise RuntimeError(f"{dead[0]} ended while starting")
-            try:
-                urllib.request.urlopen(endpoint, timeout=5).close()
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-            else:
-                return
-        raise RuntimeError(f"no answer at {endpoint} within {_READY_SECONDS} s")
 
 
 def in_ci() -> bool:

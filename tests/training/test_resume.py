@@ -93,6 +93,8 @@ def wait_for_record(folder: RunFolder) -> None:
             return
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: str, tmp_path: Path) -> None:
     folder = run_folder(f"{bucket}/runs", "small", s3_ceph.storage_config)

@@ -92,6 +92,8 @@ def keeps_a_checkpoint(storage: Path) -> bool:
     return noted.exists() and '"checkpoint_dir_name"' in noted.read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 def test_a_killed_run_resumes_to_the_same_weights(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         command(photos, tmp_path),
@@ -122,6 +124,7 @@ def test_a_killed_run_resumes_to_the_same_weights(photos: Path, undisturbed: Pat
         torch.testing.assert_close(tensor, other[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
+@pytest.mark.ray
 def test_a_second_run_of_the_same_name_leaves(photos: Path, undisturbed: Path) -> None:
     folder = undisturbed / "small"
     kept = sorted(path.name for path in folder.iterdir())
@@ -140,6 +143,7 @@ def test_a_second_run_of_the_same_name_leaves(photos: Path, undisturbed: Path) -
     assert sorted(path.name for path in folder.iterdir()) == kept
 
 
+@pytest.mark.ray
 def test_exported_weights_say_how_they_were_made(photos: Path, undisturbed: Path) -> None:
     info = weights_info("iizuka", str(export(photos, undisturbed)))
     assert info.architecture == {"width": 0.05, "classes": 2, "global_branch": True}
@@ -150,6 +154,7 @@ def test_exported_weights_say_how_they_were_made(photos: Path, undisturbed: Path
     assert str(photos.parent) not in str(info.provenance)  # no paths of this machine in a file that ships
 
 
+@pytest.mark.ray
 def test_a_finished_run_of_another_network_is_refused(photos: Path, undisturbed: Path) -> None:
     other = [*command(photos, undisturbed), "--set", "model.width=0.1"]
     environment = os.environ | shared_head()
@@ -173,9 +178,8 @@ def test_a_finished_run_of_another_network_is_refused(photos: Path, undisturbed:
         (["--export", "x.safetensors", "--storage", "/nowhere/at/all"], "no training run"),
     ],
 )
-def test_user_mistakes(photos: Path, arguments: list[str], message: str) -> None:
-    job = [sys.executable, str(REPO / "jobs" / "train.py"), "--photos", str(photos), *arguments]
-    failed = subprocess.run(job, capture_output=True, text=True, check=False, timeout=120)
+def test_user_mistakes(photos: Path, in_process, arguments: list[str], message: str) -> None:
+    failed = in_process("train", "--photos", photos, *arguments)
     assert failed.returncode == 2
     assert failed.stderr.startswith("error: ")
     assert failed.stderr.count("\n") == 1

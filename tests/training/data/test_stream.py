@@ -82,6 +82,8 @@ def test_the_index_knows_all_rows_and_reads_no_image(index: RowIndex) -> None:
     assert len(set(train.group_numbers().tolist())) == 11
 
 
+@pytest.mark.slow
+@pytest.mark.ray
 def test_streamed_batches_are_those_from_memory(
     index: RowIndex, local_ray: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
