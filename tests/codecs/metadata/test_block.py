@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,7 @@ from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.metadata.xmp import LARGEST_PACKET, xmp_packet, xmp_segments
 from pipeline.config.output import OutputConfig
 from tests.codecs.metadata.test_provenance import PROVENANCE, exiftool
-from tests.support import servers
+from tests.support.exiftool import tags_of, write_tags
 from tests.support.samples import colourful, decoded, encoded, photo
 
 FORMATS = ["jpeg", "png", "webp", "tiff", "jp2"]
@@ -53,20 +50,12 @@ KEPT = {
 }
 
 
-def program() -> str:
-    found = shutil.which("exiftool")
-    if found is None:
-        said = "exiftool is missing: apt-get install libimage-exiftool-perl"
-        pytest.fail(said) if servers.in_ci() else pytest.skip(said)
-    return found
-
-
 def tagged(data: bytes, tags: dict[str, str], folder: Path) -> bytes:
     """The file with tags that exiftool wrote."""
     file = folder / "source"
     file.write_bytes(data)
-    said = [f"-{name}={value}" for name, value in tags.items()]
-    subprocess.run([program(), "-q", "-q", "-overwrite_original", *said, file], check=True)
+    write_tags(file, tags)
+    assert file.read_bytes() != data
     return file.read_bytes()
 
 
@@ -82,8 +71,7 @@ def warnings(data: bytes, folder: Path) -> set[str]:
     """What `exiftool -validate` finds wrong, without the numbers in it."""
     file = folder / "validated"
     file.write_bytes(data)
-    command = [program(), "-validate", "-warning", "-error", "-a", "-j", file]
-    (tags,) = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
+    tags = tags_of(file, "-validate", "-warning", "-error", "-a")
     return {str(value) for key, value in tags.items() if key not in ("SourceFile", "Validate")}
 
 

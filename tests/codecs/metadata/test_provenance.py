@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from typing import Any
 
 import pytest
@@ -14,7 +11,7 @@ from pipeline.codecs.encode import encode
 from pipeline.codecs.everyday import Decoded
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.output import OutputConfig
-from tests.support import servers
+from tests.support.exiftool import tags_of
 from tests.support.samples import colourful, decoded, encoded, photo
 
 FORMATS = ["jpeg", "png", "webp", "tiff", "jp2"]
@@ -46,16 +43,11 @@ XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.
 
 def exiftool(data: bytes, tmp_path: Any) -> dict[str, Any]:
     """Every tag of the file by `group:name`, structures as dictionaries; no warning may be among them."""
-    program = shutil.which("exiftool")
-    if program is None:
-        said = "exiftool is missing: apt-get install libimage-exiftool-perl"
-        pytest.fail(said) if servers.in_ci() else pytest.skip(said)
     file = tmp_path / "result"
     file.write_bytes(data)
-    done = subprocess.run([program, "-j", "-G1", "-struct", file], capture_output=True, check=True)
-    (tags,) = json.loads(done.stdout)
+    tags = tags_of(file, "-G1", "-struct")
     assert not [name for name in tags if name.endswith((":Warning", ":Error"))], tags
-    return dict(tags)
+    return tags
 
 
 def written(format: str, what: Decoded) -> bytes:
