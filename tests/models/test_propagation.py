@@ -160,8 +160,8 @@ class TestOneKnownPixelInAHundred:
 
     @pytest.mark.skipif(not KODAK.is_dir(), reason="needs the shared photographs")
     def test_kodak(self) -> None:
-        """24 exact solutions of 100,000 equations: about 25 s of one core. Measured on average 3.17 at 256
-        pixels, 2.74 at 384, 2.42 at 512."""
-        photographs = sorted(KODAK.glob("*.jpg"))
-        assert len(photographs) == 24
+        """Every third photograph, whose average is that of all: measured for the 24 3.17 at 256 pixels, 2.74
+        at 384, 2.42 at 512. An exact solution of 100,000 equations takes a second of one core."""
+        photographs = sorted(KODAK.glob("*.jpg"))[::3]
+        assert len(photographs) == 8
         assert np.mean([self.error(Image.open(file), 384) for file in photographs]) < 3

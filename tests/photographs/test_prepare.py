@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,6 @@ from pipeline.photographs.duplicates import difference_hash
 from pipeline.photographs.prepare import prepare_photos
 from pipeline.photographs.rows import SCHEMA
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
-from tests.support.paths import REPO
 
 
 def photo(seed: int, size: tuple[int, int] = (120, 90), saturation: float = 1.0) -> Image.Image:
@@ -213,15 +210,10 @@ def test_difference_hash_tells_pictures_apart_and_survives_scaling() -> None:
     assert min(distance(photo(1), photo(seed)) for seed in range(2, 20)) > 20
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPO / "jobs" / "prepare_photos.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, in_process) -> None:
     save(tmp_path / "in" / "a.png", photo(1))
     save(tmp_path / "in" / "gray.png", photo(2, saturation=0.0))
-    done = run("--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"))
+    done = in_process("prepare_photos", "--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert "kept 1:" in done.stdout
     assert "left out, near_gray: 1" in done.stdout
@@ -232,7 +224,7 @@ def test_the_command(tmp_path: Path) -> None:
             "photos.size",
         ),
     ]:
-        failed = run(*arguments)
+        failed = in_process("prepare_photos", *arguments)
         assert failed.returncode == 2
         assert failed.stderr.startswith("error: ")
         assert failed.stderr.count("\n") == 1

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,11 +25,20 @@ def assert_same(found: Composed, wanted: Composed) -> None:
     assert found.colorfulness == wanted.colorfulness
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """So few pixels are quicker on one thread, and far quicker where others use the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @given(
     st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 40), st.integers(1, 50), st.integers(1, 50),
     st.floats(0, 1e6), st.floats(0, 10), st.sampled_from([8, 16]), st.booleans(),
 )  # fmt: skip
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_pixels_and_measures_are_those_of_the_compiled_loops(
     seed: int, h: int, w: int, lh: int, lw: int, scale: float, factor: float, depth: int, masked: bool
 ) -> None:
@@ -40,7 +52,7 @@ def test_the_pixels_and_measures_are_those_of_the_compiled_loops(
 @pytest.mark.parametrize("depth", [8, 16])
 def test_every_lightness_in_every_hue(depth: int) -> None:
     l_u16 = np.arange(65536, dtype=np.uint16).reshape(1024, 64)
-    for hue in np.arange(0, 2 * np.pi, np.pi / 4):
+    for hue in np.arange(0, 2 * np.pi, np.pi / 2) + 0.6:
         for strength in (5, 60, 300):
             ab_2hw = np.array([np.cos(hue), np.sin(hue)], np.float32).reshape(2, 1, 1) * np.float32(strength)
             assert_same(ON_CPU(l_u16, ab_2hw, depth=depth), compose(l_u16, ab_2hw, depth=depth))
