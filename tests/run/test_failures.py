@@ -27,6 +27,7 @@ from tests.support.job_runner import (
     photograph,
     run,
 )
+from tests.support.processes import children_of, command_line
 
 FAST = ("--set", "model.side=64", "--set", "run.workers=2")
 
@@ -34,22 +35,6 @@ FAST = ("--set", "model.side=64", "--set", "run.workers=2")
 def parts(uri: str, storage: StorageConfig) -> int:
     """Committed shards below OUT."""
     return sum(1 for _ in open_store(uri, storage).list("ledger/"))
-
-
-def children_of(pid: int) -> set[int]:
-    """All descendants of a process, from /proc."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        parents[int(stat.parent.name)] = int(fields[1])
-    found, grown = {pid}, True
-    while grown:
-        more = {child for child, parent in parents.items() if parent in found} - found
-        found, grown = found | more, bool(more)
-    return found - {pid}
 
 
 def until(condition, seconds: float, what: str) -> None:
@@ -144,13 +129,6 @@ def is_worker(pid: int) -> bool:
 def is_decoder(pid: int) -> bool:
     """Is this the decoder's child process of a worker?"""
     return "pipeline.codecs.isolated.child" in command_line(pid)
-
-
-def command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 def free_port() -> int:

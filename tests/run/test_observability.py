@@ -19,6 +19,7 @@ from pipeline.models.weights import SHIPPED
 from pipeline.records import Status
 from pipeline.run.series import EXPORTED
 from tests.support.job_runner import command, encoded, fill, ledger, photograph
+from tests.support.processes import running
 from tests.support.ray_head import TOKEN, ray_head
 from tests.support.servers import free_port
 
@@ -66,14 +67,9 @@ def kill_within_a_shard(head: int, out: Path) -> bool:
     images = len(list(out.glob("images/*")))
     if not 0 < images - SHARD * len(list(out.glob("ledger/*/*.parquet"))) < SHARD:
         return False
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            session = int(stat.read_text().rsplit(")", 1)[1].split()[3])
-            line = stat.with_name("cmdline").read_text()
-        except OSError:
-            continue
-        if session == head and "FusedActor" in line:
-            os.kill(int(stat.parent.name), signal.SIGKILL)
+    for process in running():
+        if process.session == head and "FusedActor" in process.command:
+            os.kill(process.pid, signal.SIGKILL)
             return True
     return False
 
