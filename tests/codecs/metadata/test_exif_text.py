@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import struct
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ from pipeline.codecs.metadata.block import ResultMetadata
 from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.tiff.writer import tiff_bytes
 from pipeline.config.output import OutputConfig
-from tests.codecs.metadata.test_block import program
 from tests.codecs.metadata.test_provenance import PROVENANCE
+from tests.support.exiftool import tags_of
 from tests.support.samples import colourful, decoded, encoded, photo
 
 FORMATS = ["jpeg", "png", "webp", "tiff", "jp2"]
@@ -99,9 +97,7 @@ def texts(data: bytes, charset: str, folder: Path) -> dict[str, Any]:
     """What exiftool reads, by the name of the field, with an unknown one by its number."""
     file = folder / "result"
     file.write_bytes(data)
-    command = [program(), "-j", "-u", "-EXIF:all", "-charset", f"exif={charset}", file]
-    (tags,) = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    return dict(tags)
+    return tags_of(file, "-u", "-EXIF:all", "-charset", f"exif={charset}")
 
 
 @pytest.mark.parametrize("format", FORMATS)
