@@ -117,6 +117,7 @@ def test_an_actor_keeps_its_constructors_error_for_the_first_row() -> None:
         actor(None)
 
 
+@pytest.mark.ray
 def test_a_chain_on_ray_data_whose_actors_fail() -> None:
     environment = os.environ | shared_head()
     done = subprocess.run(
@@ -130,6 +131,7 @@ def test_a_chain_on_ray_data_whose_actors_fail() -> None:
     assert "(pipeline/shard/compose/" in defect
 
 
+@pytest.mark.ray
 def test_colouring_ends_with_the_line_of_the_worker_whose_output_cannot_be_written(tmp_path: Path) -> None:
     fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(1))})
     (tmp_path / "out").mkdir()
@@ -141,6 +143,7 @@ def test_colouring_ends_with_the_line_of_the_worker_whose_output_cannot_be_writt
     assert "ledger" in line
 
 
+@pytest.mark.ray
 def test_verifying_ends_with_the_line_of_the_worker_that_cannot_read(tmp_path: Path) -> None:
     """A file whose first byte cannot be read (EIO), as on a disk with a bad sector."""
     fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(1))})

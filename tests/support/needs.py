@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 #: Fixtures that start a server, and parameters with which a test asks for one of them.
-SERVERS = {"s3_moto", "s3_ceph", "moto", "ceph", "s3"}
+SERVERS = {"s3_moto", "s3_ceph", "moto", "ceph", "s3", "bucket"}
 #: The markers of what takes long to start.
 NEEDS = {"ray", "s3"}
 NO_RAY = "the-test-lacks-the-marker-ray.invalid:1"

@@ -174,7 +174,7 @@ def test_a_finished_run_of_another_network_is_refused(photos: Path, undisturbed:
         (["--set", "data.scale=[0.9, 0.1]"], "data.scale"),
         (["--config", "none.yaml"], "none.yaml"),
         (["--photos", "/nowhere/at/all"], "/nowhere/at/all"),
-        (["--set", "data.label_images=100"], "of 10 photographs"),
+        (["--set", "model.method=iizuka", "--set", "data.label_images=100"], "of 10 photographs"),
         (["--export", "x.safetensors", "--storage", "/nowhere/at/all"], "no training run"),
     ],
 )
