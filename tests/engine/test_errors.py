@@ -25,7 +25,9 @@ from ray.data import ActorPoolStrategy
 from pipeline.engine.actors import RowActor
 from pipeline.engine.bounds import bounded_actor, tune
 from pipeline.engine.cluster import cluster
+from pipeline.cli.command import exit_status
 from pipeline.engine.errors import explained
+from pipeline.engine.tasks import map_tasks
 from pipeline.errors import StorageError
 from pipeline.shard.compose import compose
 
@@ -52,6 +54,11 @@ with cluster(None, 1):
         except Exception as error:
             found = explained(error, "run it again")
             print(f"{type(found).__name__}: {found}")
+
+    def fail(number):
+        raise StorageError("the bucket is gone")
+
+    print(exit_status(lambda: list(map_tasks(fail, [(1,)], 1, 120))))
 """
 
 
@@ -118,14 +125,16 @@ def test_an_actor_keeps_its_constructors_error_for_the_first_row() -> None:
 
 
 @pytest.mark.ray
-def test_a_chain_on_ray_data_whose_actors_fail() -> None:
+def test_chains_and_tasks_whose_workers_fail_are_one_line_each() -> None:
+    """The tasks as a job has them, which prints the line and returns the class's exit status."""
     environment = os.environ | shared_head()
     done = subprocess.run(
         [sys.executable, "-c", CHAIN], capture_output=True, text=True, cwd=REPO, env=environment, timeout=240
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    ours, defect = done.stdout.splitlines()
+    assert done.stderr == "error: the bucket is gone\n"
+    ours, defect, status = done.stdout.splitlines()
+    assert status == "1"
     assert ours == "StorageError: the disk is full"
     assert defect.startswith("RunError: the run stopped: ")
     assert "(pipeline/shard/compose/" in defect
@@ -141,21 +150,3 @@ def test_colouring_ends_with_the_line_of_the_worker_whose_output_cannot_be_writt
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("0 of 1 images")]
     assert line.startswith("error: ")
     assert "ledger" in line
-
-
-@pytest.mark.ray
-def test_verifying_ends_with_the_line_of_the_worker_that_cannot_read(tmp_path: Path) -> None:
-    """A file whose first byte cannot be read (EIO), as on a disk with a bad sector."""
-    fill(str(tmp_path / "in"), {"a.jpg": encoded(photograph(1))})
-    assert run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST).returncode == 0
-    image = tmp_path / "out" / "images" / "a.jpg"
-    image.unlink()
-    image.symlink_to("/proc/self/mem")
-    done = subprocess.run(
-        [sys.executable, str(REPO / "jobs" / "verify.py"), "--output", str(tmp_path / "out")],
-        capture_output=True, text=True, env=os.environ | shared_head(), timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 1, done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("0 of 1 objects")]
-    assert line.startswith("error: cannot read ")
-    assert "Input/output error" in line
