@@ -90,8 +90,8 @@ def _growth(pyplot: Any, every: list[Row]) -> Any:
         left.plot([r.cell.count for r in own], [r.images_per_second for r in own], **style)
         right.plot([r.cell.count for r in own], [r.start_seconds for r in own], **style)
     ticks = sorted({row.cell.count for row in shown})
-    for panel, said in ((left, "steady images/s"), (right, "start-up, s")):
-        panel.set(xscale="log", xlabel="images of 512 x 512", ylabel=said, ylim=(0, None))
+    for panel, title in ((left, "steady images/s"), (right, "start-up, s")):
+        panel.set(xscale="log", xlabel="images of 512 x 512", ylabel=title, ylim=(0, None))
         panel.set_xticks(ticks, [f"{tick:,}" for tick in ticks], minor=False)
         panel.minorticks_off()
         panel.grid(alpha=0.3)

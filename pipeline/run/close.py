@@ -73,8 +73,28 @@ def close_run(
     Raises:
         StorageError: the output cannot be written. The images and their ledger are complete by then.
     """
+    summary = _summary(job, plan, layout, tally, clock, occupied)
+    compact_ledger(out, job.job_digest, job.run_id)
+    if job.config.report.sample:
+        make_report(source, out, tally.sample, job.config.report, summary)
+    summary = summary.model_copy(update={"seconds": clock.seconds()})
+    out.put(summary_key(job.run_id), summary_json(summary), "application/json")
+    text = summary_text(summary, report=bool(job.config.report.sample))
+    log.say("summary", headline(summary), text=text, summary=summary.model_dump(mode="json"))
+    if summary.exit_status == EXIT_TOO_MANY_FAILED:
+        alarm = _alarm(summary, tally.rows, job.config.run.max_failed)
+        log.say("error", alarm, level="error", text=f"error: {alarm}", exit_status=summary.exit_status)
+    if job.config.report.keep is not None:
+        drop_old_runs(out, job.config.report.keep)
+    return summary
+
+
+def _summary(
+    job: Job, plan: Plan, layout: Layout, tally: RunTally, clock: Clock, occupied: Resources
+) -> Summary:
+    """All that is known of the run before its closing phase."""
     failed_before, chroma = plan.done.get(Status.FAILED, 0), tally.chroma
-    summary = Summary(
+    return Summary(
         run_id=job.run_id,
         job_digest=job.job_digest,
         input=job.input,
@@ -103,19 +123,6 @@ def close_run(
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=software_versions(),
     )
-    compact_ledger(out, job.job_digest, job.run_id)
-    if job.config.report.sample:
-        make_report(source, out, tally.sample, job.config.report, summary)
-    summary = summary.model_copy(update={"seconds": clock.seconds()})
-    out.put(summary_key(job.run_id), summary_json(summary), "application/json")
-    text = summary_text(summary, report=bool(job.config.report.sample))
-    log.say("summary", headline(summary), text=text, summary=summary.model_dump(mode="json"))
-    if summary.exit_status == EXIT_TOO_MANY_FAILED:
-        alarm = _alarm(summary, tally.rows, job.config.run.max_failed)
-        log.say("error", alarm, level="error", text=f"error: {alarm}", exit_status=summary.exit_status)
-    if job.config.report.keep is not None:
-        drop_old_runs(out, job.config.report.keep)
-    return summary
 
 
 def run_status(tally: RunTally, failed_before: int, max_failed: float) -> int:

@@ -94,11 +94,11 @@ def finish_master(
             )
         columns = {"source_sha256": source_sha256}
         if (key := derivative_key(image.output_key, output)) is not None:
-            derived, made = _derived(path, target, info.meta, provenance, output.derivative, signer)
+            derived, report = _derived(path, target, info.meta, provenance, output.derivative, signer)
             columns |= {"derivative_key": key, "derivative_sha256": _sha256(derived)}
             out.put_file(key, derived, CONTENT_TYPES[output.derivative.file_format])
             derived.unlink()
-            changes = changes_beside(made, written.metadata_changes)
+            changes = changes_beside(report, written.metadata_changes)
             written = replace(written, metadata_changes=(*written.metadata_changes, *changes))
         if signer is not None:
             target = _signed(path, target, signer, provenance, "tiff")
@@ -119,10 +119,10 @@ def _derived(
     """The derivative of a finished file, beside it."""
     derived = finished.with_name(f"derivative.{config.file_format}")
     with _disk():
-        made = derive_file(finished, derived, DerivativeMetadata(meta, None, provenance), config)
+        report = derive_file(finished, derived, DerivativeMetadata(meta, None, provenance), config)
     if signer is not None:
-        derived = _signed(source, derived, signer, provenance, config.file_format, resized=made.resized)
-    return derived, made
+        derived = _signed(source, derived, signer, provenance, config.file_format, resized=report.resized)
+    return derived, report
 
 
 def _opened(path: Path, item: Item, config: JobConfig) -> IsolatedMaster:

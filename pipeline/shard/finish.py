@@ -69,10 +69,10 @@ def finish_image(
     changes: list[str] = []
     drawn = _Drawn(painted.alpha, decoded.meta)
     data = everyday.encode(painted.rgb, drawn, painted.icc, job.config.output, provenance, changes)
-    derivative, made = _second_file(painted, decoded.meta, image.output_key, provenance, job.config.output)
+    derivative, report = _second_file(painted, decoded.meta, image.output_key, provenance, job.config.output)
     measured = painted.measures
     measures = (measured.max_delta_l, measured.mean_chroma, measured.colorfulness)
-    return Finished(data, *measures, painted.note, (*changes, *changes_beside(made, changes)), derivative)
+    return Finished(data, *measures, painted.note, (*changes, *changes_beside(report, changes)), derivative)
 
 
 def finish_pages(
@@ -116,10 +116,10 @@ def finish_pages(
     )
 
 
-def changes_beside(made: DerivativeReport, known: Iterable[str]) -> tuple[str, ...]:
+def changes_beside(report: DerivativeReport, known: Iterable[str]) -> tuple[str, ...]:
     """For the ledger: what of the metadata the derivative alone changes or leaves out."""
     already = set(known)
-    return tuple(f"derivative: {change}" for change in made.changes if change not in already)
+    return tuple(f"derivative: {change}" for change in report.changes if change not in already)
 
 
 def _second_file(
@@ -133,10 +133,10 @@ def _second_file(
     key = derivative_key(output_key, output)
     if key is None:
         return None, DerivativeReport((), False)
-    data, made = derive(
+    data, report = derive(
         painted.rgb, painted.alpha, DerivativeMetadata(meta, painted.icc, provenance), output.derivative
     )
-    return SecondFile(key, data, made.resized), made
+    return SecondFile(key, data, report.resized), report
 
 
 @dataclass(frozen=True)

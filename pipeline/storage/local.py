@@ -49,10 +49,10 @@ def unescape_name(name: str) -> str:
         BadKey: `escape_name` never makes this text, so two keys would share a file.
     """
     stray = _ESCAPED.sub(lambda m: chr(0xDC00 + int(m[1], 16)), name)
-    found = os.fsdecode(os.fsencode(stray))  # joins stray bytes that together are a character
-    if escape_name(found) != name:
+    decoded = os.fsdecode(os.fsencode(stray))  # joins stray bytes that together are a character
+    if escape_name(decoded) != name:
         raise BadKey(f"the key part {name!r} is not the escaped form of any file name")
-    return found
+    return decoded
 
 
 class LocalStore:
@@ -188,10 +188,10 @@ def _entries(folder: Path, prefix: str, start: str = "") -> Iterator[ObjectInfo 
     """Objects and subfolders (path, key prefix) of one folder, in the order of their keys."""
     try:
         with os.scandir(folder) as scan:
-            found = [(_key_part(entry), entry) for entry in scan if not _TEMPORARY.fullmatch(entry.name)]
+            entries = [(_key_part(entry), entry) for entry in scan if not _TEMPORARY.fullmatch(entry.name)]
     except OSError as error:
         raise _translated(error, folder, "list") from None
-    for part, entry in sorted(found, key=lambda pair: pair[0]):
+    for part, entry in sorted(entries, key=lambda pair: pair[0]):
         if not part.startswith(start):
             continue
         if part.endswith("/"):

@@ -175,8 +175,8 @@ class S3Store:
 
     def _refused(self, error: aws.ClientError, action: str, key: str) -> StorageError | ConfigError:
         """The server's refusal in the user's words."""
-        said = error.response.get("Error", {})
-        code = str(said.get("Code", ""))
+        answer = error.response.get("Error", {})
+        code = str(answer.get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         name = self._name(key)
         if code == "NoSuchBucket":
@@ -195,7 +195,7 @@ class S3Store:
             return ConfigError(f"the bucket {self.bucket!r} is elsewhere ({code}); set storage.region")
         if code in ("KeyTooLongError", "InvalidObjectName", "InvalidURI"):
             return BadKey(f"{name[:80]}... cannot be a key on this server ({code})")
-        return StorageError(f"cannot {action} {name}: {code} {said.get('Message') or ''} (HTTP {status})")
+        return StorageError(f"cannot {action} {name}: {code} {answer.get('Message') or ''} (HTTP {status})")
 
 
 class _Conflict(StorageError):
@@ -213,8 +213,8 @@ def _fetch(client: Any, query: dict[str, Any]) -> Fetched:
         # no range of an empty object, nor one that starts behind the end, can be satisfied
         if error.response.get("Error", {}).get("Code") != "InvalidRange":
             raise
-        found = client.head_object(**{k: v for k, v in query.items() if k != "Range"})
-        return Fetched(b"", found["ETag"].strip('"'), found.get("ContentType"))
+        head = client.head_object(**{k: v for k, v in query.items() if k != "Range"})
+        return Fetched(b"", head["ETag"].strip('"'), head.get("ContentType"))
     try:
         data = answer["Body"].read()
     except (aws.BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:

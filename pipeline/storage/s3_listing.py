@@ -45,10 +45,10 @@ def _split(page: Page, part: ObjectInfo | _Folder) -> list[ObjectInfo | _Folder]
     if isinstance(part, ObjectInfo) or not part.splittable:
         return [part]
     answer = page(Prefix=part.prefix, Delimiter="/")
-    folders = [_Folder(found["Prefix"], True) for found in answer.get("CommonPrefixes", [])]
+    folders = [_Folder(each["Prefix"], True) for each in answer.get("CommonPrefixes", [])]
     if answer.get("IsTruncated") or len(folders) > _MOST_FOLDERS:
         return [_Folder(part.prefix, False)]
-    return sorted([*_objects(answer), *folders], key=lambda found: found[0])
+    return sorted([*_objects(answer), *folders], key=lambda each: each[0])
 
 
 def _in_order(page: Page, parts: list[ObjectInfo | _Folder]) -> Iterator[ObjectInfo]:
@@ -78,10 +78,10 @@ class _Reader:
         threading.Thread(target=self._run, name=f"list {prefix}", daemon=True).start()
 
     def __iter__(self) -> Iterator[ObjectInfo]:
-        while (found := self._queue.get()) is not None:
-            if isinstance(found, Exception):
-                raise found
-            yield from found
+        while (page := self._queue.get()) is not None:
+            if isinstance(page, Exception):
+                raise page
+            yield from page
 
     def stop(self) -> None:
         self._stopped.set()

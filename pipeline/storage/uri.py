@@ -120,14 +120,14 @@ def _places(out: Path, own: Sequence[str]) -> Iterator[Path]:
 
 def _linked(folder: Path) -> Iterator[Path]:
     """Every symbolic link to a folder below `folder`, links behind links too; each folder is seen once."""
-    waiting, seen = [folder], {folder.resolve()}
+    waiting, visited = [folder], {folder.resolve()}
     while waiting:
         for parent, folders, _ in os.walk(waiting.pop()):
             links = [path for name in folders if (path := Path(parent, name)).is_symlink()]
             yield from links
-            fresh = {path.resolve() for path in links} - seen
+            fresh = {path.resolve() for path in links} - visited
             waiting.extend(fresh)
-            seen |= fresh
+            visited |= fresh
 
 
 def _lies_in(path: Path, folder: Path) -> bool:

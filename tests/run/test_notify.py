@@ -81,7 +81,7 @@ def test_what_the_receiver_refuses_is_one_line_without_the_path(receiver, capsys
     assert len(receiver.seen) == tries
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert f"127.0.0.1 was not told of the end of the run: it answered {answers[0]}" in said
+    assert f"127.0.0.1 did not receive the end of the run: it answered {answers[0]}" in said
     assert "secret" not in said
 
 
@@ -103,7 +103,7 @@ def test_a_dead_receiver_changes_no_exit_status(tmp_path, capsys):
     config = JobConfig(notify=NotifyConfig(webhook=f"http://127.0.0.1:{free_port()}/secret"))
     assert run_job(ColorizeRequest(str(tmp_path / "in"), str(tmp_path / "out"), config)) == 0
     said = capsys.readouterr().err
-    assert said.startswith("warning: the webhook at 127.0.0.1 was not told of the end of the run: Conn")
+    assert said.startswith("warning: the webhook at 127.0.0.1 did not receive the end of the run: Conn")
     assert "secret" not in said
 
 

@@ -27,8 +27,8 @@ _LARGEST_SEGMENT = 65_533
 
 def read_iptc(image: Image.Image) -> bytes | None:
     """The IIM data of a JPEG, TIFF or PNG as it is in the file; None without any."""
-    found = image.info.get("photoshop")
-    if isinstance(found, dict) and isinstance(data := found.get(_IIM_RESOURCE), bytes):
+    resources = image.info.get("photoshop")
+    if isinstance(resources, dict) and isinstance(data := resources.get(_IIM_RESOURCE), bytes):
         return data or None
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return _of_tag(image.tag_v2.get(IPTC_TAG), image.tag_v2.prefix)
@@ -131,8 +131,8 @@ def png_text(iptc: bytes) -> tuple[str, str]:
 
 def other_resources(image: Image.Image) -> list[str]:
     """Photoshop image resources of a JPEG that no result carries, for the ledger."""
-    found = image.info.get("photoshop")
-    numbers = [n for n in found if n not in _CARRIED_ELSEWHERE] if isinstance(found, dict) else []
+    resources = image.info.get("photoshop")
+    numbers = [n for n in resources if n not in _CARRIED_ELSEWHERE] if isinstance(resources, dict) else []
     if not numbers:
         return []
     names = ", ".join(f"0x{number:04X}" for number in sorted(numbers)[:12])

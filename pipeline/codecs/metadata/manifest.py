@@ -91,9 +91,9 @@ class ManifestSigner:
         resized: bool = False,
     ) -> None:
         parent = {"title": provenance.source_name, "relationship": "parentOf", "instance_id": _SOURCE}
-        found = readable_format(source.read(64))
+        format_name = readable_format(source.read(64))
         source.seek(0)
-        kind = _MIME.get((found or "").lower(), "application/octet-stream")
+        kind = _MIME.get((format_name or "").lower(), "application/octet-stream")
         with (
             c2pa.Context(settings=self._settings) as context,
             c2pa.Builder(_definition(format_, provenance, resized), context=context) as builder,

@@ -133,12 +133,12 @@ def _parsed(source: bytes) -> Element:
     if b"<!" in source.replace(b"\x00", b"").replace(b"<!--", b""):
         raise ValueError("declares a DTD")
     depth, text = 0, source.strip(b"\x00 \r\n\t")
-    for event, found in ElementTree.iterparse(io.BytesIO(text), events=("start-ns", "start", "end")):
+    for event, item in ElementTree.iterparse(io.BytesIO(text), events=("start-ns", "start", "end")):
         depth += {"start": 1, "end": -1}.get(event, 0)
         if depth > _DEEPEST:
             raise ValueError("nested too deep")
         if event == "start-ns":
-            prefix, uri = found
+            prefix, uri = item
             if not prefix or _RESERVED_PREFIX.match(prefix) or prefix in _SPACES:
                 prefix = f"q{zlib.crc32(uri.encode()):08x}"  # the registry is global: none may use another's
             ElementTree.register_namespace(prefix, uri)
@@ -171,16 +171,16 @@ def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
         simple["xmpMM:OriginalDocumentID"] = first
     if not _holds(rdf, "xmp:CreatorTool"):
         simple["xmp:CreatorTool"] = provenance.software  # the first known tool (part 2): a scanner's stays
-    abouts = [value for found in rdf if (value := found.get(_q("rdf:about")))]
-    made = Element(_q("rdf:Description"), {_q("rdf:about"): abouts[0] if abouts else ""})
+    abouts = [value for block in rdf if (value := block.get(_q("rdf:about")))]
+    description = Element(_q("rdf:Description"), {_q("rdf:about"): abouts[0] if abouts else ""})
     for key, value in simple.items():
-        made.set(_q(key), _NOT_XML.sub("\ufffd", value))
+        description.set(_q(key), _NOT_XML.sub("\ufffd", value))
     source = {"filePath": provenance.source_name, "documentID": document, "instanceID": instance}
-    _resource(made, "xmpMM:DerivedFrom", "stRef", source)
+    _resource(description, "xmpMM:DerivedFrom", "stRef", source)
     history = _history(_taken(rdf, "xmpMM:History"), changes)
     _resource(history, "rdf:li", "stEvt", _event(provenance))
-    ElementTree.SubElement(made, _q("xmpMM:History")).append(history)
-    return made
+    ElementTree.SubElement(description, _q("xmpMM:History")).append(history)
+    return description
 
 
 def _event(provenance: Provenance) -> dict[str, str | None]:
@@ -195,11 +195,11 @@ def _event(provenance: Provenance) -> dict[str, str | None]:
     }
 
 
-def _history(found: Element | str | None, changes: list[str]) -> Element:
+def _history(source: Element | str | None, changes: list[str]) -> Element:
     """The source's rdf:Seq of events, to be continued; an empty one without any."""
-    if found is None:
+    if source is None:
         return Element(_q("rdf:Seq"))
-    sequence = found.find(_q("rdf:Seq")) if isinstance(found, Element) else None
+    sequence = source.find(_q("rdf:Seq")) if isinstance(source, Element) else None
     if sequence is None:
         changes.append("xmp: xmpMM:History was no sequence, replaced")
         return Element(_q("rdf:Seq"))
@@ -208,14 +208,14 @@ def _history(found: Element | str | None, changes: list[str]) -> Element:
 
 def _resource(parent: Element, name: str, space: str, fields: dict[str, str | None]) -> None:
     """A structure below `parent`, without the fields that are None."""
-    made = ElementTree.SubElement(parent, _q(name), {_q("rdf:parseType"): "Resource"})
+    element = ElementTree.SubElement(parent, _q(name), {_q("rdf:parseType"): "Resource"})
     for field, value in fields.items():
         if value is not None:
-            ElementTree.SubElement(made, _q(f"{space}:{field}")).text = _NOT_XML.sub("\ufffd", value)
+            ElementTree.SubElement(element, _q(f"{space}:{field}")).text = _NOT_XML.sub("\ufffd", value)
 
 
 def _holds(rdf: Element, name: str) -> bool:
-    return any(found.get(_q(name)) or found.find(_q(name)) is not None for found in rdf)
+    return any(block.get(_q(name)) or block.find(_q(name)) is not None for block in rdf)
 
 
 def _taken(rdf: Element, name: str) -> Element | str | None:

@@ -83,7 +83,7 @@ def _run(windows: list[dict[str, Any]], shard: Shard, config: DataConfig) -> Ite
         read_window, fn_args=(shard,), batch_size=1, batch_format="pyarrow", num_cpus=READ_CPUS, concurrency=2
     )
     # Ray joins what a task yields to blocks of up to 128 MiB, here a whole window: they are cut again.
-    made = read.repartition(target_num_rows_per_block=shard.batch * BLOCK_STEPS).map_batches(
+    batches = read.repartition(target_num_rows_per_block=shard.batch * BLOCK_STEPS).map_batches(
         decode_crops,
         fn_args=(shard.batch, config),
         batch_size=shard.batch * BLOCK_STEPS,
@@ -91,7 +91,7 @@ def _run(windows: list[dict[str, Any]], shard: Shard, config: DataConfig) -> Ite
         num_cpus=1,
         concurrency=config.tasks,
     )
-    for arrays in made.iter_batches(
+    for arrays in batches.iter_batches(
         batch_size=shard.batch, batch_format="numpy", prefetch_batches=config.ahead
     ):
         yield to_batch(arrays)
@@ -113,9 +113,9 @@ def decode_crops(rows: pa.Table, batch: int, config: DataConfig) -> dict[str, An
     """The tensors of `crop_arrays`, for each `batch` rows apart, as they stand in a step."""
     seeds = np.asarray(rows["seed"].combine_chunks().flatten(), dtype=np.int64).reshape(-1, 5)
     labels, keys = np.asarray(rows["label"], dtype=np.int64), rows["key"].to_pylist()
-    made = []
+    crops = []
     for start in range(0, rows.num_rows, batch):
         step = slice(start, start + batch)
         photos = [decode(image) for image in rows["image"][step].to_pylist()]
-        made.append(crop_arrays(photos, keys[step], labels[step], seeds[step], config))
-    return {name: np.concatenate([arrays[name] for arrays in made]) for name in made[0]}
+        crops.append(crop_arrays(photos, keys[step], labels[step], seeds[step], config))
+    return {name: np.concatenate([arrays[name] for arrays in crops]) for name in crops[0]}
