@@ -23,3 +23,6 @@ class StorageConfig(Section):
     retries: int = Field(8, ge=0, le=100, description="tries after the first, for transient errors only")
     pool: int = Field(32, ge=1, le=1024, description="connections per process")
     verify_tls: bool = True
+    request_payer: bool = Field(
+        False, description="pay for requests to other people's requester-pays buckets"
+    )

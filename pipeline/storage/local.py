@@ -28,6 +28,7 @@ from pipeline.errors import (
 )
 from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
 
+_WORKING_DIR = "/runtime_resources/working_dir_files/"  # below the session's folder of Ray
 _COPY_BYTES = 4 * 2**20
 _TEMPORARY = re.compile(r"\.fiat-[0-9a-f]{32}\.tmp")
 _STRAY = re.compile("[\udc80-\udcff]|\ufffd(?=[89A-F][0-9A-F])")
@@ -160,6 +161,7 @@ class LocalStore:
                     raise _translated(error, Path(below), "delete") from None
 
     def check_readable(self) -> None:
+        _refuse_working_dir(self.root)
         if not self.root.exists():
             raise ConfigError(f"there is no folder {self.root}; check the path")
         if not self.root.is_dir():
@@ -170,6 +172,7 @@ class LocalStore:
             raise _translated(error, self.root, "list") from None
 
     def check_writable(self) -> None:
+        _refuse_working_dir(self.root)
         if self.root.exists() and not self.root.is_dir():
             raise ConfigError(f"{self.root} is a file; give a folder for the results")
         try:
@@ -182,6 +185,16 @@ class LocalStore:
     def _path(self, key: str) -> Path:
         check_key(key)
         return self.root.joinpath(*map(unescape_name, key.split("/")))
+
+
+def _refuse_working_dir(root: Path) -> None:
+    """Raises ConfigError for a folder in the copy of a job's working directory that Ray has unpacked: it is
+    on one machine, and gone after the job."""
+    if _WORKING_DIR in str(root.resolve()):
+        raise ConfigError(
+            f"{root} lies in the job's own working directory, which Ray has unpacked and will remove; give "
+            "the absolute path of a folder that all machines share, or s3://BUCKET/PREFIX"
+        )
 
 
 def _entries(folder: Path, prefix: str, start: str = "") -> Iterator[ObjectInfo | tuple[Path, str]]:

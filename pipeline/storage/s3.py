@@ -189,6 +189,11 @@ class S3Store:
             return _Conflict(f"another request is changing {name} ({code})")
         if status == 404:
             return ObjectMissing(f"{name} does not exist")
+        if code == "InvalidObjectState":
+            return AccessDenied(
+                f"{name} is archived in a Glacier class and cannot be read; restore it, then run again with "
+                "plan.retry_failed"
+            )
         if status in (401, 403):
             return AccessDenied(f"not allowed to {action} {name} ({code}); check the credentials and policy")
         if status == 301 or code in ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
@@ -238,7 +243,7 @@ def _make_client(config: StorageConfig, tries: int) -> Any:
         tcp_keepalive=True,
     )
     try:
-        return boto3.session.Session().client(
+        client = boto3.session.Session().client(
             "s3",
             endpoint_url=config.endpoint,
             region_name=config.region,
@@ -247,6 +252,15 @@ def _make_client(config: StorageConfig, tries: int) -> Any:
         )
     except (aws.BotoCoreError, ValueError) as error:
         raise ConfigError(f"cannot set up S3 access: {_sentence(error)}") from None
+    if config.request_payer:
+        client.meta.events.register("before-parameter-build.s3", _pay)
+    return client
+
+
+def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
+    """Agree to be charged, in each request that can say so."""
+    if "RequestPayer" in model.input_shape.members:
+        params.setdefault("RequestPayer", "requester")
 
 
 def _sentence(error: BaseException) -> str:
