@@ -8,7 +8,6 @@ of address space.
 from __future__ import annotations
 
 import tempfile
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,8 +66,10 @@ def split(array: U16) -> tuple[U16, U8 | None]:
 
 
 def damage(words: str, format_: str) -> ImageFailure:
-    """TRUNCATED or CORRUPT for what libvips said of a file."""
+    """UNSUPPORTED, TRUNCATED or CORRUPT for what libvips said of a file."""
     said = " ".join(words.split())[:200]
+    if "not supported" in said:
+        return _unsupported(f"this kind of {format_} ({said})", "one in strips, all channels together")
     short = any(
         sign in said.lower() for sign in ("truncat", "out of data", "eof", "end of", "short", "read error")
     )
@@ -77,20 +78,8 @@ def damage(words: str, format_: str) -> ImageFailure:
     return ImageFailure(FailureCode.CORRUPT, f"the {format_} cannot be decoded: {said}")
 
 
-def gray16_to_srgb(gray16: U16, icc: bytes, mode: str) -> U16:
-    """uint16[H,W] under a gray (`mode` "L") or RGB profile to sRGB gray levels: a table of 65,536."""
-    return np.take(_gray_table(icc, mode), gray16)
-
-
-@lru_cache(maxsize=4)
-def _gray_table(icc: bytes, mode: str) -> U16:
-    ramp = np.arange(_FULL + 1, dtype=np.uint16)[None, :, None]
-    levels = ramp if mode == "L" else np.repeat(ramp, 3, axis=2)
-    return np.ascontiguousarray(_through(levels, icc, None)[0, :, 1])
-
-
 def rgb16_to_srgb(rgb16: U16, icc: bytes) -> U16:
-    """uint16[H,W,3] under an RGB profile, or [H,W,4] under a CMYK one, to sRGB, relative colorimetric."""
+    """uint16[H,W,4] under a CMYK profile, or [H,W,3] under an RGB one, to sRGB, relative colorimetric."""
     return _through(rgb16, icc, None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +10,11 @@ from numpy.typing import NDArray
 
 from pipeline.codecs.encode import encode
 from pipeline.codecs.metadata.block import SourceMeta
-from pipeline.codecs.metadata.profiles import from_profile, to_profile
+from pipeline.codecs.metadata.profiles import through_profile, to_profile
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
 from pipeline.codecs.upright import Pixels
-from pipeline.color.luminance import (
-    downscale_luminance,
-    luminance_u16_from_gray8,
-    luminance_u16_from_gray16,
-    luminance_u16_from_srgb8,
-    luminance_u16_from_srgb16,
-)
+from pipeline.color.light import to_srgb8
+from pipeline.color.luminance import downscale_luminance, luminance_u16
 from pipeline.color.toning import colour_spread
 from pipeline.records import Status
 
@@ -32,7 +26,7 @@ __all__ = [
     "decode",
     "encode",
     "finish",
-    "from_profile",
+    "read_back",
     "to_profile",
 ]
 
@@ -137,15 +131,11 @@ def finish(
         return Skip(Status.SKIPPED_OTHER, pixels.message)
     array, alpha = pixels.array, pixels.alpha
     height, width = array.shape[:2]
-    deep = bool(array.dtype == np.uint16)
-    if array.ndim == 2:
-        spread = 0.0
-    else:
-        spread = colour_spread(_visible((array >> 8).astype(np.uint8) if deep else array, alpha))
+    spread = 0.0 if array.ndim == 2 else colour_spread(_visible(pixels.srgb8(), alpha))
     if spread > color_threshold and skip_color:
         message = f"has real colour already (spread {spread:.1f}, threshold {color_threshold:g})"
         return Skip(Status.SKIPPED_COLOR, message, width, height, pixels.mode, pixels.pages, spread)
-    L_u16 = _LIGHTNESS[deep, array.ndim](array)
+    L_u16 = luminance_u16(array, pixels.light)
     return Decoded(
         L_u16=L_u16,
         alpha=alpha,
@@ -155,18 +145,16 @@ def finish(
         color_spread=spread,
         is_color=spread > color_threshold,
         note="; ".join(pixels.notes) or None,
-        depth=16 if deep else 8,
+        depth=pixels.depth,
         pages=pixels.pages,
     )
 
 
-_LIGHTNESS: dict[tuple[bool, int], Callable[[NDArray[Any]], NDArray[np.uint16]]] = {
-    (False, 2): luminance_u16_from_gray8,
-    (False, 3): luminance_u16_from_srgb8,
-    (True, 2): luminance_u16_from_gray16,
-    (True, 3): luminance_u16_from_srgb16,
-}
-"""By whether samples have 16 bits, and the array's dimensions."""
+def read_back(rgb: NDArray[Any], icc: bytes) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """`L_u16` and sRGB of 8 bits of pixels uint8 or uint16[H,W,3] under an RGB profile, as a source's are
+    read."""
+    samples, light = through_profile(rgb, icc)
+    return luminance_u16(samples, light), to_srgb8(samples, light)
 
 
 def _visible(rgb8: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import zlib
@@ -17,13 +18,15 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from pipeline.errors import FailureCode, ImageFailure
 
 # A marker inside entropy-coded data: neither a stuffed zero nor a restart marker (T.81, B.1.1.2 and B.1.1.5).
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _EOI = 0xD9
+_FOLLOWERS = 8  # tries of what may follow image data without an end
+_EOI_MARKER = b"\xff\xd9"
 _SOS = 0xDA
 _STANDALONE = {0x01, 0xD8, *range(0xD0, 0xD8)}
 _FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -98,7 +101,7 @@ class JpegStream(io.BytesIO):
             raise ImageFailure(FailureCode.CORRUPT, f"the JPEG's {message}")
 
 
-def checkable_jpeg(data: bytes) -> JpegStream:
+def checkable_jpeg(data: bytes, notes: list[str] | None = None) -> JpegStream:
     """The JPEG as a stream whose decoding fails where image data is missing or left over.
 
     A sequential JPEG of one scan gets bits that are no code in place of its end marker: a whole picture never
@@ -117,20 +120,50 @@ def checkable_jpeg(data: bytes) -> JpegStream:
             f"a JPEG of {jpeg.precision} bits per sample is not supported; "
             "convert it to a 16-bit TIFF or PNG",
         )
-    if jpeg.end is None:
-        raise ImageFailure(
-            FailureCode.TRUNCATED, "the JPEG ends before its end marker: the file was cut short"
-        )
-    if (
+    sequential = (
         len(jpeg.scans) == 1
         and jpeg.frame in (0xC0, 0xC1, 0xC3)
         and len(jpeg.scans[0][0]) == len(jpeg.components)
-    ):
-        tail = jpeg.end - _TAIL
-        return JpegStream(data[: jpeg.end] + _PADDING, tail if tail > jpeg.data else None)
-    if missing := _missing_scans(jpeg):
+    )
+    missing = None if sequential else _missing_scans(jpeg)
+    end = jpeg.end
+    if end is None and not missing and _is_whole(data, jpeg):
+        end = len(data) - data.endswith(b"\xff")
+        data = data[:end] + _EOI_MARKER
+        if notes is not None:
+            notes.append("its end marker was missing, its image data is whole")
+    if end is None:
+        raise ImageFailure(
+            FailureCode.TRUNCATED, "the JPEG ends before its end marker: the file was cut short"
+        )
+    if sequential:
+        tail = end - _TAIL
+        return JpegStream(data[:end] + _PADDING, tail if tail > jpeg.data else None)
+    if missing:
         raise ImageFailure(FailureCode.TRUNCATED, f"the JPEG ends before {missing}: the file was cut short")
     return JpegStream(data, None)
+
+
+def _is_whole(data: bytes, jpeg: JpegStructure) -> bool:
+    """Whether a JPEG lacks its end marker and nothing else: then its picture does not depend on what follows.
+
+    If a single bit of it were missing, the first of those that follow would be taken for it.
+    """
+    if not jpeg.scans or jpeg.data >= len(data):
+        return False
+    start = data[: len(data) - data.endswith(b"\xff")]
+    followers = np.random.default_rng(0).integers(0, 0xFF, (_FOLLOWERS, 64), np.uint8)  # no FFh, no marker
+    first = None
+    for follower in followers:
+        try:
+            with JpegImagePlugin.JpegImageFile(io.BytesIO(start + follower.tobytes() + _EOI_MARKER)) as image:
+                shown = hashlib.sha256(image.tobytes()).digest()
+        except (OSError, ValueError, SyntaxError):
+            return False
+        if first not in (None, shown):
+            return False
+        first = shown
+    return True
 
 
 def _missing_scans(jpeg: JpegStructure) -> str | None:

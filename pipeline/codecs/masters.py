@@ -1,24 +1,29 @@
 """Masters too large for memory: a local TIFF read by libvips strip by strip, as lightness.
 
 What can be streamed: one page of gray or RGB, 8 or 16 bits a channel, with or without alpha, in strips or
-tiles, BigTIFF too. Every pass opens the file again and reads it from the top down. libvips undoes MinIsWhite.
+tiles, BigTIFF too. Every pass opens the file again and reads it from the top down. libvips undoes MinIsWhite;
+which page, which channels, which way up and what the samples mean are decided as for a picture in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
 
-from pipeline.codecs.metadata import exif, iptc, profiles
-from pipeline.codecs.metadata.block import SourceMeta, lost_profile
-from pipeline.color.spaces import L_U16_SCALE, srgb_to_lab
+from pipeline.codecs import sniff
+from pipeline.codecs.light import Meaning, meaning
+from pipeline.codecs.metadata import exif
+from pipeline.codecs.metadata.block import SourceMeta, read_metadata
+from pipeline.codecs.tiff.directories import EXTRA_SAMPLES, channels, photographs, read_directories
+from pipeline.codecs.tiff.source import CHANNELS, TiffSource
+from pipeline.codecs.upright import HIDDEN, with_source
+from pipeline.color.light import lightness, to_srgb8
 from pipeline.errors import FailureCode, ImageFailure
 
 U16 = NDArray[np.uint16]
@@ -30,7 +35,8 @@ _DEPTHS = {"uchar": 8, "ushort": 16}
 _GRAY, _COLOUR = ("b-w", "grey16"), ("srgb", "rgb", "rgb16")
 _MODES = {(1, 8): "L", (2, 8): "LA", (3, 8): "RGB", (4, 8): "RGBA"}
 _MODES |= {(1, 16): "I;16", (2, 16): "LA;16", (3, 16): "RGB;16", (4, 16): "RGBA;16"}
-_NEW_SUBFILE_TYPE, _REDUCED, _MASK = 254, 1, 4
+_PALETTE, _STREAMED = 3, (0, 1, 2, 3, 6)  # photometric interpretations
+_ASSOCIATED = 1
 _CUT_SHORT = ("read error", "truncat", "end of file", "not enough data", "seek error", "past end")
 
 
@@ -56,6 +62,16 @@ class Reduced:
     rgb8: NDArray[np.uint8] | None
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """How the master is read: page, channels (colours, then alpha), which way up, what the samples mean."""
+
+    page: int
+    bands: tuple[int, ...]
+    turn: int
+    found: Meaning
+
+
 class Master:
     """One master on a local file system.
 
@@ -66,173 +82,183 @@ class Master:
     def __init__(self, path: Path, *, pixels: int) -> None:
         self.path = path
         try:
-            image = self._open()
-            self.info = _examine(path, image, pixels)
-            self._lut = _lightness_lut(self.info)
-        except pyvips.Error as error:
-            raise _damage(error) from None
+            self.info, self._layout = _examine(path, pixels)
+        except ImageFailure:
+            raise
+        except Exception as error:  # whatever a hostile file makes a parser raise, the image has failed
+            raise _damage(error) from error
 
     def reduced(self, side: int) -> Reduced:
         """One pass over the file for an image of moderate size; `side` is that of the network."""
-        try:
-            return self._reduced(side)
-        except pyvips.Error as error:
-            raise _damage(error) from None
+        info = self.info
+        factor = -(-max(info.width, info.height) // max(2 * side, _SMALL_SIDE))
+        parts = [self._shrunk(rows, factor) for rows in self._rows(factor)]
+        colours = [part.rgb8 for part in parts if part.rgb8 is not None]
+        l_u16 = np.concatenate([part.L_u16 for part in parts])
+        return Reduced(l_u16, np.concatenate(colours) if colours else None)
 
     def strips(self) -> Iterator[tuple[U16, Levels | None]]:
         """One pass, from the top down: whole rows as `L_u16` uint16[n,W], and alpha[n,W] or None."""
+        for rows in self._rows(1):
+            samples, light = self._layout.found.applied(self._colour(rows))
+            alpha = np.ascontiguousarray(rows[..., -1]) if self.info.has_alpha else None
+            yield lightness(samples, light), alpha
+
+    @property
+    def _colours(self) -> tuple[int, ...]:
+        return self._layout.bands[: -1 if self.info.has_alpha else None]
+
+    def _colour(self, rows: Levels) -> Levels:
+        count = len(self._colours)
+        return np.ascontiguousarray(rows[..., 0] if count == 1 else rows[..., :count])
+
+    def _rows(self, factor: int) -> Iterator[Levels]:
+        """One pass: rows uint8 or uint16[n,W,channels], n a multiple of `factor` but at the end."""
+        info = self.info
+        count = max(1, _STRIP_PIXELS // info.width // factor) * factor
         try:
-            image = self._open()
-            planes = self._lightness(image)
-            if self.info.has_alpha:
-                planes = planes.bandjoin(image[image.bands - 1].cast("ushort"))
-            region = pyvips.Region.new(planes)
-            rows = max(1, _STRIP_PIXELS // self.info.width)
-            for top in range(0, self.info.height, rows):
-                count = min(rows, self.info.height - top)
-                data = region.fetch(0, top, self.info.width, count)
-                both = np.frombuffer(data, np.uint16).reshape(count, self.info.width, planes.bands)
-                alpha = both[..., 1].astype(_dtype(self.info.depth)) if self.info.has_alpha else None
-                yield np.ascontiguousarray(both[..., 0]), alpha
+            yield from _fetched(_open(self.path, self._layout), info, count)
         except pyvips.Error as error:
             raise _damage(error) from None
 
-    def _open(self) -> pyvips.Image:
-        image = pyvips.Image.new_from_file(str(self.path), access="sequential", fail_on="error")
-        if (
-            _orientation(image) > 1
-        ):  # a turned image is not read from the top down: libvips unpacks it on disk
-            return pyvips.Image.new_from_file(str(self.path), access="random", fail_on="error").autorot()
+    def _shrunk(self, rows: Levels, factor: int) -> Reduced:
+        """Some rows, averaged, with transparency on white."""
+        samples, light = self._layout.found.applied(self._colour(rows))
+        means = _averaged(lightness(samples, light), factor)
+        rgb = _averaged(to_srgb8(samples, light), factor) if samples.ndim == 3 else None
+        if self.info.has_alpha:
+            cover = _averaged(rows[..., -1], factor) / np.float32(2**self.info.depth - 1)
+            means = _on_white(means, cover, 65535)
+            rgb = None if rgb is None else _on_white(rgb, cover[..., None], 255)
+        rgb8 = None if rgb is None else np.rint(rgb).astype(np.uint8)
+        return Reduced(np.rint(means).astype(np.uint16), rgb8)
+
+
+def _averaged(plane: Levels, factor: int) -> NDArray[np.float32]:
+    """Means of `factor` x `factor` pixels; what is missing at the edges is as the last row or column."""
+    if factor == 1:
+        return plane.astype(np.float32)
+    down, across = (-side % factor for side in plane.shape[:2])
+    padded = np.pad(plane, ((0, down), (0, across), *[(0, 0)] * (plane.ndim - 2)), "edge")
+    height, width = (side // factor for side in padded.shape[:2])
+    # row by row and column by column: sums of levels are whole numbers, and those of 32 bits hold them
+    sums = padded[0::factor].astype(np.uint32)
+    for row in range(1, factor):
+        sums += padded[row::factor]
+    total = np.zeros((height, width, *plane.shape[2:]), np.float64)
+    for column in range(factor):
+        total += sums[:, column::factor]
+    return np.asarray(total / factor**2, dtype=np.float32)
+
+
+def _open(path: Path, layout: _Layout) -> pyvips.Image:
+    """The page, upright, with the channels that are wanted."""
+    # a turned image is not read from the top down: libvips unpacks it on disk
+    access = "random" if layout.turn > 1 else "sequential"
+    image = pyvips.Image.new_from_file(str(path), access=access, fail_on="error", page=layout.page)
+    if layout.turn > 1:
+        image = image.copy()
+        image.set_type(pyvips.GValue.gint_type, "orientation", layout.turn)
+        image = image.autorot()
+    if layout.bands == tuple(range(image.bands)):
         return image
-
-    def _lightness(self, image: pyvips.Image) -> pyvips.Image:
-        if self._lut is not None:
-            return image[0].maplut(self._lut)
-        lab = self._srgb(image).colourspace("lab")
-        return (lab[0] * L_U16_SCALE).rint().cast("ushort")
-
-    def _srgb(self, image: pyvips.Image) -> pyvips.Image:
-        colour = image[0:3].copy(interpretation="srgb" if self.info.depth == 8 else "rgb16")
-        if self.info.meta.icc is None or profiles.examine(self.info.meta.icc).is_srgb:
-            return colour
-        return colour.icc_transform("srgb", embedded=True, depth=16, intent="relative")
-
-    def _reduced(self, side: int) -> Reduced:
-        image = self._open()
-        factor = -(-max(self.info.width, self.info.height) // max(2 * side, _SMALL_SIDE))
-        planes = self._lightness(image)
-        if self._lut is None:
-            planes = planes.bandjoin(self._srgb(image).colourspace("rgb16"))
-        if self.info.has_alpha:
-            planes = planes.bandjoin(image[image.bands - 1].cast("ushort"))
-        array = planes.shrink(factor, factor, ceil=True).numpy()
-        array = array if array.ndim == 3 else array[..., None]
-        lightness, colour = array[..., 0], array[..., 1:4] if self._lut is None else None
-        if self.info.has_alpha:
-            cover = array[..., -1:].astype(np.float32) / (2**self.info.depth - 1)
-            lightness = _on_white(lightness[..., None], cover)[..., 0]
-            colour = None if colour is None else _on_white(colour, cover)
-        rgb8 = None if colour is None else np.rint(colour / np.float32(257)).astype(np.uint8)
-        return Reduced(np.ascontiguousarray(lightness), rgb8)
+    first, *others = (image[band] for band in layout.bands)
+    return first.bandjoin(others) if others else first
 
 
-def _on_white(levels: U16, cover: NDArray[np.float32]) -> U16:
-    return np.rint(levels * cover + np.float32(65535) * (1 - cover)).astype(np.uint16)
+def _fetched(image: pyvips.Image, info: MasterInfo, count: int) -> Iterator[Levels]:
+    """The image in rows of [count,W,channels]."""
+    region = pyvips.Region.new(image)
+    for top in range(0, info.height, count):
+        rows = min(count, info.height - top)
+        data = region.fetch(0, top, info.width, rows)
+        yield np.frombuffer(data, _dtype(info.depth)).reshape(rows, info.width, image.bands)
+
+
+def _on_white(levels: NDArray[Any], cover: NDArray[Any], white: int) -> NDArray[Any]:
+    return np.asarray(levels * cover + np.float32(white) * (1 - cover))
 
 
 def _dtype(depth: int) -> type[np.uint8] | type[np.uint16]:
     return np.uint8 if depth == 8 else np.uint16
 
 
-def _orientation(image: pyvips.Image) -> int:
-    return int(image.get("orientation")) if image.get_typeof("orientation") else 1
+def _examine(path: Path, pixels: int) -> tuple[MasterInfo, _Layout]:
+    with path.open("rb") as file:
+        if sniff.readable_format(file.read(16)) != "TIFF":
+            raise _unsupported("a large file that is no TIFF by its content")
+        pages = photographs(read_directories(file))
+        if len(pages.photographs) > 1:
+            raise _unsupported(f"a large TIFF of {len(pages.photographs)} pages")
+        file.seek(0)
+        source = TiffSource(file)
+        index = pages.photographs[0].index
+        if index:
+            source.seek(index)
+        if source.photometric not in _STREAMED or source.has_gray_planes or source.is_jpeg_with_more:
+            raise _unsupported(f"a large TIFF of photometric interpretation {source.photometric}")
+        image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error", page=index)
+        bands, notes = _bands(source, image, pixels)
+        depth, turn = _DEPTHS[image.format], exif.orientation(source).value
+        found = meaning(len(bands.colours) == 1, depth, source.statements())
+        width, height = (image.height, image.width) if turn >= 5 else (image.width, image.height)
+        meta = with_source(read_metadata(source, "TIFF", (width, height), found.icc), found)
+        meta = replace(meta, changes=(*meta.changes, *pages.left_out))
+    chosen = bands.colours + (() if bands.alpha is None else (bands.alpha,))
+    mode = "P" if source.photometric == _PALETTE else _MODES[len(chosen), depth]
+    info = MasterInfo(width, height, depth, mode, bands.alpha is not None, meta)
+    layout = _Layout(index, chosen, turn, found)
+    if bands.alpha is not None:
+        lowest, highest = _alpha_range(path, layout, info)
+        if highest == 0 and bands.is_associated:
+            raise _unsupported("a large TIFF whose premultiplied alpha hides everything")
+        if highest == 0 or lowest == 2**depth - 1:
+            notes += [HIDDEN] if highest == 0 else []
+            mode = _MODES[len(bands.colours), depth]
+            info = replace(info, has_alpha=False, mode=mode)
+            layout = replace(layout, bands=chosen[:-1])
+    return replace(info, notes=(*notes, *found.notes)), layout
 
 
-def _examine(path: Path, image: pyvips.Image, pixels: int) -> MasterInfo:
+@dataclass(frozen=True)
+class _Bands:
+    colours: tuple[int, ...]
+    alpha: int | None
+    is_associated: bool
+
+
+def _bands(source: TiffSource, image: pyvips.Image, pixels: int) -> tuple[_Bands, list[str]]:
+    """Which of the channels are colours and alpha, and notes. Raises TOO_LARGE and UNSUPPORTED."""
     if image.width * image.height > pixels:
         size = f"{image.width} x {image.height} is {image.width * image.height:,} pixels"
         raise ImageFailure(FailureCode.TOO_LARGE, f"{size}; the limit is {pixels:,}, raise limits.pixels")
-    depth, alpha = _DEPTHS.get(image.format), image.hasalpha()
-    bands = image.bands - alpha
-    if depth is None or image.get("vips-loader") != "tiffload":
+    if image.format not in _DEPTHS or image.get("vips-loader") != "tiffload":
         raise _unsupported(f"a large {image.get('vips-loader')[:-4]} of {image.format} samples")
-    if (bands, image.interpretation in _GRAY) not in ((1, True), (3, False)) or (
-        bands == 3 and image.interpretation not in _COLOUR
-    ):
+    photometric = source.photometric
+    colours = image.bands if photometric == _PALETTE else CHANNELS.get(photometric, 0)
+    fits = (colours, image.interpretation in _GRAY) == (1, True) or (
+        colours == 3 and image.interpretation in _COLOUR
+    )
+    if photometric == _PALETTE and colours == 1 and fits:  # of grays alone, which libvips gives as one
+        return _Bands((0, 0, 0), None, False), []
+    if image.bands < colours or not fits:
         raise _unsupported(f"a large TIFF of {image.bands} channels ({image.interpretation})")
-    notes: list[str] = []
-    with path.open("rb") as file:
-        carried, changes = _header(file, image.width, image.height)
-    icc = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
-    embedded = icc
-    if icc is not None and profiles.examine(icc).mode not in (("L", "RGB") if bands == 1 else ("RGB",)):
-        problem = profiles.examine(icc).problem or "it does not fit the pixels"
-        notes.append(f"its colour profile was ignored: {problem}")
-        icc = None
-    xmp = bytes(image.get("xmp-data")) if image.get_typeof("xmp-data") else None
-    has_dpi = image.get_typeof("resolution-unit") != 0
-    dpi = (round(image.xres * 25.4, 4), round(image.yres * 25.4, 4)) if has_dpi else None
-    found = bytes(image.get("iptc-data")) if image.get_typeof("iptc-data") else None
-    iim, of_iptc = iptc.carried_iptc(found)
-    lost = [] if icc is not None else [lost_profile(embedded)]
-    meta = SourceMeta("TIFF", icc, carried, xmp, dpi, iptc=iim, changes=(*lost, *changes, *of_iptc))
-    mode = _MODES[image.bands, depth]
-    return MasterInfo(image.width, image.height, depth, mode, alpha, meta, tuple(notes))
+    tagged = EXTRA_SAMPLES in source.tag_v2
+    extra = tuple(source.tag_v2[EXTRA_SAMPLES]) if tagged else None
+    rule = channels(colours, image.bands, extra)
+    associated = rule.alpha is not None and extra is not None and extra[rule.alpha - colours] == _ASSOCIATED
+    return _Bands(tuple(range(colours)), rule.alpha, associated), [rule.note] if rule.note else []
 
 
-class _Header:
-    """The part of a Pillow image that `exif.carried_exif` asks for: Pillow has no 16-bit RGB to open."""
-
-    def __init__(self, tags: Image.Exif) -> None:
-        self.tags = tags
-
-    def getexif(self) -> Image.Exif:
-        return self.tags
-
-
-def _header(file: Any, width: int, height: int) -> tuple[bytes | None, list[str]]:
-    """The EXIF that goes on, and what of it does not. Raises UNSUPPORTED for further pages, which reduced
-    copies of the first are not."""
-    head = file.read(8)
-    big = head[2:4] in (b"+\x00", b"\x00+")
-    head += file.read(8) if big else b""
-    directory = TiffImagePlugin.ImageFileDirectory_v2(head)
-    first, pages, seen = directory.next, 0, set()
-    while directory.next and directory.next not in seen:
-        seen.add(directory.next)
-        file.seek(directory.next)
-        directory.load(file)
-        pages += not int(directory.get(_NEW_SUBFILE_TYPE, 0)) & (_REDUCED | _MASK)
-    if pages > 1:
-        raise _unsupported(f"a large TIFF of {pages} pages")
-    tags = Image.Exif()
-    tags.bigtiff, tags.endian = big, "<" if head[:2] == b"II" else ">"
-    try:
-        tags.load_from_fp(file, first)
-        return exif.carried_exif(_Header(tags), width, height)  # type: ignore[arg-type]
-    except exif.UNREADABLE:
-        return None, ["exif: cannot be read, left out"]
-
-
-def _lightness_lut(info: MasterInfo) -> pyvips.Image | None:
-    """A libvips table from gray levels to `L_u16`, through the profile; None for RGB."""
-    if info.mode[0] not in "LI":
-        return None
-    levels = 2**info.depth
-    if info.meta.icc is None or profiles.examine(info.meta.icc).is_srgb:
-        srgb = np.arange(levels) / (levels - 1)
-    else:
-        bands = 1 if profiles.examine(info.meta.icc).mode == "L" else 3
-        ramp = np.repeat(np.arange(levels, dtype=_dtype(info.depth))[:, None], bands, axis=1)
-        image = pyvips.Image.new_from_memory(
-            ramp.tobytes(), levels, 1, bands, "uchar" if info.depth == 8 else "ushort"
-        ).copy(interpretation=("b-w", "grey16", "srgb", "rgb16")[(bands == 3) * 2 + (info.depth == 16)])
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", info.meta.icc)
-        converted = image.icc_transform("srgb", embedded=True, depth=16, intent="relative")
-        srgb = converted.numpy()[0, :, 1] / 65535
-    lightness = srgb_to_lab(np.repeat(srgb[:, None], 3, axis=1))[:, 0]
-    table = np.rint(np.clip(lightness, 0, 100) * L_U16_SCALE).astype(np.uint16)
-    return pyvips.Image.new_from_memory(table.tobytes(), levels, 1, 1, "ushort")
+def _alpha_range(path: Path, layout: _Layout, info: MasterInfo) -> tuple[int, int]:
+    """The least and the most of its alpha: a pass of its own, unless both are soon seen to vary."""
+    lowest, highest = 2**info.depth - 1, 0
+    rows = max(1, _STRIP_PIXELS // info.width)
+    for strip in _fetched(_open(path, layout), info, rows):
+        lowest, highest = min(lowest, int(strip[..., -1].min())), max(highest, int(strip[..., -1].max()))
+        if highest > 0 and lowest < 2**info.depth - 1:
+            break
+    return lowest, highest
 
 
 def _unsupported(what: str) -> ImageFailure:
@@ -241,8 +267,10 @@ def _unsupported(what: str) -> ImageFailure:
     )
 
 
-def _damage(error: pyvips.Error) -> ImageFailure:
+def _damage(error: Exception) -> ImageFailure:
     words = " ".join(str(error).split())[:200]
+    if "not supported" in words or "unknown pixel mode" in words:
+        return _unsupported(f"a large TIFF of this kind ({words})")
     if any(sign in words.lower() for sign in _CUT_SHORT):
         return ImageFailure(FailureCode.TRUNCATED, f"the TIFF is cut short: {words}")
     return ImageFailure(FailureCode.CORRUPT, f"the TIFF cannot be decoded: {words}")

@@ -7,7 +7,7 @@ This is the part that hostile files attack; it imports little, because it runs i
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -23,10 +23,12 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from pipeline.codecs import deep, integrity, sniff
-from pipeline.codecs.metadata import exif
+from pipeline.codecs import deep, integrity, jp2_source, sniff
+from pipeline.codecs.light import Statement, png_statements
+from pipeline.codecs.metadata import orientation
+from pipeline.codecs.tiff.directories import Directory, photographs, read_directories
 from pipeline.codecs.tiff.source import TiffSource, read_page
-from pipeline.codecs.upright import GRAY_MODES, U8, Levels, Pixels, finish_deep, finish_eight
+from pipeline.codecs.upright import GRAY_MODES, U8, Levels, Pixels, finish_array, finish_eight
 from pipeline.errors import FailureCode, ImageFailure
 
 # Our own limits are checked before anything is decoded, with messages that name their keys.
@@ -43,8 +45,7 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "AVIF": AvifImagePlugin.AvifImageFile,
 }
 _COLOUR_MODES = {"P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr", "CMYK"}
-_NEW_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
-_REDUCED, _MASK = 1, 4  # bits of NewSubfileType (TIFF 6.0)
+_DNG_VERSION = 50706
 _BEYOND_PILLOW = ("unsupported", "not supported", "unknown pixel mode", "unknown raw mode")
 _CUT_SHORT = ("truncat", "end of file", "eof", "not enough", "unexpected end", "ran out", "too short")
 
@@ -92,6 +93,8 @@ def read_pixels(
 
 
 def _no_readable_image(data: bytes, key: str, content_type: str | None) -> NoImage:
+    if (companion := sniff.companion(data, key)) is not None:
+        return NoImage(f"no photograph but its companion: {companion}")
     if (refused := sniff.refused_format(data, key)) is not None:
         raise _unsupported(f"{refused[0]} is not supported", refused[1])
     if (claim := sniff.claims_image(key, content_type)) is not None:
@@ -104,18 +107,21 @@ def _decode(data: bytes, key: str, format_: str, limits: DecodeLimits, page: int
         integrity.check_png(data)
     elif format_ == "TIFF":
         integrity.check_tiff(data)
-    stream = integrity.checkable_jpeg(data) if format_ == "JPEG" else io.BytesIO(data)
+    notes: list[str] = []
+    stream = integrity.checkable_jpeg(data, notes) if format_ == "JPEG" else io.BytesIO(data)
     image = _plugin(format_)(stream)  # and not `Image.open`, which hides why a file was refused
-    frames, notes = _frames(image, data)
-    if page or frames[0]:
-        image.seek(frames[page])
+    frames = _frames(image, data, notes)
+    if page or frames.pages[0].index:
+        image.seek(frames.pages[page].index)
     bits = _bits(image, data, key)
     _check_size(image.size, image.mode, limits, bits)
     integrity.check_strips(image)
     if format_ == "JPEG" and limits.enough is not None:
         _shrink_on_load(image, limits.enough)
-    found = _read(image, data, stream, format_, bits, frames[page], notes)
-    found.pages = len(frames)
+    found = _read(image, data, stream, format_, bits, frames.pages[page], notes)
+    found.pages = len(frames.pages)
+    if frames.left_out:
+        found.meta = replace(found.meta, changes=(*found.meta.changes, *frames.left_out))
     return found
 
 
@@ -132,19 +138,25 @@ def _read(
     stream: io.BytesIO,
     format_: str,
     bits: int,
-    frame: int,
+    directory: Directory,
     notes: list[str],
 ) -> Pixels:
     """The pixels of the frame that `image` stands at."""
-    if bits > 8 and isinstance(image, TiffSource):
-        page = read_page(image, data, frame)
-        return finish_deep(image, page.levels, page.alpha, format_, notes + page.notes)
+    statements = _statements(image, data)
+    if isinstance(image, TiffSource) and not image.is_plain:
+        page = read_page(image, data, directory)
+        statements = statements if page.stated is None else [page.stated]
+        given = (image, page.levels, page.alpha, format_, statements, notes + page.notes)
+        return finish_array(*given, depth=page.depth)
+    if format_ == "JPEG2000" and not (source := jp2_source.read_boxes(data)).is_plain:
+        samples, alpha = jp2_source.read_samples(data, source)
+        return finish_array(image, samples, alpha, format_, statements, notes)
     if bits > 8 and format_ != "JPEG2000":
         pixels, alpha = (_heif_samples if format_ == "HEIF" else deep.read_deep)(data, format_, bits)
-        return finish_deep(image, pixels, alpha, format_, notes)
+        return finish_array(image, pixels, alpha, format_, statements, notes)
     box = image.tile[0][1] if image.tile else None
-    if format_ == "TIFF":  # not of a PNG: its EXIF is found by loading it, and a failure there would be lost
-        exif.note_orientation(image)
+    if isinstance(image, TiffSource):
+        orientation.note(image)
     image.load()
     if isinstance(stream, integrity.JpegStream):
         stream.check_read_to_end()
@@ -152,8 +164,27 @@ def _read(
         integrity.check_rows(image, _PLUGINS[format_](io.BytesIO(data)), box or (0, 0, *image.size))
     if bits > 8:
         levels = deep.widened(np.asarray(image).astype(np.uint16), bits)
-        return finish_deep(image, levels, None, format_, notes)
-    return finish_eight(image, format_, notes)
+        return finish_array(image, levels, None, format_, statements, notes)
+    opaque = False
+    if isinstance(image, TiffSource) and image.is_jpeg_with_more:
+        rule = image.channels(len(image.getbands()))
+        opaque, notes = rule.alpha is None, [*notes, *filter(None, [rule.note])]
+    return finish_eight(image, format_, statements, notes, opaque=opaque)
+
+
+def _statements(image: ImageFile.ImageFile, data: bytes) -> list[Statement]:
+    """What the file says of its samples' light, the most binding first."""
+    icc = image.info.get("icc_profile") or None
+    if isinstance(image, TiffSource):
+        return image.statements()
+    if image.format == "PNG":
+        return png_statements(integrity.png_chunks(data), icc)
+    if image.format == "JPEG2000":
+        source = jp2_source.read_boxes(data)
+        if source.icc:
+            image.info["icc_profile"] = source.icc  # which Pillow does not look for
+        return list(source.statements)
+    return [icc] if icc else []
 
 
 def _plugin(format_: str) -> type[ImageFile.ImageFile]:
@@ -196,43 +227,42 @@ def _bits(image: ImageFile.ImageFile, data: bytes, key: str) -> int:
             raise _unsupported("a camera raw file is not supported", "develop it to a 16-bit TIFF first")
     elif image.format == "JPEG2000":
         bits = integrity.jpeg2000_bits(data)
-        if bits > 16 or (bits > 8 and not image.mode.startswith("I;16")):
-            raise _unsupported(f"a JPEG 2000 of {bits} bits in colour is not supported", "convert it to TIFF")
+        if bits > 16:
+            raise _unsupported(f"a JPEG 2000 of {bits} bits is not supported", "convert it to TIFF")
     elif image.format == "PNG":
         bits = data[24]
     elif image.format == "AVIF":
         bits = integrity.avif_bits(data)
     elif image.format == "HEIF":
         bits = int(image.info.get("bit_depth", 8))
-    if bits > 8:
+    if bits > 8 or (isinstance(image, TiffSource) and not image.is_plain):
         return bits
     if image.mode not in GRAY_MODES | _COLOUR_MODES:
         raise _unsupported(f"{image.mode} pixels are not supported yet", "convert it to gray or RGB")
     return 8
 
 
-def _frames(image: ImageFile.ImageFile, data: bytes) -> tuple[list[int], list[str]]:
-    """Which frames of the file are pages, in order, and notes on further pictures that are not read.
+@dataclass(frozen=True)
+class _Frames:
+    """The frames of a file that are pages, in order, and what is left out, for the ledger."""
 
-    Raises UNSUPPORTED for a TIFF that begins with a thumbnail: camera raw files do, under other names too.
+    pages: list[Directory]
+    left_out: list[str]
+
+
+def _frames(image: ImageFile.ImageFile, data: bytes, notes: list[str]) -> _Frames:
+    """Which frames of the file are pages; of further pictures that are not read it adds a note.
+
+    Raises UNSUPPORTED for a TIFF of nothing but a thumbnail: camera raw files are built so.
     """
-    count = getattr(image, "n_frames", 1)
     if isinstance(image, TiffSource):
-        kinds = []
-        for index in range(count):
-            image.seek(index)
-            kinds.append(int(image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)))
-        image.seek(0)
-        if kinds[0] & _REDUCED:
-            raise _unsupported(
-                "a TIFF whose first image is a thumbnail is not supported", "save it as a plain TIFF"
-            )
-        return [index for index, kind in enumerate(kinds) if not kind & (_REDUCED | _MASK)] or [0], []
+        return _Frames(*photographs(read_directories(io.BytesIO(data))))
+    count = getattr(image, "n_frames", 1)
     if count > 1:
-        return [0], [f"first of {count} frames"]
-    if image.format == "JPEG" and b"MPF\x00" in data[:65536]:
-        return [0], ["first of several pictures (MPO)"]
-    return [0], []
+        notes.append(f"first of {count} frames")
+    elif image.format == "JPEG" and b"MPF\x00" in data[:65536]:
+        notes.append("first of several pictures (MPO)")
+    return _Frames([Directory(0, {}, {})], [])
 
 
 def _unsupported(what: str, advice: str) -> ImageFailure:

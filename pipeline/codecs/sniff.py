@@ -5,6 +5,7 @@ Signatures are from the formats' own specifications and the IANA media type regi
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 #: Formats read here, by the name Pillow gives them.
@@ -44,6 +45,13 @@ _REFUSED: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"icns", "Apple icons", _CONVERT),
     (0, b"BPG\xfb", "BPG", _CONVERT),
 )
+_APPLE_DOUBLE = (b"\x00\x05\x16\x07", b"\x00\x05\x16\x00")  # RFC 1740: AppleDouble, AppleSingle
+_DS_STORE = b"\x00\x00\x00\x01Bud1"
+# Hexadecimal of CRC-32 to SHA-512, alone or beside a name, as md5sum writes it or the BSD tools.
+_CHECKSUM_LINE = re.compile(
+    rb"\s*(?:\\?[0-9a-fA-F]{8,128}(?:[ \t*]|\s*$)|[A-Z0-9-]+ ?\([^)]*\) ?= ?[0-9a-f]{8,128})"
+)
+_CHECKSUM_SUFFIXES = (".md5", ".sha1", ".sha256", ".sha512", ".sfv", ".crc", ".md5sum", ".sha256sum")
 _BOX_BRANDS = {b"crx ": ("a camera raw file (CR3)", _DEVELOP)}
 _READABLE_BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
@@ -120,6 +128,36 @@ def refused_format(data: bytes, key: str) -> tuple[str, str] | None:
     if suffix in _BY_NAME and data and not data[:64].isspace():
         return f"{_BY_NAME[suffix]} by its name", _CONVERT
     return None
+
+
+def companion(data: bytes, key: str) -> str | None:
+    """What a file is that systems and programs leave beside photographs, by content and name; else None.
+
+    AppleDouble has the name of its photograph behind `._`, suffix and all, and so may claim to be an image.
+    """
+    name = PurePosixPath(key).name
+    if data[:4] in _APPLE_DOUBLE:
+        return "AppleDouble, what macOS keeps of a file on a foreign disk"
+    if name.startswith("._") and not any(data):
+        return "an empty AppleDouble file of macOS"
+    if name == ".DS_Store" or data[:8] == _DS_STORE:
+        return "the view settings of a folder (.DS_Store)"
+    if name.lower() in ("thumbs.db", "ehthumbs.db", "desktop.ini"):
+        return "what Windows keeps of a folder"
+    if name == "_SUCCESS" and not data:
+        return "the mark of a finished job (_SUCCESS)"
+    head = data[:1024].lower()
+    if _suffix(key) == ".xmp" and (b"x:xmpmeta" in head or b"rdf:rdf" in head or b"<?xpacket" in head):
+        return "an XMP sidecar"
+    if _CHECKSUM_LINE.match(data[:512]) and (_suffix(key) in _CHECKSUM_SUFFIXES or _is_manifest(name)):
+        return "a file of checksums"
+    return None
+
+
+def _is_manifest(name: str) -> bool:
+    return name.lower().startswith(
+        ("manifest-", "tagmanifest-", "checksum", "md5sum", "sha1sum", "sha256sum")
+    )
 
 
 def is_raw_name(key: str) -> bool:

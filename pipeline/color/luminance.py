@@ -13,27 +13,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.color.compiled import compiled
-from pipeline.color.spaces import L_U16_SCALE, RGB_TO_XYZ, lab_f, linear_of_levels
+from pipeline.color.light import L_OF_Y, SRGB, Light, lightness, lightness_of_y
+from pipeline.color.spaces import L_U16_SCALE, RGB_TO_XYZ, linear_of_levels
 
 U16 = NDArray[np.uint16]
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
 
-# L* is read from a table over Y with straight lines between the entries: with 65536 of them the
-# error is 2e-6 L*. The last entry is doubled, so that Y = 1 has a right-hand neighbour.
-_TABLE_STEPS = 65535
 SMALLEST_SIDE = 32  # below this the deepest layer of a network (1/8, then 3x3) sees only padding
-
-
-def _lightness_u16(y: F64) -> F64:
-    return np.asarray((116 * lab_f(y) - 16) * L_U16_SCALE, dtype=np.float64)
 
 
 _Y_OF_RGB: F64 = np.ascontiguousarray(RGB_TO_XYZ[1], dtype=np.float64)
 _Y_WEIGHTED = np.ascontiguousarray(RGB_TO_XYZ[1][:, None] * linear_of_levels(8)[None, :])
-_L_OF_Y = _lightness_u16(np.minimum(np.arange(_TABLE_STEPS + 2) / _TABLE_STEPS, 1.0))
-_L_OF_GRAY8 = np.round(_lightness_u16(linear_of_levels(8))).astype(np.uint16)
+_L_OF_GRAY8 = np.round(lightness_of_y(linear_of_levels(8))).astype(np.uint16)
 
 
 @compiled
@@ -59,7 +52,7 @@ def luminance_u16_from_srgb8(rgb8: U8) -> U16:
     if rgb8.dtype != np.uint8 or rgb8.ndim != 3 or rgb8.shape[2] != 3:
         raise ValueError(f"want uint8[H,W,3]; got {rgb8.dtype} {rgb8.shape}")
     l_u16 = np.empty(rgb8.shape[:2], dtype=np.uint16)
-    _srgb8_kernel(np.ascontiguousarray(rgb8), _Y_WEIGHTED, _L_OF_Y, l_u16)
+    _srgb8_kernel(np.ascontiguousarray(rgb8), _Y_WEIGHTED, L_OF_Y, l_u16)
     return l_u16
 
 
@@ -90,7 +83,7 @@ def _srgb16_kernel(rgb16: U16, linear: F64, weights: F64, l_of_y: F64, l_u16: U1
 
 @functools.cache
 def _l_of_gray16() -> U16:
-    return np.round(_lightness_u16(linear_of_levels(16))).astype(np.uint16)
+    return np.round(lightness_of_y(linear_of_levels(16))).astype(np.uint16)
 
 
 def luminance_u16_from_srgb16(rgb16: U16) -> U16:
@@ -101,7 +94,7 @@ def luminance_u16_from_srgb16(rgb16: U16) -> U16:
     if rgb16.dtype != np.uint16 or rgb16.ndim != 3 or rgb16.shape[2] != 3:
         raise ValueError(f"want uint16[H,W,3]; got {rgb16.dtype} {rgb16.shape}")
     l_u16 = np.empty(rgb16.shape[:2], dtype=np.uint16)
-    _srgb16_kernel(np.ascontiguousarray(rgb16), linear_of_levels(16), _Y_OF_RGB, _L_OF_Y, l_u16)
+    _srgb16_kernel(np.ascontiguousarray(rgb16), linear_of_levels(16), _Y_OF_RGB, L_OF_Y, l_u16)
     return l_u16
 
 
@@ -113,6 +106,21 @@ def luminance_u16_from_gray16(gray16: U16) -> U16:
     if gray16.dtype != np.uint16 or gray16.ndim != 2:
         raise ValueError(f"want uint16[H,W]; got {gray16.dtype} {gray16.shape}")
     return np.take(_l_of_gray16(), gray16)
+
+
+def luminance_u16(samples: NDArray[np.uint8] | NDArray[np.uint16], light: Light = SRGB) -> U16:
+    """As `light.lightness`; of sRGB by the compiled kernels, with the same bits."""
+    if not light.is_srgb:
+        return lightness(samples, light)
+    kernels = (
+        (luminance_u16_from_gray8, luminance_u16_from_srgb8),
+        (
+            luminance_u16_from_gray16,
+            luminance_u16_from_srgb16,
+        ),
+    )
+    of_depth = kernels[samples.dtype == np.uint16]
+    return of_depth[samples.ndim == 3](samples)  # type: ignore[arg-type]
 
 
 def model_size(height: int, width: int, side: int, multiple: int = 8) -> tuple[int, int]:

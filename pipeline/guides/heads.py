@@ -56,7 +56,7 @@ def upright_sizes(store: Store, key: str, etag: str, size: int) -> set[tuple[int
         with Image.open(cast(BinaryIO, io.BufferedReader(file, _BLOCK_BYTES)), formats=formats) as image:
             width, height = image.size
             # of a TIFF Pillow gives the size upright already
-            turned = image.format != "TIFF" and exif.orientation(image) >= 5
+            turned = image.format != "TIFF" and exif.orientation(image).value >= 5
     except _StoreFailed as failure:
         raise failure.error from None
     # Whatever a damaged header makes Pillow raise: the worker decodes it behind limits and names the fault.

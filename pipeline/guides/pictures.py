@@ -18,8 +18,7 @@ _LEAST_CHROMA = 2.0
 
 def lab_picture(pixels: Pixels, side: int) -> F32:
     """float32[3,h,w] of CIELAB, h and w as `luminance.model_size` gives; transparency is ignored."""
-    array = pixels.array
-    rgb8 = (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
+    rgb8 = pixels.srgb8()
     if rgb8.ndim == 2:
         rgb8 = np.repeat(rgb8[..., None], 3, axis=2)
     height, width = model_size(rgb8.shape[0], rgb8.shape[1], side)

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from pipeline.codecs import sniff
@@ -95,8 +94,7 @@ def _as_decoded(data: bytes, side: int) -> Image.Image:
     pixels = read_pixels(data, "", None, DecodeLimits(_MAX_PIXELS))
     if isinstance(pixels, NoImage):
         raise ValueError(pixels.message)
-    array = pixels.array if pixels.array.dtype == np.uint8 else (pixels.array >> 8).astype(np.uint8)
-    image = Image.fromarray(array).convert("RGB")
+    image = Image.fromarray(pixels.srgb8()).convert("RGB")
     if pixels.alpha is not None:
         image.putalpha(Image.fromarray(pixels.alpha))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)

@@ -13,7 +13,9 @@ from pipeline import __version__
 from pipeline.codecs import everyday
 from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, derive
 from pipeline.codecs.document import Page, encode_pages
+from pipeline.codecs.metadata.profiles import examine
 from pipeline.codecs.metadata.xmp import Provenance
+from pipeline.color.spaces import L_U16_SCALE
 from pipeline.config.output import OutputConfig
 from pipeline.plan.outputs import derivative_key
 from pipeline.shard.compose import Compose, ComposeSettings, Measures, compose, measure
@@ -166,15 +168,26 @@ def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job, compo
     rgb, icc, note = composed.rgb, None, decoded.note
     measures: Measures = composed
     if (converted := everyday.to_profile(composed.rgb, decoded.icc)) is not None:
-        measured = measure(everyday.from_profile(converted, decoded.icc), decoded.L_u16, decoded.alpha)
+        measured = _measured(converted, decoded)
         if measured.max_delta_l < MAX_DELTA_L[depth]:
             rgb, measures, icc = converted, measured, decoded.icc
         else:
             note = "; ".join(
                 filter(None, [note, f"written as sRGB: its profile cannot hold the lightness in {depth} bit"])
             )
+    elif decoded.icc is not None and not examine(decoded.icc).writable:
+        note = "; ".join(filter(None, [note, "written as sRGB, not in the source's profile"]))
     rgb, alpha, note = _labelled(rgb, decoded.alpha, note, job.config.output)
     return _Painted(rgb, alpha, icc, measures, note)
+
+
+def _measured(converted: NDArray[Any], decoded: everyday.Decoded) -> Measures:
+    """What was measured on pixels under the source's profile, which are read as the source was."""
+    assert decoded.icc is not None
+    l_u16, rgb8 = everyday.read_back(converted, decoded.icc)
+    measured = measure(rgb8, decoded.L_u16, decoded.alpha)
+    apart = np.abs(l_u16.astype(np.int32) - decoded.L_u16).max()
+    return Measures(float(apart / L_U16_SCALE), measured.mean_chroma, measured.colorfulness)
 
 
 def _labelled(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.codecs.deep import gray16_to_srgb, png16_bytes, read_deep, rgb16_from_srgb, rgb16_to_srgb
+from pipeline.codecs.deep import png16_bytes, read_deep, rgb16_from_srgb, rgb16_to_srgb
 from pipeline.codecs.everyday import Decoded, encode, finish
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.codecs.metadata.profiles import srgb_profile
@@ -130,7 +130,6 @@ def test_profiles_at_16_bits() -> None:
     wide = bytes(pyvips.Image.profile_load("p3"))
     inside = RGB16 // 2 + 16000
     assert int(np.abs(rgb16_to_srgb(rgb16_from_srgb(inside, wide), wide).astype(int) - inside).max()) <= 40
-    assert int(np.abs(gray16_to_srgb(GRAY16, wide, "RGB").astype(int) - GRAY16).max()) <= 40
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from pipeline.codecs.everyday import DecodeLimits, Skip
-from pipeline.codecs.metadata.profiles import examine, from_profile, to_profile
+from pipeline.codecs.metadata.profiles import examine, through_profile, to_profile
+from pipeline.color.light import to_srgb8
 from pipeline.color.luminance import luminance_u16_from_gray8, luminance_u16_from_srgb8
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.records import Status
@@ -144,7 +145,7 @@ def test_a_profile_is_honoured_and_carried() -> None:
     converted = to_profile(toned(GRAY), icc)
     assert converted is not None
     assert int(np.abs(converted.astype(int) - swapped).max()) <= 1
-    assert int(np.abs(from_profile(converted, icc).astype(int) - toned(GRAY)).max()) <= 2
+    assert int(np.abs(to_srgb8(*through_profile(converted, icc)).astype(int) - toned(GRAY)).max()) <= 2
 
 
 def test_srgb_needs_no_conversion_and_a_broken_profile_is_noted() -> None:
@@ -170,12 +171,6 @@ def failure(
 @pytest.mark.parametrize(
     ("data", "word"),
     [
-        (
-            encoded(
-                Image.fromarray(GRAY).convert("LAB", None) if False else Image.new("LAB", (9, 9)), "TIFF"
-            ),
-            "LAB",
-        ),
         (encoded(Image.fromarray(GRAY), "PPM"), "Netpbm"),
         (encoded(Image.fromarray(GRAY), "ICO"), "icon"),
         (encoded(Image.fromarray(GRAY), "PDF"), "PDF"),

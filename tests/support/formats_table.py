@@ -6,6 +6,7 @@ python -m tests.support.formats_table > docs/formats.md
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,14 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from pipeline.codecs.everyday import Decoded, Skip, encode
 from pipeline.codecs.isolated.image import IsolatedDecoder
+from pipeline.codecs.jp2 import jp2_bytes
 from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.pixels import DecodeLimits
 from pipeline.config.output import OutputConfig
 from pipeline.errors import ImageFailure
 from pipeline.shard.compose import compose
+from tests.support import icc_profiles
 from tests.support.samples import photo, toned
 
 GRAY = photo(120, 90)
@@ -70,9 +73,9 @@ def _heic(image: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _tiff(array: Any, **options: Any) -> bytes:
+def _tiff(array: Any, *, more_tags: list[Any] | None = None, **options: Any) -> bytes:
     """What libvips does not write."""
-    file, tags = io.BytesIO(), [(700, 1, len(XMP), XMP, True)]
+    file, tags = io.BytesIO(), [(700, 1, len(XMP), XMP, True), *(more_tags or [])]
     tifffile.imwrite(
         file, array, description=WORDS, resolution=(DPI, DPI), resolutionunit=2, extratags=tags, **options
     )
@@ -128,7 +131,40 @@ def sources() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "HEIC", lambda: _heic(rgb)
     yield "HEIC, 10 bits", lambda: _heic(pillow_heif.from_bytes("RGB;16", (90, 120), rgb16.tobytes()))
     yield "AVIF, 10 bits", lambda: _vips(rgb16, ".avif", bitdepth=10, Q=95)
+    yield from _as_archives_hold_them()
     yield "AVIF", lambda: _pillow(rgb, "AVIF", quality=95)
+
+
+def _as_archives_hold_them() -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Kinds that are found where scanners and old programs have left their files."""
+    lightness = np.dstack([GRAY, np.zeros_like(GRAY), np.zeros_like(GRAY)])
+    infrared = np.dstack([GRAY] * 4)
+    rising = np.repeat(np.arange(256, dtype=np.uint16)[None], 3, axis=0)
+    linear = [(301, 3, 256, np.arange(256, dtype=np.uint16) * 257, True)]
+    dot_gain = icc_profiles.gray_profile(icc_profiles.sampled(icc_profiles.dot_gain(20)))
+    gama = b"gAMA" + (55_556).to_bytes(4, "big")
+    chunk = b"\0\0\0\4" + gama + zlib.crc32(gama).to_bytes(4, "big")
+    png = _pillow(Image.fromarray(GRAY), "PNG")
+    yield "JPEG without its end marker", lambda: _pillow(Image.fromarray(GRAY), "JPEG")[:-2]
+    yield "PNG, gAMA 0.55556", lambda: png[:33] + chunk + png[33:]
+    yield "TIFF, gray, dot gain 20 %", lambda: _tiff(GRAY, iccprofile=dot_gain)
+    yield "TIFF, TransferFunction", lambda: _tiff(GRAY, more_tags=linear)
+    yield "TIFF, palette of 8-bit values", lambda: _tiff(GRAY, photometric="palette", colormap=rising)
+    yield "TIFF, CIELAB", lambda: _tiff(lightness, photometric=8)
+    yield "TIFF, RGB and infrared", lambda: _tiff(infrared, photometric="rgb", extrasamples=[0])
+    yield "TIFF, thumbnail first", lambda: _with_thumbnail(GRAY)
+    yield "BigTIFF, big-endian", lambda: _tiff(GRAY16, bigtiff=True, byteorder=">")
+    yield "JPEG 2000, 48-bit RGB", lambda: jp2_bytes(np.dstack([GRAY16] * 3))
+
+
+def _with_thumbnail(array: Any) -> bytes:
+    file = io.BytesIO()
+    tags = [(700, 1, len(XMP), XMP, True)]
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(array[::4, ::4], photometric="minisblack", subfiletype=1, metadata=None)
+        said: dict[str, Any] = {"description": WORDS, "resolution": (DPI, DPI), "resolutionunit": 2}
+        writer.write(array, photometric="minisblack", extratags=tags, metadata=None, **said)
+    return file.getvalue()
 
 
 @dataclass(frozen=True)
@@ -182,6 +218,17 @@ def outcomes() -> list[Outcome]:
         return [outcome(name, make(), decoder) for name, make in sources()]
 
 
+_RULES = """\
+What samples mean is read in this order: an ICC profile, wherever it stands; of a PNG cICP, iCCP, sRGB,
+gAMA with cHRM (0.45455 alone is sRGB, as the standard prescribes beside it); of a JP2 the first `colr`
+box that is understood; of a TIFF TransferFunction and ReferenceBlackWhite; else sRGB. Of a TIFF the
+photograph is what neither NewSubfileType nor SubfileType calls a reduced copy or a mask. ExtraSamples 1
+and 2 are alpha, 0 is not, and a channel without the tag is taken for none: film scanners store infrared
+so. Where EXIF states no orientation, that of XMP counts. In memory and in strips the rules are the
+same.
+"""
+
+
 def table(rows: list[Outcome]) -> str:
     """The page `docs/formats.md`."""
     lines = [
@@ -191,6 +238,8 @@ def table(rows: list[Outcome]) -> str:
         "`make test`. Each kind of file is decoded, coloured and written as TIFF. Pillow and libvips read",
         "the result back. A dash: the source has no such thing, or its format has no place for it. dL*:",
         "the largest change of lightness (0 to 100) of any pixel.",
+        "",
+        *_RULES.splitlines(),
         "",
         f"| source | coloured | {' | '.join(COLUMNS)} | dL* | says |",
         f"|---|---|{'---|' * len(COLUMNS)}---:|---|",

@@ -46,7 +46,8 @@ def _reply(request: DecodeRequest, exchange: int) -> object:
         if pixels.alpha is not None:
             write_all(exchange, np.ascontiguousarray(pixels.alpha).data, end)
         shape, deep = pixels.array.shape, pixels.array.dtype == np.uint16
-        return shape, deep, pixels.alpha is not None, pixels.mode, pixels.meta, pixels.notes, pixels.pages
+        rest = (pixels.meta, pixels.notes, pixels.pages, pixels.light, pixels.depth)
+        return shape, deep, pixels.alpha is not None, pixels.mode, *rest
     except ImageFailure as failure:
         return failure
     except MemoryError:

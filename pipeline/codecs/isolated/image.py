@@ -109,7 +109,7 @@ class IsolatedDecoder:
         match reply:
             case NoImage():
                 return reply
-            case (tuple() as shape, deep, bool() as has_alpha, str() as mode, meta, notes, pages):
+            case (tuple() as shape, deep, bool() as has_alpha, str() as mode, *rest):
                 count, plane = int(np.prod(shape)), int(np.prod(shape[:2]))
                 size = count * (2 if deep else 1)
                 mapped = mmap.mmap(self._exchange, size + plane * has_alpha, access=mmap.ACCESS_READ)
@@ -119,5 +119,5 @@ class IsolatedDecoder:
                     if has_alpha
                     else None
                 )
-                return Pixels(array, alpha, mode, meta, notes, pages)  # type: ignore[arg-type]
+                return Pixels(array, alpha, mode, *rest)  # type: ignore[arg-type]
         raise RunError(f"the decoder process sent what it may not: {reply!r:.200}")

@@ -13,6 +13,8 @@ from typing import Any
 from PIL import Image, JpegImagePlugin, TiffImagePlugin, TiffTags
 from PIL.ExifTags import GPS, IFD, TAGS, Base
 
+from pipeline.codecs.metadata.orientation import UPRIGHT, Orientation, of_image
+
 # Tags of the main directory that describe how the source's pixels are laid out, or hold what is carried by
 # other ways: ICC, XMP, IPTC, resolution, directories. All others describe the photograph and its scan,
 # georeferences included. Names are those of Pillow; the numbers are tags that it does not name.
@@ -42,7 +44,6 @@ _LAYOUT = {
     37724,  # ImageSourceData, Photoshop's layers
 }
 # fmt: on
-_ORIGINAL_ORIENTATION = "original_orientation"  # the name that pillow_heif uses, for the same reason
 _YCBCR = b"\x01\x02\x03\x00"  # of ComponentsConfiguration
 _INCH, _CENTIMETRE, _CENTERED, _SRGB, _UNCALIBRATED = 2, 3, 1, 1, 0xFFFF
 # A JPEG segment holds 65,533 bytes; some room is left for its header and for what `completed` adds.
@@ -90,18 +91,12 @@ TiffImagePlugin.ImageFileDirectory_v2._load_dispatch[_UTF8] = (1, _read_utf8)
 TiffImagePlugin.ImageFileDirectory_v2._write_dispatch[TiffTags.ASCII] = _write_text
 
 
-def orientation(image: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none or it makes no sense."""
+def orientation(image: Image.Image) -> Orientation:
+    """See `orientation.of_image`; upright where the block cannot be read."""
     try:
-        value = image.getexif().get(Base.Orientation, 1)
+        return of_image(image)
     except UNREADABLE:
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def note_orientation(image: Image.Image) -> None:
-    """Keep the orientation where `carried_exif` finds it: loading turns a TIFF's pixels and forgets it."""
-    image.info.setdefault(_ORIGINAL_ORIENTATION, orientation(image))
+        return UPRIGHT
 
 
 def carried_exif(image: Image.Image, width: int, height: int) -> tuple[bytes | None, list[str]]:
@@ -143,9 +138,9 @@ def carried_exif(image: Image.Image, width: int, height: int) -> tuple[bytes | N
 
 def _changes(image: Image.Image, source: Image.Exif) -> list[str]:
     changes = []
-    info = getattr(image, "info", {})
-    if (applied := info.get(_ORIGINAL_ORIENTATION) or orientation(image)) != 1:
-        changes.append(f"exif: orientation {applied} applied")
+    turned = orientation(image)
+    if turned.value != 1:
+        changes.append(f"{turned.source}: orientation {turned.value} applied")
     elif source.get(Base.Orientation, 1) != 1:
         changes.append("exif: orientation makes no sense, ignored")
     is_tiff = getattr(image, "format", "TIFF") == "TIFF"  # there the next directory is the next picture

@@ -1,63 +1,160 @@
-"""A page of a TIFF with more than 8 bits a sample, as uint16: any numbers, any channels of photographs.
+"""A page of a TIFF that Pillow does not hold, as uint8 or uint16: any numbers, any channels of photographs.
 
-libvips decodes; the tags say what its numbers mean (TIFF 6.0): how far they reach, which channel is alpha,
-how light follows them. Of 16-bit samples libvips undoes MinIsWhite, of others it does not; colours that are
-multiplied by alpha it always divides again.
+libvips decodes; the tags say what its numbers mean (TIFF 6.0): how far they reach, which channel is alpha.
+Of 16-bit samples libvips undoes MinIsWhite, of others it does not; colours that are multiplied by alpha it
+always divides again. CIELAB (TIFF 6.0, section 23; TIFF technical note on ICCLAB) it gets as if it were RGB.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import TiffImagePlugin
+from PIL import ImagePalette, TiffImagePlugin
 
 from pipeline.codecs import deep
-from pipeline.color.spaces import linear_to_srgb
+from pipeline.codecs.light import Stated, Statement, tiff_statements
+from pipeline.codecs.tiff import lab
+from pipeline.codecs.tiff.directories import (
+    EXTRA_SAMPLES,
+    PHOTOMETRIC,
+    Channels,
+    Directory,
+    channels,
+    retagged,
+)
 from pipeline.errors import FailureCode, ImageFailure
 
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
+Levels = NDArray[Any]  # uint8 or uint16
 
-_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 258, 262, 277, 338
-_S_MIN, _S_MAX, _TRANSFER_FUNCTION, _ICC = 340, 341, 301, 34675
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _COLOUR_MAP = 258, 262, 277, 320
+_COMPRESSION, _JPEG = 259, 7
+_PLANAR_CONFIGURATION, _SEPARATE, _ASSOCIATED = 284, 2, 1
+_S_MIN, _S_MAX, _ICC = 340, 341, 34675
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # of a ResolutionUnit: inch, centimetre
 _DATA_TABLES = ((273, 279), (324, 325))  # offsets and byte counts, of strips and of tiles
-_MIN_IS_WHITE, _RGB, _CMYK = 0, 2, 5
-_CHANNELS = {0: 1, 1: 1, _RGB: 3, _CMYK: 4}
-_ASSOCIATED, _UNASSOCIATED = 1, 2
+_MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
+#: Colour channels by photometric interpretation.
+CHANNELS = {_MIN_IS_WHITE: 1, 1: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, **dict.fromkeys(lab.KINDS, 3)}
+_READ_HERE = {_MIN_IS_WHITE, 1, _RGB, _CMYK, *lab.KINDS}
 _WHITE = 65535
-#: The note on a page whose own curve took the place of an assumed sRGB.
-CURVE_APPLIED = "its transfer function was applied"
+_BIG_ENDIAN_BIG = b"MM\x00+"
 
 
 @dataclass
 class DeepPage:
-    """Not turned: `levels` uint16[H,W] gray, [H,W,3] RGB or [H,W,4] CMYK; `alpha` uint8[H,W] or None."""
+    """Not turned: `levels` uint8 or uint16, [H,W] gray, [H,W,3] RGB or [H,W,4] CMYK; `alpha` uint8[H,W] or
+    None; `depth`: bits of the samples in the file, 8 or 16; `stated`: what the levels mean, where that does
+    not follow from the file's tags."""
 
-    levels: U16
+    levels: Levels
     alpha: U8 | None
+    depth: int
     notes: list[str] = field(default_factory=list)
+    stated: Stated | None = None
+
+
+class _BigEndianHead(bytes):
+    """The first bytes of a big-endian BigTIFF: Pillow looks for the version where other files have it."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return 43 if key == 2 else super().__getitem__(key)
+
+    def __add__(self, other: Any) -> Any:
+        return _BigEndianHead(super().__add__(other))
+
+
+class _BigEndianFile:
+    """A file whose head Pillow takes for what it is."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        start = self._file.tell() == 0
+        data: bytes = self._file.read(size)
+        return _BigEndianHead(data) if start else data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 class TiffSource(TiffImagePlugin.TiffImageFile):
     """A TIFF whose tags can be read whatever its pixels are: what Pillow cannot hold libvips decodes."""
+
+    _by_libvips = False  # a big-endian BigTIFF, whose directories Pillow reads here but not its pixels
+
+    def _open(self) -> None:
+        file = self.fp
+        assert file is not None
+        self._by_libvips = file.read(4) == _BIG_ENDIAN_BIG
+        file.seek(0)
+        if not self._by_libvips:
+            super()._open()
+            return
+        self.fp = cast(Any, _BigEndianFile(file))
+        super()._open()
+        self.fp = self._fp = file
 
     @property
     def bits(self) -> int:
         """Bits of the deepest sample of the page at hand."""
         return int(max(self.tag_v2.get(_BITS_PER_SAMPLE, (1,))))
 
+    @property
+    def photometric(self) -> int:
+        """Of the page at hand."""
+        return int(self.tag_v2.get(_PHOTOMETRIC, 1))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether Pillow reads the page rightly: no more than 8 bits, no channel beyond the colours."""
+        colours = CHANNELS.get(self.photometric, 1)
+        if self.is_jpeg_with_more and self.mode != "F":
+            return True
+        more = self._by_libvips or int(self.tag_v2.get(_SAMPLES_PER_PIXEL, 1)) > colours
+        return self.bits <= 8 and self.photometric not in lab.KINDS and not (more and self._is_read_here)
+
+    @property
+    def _is_read_here(self) -> bool:
+        return self.photometric in _READ_HERE and self.bits >= 8
+
+    @property
+    def is_jpeg_with_more(self) -> bool:
+        """Whether it is JPEG-compressed and has channels beyond the colours, which libvips cannot decode."""
+        more = int(self.tag_v2.get(_SAMPLES_PER_PIXEL, 1)) > CHANNELS.get(self.photometric, 1)
+        return more and self.tag_v2.get(_COMPRESSION) == _JPEG
+
+    def channels(self, samples: int) -> Channels:
+        """Which of so many is alpha, and what is left out."""
+        extra = tuple(self.tag_v2[EXTRA_SAMPLES]) if EXTRA_SAMPLES in self.tag_v2 else None
+        return channels(CHANNELS.get(self.photometric, 1), samples, extra)
+
+    @property
+    def has_gray_planes(self) -> bool:
+        """Whether gray and further channels stand one behind the other, which libvips mixes up."""
+        separate = self.tag_v2.get(_PLANAR_CONFIGURATION, 1) == _SEPARATE
+        gray = CHANNELS.get(self.photometric) == 1 and self.photometric != _PALETTE
+        return bool(separate and gray and self.tag_v2.get(_SAMPLES_PER_PIXEL, 1) > 1)
+
+    def statements(self) -> list[Statement]:
+        """What the page's tags say of its samples."""
+        icc = self.tag_v2.get(_ICC)
+        return tiff_statements(self.tag_v2, icc if isinstance(icc, bytes) and icc else None, self.bits)
+
     def _setup(self) -> None:
         try:
             super()._setup()
-        except SyntaxError as error:
-            channels = _CHANNELS.get(self.tag_v2.get(_PHOTOMETRIC, 1), 1)
+        except (SyntaxError, IndexError) as error:  # the second for planes that it has no letters for
+            channels = CHANNELS.get(self.photometric, 1)
             too_few = self.tag_v2.get(_SAMPLES_PER_PIXEL, 1) < channels
-            if "unknown pixel mode" not in str(error) or self.bits <= 8 or too_few:
+            known = isinstance(error, SyntaxError) and "unknown pixel mode" not in str(error)
+            if known or not (self.bits > 8 or self._is_read_here) or too_few:
                 raise
             self._mode, self.tile = "F", []
             x, y = self.tag_v2.get(_X_RESOLUTION), self.tag_v2.get(_Y_RESOLUTION)
@@ -66,39 +163,64 @@ class TiffSource(TiffImagePlugin.TiffImageFile):
                 self.info["dpi"] = (float(x) * unit, float(y) * unit)
             if _ICC in self.tag_v2:
                 self.info["icc_profile"] = self.tag_v2[_ICC]
+        if self.mode in ("P", "PA") and _COLOUR_MAP in self.tag_v2:
+            entries = np.asarray(self.tag_v2[_COLOUR_MAP])
+            if entries.size and int(entries.max()) < 256:  # 8 bits, as libtiff's tools take them too
+                self.palette = ImagePalette.raw("RGB;L", entries.astype(np.uint8).tobytes())
 
 
-def read_page(image: TiffSource, data: bytes, page: int) -> DeepPage:
-    """The page at hand, number `page` of the file.
+def read_page(image: TiffSource, data: bytes, directory: Directory) -> DeepPage:
+    """The page at hand.
 
     Raises:
         ImageFailure: UNSUPPORTED for other depths and colour spaces, TRUNCATED or CORRUPT for damage.
     """
     _check_data(image, len(data))
-    photometric = int(image.tag_v2.get(_PHOTOMETRIC, 1))
-    bands = _CHANNELS.get(photometric)
+    photometric = image.photometric
+    bands = CHANNELS.get(photometric)
     if image.bits == 12 and image.mode == "I;16":  # of which libvips reads none, and Pillow gray
         image.load()
         gray = np.rint(np.asarray(image, np.uint16) * np.float32(_WHITE / 4095))
-        return DeepPage(gray.astype(np.uint16), None)
-    if bands is None or image.bits not in (16, 32) or len(set(image.tag_v2[_BITS_PER_SAMPLE])) > 1:
+        return DeepPage(gray.astype(np.uint16), None, 16)
+    depths = set(image.tag_v2[_BITS_PER_SAMPLE])
+    if bands is None or photometric not in _READ_HERE or depths not in ({8}, {16}, {32}):
         raise _unsupported(f"a TIFF of {image.bits} bits and photometric interpretation {photometric}")
-    array = deep.samples(data, "TIFF", page=page)
-    notes: list[str] = []
-    extra = tuple(image.tag_v2.get(_EXTRA_SAMPLES, ())) or ((2,) if array.shape[2] == bands + 1 == 4 else ())
-    used = bands + (1 if extra and extra[0] in (_ASSOCIATED, _UNASSOCIATED) else 0)
-    if array.shape[2] < used:
+    extra = tuple(image.tag_v2[EXTRA_SAMPLES]) if EXTRA_SAMPLES in image.tag_v2 else None
+    gray_planes = image.has_gray_planes
+    if gray_planes and extra and _ASSOCIATED in extra:
+        raise _unsupported("a TIFF of gray and premultiplied alpha in planes of their own")
+    if photometric in lab.KINDS or gray_planes:  # of which libvips knows less than of RGB
+        data = retagged(data, directory, {PHOTOMETRIC: _RGB})
+    array = deep.samples(data, "TIFF", page=directory.index)
+    if array.shape[2] < bands:
         raise _unsupported(
             f"a TIFF of {array.shape[2]} channels and photometric interpretation {photometric}"
         )
-    levels = _to_u16(array[..., :used], image, notes)
-    if photometric == _MIN_IS_WHITE and array.dtype != np.uint16:
-        levels[..., 0] = _WHITE - levels[..., 0]
-    colours, alpha = levels[..., 0] if bands == 1 else levels[..., :bands], None
-    if used > bands:
-        cover = levels[..., bands]
-        alpha = np.ascontiguousarray(cover >> 8).astype(np.uint8) if int(cover.min()) < _WHITE else None
-    return DeepPage(_on_srgb_curve(np.ascontiguousarray(colours), image, bands, notes), alpha, notes)
+    notes: list[str] = []
+    rule = image.channels(array.shape[2])
+    notes += [rule.note] if rule.note else []
+    if rule.alpha is not None and extra and not array[..., rule.alpha].any():
+        # what was divided by an alpha of nothing is lost: once more, as if it were none
+        array = deep.samples(retagged(data, directory, {EXTRA_SAMPLES: 0}), "TIFF", page=directory.index)
+    kept = list(range(bands)) + ([] if rule.alpha is None else [rule.alpha])
+    levels = _to_levels(array[..., kept], image, notes)
+    undone = array.dtype in (np.uint8, np.uint16) and not gray_planes
+    if photometric == _MIN_IS_WHITE and not undone:
+        levels[..., 0] = np.iinfo(levels.dtype).max - levels[..., 0]
+    colours = np.ascontiguousarray(levels[..., 0] if bands == 1 else levels[..., :bands])
+    depth = 8 if array.dtype == np.uint8 else 16
+    alpha = None if rule.alpha is None else _alpha(levels[..., bands])
+    if photometric in lab.KINDS:
+        return DeepPage(lab.to_xyz16(colours, photometric), alpha, depth, notes, lab.MEANING)
+    return DeepPage(colours, alpha, depth, notes)
+
+
+def _alpha(cover: Levels) -> U8 | None:
+    """In 8 bits; None where all is opaque."""
+    if int(cover.min()) == np.iinfo(cover.dtype).max:
+        return None
+    eight = cover if cover.dtype == np.uint8 else cover >> 8
+    return np.ascontiguousarray(eight).astype(np.uint8)
 
 
 def _check_data(image: TiffSource, size: int) -> None:
@@ -112,9 +234,10 @@ def _check_data(image: TiffSource, size: int) -> None:
                 )
 
 
-def _to_u16(array: NDArray[Any], image: TiffSource, notes: list[str]) -> U16:
-    """Any numbers to 0..65535: unsigned ones by their depth, others by the range that the file states."""
-    if array.dtype == np.uint16:
+def _to_levels(array: NDArray[Any], image: TiffSource, notes: list[str]) -> Levels:
+    """Any numbers to 0..255 or 0..65535: unsigned ones by their depth, others by the range that the file
+    states."""
+    if array.dtype == np.uint16 or (array.dtype == np.uint8 and image.bits == 8):
         return array
     if array.dtype == np.uint8:
         raise _unsupported(f"a TIFF of {image.bits} bits that hold 8")
@@ -138,19 +261,6 @@ def _range(values: NDArray[Any], image: TiffSource, notes: list[str]) -> tuple[f
         return 0.0, 1.0
     notes.append(f"samples from {least:g} to {most:g} were taken as black to white")
     return least, most if most > least else least + 1
-
-
-def _on_srgb_curve(colours: U16, image: TiffSource, bands: int, notes: list[str]) -> U16:
-    """A TransferFunction (TIFF 6.0, section 20) says how light follows the samples, where no profile does."""
-    table = np.ravel(image.tag_v2.get(_TRANSFER_FUNCTION, ()))
-    if _ICC in image.tag_v2 or bands == _CHANNELS[_CMYK] or table.size not in (65536, 3 * 65536):
-        return colours
-    levels = np.rint(linear_to_srgb(table.astype(np.float64) / _WHITE) * _WHITE).astype(np.uint16)
-    curves = levels.reshape(-1, 65536)
-    notes.append(CURVE_APPLIED)
-    if colours.ndim == 2:
-        return np.take(curves[0], colours)
-    return np.stack([np.take(curves[min(i, len(curves) - 1)], colours[..., i]) for i in range(3)], axis=-1)
 
 
 def _unsupported(what: str) -> ImageFailure:

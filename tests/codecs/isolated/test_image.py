@@ -250,6 +250,8 @@ def outcomes(decoder: IsolatedDecoder, files: list[Path]) -> dict[Path, tuple[st
     return found
 
 
+# Lacks the last byte of its end marker and nothing else.
+WHOLE = {"truncated_jpeg.jpg"}
 # Labelled ok, because Pillow delivers them with part of the picture missing or displaced, and says nothing.
 PARTIAL = {
     "8e5e74dbf9b68a322fbb9512db837329.jpg",
@@ -288,7 +290,7 @@ def test_every_nasty_file_has_one_outcome_within_the_limits() -> None:
         code, message = found[path]
         assert code == "colorized" or message, path
         if not label.startswith("ok"):  # what Pillow refuses is never delivered
-            assert code != "colorized", (path, label)
+            assert code != "colorized" or path.name in WHOLE, (path, label)
         elif code in ("corrupt", "truncated"):
             assert path.name in PARTIAL, (path, label, message)
 

@@ -1,0 +1,151 @@
+"""What a JPEG 2000 says beside its samples, and the samples that Pillow does not read.
+
+Boxes of JP2 (ITU-T T.800, annex I): `colr`, `cdef`; SIZ of the codestream (A.5.1). Pillow reads 8 bits of
+gray and RGB; of more bits in colour, and of CMYK, OpenJPEG gives the samples here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.codecs.jp2 import boxes
+from pipeline.codecs.light import Statement, jp2_statements
+from pipeline.codecs.metadata.profiles import is_cmyk
+from pipeline.errors import FailureCode, ImageFailure
+
+U8 = NDArray[np.uint8]
+Levels = NDArray[Any]  # uint8 or uint16
+
+_START = b"\xff\x4f\xff\x51"  # SOC, then SIZ
+_END, _TAIL = b"\xff\xd9", 65_536  # EOC, behind which only boxes of metadata stand
+_ENUMERATED, _ICC_METHODS, _CMYK_SPACE, _YCC_SPACE = 1, (2, 3), 12, 18
+_OPACITY = (1, 2)  # of a channel definition: as it is, premultiplied
+_PREMULTIPLIED = 2
+
+
+@dataclass(frozen=True)
+class Jp2Source:
+    """A JPEG 2000: `bits` of its deepest component, components, and what its boxes say.
+
+    cdef: (channel, type) of each channel definition; icc: the profile, whatever it is for.
+    """
+
+    bits: int
+    components: int
+    is_signed: bool
+    is_subsampled: bool
+    cdef: tuple[tuple[int, int], ...]
+    statements: tuple[Statement, ...]
+    icc: bytes | None
+    is_cmyk: bool
+    is_ycc: bool
+
+    @property
+    def alpha(self) -> int | None:
+        """The index of the opacity channel."""
+        return next((channel for channel, kind in self.cdef if kind in _OPACITY), None)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether Pillow reads it: 8 bits of gray or RGB, or 16 of gray."""
+        return not self.is_cmyk and (self.bits <= 8 or self.components == 1)
+
+
+def read_boxes(data: bytes) -> Jp2Source:
+    """What the file says. Boxes that make no sense say nothing."""
+    header = list(_header(data))
+    start = data.find(_START)
+    count = int.from_bytes(data[start + 40 : start + 42], "big") if start >= 0 else 0
+    sizes = data[start + 42 : start + 42 + 3 * count] if start >= 0 else b""
+    cdef: list[tuple[int, int]] = []
+    icc, cmyk, ycc = None, False, False
+    for kind, content in header:
+        if kind == b"cdef":
+            entries = [content[at : at + 6] for at in range(2, len(content) - 5, 6)]
+            cdef += [(int.from_bytes(one[:2], "big"), int.from_bytes(one[2:4], "big")) for one in entries]
+        elif kind == b"colr" and content[:1] == bytes([_ENUMERATED]):
+            cmyk |= int.from_bytes(content[3:7], "big") == _CMYK_SPACE
+            ycc |= int.from_bytes(content[3:7], "big") == _YCC_SPACE
+        elif kind == b"colr" and content[:1] and content[0] in _ICC_METHODS and icc is None:
+            icc = content[3:]
+            cmyk |= is_cmyk(icc)
+    return Jp2Source(
+        bits=max((size & 0x7F for size in sizes[::3]), default=7) + 1,
+        components=count,
+        is_signed=any(size & 0x80 for size in sizes[::3]),
+        is_subsampled=any(size != 1 for at, size in enumerate(sizes) if at % 3),
+        cdef=tuple(cdef),
+        statements=tuple(jp2_statements(header)),
+        icc=icc,
+        is_cmyk=cmyk,
+        is_ycc=ycc,
+    )
+
+
+def _header(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The boxes of the `jp2h` box, which stands before the codestream."""
+    found: list[tuple[bytes, bytes]] = []
+    try:
+        for kind, content in boxes(data) if not data.startswith(_START) else ():
+            if kind == b"jp2h":
+                found.extend(boxes(content))
+                break
+    except ValueError:
+        pass  # a file that is cut short: the decoder finds out
+    return found
+
+
+def read_samples(data: bytes, source: Jp2Source) -> tuple[Levels, U8 | None]:
+    """Samples [H,W], [H,W,3] or, for CMYK, [H,W,4] with 0 for no ink, uint8 or uint16; alpha uint8[H,W].
+
+    Raises:
+        ImageFailure: UNSUPPORTED for other channels and depths, CORRUPT or TRUNCATED for damage.
+    """
+    if source.bits > 16 or source.is_signed or source.is_subsampled or (source.is_ycc and source.bits > 8):
+        raise _unsupported(f"a JPEG 2000 of {source.bits} bits with signed or subsampled components")
+    array = _decoded(data)
+    alpha_at = source.alpha
+    colours = 4 if source.is_cmyk else 3 if array.shape[2] >= 3 else 1
+    if alpha_at is None and not source.cdef and array.shape[2] == colours + 1 and not source.is_cmyk:
+        alpha_at = colours  # without a definition the channel behind the colours, as Pillow has it
+    if array.shape[2] < colours:
+        raise _unsupported(f"a JPEG 2000 of {array.shape[2]} channels")
+    most = 2**source.bits - 1
+    full = 255 if source.bits <= 8 else 65535
+    if most != full:
+        array = np.rint(array * np.float32(full / most)).astype(array.dtype)
+    kept = [index for index in range(array.shape[2]) if index != alpha_at][:colours]
+    samples = np.ascontiguousarray(array[..., kept[0]] if colours == 1 else array[..., kept])
+    if alpha_at is None or alpha_at >= array.shape[2]:
+        return samples, None
+    cover = array[..., alpha_at]
+    alpha = np.ascontiguousarray(cover >> 8 if cover.dtype == np.uint16 else cover).astype(np.uint8)
+    if any(kind == _PREMULTIPLIED for _, kind in source.cdef) and alpha.any():
+        share = np.maximum(cover, 1)[..., None] if samples.ndim == 3 else np.maximum(cover, 1)
+        samples = np.clip(np.rint(samples / (share / np.float32(full))), 0, full).astype(samples.dtype)
+    return samples, None if alpha.min() == 255 else alpha
+
+
+def _decoded(data: bytes) -> Levels:
+    """[H,W,components] as they are coded: of the codestream alone, for with its boxes the decoder would apply
+    some profiles itself."""
+    from imagecodecs import jpeg2k_decode  # 45 MB of libraries, for the few that come
+
+    try:
+        array = np.asarray(jpeg2k_decode(data[max(data.find(_START), 0) :]))
+    except (RuntimeError, ValueError) as error:
+        words = " ".join(str(error).split())[:200]
+        if _END not in data[-_TAIL:]:
+            raise ImageFailure(FailureCode.TRUNCATED, f"the JPEG2000 is cut short: {words}") from None
+        raise ImageFailure(FailureCode.CORRUPT, f"the JPEG2000 cannot be decoded: {words}") from None
+    if array.dtype not in (np.uint8, np.uint16):
+        raise _unsupported(f"a JPEG 2000 of {array.dtype} samples")
+    return array if array.ndim == 3 else array[..., None]
+
+
+def _unsupported(what: str) -> ImageFailure:
+    return ImageFailure(FailureCode.UNSUPPORTED, f"{what} is not supported; convert it to TIFF")
