@@ -65,10 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(JobConfig, args.config, overrides)
-        from pipeline.run.colorize import (  # late: a mistake costs no time to load torch
-            ColorizeRequest,
-            run_job,
-        )
+        from pipeline.run.colorize import ColorizeRequest, run_job
 
         return run_job(ColorizeRequest(args.input, args.output, loaded, args.dry_run))
 

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.loading import load
-from pipeline.models.catalog import Catalog
+from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.retraining.promote import PromoteConfig, PromoteRequest, promote, roll_back, show_history
 from pipeline.storage import open_store
 
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(PromoteConfig, args.config, args.overrides)
-        catalog = Catalog(args.registry, loaded.storage)
+        catalog = WeightsRegistry(args.registry, loaded.storage)
         if args.history:
             return show_history(catalog)
         if args.rollback is not None:

@@ -15,12 +15,12 @@ import pyvips
 import torch
 
 from pipeline import __version__
-from pipeline.codecs.everyday import Skip
+from pipeline.codecs.in_memory import Skip
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.job import JobConfig
 from pipeline.errors import RunError
-from pipeline.models.registry import load_colorizer
+from pipeline.models.method_list import load_colorizer
 from pipeline.shard.compose import ComposeSettings
 from pipeline.shard.predict import Predictor
 from pipeline.shard.streaming import reduce_master, write_master

@@ -19,8 +19,8 @@ from PIL import Image
 
 from pipeline.benchmark.simple import SimpleColorizer
 from pipeline.benchmark.task import DATE, ScriptReport, Task, read_task
-from pipeline.codecs import everyday
-from pipeline.models.registry import weights_digest
+from pipeline.codecs import in_memory
+from pipeline.models.method_list import weights_digest
 from pipeline.records import Item
 from pipeline.shard.finish import finish_image
 from pipeline.shard.job import Job
@@ -47,13 +47,13 @@ def same_work(task: Task) -> Color:
     digest = weights_digest(config.model.method, config.model.weights)
     job = Job(config, str(task.source), str(task.output), "benchmark", "benchmark", digest, DATE)
     predictor = open_predictor(job, "cpu")
-    limits = everyday.DecodeLimits(pixels=config.limits.pixels, memory=config.limits.memory)
+    limits = in_memory.DecodeLimits(pixels=config.limits.pixels, memory=config.limits.memory)
     settings = {"model_side": config.model.side, "color_threshold": config.model.color_threshold}
 
     def color(key: str) -> None:
         source = (task.source / key).read_bytes()
-        decoded = everyday.decode(source, key, None, limits, skip_color=True, **settings)  # type: ignore[arg-type]
-        assert isinstance(decoded, everyday.Decoded)
+        decoded = in_memory.decode(source, key, None, limits, skip_color=True, **settings)  # type: ignore[arg-type]
+        assert isinstance(decoded, in_memory.Decoded)
         ab = predictor([decoded.model_L])[0]
         sha256, image = hashlib.sha256(source).hexdigest(), job.source_image(Item(key, "", len(source)))
         finished = finish_image(decoded, ab, image, sha256, job)

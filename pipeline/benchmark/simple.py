@@ -16,7 +16,7 @@ from skimage.color import lab2rgb, rgb2lab
 
 from pipeline.color.luminance import model_size
 from pipeline.config.job import JobConfig
-from pipeline.models.registry import load_colorizer
+from pipeline.models.method_list import load_colorizer
 
 U8 = NDArray[np.uint8]
 

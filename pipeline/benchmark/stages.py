@@ -15,18 +15,18 @@ import numpy as np
 import torch
 
 from pipeline import IMPORT_ROOT
-from pipeline.benchmark.floor import least
+from pipeline.benchmark.least_work import least
 from pipeline.benchmark.process_tree import watched
 from pipeline.benchmark.results import StageTime
 from pipeline.benchmark.sample_photographs import photographs
 from pipeline.benchmark.task import ScriptReport, Task, read_report, read_task
-from pipeline.codecs import everyday
+from pipeline.codecs import in_memory
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.pixels import NoImage, read_pixels
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_gray8
 from pipeline.config.job import JobConfig
 from pipeline.errors import RunError
-from pipeline.models.registry import load_colorizer
+from pipeline.models.method_list import load_colorizer
 from pipeline.shard.compose import compose
 
 _CALLS = 3
@@ -80,15 +80,15 @@ def cold_start() -> dict[str, float]:
 
 def _stages(data: bytes, config: JobConfig) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Each stage on one photograph, by name."""
-    model, limits = config.model, everyday.DecodeLimits(pixels=config.limits.pixels)
+    model, limits = config.model, in_memory.DecodeLimits(pixels=config.limits.pixels)
     pixels = read_pixels(data, "a.jpg", None, limits)
     assert not isinstance(pixels, NoImage)
     lightness = luminance_u16_from_gray8(pixels.array)
     L_11HW = torch.from_numpy(downscale_luminance(lightness, model.side))[None, None]
-    decoded = everyday.decode(
+    decoded = in_memory.decode(
         data, "a.jpg", None, limits, model_side=model.side, skip_color=True, color_threshold=3
     )
-    assert isinstance(decoded, everyday.Decoded)
+    assert isinstance(decoded, in_memory.Decoded)
     provenance = Provenance("algorithmicallyEnhanced", model.method, "", "benchmark", "a.jpg", "")
     yield "decode (JPEG)", lambda: read_pixels(data, "a.jpg", None, limits)
     yield "luminance", lambda: luminance_u16_from_gray8(pixels.array)
@@ -106,7 +106,7 @@ def _stages(data: bytes, config: JobConfig) -> Iterator[tuple[str, Callable[[], 
         output = config.output.model_copy(update={"format": format_})
         yield (
             f"encode ({format_}, {8 * rgb.itemsize} bit)",
-            lambda rgb=rgb, output=output: everyday.encode(rgb, decoded, None, output, provenance),  # type: ignore[misc]
+            lambda rgb=rgb, output=output: in_memory.encode(rgb, decoded, None, output, provenance),  # type: ignore[misc]
         )
 
 
@@ -122,7 +122,7 @@ def main() -> None:
     data = (task.source / task.keys()[0]).read_bytes()
     began = time.time()
     times = {name: least(_CALLS, function)[1] for name, function in _stages(data, task.config())}
-    pixels = read_pixels(data, "a.jpg", None, everyday.DecodeLimits(pixels=2**40))
+    pixels = read_pixels(data, "a.jpg", None, in_memory.DecodeLimits(pixels=2**40))
     assert not isinstance(pixels, NoImage)
     parts = {"megapixels": np.size(pixels.array) / 1e6, **times}
     print(ScriptReport(began=began, ended=time.time(), parts=parts).model_dump_json())

@@ -17,7 +17,7 @@ from torch import nn
 from pipeline.benchmark.task import ScriptReport
 from pipeline.config.section import Section
 from pipeline.models.base import TrainableColorizer, resolve_precision
-from pipeline.models.registry import NETWORKS
+from pipeline.models.method_list import NETWORKS
 from pipeline.training.settings import TrainConfig
 
 

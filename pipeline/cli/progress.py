@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column
 
 from pipeline.cli import log
-from pipeline.cli.words import duration
+from pipeline.cli.durations import duration
 
 # A line every ten seconds at first, then ever more seldom: a night's mail from cron has a hundred of them.
 _FIRST_SECONDS, _SHARE, _LAST_SECONDS = 10.0, 0.05, 600.0

@@ -36,7 +36,7 @@ _LARGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
 
 
 class Source(Protocol):
-    """The part of `everyday.Decoded` that encoding needs."""
+    """The part of `in_memory.Decoded` that encoding needs."""
 
     @property
     def alpha(self) -> U8 | None: ...

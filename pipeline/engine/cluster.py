@@ -14,7 +14,7 @@ from ray.exceptions import AuthenticationError
 
 from pipeline import child_python_path
 from pipeline.engine.address import check_answers, no_answer
-from pipeline.engine.notices import without_level_notice
+from pipeline.engine.ray_notice import without_level_notice
 from pipeline.engine.token import secure_token
 from pipeline.errors import ConfigError, RunError
 

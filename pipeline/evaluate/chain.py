@@ -11,9 +11,9 @@ from ray.data import ActorPoolStrategy
 
 from pipeline.cli.command import stop_on_sigterm
 from pipeline.engine.actors import RowActor
-from pipeline.engine.bounds import bounded_actor, tune
 from pipeline.engine.cluster import capacity, cluster
 from pipeline.engine.errors import explained
+from pipeline.engine.limits import bounded_actor, tune
 from pipeline.engine.transport import pack, unpack
 from pipeline.evaluate.measure import Measured, Measurer, Task
 from pipeline.evaluate.photograph_list import Photograph

@@ -19,8 +19,8 @@ from pipeline.evaluate.settings import BASELINES, EvaluateConfig
 from pipeline.evaluate.sheets import choose, draw, jpeg
 from pipeline.evaluate.summary import as_json, summarise
 from pipeline.evaluate.tables import html, markdown
-from pipeline.models.catalog import pin_weights
-from pipeline.models.registry import weights_digest, weights_info
+from pipeline.models.method_list import weights_digest, weights_info
+from pipeline.models.weights_registry import pin_weights
 from pipeline.storage import Store, open_store, refuse_overlap
 
 TABLE = "evaluation.parquet"

@@ -17,7 +17,7 @@ from pipeline.color.luminance import downscale_luminance, luminance_u16_from_srg
 from pipeline.evaluate.perceptual import Lite0
 from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, reduced
 from pipeline.evaluate.settings import GRAY, TINT, TRUTH, EvaluateConfig
-from pipeline.models.registry import load_colorizer
+from pipeline.models.method_list import load_colorizer
 from pipeline.shard.compose import compose
 from pipeline.shard.predict import Predictor
 

@@ -12,9 +12,9 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.guides.guide import OBJECT_KINDS, Guide, GuideObject, Point
 from pipeline.guides.guide_file import Row, Table, read_table
-from pipeline.guides.heads import upright_sizes
 from pipeline.guides.methods import Methods
 from pipeline.guides.objects import Named, Names, ObjectHead, Sizes, misfit, outside, read_head
+from pipeline.guides.picture_sizes import upright_sizes
 from pipeline.guides.sidecars import Sidecars
 from pipeline.plan.guidance import Guidance, ItemGuide
 from pipeline.storage import ObjectInfo, Store

@@ -10,7 +10,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import AccessDenied, BadKey, ConfigError, ObjectMissing
 from pipeline.guides.guide import Point
 from pipeline.guides.guide_file import split_uri
-from pipeline.guides.heads import png_head
+from pipeline.guides.picture_sizes import png_head
 from pipeline.storage import Store, open_store
 
 _HEAD_BYTES = 4096

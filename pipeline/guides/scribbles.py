@@ -12,8 +12,8 @@ from PIL import Image
 from pipeline.color import spaces
 from pipeline.color.luminance import model_size
 from pipeline.errors import FailureCode, ImageFailure
-from pipeline.guides.heads import png_head
 from pipeline.guides.objects import proportional
+from pipeline.guides.picture_sizes import png_head
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from pipeline.cli.words import duration
+from pipeline.cli.durations import duration
 from pipeline.ledger.keys import page_key
 from pipeline.records import Status
 from pipeline.report.advice import EXIT_MEANING

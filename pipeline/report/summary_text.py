@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.cli.words import duration
+from pipeline.cli.durations import duration
 from pipeline.ledger.keys import IMAGES, ledger_folder, page_key, sheet_key
 from pipeline.records import Status
 from pipeline.report.advice import EXIT_MEANING

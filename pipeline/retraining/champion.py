@@ -13,8 +13,8 @@ from pipeline.config.loading import parse
 from pipeline.config.section import Section
 from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError, RunError
 from pipeline.evaluate.settings import EvaluateSection
-from pipeline.models.catalog import Catalog
-from pipeline.models.registry import NETWORKS, weights_info
+from pipeline.models.method_list import NETWORKS, weights_info
+from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.photographs.candidates import objects
 from pipeline.photographs.prepare import prepare_into
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
@@ -73,7 +73,7 @@ def retrain_champion(request: RetrainRequest, config: RetrainConfig, say: Say = 
     Raises FiatColorError as its parts do; RunError where another process is at work at the output.
     """
     folder = _open_folder(request, config)
-    catalog = Catalog(request.registry, config.storage)
+    catalog = WeightsRegistry(request.registry, config.storage)
     champion = catalog.champion_weights()
     _training(config, folder, Cycle(0, champion, 0, 0))  # refuses a network that does not fit
     if request.dry_run:
@@ -140,7 +140,7 @@ def _run(
     request: RetrainRequest,
     config: RetrainConfig,
     folder: CycleFolder,
-    catalog: Catalog,
+    catalog: WeightsRegistry,
     say: Say,
 ) -> int:
     """Train, export, judge and record, without the steps that an earlier try has finished."""

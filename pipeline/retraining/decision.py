@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.models.entries import Difference, Evaluation, RegistryEntry
+from pipeline.models.registry_entries import Difference, Evaluation, RegistryEntry
 
 
 def decision_markdown(title: str, facts: dict[str, str], evaluation: Evaluation) -> str:

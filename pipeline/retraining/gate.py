@@ -20,7 +20,7 @@ from pipeline.config.section import Section
 from pipeline.errors import ConfigError, RunError
 from pipeline.evaluate.bootstrap import interval, resampled_means
 from pipeline.evaluate.summary import METRICS
-from pipeline.models.entries import Difference
+from pipeline.models.registry_entries import Difference
 
 F64 = NDArray[np.float64]
 

@@ -14,10 +14,10 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import EXIT_DONE, ConfigError
 from pipeline.evaluate.evaluation import TABLE, evaluate_into
 from pipeline.evaluate.settings import GRAY, TINT, EvaluateConfig, NetworkEntry
-from pipeline.models.catalog import Catalog, pin_weights
-from pipeline.models.entries import Evaluation, RegistryEntry
-from pipeline.models.registry import location
+from pipeline.models.method_list import location
+from pipeline.models.registry_entries import Evaluation, RegistryEntry
 from pipeline.models.weights import load_weights
+from pipeline.models.weights_registry import WeightsRegistry, pin_weights
 from pipeline.retraining.decision import decision_markdown, history_text, why_not
 from pipeline.retraining.gate import GateSection, decide, promoted
 from pipeline.retraining.heldout import refuse_trained_on
@@ -57,7 +57,7 @@ class _Match:
     """The champion and the challenger. `weights`: the challenger's URI with the digest of the file that is
     there now, so that the file that is measured is the one that is promoted."""
 
-    catalog: Catalog
+    catalog: WeightsRegistry
     champion: RegistryEntry | None
     weights: str
     sha256: str
@@ -68,7 +68,9 @@ class _Match:
         return self.champion.number if self.champion else None
 
 
-def promote(catalog: Catalog, request: PromoteRequest, config: PromoteConfig, say: Say = print) -> int:
+def promote(
+    catalog: WeightsRegistry, request: PromoteRequest, config: PromoteConfig, say: Say = print
+) -> int:
     """Make the challenger the champion of `catalog` if it passes the gate.
 
     In steps:
@@ -106,8 +108,8 @@ def promote(catalog: Catalog, request: PromoteRequest, config: PromoteConfig, sa
     return EXIT_DONE if passed else EXIT_NOT_PROMOTED
 
 
-def roll_back(catalog: Catalog, number: int | None, dry_run: bool, say: Say = print) -> int:
-    """Make an earlier entry's weights the champion again. Returns 0; raises as `Catalog.roll_back` does."""
+def roll_back(catalog: WeightsRegistry, number: int | None, dry_run: bool, say: Say = print) -> int:
+    """Make an earlier entry the champion again. Returns 0; raises as `roll_back` of the registry."""
     target = catalog.rollback_target(number)
     if dry_run:
         say(f"dry run, nothing was written; entry {target.number} would be the champion again")
@@ -117,7 +119,7 @@ def roll_back(catalog: Catalog, number: int | None, dry_run: bool, say: Say = pr
     return EXIT_DONE
 
 
-def show_history(catalog: Catalog, say: Say = print) -> int:
+def show_history(catalog: WeightsRegistry, say: Say = print) -> int:
     """List the registry's entries. Returns 0; raises ConfigError where there are none."""
     entries = catalog.history()
     if not entries:
@@ -126,7 +128,7 @@ def show_history(catalog: Catalog, say: Say = print) -> int:
     return EXIT_DONE
 
 
-def _match(catalog: Catalog, request: PromoteRequest, storage: StorageConfig) -> _Match:
+def _match(catalog: WeightsRegistry, request: PromoteRequest, storage: StorageConfig) -> _Match:
     champion = catalog.champion()
     if champion is None and not request.first:  # a typing error is as likely as a new registry
         raise ConfigError(

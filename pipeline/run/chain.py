@@ -10,8 +10,8 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.engine.actors import RowActor
-from pipeline.engine.bounds import bounded_actor, bounded_task, tune
 from pipeline.engine.errors import explained
+from pipeline.engine.limits import bounded_actor, bounded_task, tune
 from pipeline.engine.transport import pack, shard_of, unpack
 from pipeline.plan.plan import Plan
 from pipeline.plan.shards import plan_table

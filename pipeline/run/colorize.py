@@ -15,8 +15,8 @@ from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
 from pipeline.ledger.keys import config_key
-from pipeline.models.catalog import SCHEME, pin_weights
-from pipeline.models.registry import METHODS, OpenedWeights, open_weights
+from pipeline.models.method_list import METHODS, OpenedWeights, open_weights
+from pipeline.models.weights_registry import SCHEME, pin_weights
 from pipeline.plan.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
 from pipeline.report.summary_text import headline
@@ -24,8 +24,8 @@ from pipeline.report.tally import RunTally
 from pipeline.run.close import Clock, close_run
 from pipeline.run.notify import Outcome, deliver, notice
 from pipeline.run.plan_text import estimate_text, failed_text, plan_fields, plan_text
-from pipeline.shard.guiding import open_guides, pin_pictures
 from pipeline.shard.job import Job
+from pipeline.shard.open_guides import open_guides, pin_pictures
 from pipeline.storage import Store, open_store, refuse_overlap
 
 

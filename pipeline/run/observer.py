@@ -15,8 +15,8 @@ from typing import Any
 import ray
 
 from pipeline.cli import log
+from pipeline.cli.durations import duration
 from pipeline.cli.progress import Reporter
-from pipeline.cli.words import duration
 from pipeline.errors import EXIT_UNFINISHED
 from pipeline.plan.plan import Plan
 from pipeline.records import Status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.codecs.everyday import Decoded, DecodeLimits, Skip
+from pipeline.codecs.in_memory import Decoded, DecodeLimits, Skip
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.codecs.pixels import NoImage
 from pipeline.config.job import JobConfig

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, derive_file
-from pipeline.codecs.everyday import Skip, SourceMeta
+from pipeline.codecs.in_memory import Skip, SourceMeta
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.metadata.manifest import ManifestSigner
 from pipeline.codecs.metadata.xmp import Provenance

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import __version__
-from pipeline.codecs import everyday
+from pipeline.codecs import in_memory
 from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, derive
 from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.metadata.profiles import examine
@@ -50,7 +50,7 @@ class Finished:
 
 
 def finish_image(
-    decoded: everyday.Decoded,
+    decoded: in_memory.Decoded,
     ab: NDArray[np.float32],
     image: SourceImage,
     source_sha256: str,
@@ -70,7 +70,7 @@ def finish_image(
     provenance = provenance_of(job, image, source_sha256)
     changes: list[str] = []
     drawn = _Drawn(painted.alpha, decoded.meta)
-    data = everyday.encode(painted.rgb, drawn, painted.icc, job.config.output, provenance, changes)
+    data = in_memory.encode(painted.rgb, drawn, painted.icc, job.config.output, provenance, changes)
     derivative, report = _second_file(painted, decoded.meta, image.output_key, provenance, job.config.output)
     measured = painted.measures
     measures = (measured.max_delta_l, measured.mean_chroma, measured.colorfulness)
@@ -78,7 +78,7 @@ def finish_image(
 
 
 def finish_pages(
-    pages: Iterable[everyday.Decoded],
+    pages: Iterable[in_memory.Decoded],
     abs_: Sequence[NDArray[np.float32]],
     image: SourceImage,
     sha256: str,
@@ -126,7 +126,7 @@ def changes_beside(report: DerivativeReport, known: Iterable[str]) -> tuple[str,
 
 def _second_file(
     painted: _Painted,
-    meta: everyday.SourceMeta,
+    meta: in_memory.SourceMeta,
     output_key: str,
     provenance: Provenance,
     output: OutputConfig,
@@ -157,17 +157,17 @@ class _Drawn:
     """What encoding needs besides colours."""
 
     alpha: NDArray[np.uint8] | None
-    meta: everyday.SourceMeta
+    meta: in_memory.SourceMeta
 
 
-def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job, compose: Compose) -> _Painted:
+def _painted(decoded: in_memory.Decoded, ab: NDArray[np.float32], job: Job, compose: Compose) -> _Painted:
     settings = ComposeSettings(chroma=job.config.model.chroma)
     keeps_depth = job.config.output.depth == "auto" and job.config.output.format in _DEEP_FORMATS
     depth = decoded.depth if keeps_depth else 8
     composed = compose(decoded.L_u16, ab, decoded.alpha, settings, depth=depth)
     rgb, icc, note = composed.rgb, None, decoded.note
     measures: Measures = composed
-    if (converted := everyday.to_profile(composed.rgb, decoded.icc)) is not None:
+    if (converted := in_memory.to_profile(composed.rgb, decoded.icc)) is not None:
         measured = _measured(converted, decoded)
         if measured.max_delta_l < MAX_DELTA_L[depth]:
             rgb, measures, icc = converted, measured, decoded.icc
@@ -181,10 +181,10 @@ def _painted(decoded: everyday.Decoded, ab: NDArray[np.float32], job: Job, compo
     return _Painted(rgb, alpha, icc, measures, note)
 
 
-def _measured(converted: NDArray[Any], decoded: everyday.Decoded) -> Measures:
+def _measured(converted: NDArray[Any], decoded: in_memory.Decoded) -> Measures:
     """What was measured on pixels under the source's profile, which are read as the source was."""
     assert decoded.icc is not None
-    l_u16, rgb8 = everyday.read_back(converted, decoded.icc)
+    l_u16, rgb8 = in_memory.read_back(converted, decoded.icc)
     measured = measure(rgb8, decoded.L_u16, decoded.alpha)
     apart = np.abs(l_u16.astype(np.int32) - decoded.L_u16).max()
     return Measures(float(apart / L_U16_SCALE), measured.mean_chroma, measured.colorfulness)

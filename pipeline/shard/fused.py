@@ -12,9 +12,9 @@ from concurrent.futures import Future
 import numpy as np
 from PIL import Image
 
-from pipeline.codecs.everyday import Decoded
+from pipeline.codecs.in_memory import Decoded
 from pipeline.ledger.schema import LedgerRow
-from pipeline.models.registry import METHODS
+from pipeline.models.method_list import METHODS
 from pipeline.records import Item
 from pipeline.shard.attempts import Attempt, Attempts
 from pipeline.shard.compose import compose

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from pipeline.codecs.everyday import Skip
+from pipeline.codecs.in_memory import Skip
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.config.job import PICTURES
 from pipeline.errors import AccessDenied, FailureCode, ImageFailure, ObjectChanged, ObjectMissing
@@ -13,8 +13,8 @@ from pipeline.guides.pictures import F32
 from pipeline.records import Status
 from pipeline.shard.decode import decode_guide
 from pipeline.shard.delivery import goes_through_files
-from pipeline.shard.guiding import methods_of, shared_picture
 from pipeline.shard.job import Job, SourceImage
+from pipeline.shard.open_guides import methods_of, shared_picture
 from pipeline.storage import Store, open_store
 
 _KEPT = 4  # pictures: a street's photographs share one

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from pipeline.errors import FailureCode
 from pipeline.ledger.schema import LedgerRow
-from pipeline.models.registry import load_colorizer
-from pipeline.shard.guiding import predicts
+from pipeline.models.method_list import load_colorizer
 from pipeline.shard.job import Job
+from pipeline.shard.open_guides import predicts
 from pipeline.shard.predict import Predictor
 from pipeline.shard.rows import Rows
 from pipeline.shard.stages import F32, Predicted, Prepared, S

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Protocol
 
-from pipeline.codecs.everyday import Skip
+from pipeline.codecs.in_memory import Skip
 from pipeline.errors import (
     AccessDenied,
     BadKey,

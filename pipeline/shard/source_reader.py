@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from pipeline.codecs.everyday import Decoded
+from pipeline.codecs.in_memory import Decoded
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.ledger.schema import LedgerRow
-from pipeline.shard.ahead import in_flight
 from pipeline.shard.decode import Failed, Skipped, decode_item, open_decoder
 from pipeline.shard.delivery import SourceUnreadable, goes_through_files, prepare_master
 from pipeline.shard.guide_reader import GuideReader
 from pipeline.shard.job import Job, SourceImage
+from pipeline.shard.read_ahead import in_flight
 from pipeline.shard.rows import UNREADABLE, Rows
 from pipeline.shard.stages import (
     F32,

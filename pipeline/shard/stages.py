@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.everyday import Decoded
+from pipeline.codecs.in_memory import Decoded
 from pipeline.shard.job import SourceImage
 
 F32 = NDArray[np.float32]

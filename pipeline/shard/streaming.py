@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.everyday import Skip
+from pipeline.codecs.in_memory import Skip
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.masters import Master
 from pipeline.codecs.metadata.block import result_metadata

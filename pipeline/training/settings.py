@@ -10,7 +10,7 @@ from pipeline.config.job import DEFAULT_METHOD
 from pipeline.config.section import Quantity, Section
 from pipeline.config.storage import StorageConfig
 from pipeline.models.base import Objective
-from pipeline.models.registry import NETWORKS
+from pipeline.models.method_list import NETWORKS
 
 
 class NetworkConfig(Section):

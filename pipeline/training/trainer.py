@@ -14,9 +14,9 @@ from pipeline.cli import log
 from pipeline.engine.cluster import cluster
 from pipeline.engine.errors import explained
 from pipeline.errors import ConfigError
-from pipeline.models.catalog import pin_weights
-from pipeline.models.registry import NETWORKS, location
+from pipeline.models.method_list import NETWORKS, location
 from pipeline.models.weights import load_weights
+from pipeline.models.weights_registry import pin_weights
 from pipeline.storage import open_store
 from pipeline.storage.lease import at_work
 from pipeline.training.checkpoint import weights_in
@@ -120,7 +120,7 @@ def _cluster(config: TrainConfig, streamed: bool) -> AbstractContextManager[None
         config.train.workers,
         cpus=cpus,
         environment=environment,
-        setup_hook="pipeline.engine.quiet.quieten",
+        setup_hook="pipeline.engine.worker_setup.quieten",
         worker_output=True,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer
-from pipeline.models.registry import location
+from pipeline.models.method_list import location
 from pipeline.models.weights import load_weights
 
 _LABEL_HEAD = "classifier."

@@ -9,7 +9,7 @@ import torch
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.models.registry import NETWORKS, build_colorizer
+from pipeline.models.method_list import NETWORKS, build_colorizer
 from pipeline.models.weights import Weights, decode_weights, encode_weights
 from pipeline.storage import open_store
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer, resolve_precision
-from pipeline.models.registry import NETWORKS
+from pipeline.models.method_list import NETWORKS
 from pipeline.models.weights import WeightsInfo
 from pipeline.training.checkpoint import AveragedModel, RunState
 from pipeline.training.data.dataset import Dataset, streams

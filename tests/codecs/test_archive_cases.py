@@ -12,7 +12,7 @@ import tifffile
 from imagecodecs import jpeg2k_encode
 from PIL import Image, PngImagePlugin
 
-from pipeline.codecs.everyday import Decoded, Skip
+from pipeline.codecs.in_memory import Decoded, Skip
 from pipeline.codecs.jp2 import box, boxes, jp2_bytes
 from pipeline.codecs.metadata.orientation import in_xmp, settled
 from pipeline.color.luminance import luminance_u16_from_gray8, luminance_u16_from_srgb16

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.codecs.deep import png16_bytes, read_deep, rgb16_from_srgb, rgb16_to_srgb
-from pipeline.codecs.everyday import Decoded, encode, finish
+from pipeline.codecs.in_memory import Decoded, encode, finish
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.metadata.xmp import Provenance

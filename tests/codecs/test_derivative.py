@@ -18,7 +18,7 @@ from pipeline.codecs.encode import encode
 from pipeline.config.output import DerivativeConfig, OutputConfig
 from tests.codecs.metadata.test_provenance import EVENT, PROVENANCE, exiftool
 from tests.codecs.test_encode import source
-from tests.codecs.test_everyday import wide_profile
+from tests.codecs.test_in_memory import wide_profile
 from tests.support.samples import colourful
 
 WIDE = colourful(700, 1100)

@@ -11,11 +11,11 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from pipeline.codecs.encode import encode
-from pipeline.codecs.everyday import Decoded
+from pipeline.codecs.in_memory import Decoded
 from pipeline.codecs.metadata.xmp import FIAT_NAMESPACE, LARGEST_SOURCE, Provenance, xmp_packet
 from pipeline.config.output import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
-from tests.codecs.test_everyday import wide_profile
+from tests.codecs.test_in_memory import wide_profile
 from tests.support.samples import colourful, decoded, encoded, photo
 
 FORMATS = ["jpeg", "png", "webp", "tiff"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.codecs.everyday import Decoded
+from pipeline.codecs.in_memory import Decoded
 from pipeline.errors import FailureCode, ImageFailure
 from tests.support.samples import encoded, opened, photo, png
 

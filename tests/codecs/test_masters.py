@@ -16,7 +16,7 @@ from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.tiff.writer import tiff_bytes
 from pipeline.color import spaces
 from pipeline.errors import FailureCode, ImageFailure
-from tests.codecs.test_everyday import wide_profile
+from tests.codecs.test_in_memory import wide_profile
 from tests.codecs.tiff.test_writer import XMP, exif_block
 
 SIZE = (300, 130)

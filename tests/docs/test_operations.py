@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.models.catalog import Catalog
+from pipeline.models.weights_registry import WeightsRegistry
 from tests.retraining.test_promote import network, photograph
 from tests.support.job_runner import encoded, fill, ledger
 from tests.support.job_runner import photograph as gray_photograph
@@ -70,7 +70,7 @@ class Archive:
         self.server, self.folder = server, folder
         self.root = f"s3://{server.bucket()}"
         self.scans, self.colored = f"{self.root}/scans/1920s", f"{self.root}/color/1920s"
-        self.catalog = Catalog(f"{self.root}/models/faces", server.storage_config)
+        self.catalog = WeightsRegistry(f"{self.root}/models/faces", server.storage_config)
         self.substitutes = {
             "s3://archive/1920s": self.scans,
             "s3://archive-color/1920s": self.colored,

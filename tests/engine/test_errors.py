@@ -23,7 +23,7 @@ import os, sys
 import pyarrow as pa, ray.data
 from ray.data import ActorPoolStrategy
 from pipeline.engine.actors import RowActor
-from pipeline.engine.bounds import bounded_actor, tune
+from pipeline.engine.limits import bounded_actor, tune
 from pipeline.engine.cluster import cluster
 from pipeline.cli.command import exit_status
 from pipeline.engine.errors import explained

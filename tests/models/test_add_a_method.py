@@ -21,9 +21,9 @@ from pipeline.evaluate.photograph_list import list_photographs
 from pipeline.evaluate.settings import TINT, EvaluateConfig
 from pipeline.evaluate.summary import summarise
 from pipeline.models.base import Objective, TrainableColorizer
-from pipeline.models.registry import METHODS, NETWORKS, load_colorizer, weights_info
+from pipeline.models.method_list import METHODS, NETWORKS, load_colorizer, weights_info
 from pipeline.models.weights import WeightsInfo, encode_weights
-from pipeline.shard.guiding import methods_of
+from pipeline.shard.open_guides import methods_of
 from pipeline.training.settings import TrainConfig
 from pipeline.training.weights_export import exported
 from tests.support.evaluate_samples import write_photographs
@@ -63,7 +63,7 @@ class ToyColorizer(TrainableColorizer):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the line in `pipeline/models/registry.py` does it."""
+    """As the line in `pipeline/models/method_list.py` does it."""
     monkeypatch.setitem(NETWORKS, ToyColorizer.method, ToyColorizer)
     monkeypatch.setitem(METHODS, ToyColorizer.method, ToyColorizer)
 

@@ -14,7 +14,7 @@ from pipeline.color.spaces import srgb_to_lab
 from pipeline.models.base import resolve_precision
 from pipeline.models.efficientnet_lite import SameConv2d
 from pipeline.models.inference import PointwiseConv, can_fuse, fuse, ready_for_inference
-from pipeline.models.registry import build_colorizer, load_colorizer, location
+from pipeline.models.method_list import build_colorizer, load_colorizer, location
 from pipeline.models.weights import load_weights, shipped_names
 from tests.support.paths import SAMPLES as PHOTOS
 

@@ -12,11 +12,11 @@ from skimage.color import deltaE_ciede2000
 from pipeline.color.spaces import srgb_to_lab
 from pipeline.errors import ConfigError
 from pipeline.models.base import Colorizer
+from pipeline.models.method_list import load_colorizer, weights_digest
 from pipeline.models.methods.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.methods.reference.matching import match, vote, weighted_medians
 from pipeline.models.methods.reference.superpixels import superpixels
 from pipeline.models.methods.reference.welsh import remap
-from pipeline.models.registry import load_colorizer, weights_digest
 from tests.support.paths import SHARED_PHOTOS
 
 F32 = NDArray[np.float32]

@@ -19,6 +19,7 @@ from pipeline.models.efficientnet_lite import (
     normalise,
     pretrained_lite0,
 )
+from pipeline.models.method_list import METHODS, NETWORKS, location
 from pipeline.models.methods.classification_cnn import ClassificationCnn
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.methods.iizuka.spaces import chroma_of, target_unit
@@ -26,7 +27,6 @@ from pipeline.models.methods.patch import PatchColorizer
 from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.methods.unet.network import PretrainedEncoder
-from pipeline.models.registry import METHODS, NETWORKS, location
 
 ROOMS = {
     "regression_cnn": lambda: RegressionCnn(0.125),

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import ConfigError
+from pipeline.models.method_list import load_colorizer, location, weights_digest
 from pipeline.models.methods.scribble import ScribbleColorizer
 from pipeline.models.propagation import propagate
-from pipeline.models.registry import load_colorizer, location, weights_digest
 
 
 def batch(count: int = 2, height: int = 40, width: int = 48) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from pipeline.color.spaces import srgb_to_lab
 from pipeline.models.base import Colorizer
+from pipeline.models.method_list import load_colorizer
 from pipeline.models.methods.iizuka import IizukaColorizer
-from pipeline.models.registry import load_colorizer
 from tests.support.paths import SAMPLES as PHOTOS
 from tests.support.paths import SHARED_PHOTOS
 

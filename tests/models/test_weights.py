@@ -11,8 +11,8 @@ from safetensors.torch import save
 
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import resolve_precision
+from pipeline.models.method_list import METHODS, load_colorizer, weights_digest
 from pipeline.models.methods.iizuka import AB_RANGE, IizukaColorizer
-from pipeline.models.registry import METHODS, load_colorizer, weights_digest
 from pipeline.models.weights import WeightsInfo, encode_weights
 from tests.support.servers import S3Server
 

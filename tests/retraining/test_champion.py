@@ -16,7 +16,7 @@ import pytest
 from jobs.retrain import main
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists, RunError
-from pipeline.models.catalog import Catalog
+from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.photographs.candidates import objects
 from pipeline.photographs.prepare import prepare_into
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
@@ -37,7 +37,7 @@ class Place:
         self.root = root
         self.photos, self.held_out = self.folder("photos", 100, 104), self.folder("held-out", 0, 12)
         self.registry, self.output = f"{root}/models/faces", f"{root}/retraining"
-        self.catalog = Catalog(self.registry)
+        self.catalog = WeightsRegistry(self.registry)
         self.catalog.promote(network(root / "a.safetensors", TINT), previous=None)
 
     def folder(self, name: str, first: int, last: int) -> Path:

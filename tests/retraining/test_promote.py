@@ -22,9 +22,9 @@ from pipeline.errors import ConfigError
 from pipeline.evaluate.evaluation import pinned
 from pipeline.evaluate.settings import EvaluateConfig, EvaluateSection
 from pipeline.evaluate.summary import METRICS
-from pipeline.models.catalog import Catalog
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
+from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.photographs.prepare import prepare_photos
 from pipeline.photographs.settings import PrepareConfig
 from pipeline.retraining.gate import GateMetric, GateSection
@@ -90,7 +90,7 @@ def test_a_first_champion_and_a_challenger_that_is_worse(photos: str, tmp_path: 
 
     first = run("--registry", registry, "--challenger", good, "--photos", photos, "--first", *SMALL)
     assert first.returncode == 0, first.stderr
-    (entry,) = Catalog(registry).history()
+    (entry,) = WeightsRegistry(registry).history()
     assert (entry.reason, entry.source.partition("#")[0]) == ("first", good)
     assert entry.evaluation is not None
     assert (entry.evaluation.photographs, entry.evaluation.short_side) == (12, 48)
@@ -110,23 +110,23 @@ def test_a_first_champion_and_a_challenger_that_is_worse(photos: str, tmp_path: 
     last = worse.stdout.splitlines()[-1]
     assert last.startswith("not promoted: psnr_db, ab_rmse, ciede2000")
     assert last.endswith("worse than entry 1")
-    assert Catalog(registry).history() == [entry]
+    assert WeightsRegistry(registry).history() == [entry]
     assert not (tmp_path / "models" / "warm" / "000002.md").exists()
     assert (tmp_path / "evaluation" / "evaluation.md").exists()
 
 
 def test_the_champion_again_is_nothing_to_promote(photos: str, tmp_path: Path, capsys) -> None:
     registry, weights = f"{tmp_path}/models/warm", network(tmp_path / "good.safetensors", TINT)
-    Catalog(registry).promote(weights, previous=None)
+    WeightsRegistry(registry).promote(weights, previous=None)
     for challenger in (weights, f"registry:{registry}"):
         assert main(["--registry", registry, "--challenger", challenger, "--photos", photos]) == 0
         assert "nothing to promote: entry 1" in capsys.readouterr().out
-    assert Catalog(registry).numbers() == [1]
+    assert WeightsRegistry(registry).numbers() == [1]
 
 
 def test_rollback_and_history(tmp_path: Path, capsys) -> None:
     registry = f"{tmp_path}/models/warm"
-    catalog = Catalog(registry)
+    catalog = WeightsRegistry(registry)
     for number in range(3):
         weights = network(tmp_path / f"{number}.safetensors", (float(number), 0.0))
         catalog.promote(weights, previous=number or None)
@@ -207,7 +207,7 @@ def test_what_prepare_photos_kept_for_validation_is_held_out(photos: str, tmp_pa
 def test_an_evaluation_of_registry_weights_measures_what_they_stand_for_when_it_begins(
     tmp_path: Path,
 ) -> None:
-    catalog = Catalog(f"{tmp_path}/models/warm")
+    catalog = WeightsRegistry(f"{tmp_path}/models/warm")
     entry = catalog.promote(network(tmp_path / "a.safetensors", TINT), previous=None)
     entries = [
         {"name": "in use", "weights": f"registry:{catalog.uri}"},

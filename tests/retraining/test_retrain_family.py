@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.models.registry import weights_info
+from pipeline.models.method_list import weights_info
 from pipeline.retraining.family import load_family, load_run
 from tests.support.evaluate_samples import photograph
 from tests.support.job_runner import shared_head

@@ -11,8 +11,8 @@ import pytest
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.models.catalog import Catalog
 from pipeline.models.weights import SHIPPED
+from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.run.colorize import ColorizeRequest, run_job
 from pipeline.storage.local import LocalStore
 from tests.support.job_runner import encoded, fill, photograph
@@ -31,7 +31,7 @@ def test_the_driver_reads_the_weights_once(tmp_path: Path, monkeypatch, place: s
     """Their method, digest and guides come from one read, though a style must fit them."""
     weights = tmp_path / "champion.safetensors"
     shutil.copy(SHIPPED / "iizuka.safetensors", weights)
-    Catalog(f"{tmp_path}/models/faces").promote(str(weights), previous=None)
+    WeightsRegistry(f"{tmp_path}/models/faces").promote(str(weights), previous=None)
     fill(str(tmp_path / "guides"), {"style.jpg": encoded(photograph(1))})
     (tmp_path / "in").mkdir()
     reads: Counter[str] = Counter()

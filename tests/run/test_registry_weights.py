@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from pipeline.models.base import TrainableColorizer
-from pipeline.models.catalog import Catalog
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.weights import WeightsInfo, encode_weights
+from pipeline.models.weights_registry import WeightsRegistry
 from tests.support.job_runner import encoded, fill, image_digests, ledger, photograph, run
 
 
@@ -26,7 +26,7 @@ def weights(path: Path, colorizer: TrainableColorizer) -> str:
 def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_done(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     fill(str(source), {f"{n}.jpg": encoded(photograph(n)) for n in range(2)})
-    catalog = Catalog(f"{tmp_path}/models/faces")
+    catalog = WeightsRegistry(f"{tmp_path}/models/faces")
     first = catalog.promote(weights(tmp_path / "a.safetensors", IizukaColorizer(0.05)), previous=None)
     args = ("--input", source, "--output", out, "--weights", f"registry:{tmp_path}/models/faces")
     args += ("--set", "model.side=64", "--set", "run.workers=1")

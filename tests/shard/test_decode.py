@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.codecs.everyday import Decoded
+from pipeline.codecs.in_memory import Decoded
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.config.job import JobConfig, LimitsConfig, ModelConfig
 from pipeline.config.loading import load

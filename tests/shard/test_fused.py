@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
-from pipeline.models.registry import weights_info
+from pipeline.models.method_list import weights_info
 from pipeline.models.weights import shipped_names
 from pipeline.plan.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry

@@ -12,12 +12,12 @@ from PIL import Image
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.models.registry import open_weights, weights_digest
+from pipeline.models.method_list import open_weights, weights_digest
 from pipeline.plan.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker
-from pipeline.shard.guiding import open_guides, pin_pictures
 from pipeline.shard.job import Job
+from pipeline.shard.open_guides import open_guides, pin_pictures
 from pipeline.storage import open_store
 from tests.support.job_runner import encoded, fill, ledger, photograph
 

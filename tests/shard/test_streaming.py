@@ -14,7 +14,7 @@ import pytest
 import pyvips
 import tifffile
 
-from pipeline.codecs.everyday import Skip
+from pipeline.codecs.in_memory import Skip
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.masters import Master
 from pipeline.codecs.metadata.profiles import srgb_profile

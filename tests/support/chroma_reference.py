@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
-from pipeline.models.registry import weights_digest, weights_info
+from pipeline.models.method_list import weights_digest, weights_info
 from pipeline.models.weights import shipped_names
 from pipeline.plan.plan import make_plan
 from pipeline.report.drift import Chroma

@@ -17,7 +17,7 @@ import pyvips
 import tifffile
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from pipeline.codecs.everyday import Decoded, Skip, encode
+from pipeline.codecs.in_memory import Decoded, Skip, encode
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.codecs.jp2 import jp2_bytes
 from pipeline.codecs.metadata.profiles import srgb_profile

@@ -20,7 +20,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
 from pipeline.evaluate.settings import EvaluateConfig
-from pipeline.models.registry import NETWORKS
+from pipeline.models.method_list import NETWORKS
 from pipeline.photographs.settings import PrepareConfig
 from pipeline.retraining.champion import RetrainConfig
 from pipeline.retraining.promote import PromoteConfig

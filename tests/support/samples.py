@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.codecs.everyday import Decoded, DecodeLimits, Skip, decode
+from pipeline.codecs.in_memory import Decoded, DecodeLimits, Skip, decode
 
 LIMITS = DecodeLimits(pixels=50_000_000, memory=2 * 2**30)
 

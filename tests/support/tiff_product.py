@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from pipeline.codecs.everyday import Decoded, DecodeLimits, decode
+from pipeline.codecs.in_memory import Decoded, DecodeLimits, decode
 from pipeline.codecs.masters import Master
 from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.errors import FailureCode, ImageFailure

@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.config.loading import load
 from pipeline.evaluate import EvaluateConfig
-from pipeline.models.registry import NETWORKS, load_colorizer, weights_info
+from pipeline.models.method_list import NETWORKS, load_colorizer, weights_info
 from pipeline.models.weights import SHIPPED, shipped_names
 from pipeline.photographs.settings import PrepareConfig
 from pipeline.retraining.champion import RetrainConfig

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from pipeline.color.spaces_torch import lab_to_srgb_t, srgb_to_lab_t
 from pipeline.models.ab_bins import histogram
 from pipeline.models.base import Objective
+from pipeline.models.method_list import METHODS, NETWORKS
 from pipeline.models.methods.unet.model import LOG_WEIGHT
-from pipeline.models.registry import METHODS, NETWORKS
 
 SIDE, IMAGES = 64, 4
 CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {

@@ -16,7 +16,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from pipeline.errors import ConfigError
-from pipeline.models.registry import weights_info
+from pipeline.models.method_list import weights_info
 from pipeline.storage import open_store
 from pipeline.training.run_folder import RunFolder, run_folder
 from pipeline.training.settings import TrainSection

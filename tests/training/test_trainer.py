@@ -20,8 +20,8 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.models.method_list import load_colorizer, weights_info
 from pipeline.models.methods.iizuka import IizukaColorizer
-from pipeline.models.registry import load_colorizer, weights_info
 from pipeline.photographs.rows import SCHEMA
 from pipeline.storage.lease import SIGN
 from pipeline.training.checkpoint import AveragedModel

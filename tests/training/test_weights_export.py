@@ -10,9 +10,9 @@ import torch
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer
+from pipeline.models.method_list import load_colorizer, weights_info
 from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.methods.unet import UnetColorizer
-from pipeline.models.registry import load_colorizer, weights_info
 from pipeline.models.weights import Weights, WeightsInfo, decode_weights, encode_weights
 from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import average

@@ -1,4 +1,4 @@
-"""Decoding in a child process: what it reads is as `everyday.decode` reads it, and its death costs one image.
+"""Decoding in a child process: it reads as `in_memory.decode` does; its death costs one image.
 
 The child is started once, and again after a death.
 """
@@ -11,7 +11,7 @@ from types import TracebackType
 
 import numpy as np
 
-from pipeline.codecs.everyday import Decoded, Skip, finish
+from pipeline.codecs.in_memory import Decoded, Skip, finish
 from pipeline.codecs.isolated.exchange import open_exchange, write_all
 from pipeline.codecs.isolated.process import ChildProcess
 from pipeline.codecs.pixels import DecodeLimits, NoImage
@@ -24,7 +24,7 @@ _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOL
 
 
 class IsolatedDecoder:
-    """Decodes as `everyday.decode` does, in a child process of `memory` bytes, `seconds` per image.
+    """Decodes as `in_memory.decode` does, in a child process of `memory` bytes, `seconds` per image.
 
     For one thread at a time. Use as a context manager, or call `close`.
     """
@@ -77,7 +77,7 @@ class IsolatedDecoder:
         color_threshold: float,
         page: int = 0,
     ) -> Decoded | Skip:
-        """As `everyday.decode`.
+        """As `in_memory.decode`.
 
         Raises:
             ImageFailure: as there, and TIMEOUT, OUT_OF_MEMORY or DECODER_CRASHED, after which the next image

@@ -16,7 +16,7 @@ import pyarrow as pa
 import ray.data
 from numpy.typing import NDArray
 
-from pipeline.engine.bounds import tune
+from pipeline.engine.limits import tune
 from pipeline.storage import ObjectInfo, Store
 from pipeline.training.data.batches import Batch, crop_arrays, decode, to_batch
 from pipeline.training.data.rows import RowIndex, read_images

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.codecs.everyday import Decoded, DecodeLimits, Skip
+from pipeline.codecs.in_memory import Decoded, DecodeLimits, Skip
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.errors import FailureCode, ImageFailure, RunError

@@ -8,7 +8,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from pipeline.codecs.encode import encode
-from pipeline.codecs.everyday import Decoded
+from pipeline.codecs.in_memory import Decoded
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.output import OutputConfig
 from tests.support.exiftool import tags_of

@@ -10,7 +10,7 @@ from pipeline.errors import ConfigError, ImageFailure, ObjectMissing
 from pipeline.guides.check import Guides
 from pipeline.guides.guide_file import split_uri
 from pipeline.guides.methods import Methods
-from pipeline.models.registry import METHODS, weights_digest
+from pipeline.models.method_list import METHODS, weights_digest
 from pipeline.shard.decode import decode_guide, open_decoder
 from pipeline.storage import Store, open_store
 

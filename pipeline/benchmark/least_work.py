@@ -1,6 +1,6 @@
 """The sum of the parts that cannot be left out, decode, network, encode, in one process and nothing else.
 
-Run as `python -m pipeline.benchmark.floor TASK`. Nothing is composed, hashed, checked, read or written.
+Run as `python -m pipeline.benchmark.least_work TASK`. Nothing is composed, hashed, checked, read or written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 from pipeline.benchmark.sample_photographs import SIZES
 from pipeline.benchmark.task import ScriptReport, Task, read_task
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_gray8
-from pipeline.models.registry import load_colorizer
+from pipeline.models.method_list import load_colorizer
 from pipeline.shard.compose import compose
 
 _BATCHES = (1, 2, 4, 8)

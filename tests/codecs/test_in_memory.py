@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline.codecs.everyday import DecodeLimits, Skip
+from pipeline.codecs.in_memory import DecodeLimits, Skip
 from pipeline.codecs.metadata.profiles import examine, through_profile, to_profile
 from pipeline.color.light import to_srgb8
 from pipeline.color.luminance import luminance_u16_from_gray8, luminance_u16_from_srgb8

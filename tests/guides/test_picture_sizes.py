@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.guides.heads import upright_sizes
+from pipeline.guides.picture_sizes import upright_sizes
 from pipeline.storage import open_store
 from tests.support.job_runner import encoded
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.engine.notices import without_level_notice
+from pipeline.engine.ray_notice import without_level_notice
 
 
 def test_only_the_notice_is_left_out(capfd: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from pipeline import __version__
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists, ConfigError, ObjectMissing, RunError, WeightsError
-from pipeline.models.entries import Evaluation, RegistryEntry, relative_weights
+from pipeline.models.registry_entries import Evaluation, RegistryEntry, relative_weights
 from pipeline.models.weights import decode_weights, fetch_weights
 from pipeline.storage import Store, open_store
 
@@ -32,7 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ENTRY = re.compile(r"([0-9]{6})\.json")
 
 
-class Catalog:
+class WeightsRegistry:
     """One name of a registry.
 
     All methods raise StorageError and ConfigError as the store does, and WeightsError for a damaged entry.
@@ -208,7 +208,7 @@ def pin_weights(weights: str | None, storage: StorageConfig | None = None) -> st
     """
     if weights is None or not weights.startswith(SCHEME):
         return weights
-    return Catalog(weights.removeprefix(SCHEME), storage).champion_weights()
+    return WeightsRegistry(weights.removeprefix(SCHEME), storage).champion_weights()
 
 
 def _who() -> str:

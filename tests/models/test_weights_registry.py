@@ -12,11 +12,11 @@ import torch
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, RunError, WeightsError
-from pipeline.models.catalog import Catalog, pin_weights
-from pipeline.models.entries import Difference, Evaluation, RegistryEntry
+from pipeline.models.method_list import load_colorizer
 from pipeline.models.methods.iizuka import IizukaColorizer
-from pipeline.models.registry import load_colorizer
+from pipeline.models.registry_entries import Difference, Evaluation, RegistryEntry
 from pipeline.models.weights import WeightsInfo, encode_weights
+from pipeline.models.weights_registry import WeightsRegistry, pin_weights
 
 EVALUATION = Evaluation(
     photos="photos/held-out",
@@ -66,15 +66,17 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, StorageC
 
 
 @pytest.fixture
-def catalog(place: tuple[str, StorageConfig]) -> Catalog:
-    return Catalog(*place)
+def catalog(place: tuple[str, StorageConfig]) -> WeightsRegistry:
+    return WeightsRegistry(*place)
 
 
-def keys(catalog: Catalog) -> list[str]:
+def keys(catalog: WeightsRegistry) -> list[str]:
     return [info.key for info in catalog.store.list()]
 
 
-def test_promotions_are_numbered_and_hold_what_they_were_told(catalog: Catalog, files: list[str]) -> None:
+def test_promotions_are_numbered_and_hold_what_they_were_told(
+    catalog: WeightsRegistry, files: list[str]
+) -> None:
     assert (catalog.champion(), catalog.history()) == (None, [])
     first = catalog.promote(files[0], previous=None)
     second = catalog.promote(files[1], previous=1, evaluation=EVALUATION)
@@ -92,7 +94,7 @@ def test_promotions_are_numbered_and_hold_what_they_were_told(catalog: Catalog, 
 
 
 def test_a_champion_outlives_the_file_it_came_from(
-    catalog: Catalog, files: list[str], tmp_path: Path
+    catalog: WeightsRegistry, files: list[str], tmp_path: Path
 ) -> None:
     gone = tmp_path / "gone.safetensors"
     gone.write_bytes(Path(files[0]).read_bytes())
@@ -108,11 +110,11 @@ def test_a_champion_outlives_the_file_it_came_from(
 def test_of_two_promoters_one_wins_and_the_other_is_told(
     place: tuple[str, StorageConfig], files: list[str]
 ) -> None:
-    Catalog(*place).promote(files[0], previous=None)
+    WeightsRegistry(*place).promote(files[0], previous=None)
     start = Barrier(2)
 
     def promote(weights: str) -> RegistryEntry | RunError:
-        mine = Catalog(*place)
+        mine = WeightsRegistry(*place)
         start.wait()
         try:
             return mine.promote(weights, previous=1)
@@ -125,10 +127,10 @@ def test_of_two_promoters_one_wins_and_the_other_is_told(
     (lost,) = [found for found in outcomes if isinstance(found, RunError)]
     assert "another promoter wrote entry 2" in str(lost)
     assert lost.exit_status == 1
-    assert Catalog(*place).history()[1:] == [won]
+    assert WeightsRegistry(*place).history()[1:] == [won]
 
 
-def test_rollbacks_go_further_and_further_back(catalog: Catalog, files: list[str]) -> None:
+def test_rollbacks_go_further_and_further_back(catalog: WeightsRegistry, files: list[str]) -> None:
     made = [catalog.promote(file, previous=n or None) for n, file in enumerate(files)]
     back = catalog.roll_back()
     assert (back.number, back.reason, back.restores, back.previous) == (4, "rollback", 2, 3)
@@ -145,7 +147,7 @@ def test_rollbacks_go_further_and_further_back(catalog: Catalog, files: list[str
 
 
 def test_a_promotion_after_a_rollback_goes_back_to_what_was_in_use(
-    catalog: Catalog, files: list[str]
+    catalog: WeightsRegistry, files: list[str]
 ) -> None:
     first = catalog.promote(files[0], previous=None)
     catalog.promote(files[1], previous=1)
@@ -154,7 +156,7 @@ def test_a_promotion_after_a_rollback_goes_back_to_what_was_in_use(
     assert catalog.roll_back().sha256 == first.sha256
 
 
-def test_the_way_back_is_checked_before_it_is_taken(catalog: Catalog, files: list[str]) -> None:
+def test_the_way_back_is_checked_before_it_is_taken(catalog: WeightsRegistry, files: list[str]) -> None:
     first = catalog.promote(files[0], previous=None)
     catalog.promote(files[1], previous=1)
     with pytest.raises(ConfigError, match="has no entry 9"):
@@ -181,7 +183,7 @@ DAMAGES = {
 def test_a_damaged_entry_is_one_clear_line_and_can_be_rolled_over(
     damage: str, tmp_path: Path, files: list[str]
 ) -> None:
-    catalog = Catalog(f"{tmp_path}/iizuka")
+    catalog = WeightsRegistry(f"{tmp_path}/iizuka")
     catalog.promote(files[0], previous=None)
     path = tmp_path / "iizuka" / "000001.json"
     good = path.read_bytes()
@@ -201,7 +203,7 @@ def test_a_damaged_entry_is_one_clear_line_and_can_be_rolled_over(
 def test_names_that_are_none(tmp_path: Path) -> None:
     for uri in ("", "/", "s3://bucket", "s3://", f"{tmp_path}/..", f"{tmp_path}/a b", f"{tmp_path}/x#1/y"):
         with pytest.raises(ConfigError, match="names no weights registry"):
-            Catalog(uri)
+            WeightsRegistry(uri)
     with pytest.raises(WeightsError, match=r"no champion.*promote"):
         pin_weights(f"registry:{tmp_path}/nothing")
     assert list(tmp_path.iterdir()) == []
@@ -213,7 +215,7 @@ def test_only_registry_names_are_pinned() -> None:
 
 
 def test_an_entry_reads_as_plain_json(tmp_path: Path, files: list[str]) -> None:
-    entry = Catalog(f"{tmp_path}/iizuka").promote(files[0], previous=None, evaluation=EVALUATION)
+    entry = WeightsRegistry(f"{tmp_path}/iizuka").promote(files[0], previous=None, evaluation=EVALUATION)
     read = json.loads((tmp_path / "iizuka" / "000001.json").read_text())
     assert read["evaluation"]["differences"][0]["low"] == 0.8
     assert read["weights"].endswith(entry.sha256)
