@@ -54,6 +54,10 @@ class AugmentConfig(Section):
     grain: float = Field(4.0, ge=0, le=30, description="Gaussian noise of a deviation up to this, L* units")
     probability: float = Field(0.4, ge=0, le=1, description="of blur, and of grain, apart")
     spectral: float = Field(0.15, ge=0, le=1, description="share lit as on blue-sensitive or other film")
+    old_light: float = Field(
+        0.0, ge=0, le=1, description="share turned into old prints, by plate, curve, grain, damage"
+    )
+    damage: float = Field(0.3, ge=0, le=1, description="of the old prints, the share that is damaged")
 
 
 class DataConfig(Section):
@@ -94,8 +98,8 @@ class LossConfig(Section):
 
     reduction: Literal["sum", "mean"] = Field("mean", description="sum over an image (paper) or mean")
     alpha: float = Field(0.0005, ge=0, description="weight of the labels' cross-entropy; 1/300 goes with sum")
-    regression: Literal["l2", "smooth_l1", "psnr"] = Field(
-        "l2", description="unet; error of ab, or psnr: each image's in RGB, as a logarithm"
+    regression: Literal["l2", "smooth_l1", "psnr", "delta_e"] = Field(
+        "l2", description="unet; error of ab, or psnr: each image's in RGB, as a logarithm, or delta_e"
     )
     rebalance: float | None = Field(
         None, ge=0, le=1, description="lambda of class rebalancing (paper: 0.5); null: none"
@@ -123,6 +127,9 @@ class OptimConfig(Section):
     """AdamW, linear warm-up, cosine to zero, gradient clipping, averaged weights."""
 
     rate: float = Field(1.5e-3, gt=0, description="peak learning rate")
+    encoder_factor: float = Field(
+        1.0, gt=0, le=1, description="on the rate, of a pretrained encoder that learns"
+    )
     weight_decay: float = Field(0.05, ge=0, description="on matrices and kernels only")
     warmup: int = Field(200, ge=0, description="steps")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")

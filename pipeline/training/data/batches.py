@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.errors import ConfigError
-from pipeline.training.data.crops import age, lab_crop, random_film
+from pipeline.training.data.crops import lab_crop, seen
 from pipeline.training.settings import DataConfig
 
 U8 = NDArray[np.uint8]
@@ -69,8 +69,7 @@ def crop_arrays(
         assert pixels is not None
         rng = np.random.default_rng(seeds[place])
         rgb8 = _random_crop(pixels, config, rng)
-        L_HW, ab_B2HW[place] = lab_crop(rgb8, random_film(rng, config.augment))
-        L_B1HW[place, 0] = age(L_HW, rng, config.augment)
+        L_B1HW[place, 0], ab_B2HW[place] = seen(rgb8, rng, config.augment)
     unreadable = [key if photo is None else "" for key, photo in zip(keys, photos, strict=True)]
     return {
         "L": L_B1HW,
@@ -102,12 +101,15 @@ def middle_batch(photos: Sequence[U8], labels: I64, config: DataConfig) -> Batch
     """The middle square of each photograph, nothing changed: for validation."""
     crops = []
     for pixels in photos:
-        side = min(pixels.shape[:2])
-        top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
-        square = Image.fromarray(pixels[top : top + side, left : left + side])
-        crops.append(
-            lab_crop(np.asarray(square.resize((config.crop, config.crop), Image.Resampling.BICUBIC)))
-        )
+        crops.append(lab_crop(middle_square(pixels, config.crop)))
     L_B1HW = torch.from_numpy(np.stack([L_HW[None] for L_HW, _ in crops]))
     ab_B2HW = torch.from_numpy(np.stack([ab_2HW for _, ab_2HW in crops]))
     return Batch(L_B1HW, ab_B2HW, torch.from_numpy(labels))
+
+
+def middle_square(pixels: U8, size: int) -> U8:
+    """The largest square in the middle of uint8[H,W,3], brought to uint8[size,size,3]."""
+    side = min(pixels.shape[:2])
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    square = Image.fromarray(pixels[top : top + side, left : left + side])
+    return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))

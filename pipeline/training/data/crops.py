@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from pipeline.color.compiled import compiled
 from pipeline.color.spaces import LAB_DELTA, LAB_OFFSET, LAB_SLOPE, RGB_TO_XYZ_WHITE_1, linear_of_levels
+from pipeline.training.data.old_light import in_old_light
 from pipeline.training.settings import AugmentConfig
 
 F32 = NDArray[np.float32]
@@ -83,3 +84,12 @@ def age(L_HW: F32, rng: np.random.Generator, config: AugmentConfig) -> F32:
     if rng.random() < config.probability:
         aged = aged + np.float32(config.grain * rng.random()) * rng.standard_normal(aged.shape, np.float32)
     return aged.clip(0.0, 100.0).astype(np.float32)
+
+
+def seen(rgb8: U8, rng: np.random.Generator, config: AugmentConfig) -> tuple[F32, F32]:
+    """What the network sees of sRGB pixels uint8[H,W,3], and what it is to guess: `L_HW` in [0, 100], aged or
+    in old light, and the photograph's own `ab_2HW`."""
+    if config.old_light and rng.random() < config.old_light:
+        return in_old_light(rgb8, rng, config.damage), lab_crop(rgb8)[1]
+    L_HW, ab_2HW = lab_crop(rgb8, random_film(rng, config))
+    return age(L_HW, rng, config), ab_2HW
