@@ -95,7 +95,7 @@ class Objective:
 
     `alpha`: weight of the photographs' class label against the colour term (Iizuka et al., equation 3);
     `reduction`: "sum" or "mean" of an image's squared errors; `regression`: "l2" or "smooth_l1" of ab, or
-    "psnr" of the colours;
+    "psnr" of the colours, or "delta_e", what people see of it;
     `uniform`: None, or the lambda of class rebalancing (Zhang et al., equation 4); `bins`: weight of the
     cross-entropy over ab bins beside a regression loss, for networks with both heads; `perceptual`,
     `semantic`: weights of the losses of `models.classifier_loss` beside a regression.
@@ -103,7 +103,7 @@ class Objective:
 
     alpha: float = 0.0
     reduction: Literal["sum", "mean"] = "mean"
-    regression: Literal["l2", "smooth_l1", "psnr"] = "l2"
+    regression: Literal["l2", "smooth_l1", "psnr", "delta_e"] = "l2"
     uniform: float | None = None
     bins: float = 0.05
     perceptual: float = 0.0
@@ -170,6 +170,10 @@ class TrainableColorizer(Colorizer):
     def bin_head(self) -> BinHead | None:
         """Where the prior over ab bins belongs that is measured on the training photographs, if anywhere."""
         return None
+
+    def pretrained_parameters(self) -> list[nn.Parameter]:
+        """What did not begin at random, and may be trained at a rate of its own."""
+        return []
 
     @abstractmethod
     def forward(

@@ -135,12 +135,17 @@ class LiteEncoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self._map_ends = [ends[stage] for stage in _MAP_STAGES]
 
-    def forward(self, x_BcHW: Tensor) -> list[Tensor]:
-        """Five maps of MAP_CHANNELS channels, at strides 2, 4, 8, 16, 32."""
-        x = self.stem(x_BcHW)
+    def forward(self, x_BcHW: Tensor, frozen: int = 0) -> list[Tensor]:
+        """Five maps of MAP_CHANNELS channels, at strides 2, 4, 8, 16, 32. The stem and the first `frozen`
+        blocks, if any, are asked for no gradients: their depthwise convolutions then stay in bfloat16, see
+        `SameConv2d`."""
+        wanted = torch.is_grad_enabled()
+        with torch.set_grad_enabled(wanted and not frozen):
+            x = self.stem(x_BcHW)
         maps = []
         for number, block in enumerate(self.blocks):
-            x = block(x)
+            with torch.set_grad_enabled(wanted and number >= frozen):
+                x = block(x)
             if number in self._map_ends:
                 maps.append(x)
         return maps

@@ -81,7 +81,7 @@ def _agreed_progress(worker: Worker) -> float:
 def _step(worker: Worker, batch: Batch, rate: float) -> dict[str, Tensor]:
     config, state, device = worker.config, worker.state, worker.device
     for group in state.optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("factor", 1.0)  # runs begun before there were factors have none
     state.model.train()
     with torch.autocast(device.type, torch.bfloat16, enabled=worker.precision == "bf16"):
         losses: dict[str, Tensor] = worker.wrapped(

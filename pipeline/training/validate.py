@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.color.difference_torch import chroma_difference
 from pipeline.color.spaces import lab_to_srgb, reduce_chroma_to_gamut
 from pipeline.models.ab_bins import target_at
 from pipeline.models.base import Colorizer
@@ -21,12 +22,14 @@ from pipeline.training.settings import DataConfig
 def validate(
     colorizer: Colorizer, photos: Photos, tint: tuple[float, float], config: DataConfig, batch: int
 ) -> dict[str, float]:
-    """ab-RMSE (Lab units) on middle squares, of the constant `tint` beside it, and the predictions' RMS.
+    """ab-RMSE (Lab units) on middle squares, of the constant `tint` beside it, and the predictions' RMS; the
+    mean difference that people see (`color.difference_torch`), of the predictions and of the tint.
 
     Empty where no photograph is readable. Runs on the device of the colorizer's parameters.
     """
     device = next(colorizer.parameters()).device
     squares: dict[str, float] = {"rmse": 0.0, "tint_rmse": 0.0, "chroma": 0.0}
+    seen = {"delta_e": 0.0, "tint_delta_e": 0.0}
     count = 0
     tint_2hw = torch.tensor(tint, device=device)[:, None, None]
     for middle in validation_batches(photos, config, batch):
@@ -36,7 +39,12 @@ def validate(
         squares["rmse"] += float((guess - truth).square().sum())
         squares["tint_rmse"] += float((tint_2hw - truth).square().sum())
         squares["chroma"] += float(guess.square().sum())
-    return {name: math.sqrt(value / count) for name, value in squares.items()} if count else {}
+        seen["delta_e"] += float(chroma_difference(guess, truth).sum())
+        seen["tint_delta_e"] += float(chroma_difference(tint_2hw.expand_as(truth), truth).sum())
+    if not count:
+        return {}
+    means = {name: math.sqrt(value / count) for name, value in squares.items()}
+    return means | {name: 2 * value / count for name, value in seen.items()}  # two numbers a pixel
 
 
 @torch.inference_mode()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer
-from pipeline.models.method_list import location
-from pipeline.models.weights import load_weights
+from pipeline.models.method_list import build_colorizer, location
+from pipeline.models.weights import Weights, load_weights
 
 _LABEL_HEAD = "classifier."
 
@@ -26,7 +28,8 @@ def warm_start(
         for name, tensor in model.state_dict().items()
         if tensor.is_floating_point() and not (skipped and _LABEL_HEAD in name)
     }
-    given = {name: tensor for name, tensor in loaded.tensors.items() if not (skipped and _LABEL_HEAD in name)}
+    tensors = _with_encoder(loaded, set(expected))
+    given = {name: tensor for name, tensor in tensors.items() if not (skipped and _LABEL_HEAD in name)}
     odd = sorted(
         (expected.keys() ^ given.keys())
         | {name for name in expected.keys() & given.keys() if expected[name] != given[name].shape}
@@ -37,3 +40,14 @@ def warm_start(
             f"tensors differ, e.g. {odd[0]}: set the options under model to those of the weights"
         )
     model.load_state_dict(given, strict=False)
+
+
+def _with_encoder(loaded: Weights, expected: set[str]) -> dict[str, Tensor]:
+    """The tensors of the weights; where they leave a pretrained encoder to its package and it is to learn
+    now, the package's too. Raises WeightsError where the weights do not fit their own description."""
+    if expected <= loaded.tensors.keys():
+        return loaded.tensors
+    network = build_colorizer(loaded)
+    whole = dict(network.named_parameters()) | dict(network.named_buffers())
+    missing = expected & whole.keys() - loaded.tensors.keys()
+    return loaded.tensors | {name: whole[name].detach() for name in missing}

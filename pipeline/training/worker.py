@@ -108,14 +108,16 @@ def _say_start(worker: Worker, workers: int) -> None:
     )
 
 
-def _optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
-    """AdamW; biases and normalisation are not decayed."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+def _optimizer(model: TrainableColorizer, config: OptimConfig) -> torch.optim.Optimizer:
+    """AdamW; biases and normalisation are not decayed. `factor` of a group is on the rate."""
+    factor = config.encoder_factor
+    slow = {id(p) for p in model.pretrained_parameters()} if factor < 1 else set()
+    groups: list[dict[str, object]] = []
+    for apart in (False, True) if slow else (False,):
+        chosen = [p for p in model.parameters() if (id(p) in slow) == apart]
+        for decay, matrices in ((config.weight_decay, True), (0.0, False)):
+            some = [p for p in chosen if (p.ndim > 1) == matrices]
+            groups.append({"params": some, "weight_decay": decay, "factor": factor if apart else 1.0})
     return torch.optim.AdamW(groups, lr=config.rate)
 
 

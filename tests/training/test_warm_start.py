@@ -43,8 +43,16 @@ def test_a_frozen_encoder_is_the_packages_own(tmp_path: Path) -> None:
     assert equal(trained, fresh)
     L_B1HW = torch.rand(1, 1, 32, 32) * 100
     assert torch.equal(trained.eval().predict_ab(L_B1HW), fresh.eval().predict_ab(L_B1HW))
+
+
+def test_an_encoder_that_is_to_learn_now_begins_as_the_packages_own(tmp_path: Path) -> None:
+    options = {"width": 0.25, "encoder": "efficientnet_lite0", "frozen": 16, "global_branch": True}
+    trained, fresh = UnetColorizer(**options), UnetColorizer(**(options | {"frozen": 5}))
+    warm_start(fresh, saved(trained, (), tmp_path), ())
+    L_B1HW = torch.rand(1, 1, 32, 32) * 100
+    assert torch.equal(trained.eval().predict_ab(L_B1HW), fresh.eval().predict_ab(L_B1HW))
     with pytest.raises(ConfigError, match="another network"):
-        warm_start(UnetColorizer(**(options | {"frozen": 5})), saved(trained, (), tmp_path), ())
+        warm_start(UnetColorizer(**(options | {"width": 0.5})), saved(trained, (), tmp_path), ())
 
 
 def test_other_labels_are_learned_anew(tmp_path: Path) -> None:

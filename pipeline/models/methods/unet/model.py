@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from torch.nn import Parameter
 
+from pipeline.color.difference_torch import chroma_difference
 from pipeline.color.spaces_torch import gray_level_t, lab_to_srgb_t
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
 from pipeline.models.base import Objective, Temperature, TrainableColorizer, Width
@@ -112,6 +114,9 @@ class UnetColorizer(TrainableColorizer):
     def bin_head(self) -> BinHead | None:
         return self.bins
 
+    def pretrained_parameters(self) -> list[Parameter]:
+        return list(self.encoder.parameters()) if self.pretrained else []
+
     def variants(self) -> tuple[str, ...]:
         return ("regression", "classification") if self.head == "both" else ()
 
@@ -179,7 +184,9 @@ class UnetColorizer(TrainableColorizer):
 
         "smooth_l1" is quadratic below 0.1 of 110 Lab units and linear above: outliers pull less towards gray.
         "psnr" is that of each image in RGB, negative: what cannot be guessed in one image does not outweigh
-        what can in another (L. Chen et al., "HINet", CVPR Workshops 2021, section 3.3).
+        what can in another (L. Chen et al., "HINet", CVPR Workshops 2021, section 3.3). "delta_e" is what
+        people see of the error, as `color.difference_torch` has it, likewise as a logarithm: it asks for the
+        likeliest colour.
         """
         height, width = L_B1HW.shape[-2:]
         at_quarter, at_half = self._features(L_B1HW)
@@ -190,6 +197,8 @@ class UnetColorizer(TrainableColorizer):
             target = target_at(ab_B2HW, (height // 2, width // 2)) / AB_SCALE
             if objective.regression == "smooth_l1":
                 loss = F.smooth_l1_loss(unit, target, beta=0.1)
+            elif objective.regression == "delta_e":
+                loss = _mean_difference(unit * AB_SCALE, target * AB_SCALE)
             elif objective.regression == "psnr":
                 loss = _log_error(F.avg_pool2d(L_B1HW, 2), unit * AB_SCALE, target * AB_SCALE)
             else:
@@ -215,3 +224,10 @@ def _log_error(L_B1hw: Tensor, ab_B2hw: Tensor, true_ab_B2hw: Tensor) -> Tensor:
             lab_to_srgb_t(torch.cat([L_B1hw, ab], 1), clip=False) for ab in (ab_B2hw, true_ab_B2hw)
         )
         return LOG_WEIGHT * torch.log((guess - truth).square().mean((1, 2, 3)) + LOG_FLOOR).mean()
+
+
+def _mean_difference(ab_B2hw: Tensor, true_ab_B2hw: Tensor) -> Tensor:
+    """Mean over images of the logarithm of the mean difference in colour, times LOG_WEIGHT."""
+    with torch.autocast(ab_B2hw.device.type, enabled=False):
+        difference_Bhw = chroma_difference(ab_B2hw, true_ab_B2hw)
+        return 2 * LOG_WEIGHT * torch.log(difference_Bhw.mean((1, 2)) + 1).mean()

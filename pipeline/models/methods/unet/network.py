@@ -69,7 +69,7 @@ class PretrainedEncoder(nn.Module):
         self.lite = LiteEncoder(inputs=1)
         self.top = conv_bn_relu6(MAP_CHANNELS[-1], FEATURES, 1) if top else None
         self.frozen: list[nn.Module] = [self.lite.stem, *self.lite.blocks[:frozen]] if frozen else []
-        self.whole = frozen == BLOCKS
+        self.blocks_frozen, self.whole = frozen, frozen == BLOCKS
         if self.whole:
             self.fill()
             self.frozen = [self.lite] if self.top is None else [self.lite, self.top]
@@ -92,9 +92,7 @@ class PretrainedEncoder(nn.Module):
         return self
 
     def forward(self, x_B1HW: Tensor) -> list[Tensor]:
-        # Without gradients depthwise convolutions stay in bfloat16: see `SameConv2d`.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.whole):
-            maps: list[Tensor] = self.lite(x_B1HW)
+        maps: list[Tensor] = self.lite(x_B1HW, self.blocks_frozen)
         return maps
 
     def features(self, deepest_B320hw: Tensor) -> Tensor:
