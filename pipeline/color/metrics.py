@@ -125,6 +125,15 @@ def colorfulness_absolute(rgb8: Rgb8) -> float:
     return _colorfulness(np.abs(rg), np.abs(yb))
 
 
+def mean_chroma(lab: Lab) -> float:
+    """Mean of C*ab = sqrt(a*^2 + b*^2) over the pixels, Lab units.
+
+    Source: CIE 15:2018, section 8.2.1.
+    """
+    _checked_lab(lab)
+    return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
+
+
 def _opponents(rgb8: Rgb8) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     _checked(rgb8)
     red, green, blue = np.moveaxis(rgb8.astype(np.float64), -1, 0)

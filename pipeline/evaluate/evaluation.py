@@ -71,6 +71,7 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
         "precision": settings.precision,
         "tint_ab": list(tint),
         "groups": list(settings.groups),
+        "plates": list(settings.plates),
         "against": settings.against,
         "entries": entries,
         "resamples": settings.resamples,

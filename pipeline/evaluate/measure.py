@@ -16,7 +16,7 @@ from pipeline.color import metrics
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_srgb8
 from pipeline.evaluate.perceptual import Lite0
 from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, reduced
-from pipeline.evaluate.settings import GRAY, TINT, TRUTH, EvaluateConfig
+from pipeline.evaluate.settings import GRAY, SEEN, TINT, TRUTH, EvaluateConfig
 from pipeline.models.method_list import load_colorizer
 from pipeline.shard.compose import compose
 from pipeline.shard.predict import Predictor
@@ -41,6 +41,7 @@ SCHEMA = pa.schema(
         ("auc_ab", pa.float32()),
         ("colorfulness_signed", pa.float32()),
         ("colorfulness_absolute", pa.float32()),
+        ("mean_chroma", pa.float32()),
         ("lite0_perceptual", pa.float32()),
         ("label", pa.string()),
         ("top1_correct", pa.bool_()),
@@ -89,11 +90,13 @@ class Painter:
             # One image a batch, also on a GPU: the result must not depend on what shares a shard.
             self._predictors[entry.name] = Predictor(loaded.colorizer, device=device, batch=1)
 
-    def __call__(self, truth: U8) -> dict[str, U8]:
-        """The photograph uint8[H,W,3] and its colourings, all from its own lightness, composed as the product
-        composes them (`pipeline.shard.compose`)."""
+    def __call__(self, truth: U8, plate: U8 | None = None) -> dict[str, U8]:
+        """The photograph uint8[H,W,3] and its colourings, all with its own lightness, composed as the product
+        composes them (`pipeline.shard.compose`). Networks see that lightness, or that of a `plate` as
+        large."""
         l_u16 = luminance_u16_from_srgb8(truth)
-        L_hw = downscale_luminance(l_u16, -(-max(truth.shape[:2]) // 8) * 8)
+        seen_u16 = l_u16 if plate is None else luminance_u16_from_srgb8(plate)
+        L_hw = downscale_luminance(seen_u16, -(-max(truth.shape[:2]) // 8) * 8)
         chroma = {GRAY: np.zeros((2, 1, 1), np.float32), TINT: self._tint}
         chroma |= {name: predictor([L_hw])[0] for name, predictor in self._predictors.items()}
         return {TRUTH: truth} | {name: compose(l_u16, ab_2hw).rgb for name, ab_2hw in chroma.items()}
@@ -116,15 +119,21 @@ class Measurer:
         pictures: dict[tuple[str, int, str], bytes] = {}
         for photo in photos:
             try:
-                image = self._reader.read(photo)
+                image, plate = self._reader.read(photo), self._reader.read_plate(photo)
             except Unreadable as error:
                 unreadable.append((photo.key, str(error)))
                 continue
-            rows += self._rows(photo, self._painter(reduced(image, self._task.config.evaluate.side)))
+            rows += self._rows(photo, self._colored(image, plate, self._task.config.evaluate.side))
             for side in self._task.shown.get(photo.key, ()):
-                for name, colored in self._painter(reduced(image, side)).items():
-                    pictures[photo.key, side, name] = _png(colored)
+                colored = self._colored(image, plate, side)
+                colored[SEEN] = colored[GRAY] if plate is None else _as_large(plate, colored[TRUTH])
+                for name, picture in colored.items():
+                    pictures[photo.key, side, name] = _png(picture)
         return Measured(pa.Table.from_pylist(rows, SCHEMA), unreadable, pictures)
+
+    def _colored(self, image: Image.Image, plate: Image.Image | None, side: int) -> dict[str, U8]:
+        truth = reduced(image, side)
+        return self._painter(truth, None if plate is None else _as_large(plate, truth))
 
     def _rows(self, photo: Photograph, colored: dict[str, U8]) -> list[dict[str, Any]]:
         truth = colored[TRUTH]
@@ -132,6 +141,7 @@ class Measurer:
         lab_truth = metrics.to_lab(truth)
         rows = []
         for number, (name, rgb8) in enumerate(colored.items()):
+            lab = lab_truth if name == TRUTH else metrics.to_lab(rgb8)
             row: dict[str, Any] = {
                 "key": photo.key,
                 "group": photo.group,
@@ -140,19 +150,19 @@ class Measurer:
                 "height": truth.shape[0],
                 "colorfulness_signed": metrics.colorfulness(rgb8),
                 "colorfulness_absolute": metrics.colorfulness_absolute(rgb8),
+                "mean_chroma": metrics.mean_chroma(lab),
                 "label": photo.wnid,
                 "top1_correct": judged.wnid_N[number] == photo.wnid if photo.wnid else None,
                 "lite0_features": judged.features_N1280[number],
             }
             if name != TRUTH:
-                row |= _errors(truth, lab_truth, rgb8)
+                row |= _errors(truth, lab_truth, rgb8, lab)
                 row["lite0_perceptual"] = float(judged.distance_N[number])
             rows.append(row)
         return rows
 
 
-def _errors(truth: U8, lab_truth: metrics.Lab, rgb8: U8) -> dict[str, float]:
-    lab = metrics.to_lab(rgb8)
+def _errors(truth: U8, lab_truth: metrics.Lab, rgb8: U8, lab: metrics.Lab) -> dict[str, float]:
     return {
         "psnr_db": min(metrics.psnr(truth, rgb8), PSNR_CEILING),
         "ssim": metrics.ssim(truth, rgb8),
@@ -160,6 +170,12 @@ def _errors(truth: U8, lab_truth: metrics.Lab, rgb8: U8) -> dict[str, float]:
         "ciede2000": metrics.ciede2000(lab_truth, lab),
         "auc_ab": metrics.ab_auc(lab_truth, lab),
     }
+
+
+def _as_large(plate: Image.Image, truth: U8) -> U8:
+    """The plate at the photograph's size, in gray, uint8[H,W,3]."""
+    size = (truth.shape[1], truth.shape[0])
+    return np.asarray(plate.convert("L").convert("RGB").resize(size, Image.Resampling.LANCZOS))
 
 
 def _png(rgb8: U8) -> bytes:

@@ -7,7 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.evaluate.settings import EvaluateSection
+from pipeline.evaluate.settings import OWN, EvaluateSection
 from pipeline.storage import Store, open_store
 
 U8 = NDArray[np.uint8]
@@ -32,13 +32,17 @@ _WNID = re.compile(r"n\d{8}")
 
 @dataclass(frozen=True)
 class Photograph:
-    """`wnid` is the ImageNet class where it is known, else ""; `part` and `row` are its place in Parquet."""
+    """`wnid` is the ImageNet class where it is known, else ""; `part` and `row` are its place in Parquet.
+    `plate` is the key of the picture whose lightness networks see in place of the photograph's own, whose key
+    is `of` then."""
 
     key: str
     group: str
     wnid: str = ""
     part: str | None = None
     row: int = 0
+    plate: str | None = None
+    of: str | None = None
 
 
 class Unreadable(Exception):
@@ -79,6 +83,7 @@ def list_photographs(uri: str, settings: EvaluateSection, storage: StorageConfig
     Of Parquet written by prepare_photos (`photos-*.parquet`) the rows of `split`; of other Parquet with the
     columns `key` and `image` the files whose name starts with `split`, or the one file that `uri` names; else
     image files, with group (`source`) and class (`label` or `orig_path`) from a manifest.csv beside them.
+    Where `plates` are asked for, those photographs that have them all, see `by_plate`.
 
     Raises ConfigError where there is none, or none of a group, or a key occurs twice.
     """
@@ -92,6 +97,8 @@ def list_photographs(uri: str, settings: EvaluateSection, storage: StorageConfig
         photos = [photo for key in parts for photo in _rows(store, key, settings.split, name)]
     else:
         photos = list(_files(store, keys))
+    if settings.plates != (OWN,):
+        photos = by_plate(uri, photos, manifest_rows(store), settings.plates)
     if not photos:
         kinds = f"no photographs ({', '.join(SUFFIXES)}, or Parquet of the split {settings.split!r})"
         raise ConfigError(f"{uri} holds {kinds}")
@@ -129,16 +136,49 @@ def _parquet(store: Store, key: str) -> pq.ParquetFile:
         raise ConfigError(f"{store.uri}/{key} is no Parquet file: {' '.join(str(error).split())}") from None
 
 
+def manifest_rows(store: Store) -> dict[str, dict[str, str]]:
+    """The rows of the input's manifest.csv by `file`; none where there is no manifest."""
+    if not store.exists("manifest.csv"):
+        return {}
+    reader = csv.DictReader(io.StringIO(store.get("manifest.csv").data.decode("utf-8-sig")))
+    return {row["file"]: row for row in reader if row.get("file")}
+
+
 def _files(store: Store, keys: list[str]) -> Iterator[Photograph]:
-    known: dict[str, dict[str, str]] = {}
-    if "manifest.csv" in keys:
-        reader = csv.DictReader(io.StringIO(store.get("manifest.csv").data.decode("utf-8-sig")))
-        known = {row["file"]: row for row in reader if row.get("file")}
+    known = manifest_rows(store) if "manifest.csv" in keys else {}
     for key in keys:
         if key.lower().endswith(SUFFIXES):
             row = known.get(key, {})
             wnid = wnid_of(row.get("label") or "", row.get("orig_path") or "")
             yield Photograph(key, row.get("source") or key.split("/")[0], wnid)
+
+
+def by_plate(
+    uri: str, photos: list[Photograph], rows: dict[str, dict[str, str]], plates: tuple[str, ...]
+) -> list[Photograph]:
+    """Each photograph once for each of `plates`, which becomes its group, plate by plate.
+
+    A plate is a column of the manifest that names a picture of the same scene in register with the
+    photograph: what the networks then see, while errors are taken with the photograph's own lightness put
+    back. Left out are photographs without one of them, so that all plates are measured on the same scenes.
+    Raises ConfigError for a column that names nothing.
+    """
+    columns = [plate for plate in plates if plate != OWN]
+    for column in columns:
+        if not any(row.get(column) for row in rows.values()):
+            raise ConfigError(
+                f"{uri} has no plates {column!r}: its manifest.csv has no such column, or it is empty"
+            )
+    whole = [photo for photo in photos if all(rows.get(photo.key, {}).get(column) for column in columns)]
+    return [
+        replace(photo, group=OWN)
+        if plate == OWN
+        else replace(
+            photo, key=f"{photo.key}#{plate}", group=plate, plate=rows[photo.key][plate], of=photo.key
+        )
+        for plate in plates
+        for photo in whole
+    ]
 
 
 class Reader:
@@ -151,7 +191,14 @@ class Reader:
 
     def read(self, photo: Photograph) -> Image.Image:
         """Upright, mode RGB. Raises Unreadable where it does not decode, StorageError as the store does."""
-        data = self._bytes(photo)
+        return self._decoded(self._bytes(photo))
+
+    def read_plate(self, photo: Photograph) -> Image.Image | None:
+        """What the networks see of it, likewise; None where that is the photograph itself. Raises as
+        `read`."""
+        return None if photo.plate is None else self._decoded(self._store.get(photo.plate).data)
+
+    def _decoded(self, data: bytes) -> Image.Image:
         try:
             with Image.open(io.BytesIO(data)) as opened:
                 if opened.width * opened.height > self._pixels:
@@ -164,7 +211,7 @@ class Reader:
 
     def _bytes(self, photo: Photograph) -> bytes:
         if photo.part is None:
-            return self._store.get(photo.key).data
+            return self._store.get(photo.of or photo.key).data
         if self._part is None or self._part[0] != photo.part:
             self._part = (photo.part, _parquet(self._store, photo.part).read(["image"])["image"])
         data = self._part[1][photo.row].as_py()

@@ -19,6 +19,10 @@ GRAY = "gray"
 TINT = "constant tint"
 TRUTH = "ground truth"
 BASELINES = (GRAY, TINT, TRUTH)
+SEEN = "input"
+"""What the networks see of a photograph, in gray, as the sheets may show it; it is not measured."""
+OWN = "own"
+"""The photograph's own lightness as input, among `plates`."""
 
 _DEFAULT = DEFAULT_WEIGHTS[DEFAULT_METHOD]
 
@@ -94,6 +98,9 @@ class EvaluateSection(Section):
     )
     split: str = Field("val", description="of training Parquet; of other Parquet, how the files' names start")
     groups: tuple[str, ...] = Field((), description="measure photographs of these sources only; none: all")
+    plates: tuple[str, ...] = Field(
+        (OWN,), min_length=1, description="what networks see: own lightness, or pictures by manifest column"
+    )
     limit: int | None = Field(None, ge=1, description="measure the first N photographs")
     against: str = Field(TINT, description="the entry or baseline that differences are taken to")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -116,7 +123,9 @@ class EvaluateSection(Section):
     @model_validator(mode="after")
     def _names(self) -> EvaluateSection:
         names = [entry.name for entry in self.entries]
-        twice = next((name for name in names if names.count(name) > 1 or name in BASELINES), None)
+        if len(set(self.plates)) < len(self.plates):
+            raise ValueError("evaluate.plates names one twice")
+        twice = next((name for name in names if names.count(name) > 1 or name in (*BASELINES, SEEN)), None)
         if twice is not None:
             raise ValueError(f"every entry needs a name of its own, {twice!r} is taken")
         if self.against not in (GRAY, TINT, *names):
@@ -126,9 +135,10 @@ class EvaluateSection(Section):
         if len(set(sheets)) < len(sheets):
             raise ValueError("every sheet needs a name of its own")
         for sheet in self.sheets:
-            unknown = [who for who in sheet.columns.values() if who not in (*BASELINES, *names)]
+            shown = (*BASELINES, SEEN, *names)
+            unknown = [who for who in sheet.columns.values() if who not in shown]
             if unknown:
-                known = ", ".join((*BASELINES, *names))
+                known = ", ".join(shown)
                 raise ValueError(f"the sheet {sheet.name!r} shows {unknown[0]!r}, which is none of: {known}")
         return self
 

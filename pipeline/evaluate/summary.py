@@ -24,6 +24,7 @@ METRICS = (
     "auc_ab",
     "colorfulness_signed",
     "colorfulness_absolute",
+    "mean_chroma",
     "lite0_perceptual",
     "top1_correct",
 )
@@ -31,6 +32,9 @@ METRICS = (
 
 SHARE = "colorfulness_share"
 """Signed colourfulness over that of the ground truth: ratio of the means."""
+
+CHROMA_SHARE = "chroma_share"
+"""Mean chroma over that of the ground truth, likewise."""
 
 FRECHET = "lite0_frechet"
 CONFIDENCE = 0.95
@@ -52,7 +56,7 @@ class Interval:
 class Row:
     """One way to colour, over one group; `labelled` counts photographs with an ImageNet class.
 
-    `metrics`: by name of METRICS, SHARE, FRECHET; `differences`: means of the paired ones to
+    `metrics`: by name of METRICS, SHARE, CHROMA_SHARE, FRECHET; `differences`: means of the paired ones to
     `evaluate.against`."""
 
     group: str
@@ -76,14 +80,16 @@ class _Group:
 def summarise(table: pa.Table, settings: EvaluateSection) -> list[Row]:
     """Rows by group, all photographs together first.
 
+    Of several plates there are no rows of all together: the same scene is in each.
+
     Intervals: `bootstrap`, `resamples` of them from `seed`; the same resamples for every entry, so that
     differences are paired. `table` is of measure.SCHEMA, the rows of a photograph together, always in
     one order.
     """
-    return [row for group in _groups(table) for row in _rows(group, settings)]
+    return [row for group in _groups(table, settings) for row in _rows(group, settings)]
 
 
-def _groups(table: pa.Table) -> Iterator[_Group]:
+def _groups(table: pa.Table, settings: EvaluateSection) -> Iterator[_Group]:
     entries = tuple(dict.fromkeys(table["colored_by"].to_pylist()))
     shape = (-1, len(entries))
     columns = [table[name].cast(pa.float64()) for name in METRICS[:-1]]
@@ -92,6 +98,9 @@ def _groups(table: pa.Table) -> Iterator[_Group]:
     flat = table["lite0_features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     features = flat.reshape(*values.shape[:2], -1)
     names = np.array(table["group"].to_pylist()).reshape(shape)[:, 0]
+    if len(settings.plates) > 1:
+        yield from (_Group(n, entries, values[names == n], features[names == n]) for n in settings.plates)
+        return
     yield _Group(ALL, entries, values, features)
     if len(set(names)) > 1:
         for name in sorted(set(names)):
@@ -106,14 +115,16 @@ def _rows(group: _Group, settings: EvaluateSection) -> Iterator[Row]:
     against = values - values[:, [entries.index(settings.against)]]
     resampled_against = resampled_means(against, settings.resamples, settings.seed)
     means_against = weighted_means(against, np.ones((1, photographs)))[0]
-    truth, signed = entries.index(TRUTH), METRICS.index("colorfulness_signed")
+    truth = entries.index(TRUTH)
     labelled = int(np.isfinite(values[:, truth, METRICS.index("top1_correct")]).sum())
     for e, name in sorted(enumerate(entries), key=lambda entry: entry[0] == truth):
         metrics = {m: _interval(means[e, i], resampled[:, e, i]) for i, m in enumerate(METRICS)}
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = means[e, signed] / means[truth, signed]
-            shares = resampled[:, e, signed] / resampled[:, truth, signed]
-        metrics[SHARE] = _interval(share, shares)
+        for name_of_share, column in ((SHARE, "colorfulness_signed"), (CHROMA_SHARE, "mean_chroma")):
+            m = METRICS.index(column)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                share = means[e, m] / means[truth, m]
+                shares = resampled[:, e, m] / resampled[:, truth, m]
+            metrics[name_of_share] = _interval(share, shares)
         metrics[FRECHET] = _frechet(group, e, settings) if e != truth else Interval(None)
         differences = {}
         if name not in (settings.against, TRUTH):

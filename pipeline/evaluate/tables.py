@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.evaluate.settings import GRAY, TINT
-from pipeline.evaluate.summary import FRECHET, SHARE, Interval, Row
+from pipeline.evaluate.settings import GRAY, OWN, TINT
+from pipeline.evaluate.summary import CHROMA_SHARE, FRECHET, SHARE, Interval, Row
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,20 @@ _COLUMNS = (
     _Column("colorfulness_signed", "colourfulness, signed", 1),
     _Column("colorfulness_absolute", "colourfulness, absolute", 1),
     _Column(SHARE, "of the truth's (signed), %", 0, 100),
+    _Column("mean_chroma", "mean chroma", 1),
+    _Column(CHROMA_SHARE, "of the truth's, %", 0, 100),
     _Column("lite0_perceptual", "Lite0 perceptual ↓", 4),
     _Column(FRECHET, "Fréchet distance, EfficientNet-Lite0 features ↓", 1),
     _Column("top1_correct", "top-1, % ↑", 1, 100),
 )
-_PAIRED = tuple(c for c in _COLUMNS if c.metric not in (SHARE, FRECHET))
+_PAIRED = tuple(c for c in _COLUMNS if c.metric not in (SHARE, CHROMA_SHARE, FRECHET))
 
 NOTES = (
     "In brackets: 95% intervals, percentile bootstrap over photographs ({resamples} resamples, seed {seed}).",
     "Every colouring has the photograph's own lightness. PSNR (ITU-T J.340) and SSIM (Wang et al. 2004) over "
     "R, G and B; ab-RMSE (Deshpande et al. 2015), AuC (thresholds 0 to 150, Zhang et al. 2016) and CIEDE2000 "
     "(Sharma et al. 2005) in CIELAB D65. Colourfulness: signed is Hasler and Suesstrunk 2003; absolute is "
-    "the variant in the code of DDColor and CT2.",
+    "the variant in the code of DDColor and CT2; chroma is the mean of C*ab.",
     "Lite0 perceptual: a distance in the manner of LPIPS on EfficientNet-Lite0, without learned weights. "
     "Fréchet distance: between Gaussians of its 1280 pooled features; biased upwards with few photographs: "
     "compare within one table only; its interval is of {frechet_resamples} resamples, moved to the estimate.",
@@ -108,6 +110,11 @@ def _facts(about: Mapping[str, Any]) -> Iterator[str]:
         f"{len(about['unreadable'])} unreadable; constant tint a* {about['tint_ab'][0]:.2f}, "
         f"b* {about['tint_ab'][1]:.2f}."
     )
+    if about["plates"] != [OWN]:
+        yield (
+            f"What the networks saw: {', '.join(about['plates'])} (own: the photograph's lightness, else a "
+            "plate of the same scene); every colouring has the photograph's own lightness put back."
+        )
     if about["groups"]:
         yield f"Of these sources alone: {', '.join(about['groups'])}."
     yield (

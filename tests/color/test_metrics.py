@@ -37,6 +37,11 @@ def test_psnr() -> None:
     assert metrics.psnr(noise(1), noise(1)) == np.inf
 
 
+def test_mean_chroma() -> None:
+    assert metrics.mean_chroma(noise_lab(1)) == pytest.approx(mean_chroma(noise(1)))
+    assert metrics.mean_chroma(flat_lab(90, 90, 90)) == pytest.approx(0, abs=1e-3)
+
+
 def test_equal_images_have_no_difference() -> None:
     assert metrics.ab_rmse(noise_lab(1), noise_lab(1)) == 0
     assert metrics.ciede2000(noise_lab(1), noise_lab(1)) == 0

@@ -22,7 +22,7 @@ from pipeline.config.loading import effective_yaml
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluate import EvaluateConfig
 from pipeline.evaluate.measure import PSNR_CEILING, SCHEMA, Measured, Measurer, Task
-from pipeline.evaluate.photograph_list import list_photographs
+from pipeline.evaluate.photograph_list import Photograph, list_photographs
 from tests.support.evaluate_samples import TINT, photograph, write_photographs, write_weights
 from tests.support.job_runner import shared_head
 from tests.support.paths import REPO
@@ -81,6 +81,24 @@ def test_a_network_that_says_the_tint_is_the_tint(plain: Measured) -> None:
         assert rows["tinted"][name] == pytest.approx(rows["constant tint"][name], rel=2e-3)
     assert rows["vivid"]["colorfulness_signed"] > 2 * rows["tinted"]["colorfulness_signed"]
     assert rows["gray"]["colorfulness_signed"] == rows["gray"]["colorfulness_absolute"] == 0
+
+
+def test_a_plate_changes_what_is_seen_and_not_what_it_is_judged_by(root: Path) -> None:
+    photos = [Photograph("a.png", "own"), Photograph("a.png#b", "b", plate="b.png", of="a.png")]
+    config = config_of(root / "tinted.safetensors", plates=["own", "b"])
+    measured = Measurer(Task(str(root / "photos"), config, TINT, {"a.png#b": (SIDE,)})).run(photos)
+    own, plate = (by_name(measured.rows, photo.key) for photo in photos)
+    for name in (
+        "gray",
+        "constant tint",
+        "ground truth",
+        "tinted",
+    ):  # whose network says the same of anything
+        assert own[name]["ciede2000"] == pytest.approx(plate[name]["ciede2000"], abs=0.02)
+    assert own["ground truth"]["mean_chroma"] > own["gray"]["mean_chroma"] == pytest.approx(0, abs=0.1)
+    seen = Image.open(io.BytesIO(measured.pictures["a.png#b", SIDE, "input"]))
+    wanted = photograph(1).convert("L").convert("RGB").resize(seen.size, Image.Resampling.LANCZOS)
+    assert np.abs(np.asarray(seen, float) - np.asarray(wanted, float)).max() <= 1
 
 
 def test_the_truth_has_colour_and_no_errors(plain: Measured) -> None:

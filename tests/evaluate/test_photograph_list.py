@@ -55,6 +55,43 @@ def test_the_classes_of_imagenet() -> None:
     assert wnid_of("tench") == ""
 
 
+def write_plates(folder: Path) -> Path:
+    """Two scenes, of which the second has no blue plate."""
+    for number, name in enumerate(("color/a", "color/b", "green/a", "green/b", "blue/a")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        photograph(number).save(folder / f"{name}.png")
+    (folder / "manifest.csv").write_text(
+        "file,green,blue,source\ncolor/a.png,green/a.png,blue/a.png,one\ncolor/b.png,green/b.png,,one\n"
+    )
+    return folder
+
+
+def test_each_scene_once_for_each_plate(tmp_path: Path) -> None:
+    folder = write_plates(tmp_path / "plates")
+    both = listed(folder, plates=["own", "green"])
+    assert [(photo.key, photo.group) for photo in both] == [
+        ("color/a.png", "own"),
+        ("color/b.png", "own"),
+        ("color/a.png#green", "green"),
+        ("color/b.png#green", "green"),
+    ]
+    all_three = listed(folder, plates=["own", "green", "blue"])  # of the scenes that have them all
+    assert [photo.key for photo in all_three] == ["color/a.png", "color/a.png#green", "color/a.png#blue"]
+    reader = Reader(str(folder), 10**6, STORAGE)
+    own, green, _ = all_three
+    assert reader.read(own) == reader.read(green) == photograph(0)
+    assert reader.read_plate(own) is None
+    assert reader.read_plate(green) == photograph(2)
+
+
+def test_plates_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    folder = write_plates(tmp_path / "plates")
+    with pytest.raises(ConfigError, match="has no plates 'red'"):
+        listed(folder, plates=["red"])
+    with pytest.raises(ValueError, match="names one twice"):
+        EvaluateSection(plates=("own", "own"))
+
+
 def test_files_and_manifest(tmp_path: Path) -> None:
     folder = write_photographs(tmp_path / "photos")
     photos = listed(folder)

@@ -105,6 +105,11 @@ def test_share_of_the_truths_colourfulness(rows: dict[tuple[str, str], Row]) -> 
     assert (share.value, share.low, share.high) == pytest.approx((0.25, 0.25, 0.25))
 
 
+def test_plates_are_not_taken_together() -> None:
+    settings = EvaluateSection(plates=("right", "left"), resamples=100, frechet_resamples=0)
+    assert list(dict.fromkeys(row.group for row in summarise(table_of(20), settings))) == ["right", "left"]
+
+
 def test_the_same_seed_gives_the_same_intervals() -> None:
     settings = EvaluateSection(resamples=100, frechet_resamples=5)
     table = table_of(20)
@@ -116,7 +121,7 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
 def test_the_table_for_people(rows: dict[tuple[str, str], Row]) -> None:
     about = {
         "input": "photos", "photographs": 200, "short_side": 128, "unreadable": [], "tint_ab": [1.0, 2.0],
-        "groups": ["harbour"], "against": "gray",
+        "groups": ["harbour"], "plates": ["own", "blue"], "against": "gray",
         "entries": [{"name": "net", "method": "iizuka", "weights_sha256": "f" * 64}],
         "resamples": 2000, "frechet_resamples": 20, "seed": 0,
     }  # fmt: skip
@@ -124,6 +129,7 @@ def test_the_table_for_people(rows: dict[tuple[str, str], Row]) -> None:
     assert "Fréchet distance, EfficientNet-Lite0 features" in text
     assert "FID" not in text
     assert "Of these sources alone: harbour." in text
+    assert "What the networks saw: own, blue" in text
     assert "Difference to the gray image on the same photographs:" in text
     (line,) = [line for line in text.splitlines() if line.startswith("| net |")][:1]
     assert "44.4 [" in line  # top-1, %
@@ -135,7 +141,7 @@ def test_the_page_holds_the_tables_and_sheets_and_escapes_what_users_wrote(
 ) -> None:
     about = {
         "input": "a & <b>", "photographs": 200, "short_side": 128, "unreadable": [], "tint_ab": [1.0, 2.0],
-        "groups": [], "against": "gray",
+        "groups": [], "plates": ["own"], "against": "gray",
         "entries": [{"name": "net", "method": "iizuka", "weights_sha256": "f" * 64}],
         "resamples": 2000, "frechet_resamples": 20, "seed": 0,
     }  # fmt: skip
