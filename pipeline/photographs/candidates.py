@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,6 +15,9 @@ from pipeline.errors import ConfigError
 from pipeline.photographs.settings import PrepareConfig
 from pipeline.plan.patterns import Patterns
 from pipeline.storage import ObjectInfo, Store, open_store
+
+_SAID = ("source", "label", "licence")
+"""Columns of a manifest and of Parquet inputs that say something of a photograph."""
 
 ROWS_AT_ONCE = 256
 """Rows of a Parquet input in memory at a time, besides the file itself."""
@@ -29,6 +32,7 @@ class Candidate:
     key: str
     source: str
     label: str
+    licence: str = ""
     data: bytes | None = None
 
     @property
@@ -64,9 +68,9 @@ def candidates(
 ) -> Iterator[Candidate]:
     """Every selected file below `inputs` but `photos.exclude`, in listing order; of Parquet files the rows.
 
-    Source and label of a file stand in `manifest` (default: the input's manifest.csv), else its first folder
-    (or the input's name) and its last folder. Raises ConfigError for an input, a manifest or a Parquet file
-    that cannot be used, StorageError as the stores do.
+    Source, label and licence of a file stand in `manifest` (default: the input's manifest.csv), else they are
+    its first folder (or the input's name), its last folder, and none. Raises ConfigError for an input, a
+    manifest or a Parquet file that cannot be used, StorageError as the stores do.
     """
     for uri in inputs:
         name = uri.rstrip("/").rsplit("/", 1)[-1]
@@ -77,7 +81,7 @@ def candidates(
             if not selects(store, info):
                 continue
             folders = info.key.split("/")[:-1]
-            guess = (folders[0] if len(folders) > 1 else name, folders[-1] if folders else "")
+            guess = (folders[0] if len(folders) > 1 else name, folders[-1] if folders else "", "")
             if info.key.lower().endswith(".parquet"):
                 yield from _parquet_rows(store, name, info.key, folders[-1] if folders else name)
             else:
@@ -85,7 +89,8 @@ def candidates(
 
 
 def _parquet_rows(store: Store, name: str, key: str, source: str) -> Iterator[Candidate]:
-    """Rows of the columns `key`, `image` (encoded bytes) and, where they are there, `label` and `source`.
+    """Rows of the columns `key`, `image` (encoded bytes) and, where they are there, `label`, `source` and
+    `licence`.
 
     A null image becomes an empty one, which counts as unreadable.
     """
@@ -104,16 +109,24 @@ def _parquet_rows(store: Store, name: str, key: str, source: str) -> Iterator[Ca
     stored = schema.field("image").type
     if not (pa.types.is_binary(stored) or pa.types.is_large_binary(stored)):
         raise ConfigError(f"{place}: the column 'image' holds {stored}, not encoded images (binary)")
-    columns = [column for column in ("key", "image", "label", "source") if column in schema.names]
+    columns = [column for column in ("key", "image", *_SAID) if column in schema.names]
     for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
         for row in batch.to_pylist():
-            label = "" if row.get("label") is None else str(row["label"])
+            told, label, licence = _said(row)
             data = row["image"] or b""
-            yield Candidate(store, name, str(row["key"]), row.get("source") or source, label, data)
+            yield Candidate(store, name, str(row["key"]), told or source, label, licence, data)
 
 
-def _read_manifest(store: Store, manifest: str | None, storage: StorageConfig) -> dict[str, tuple[str, str]]:
-    """`file` to (source, label); empty where the input has no manifest and none was named."""
+def _said(row: Mapping[str, object]) -> tuple[str, str, str]:
+    """Source, label and licence as a row of a manifest or of Parquet has them, "" where it says nothing."""
+    source, label, licence = ("" if row.get(column) is None else str(row[column]) for column in _SAID)
+    return source, label, licence
+
+
+def _read_manifest(
+    store: Store, manifest: str | None, storage: StorageConfig
+) -> dict[str, tuple[str, str, str]]:
+    """`file` to (source, label, licence); empty where the input has no manifest and none was named."""
     if manifest is not None:
         folder, _, name = manifest.rpartition("/")
         data = open_store(folder or ".", storage).get(name).data
@@ -124,4 +137,4 @@ def _read_manifest(store: Store, manifest: str | None, storage: StorageConfig) -
     reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig")))
     if "file" not in (reader.fieldnames or []):
         raise ConfigError(f"{manifest or store.uri + '/manifest.csv'} has no column 'file'")
-    return {row["file"]: (row.get("source") or "", row.get("label") or "") for row in reader}
+    return {row["file"]: _said(row) for row in reader}

@@ -21,6 +21,7 @@ from pipeline.photographs.duplicates import Duplicates, difference_hash
 from pipeline.photographs.rows import remove_later_parts, write_part
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
 from pipeline.photographs.shuffling import RowShuffler
+from pipeline.plan.patterns import Patterns
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.base import printable
 
@@ -139,10 +140,12 @@ def _decoded(
     """
     chunk: list[Candidate] = []
     progress = _Progress(say)
+    licensed = Patterns(config.photos.licences, config.photos.not_licences)
     with ThreadPoolExecutor(config.photos.threads) as pool:
 
         def flush() -> Iterator[dict[str, object]]:
-            for candidate, row in zip(chunk, pool.map(lambda c: _row(c, config.photos), chunk), strict=True):
+            made = pool.map(lambda c: _row(c, config.photos, licensed), chunk)
+            for candidate, row in zip(chunk, made, strict=True):
                 if isinstance(row, dict):
                     yield row
                     continue
@@ -176,11 +179,13 @@ class _Progress:
         self._say(f"read {result.photographs} photographs, kept {result.kept.total()}, {rate:.0f}/s")
 
 
-def _row(candidate: Candidate, config: PhotosConfig) -> dict[str, object] | str:
+def _row(candidate: Candidate, config: PhotosConfig, licensed: Patterns) -> dict[str, object] | str:
     """A row, not yet compared with others for duplicates, or the reason why there is none."""
     data = candidate.read()
     try:
         with Image.open(io.BytesIO(data)) as opened:
+            if not licensed.keep(candidate.licence):
+                return "licence"
             if opened.width * opened.height > config.pixels:
                 return "too_large"
             rescaled = min(opened.size) > config.short_side
@@ -204,6 +209,7 @@ def _row(candidate: Candidate, config: PhotosConfig) -> dict[str, object] | str:
         "key": candidate.name,
         "source": candidate.source,
         "label": candidate.label,
+        "licence": candidate.licence,
         "split": "val" if int(digest[:12], 16) % 1000 < config.val_permille else "train",
         "width": photo.width,
         "height": photo.height,

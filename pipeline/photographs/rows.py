@@ -17,6 +17,7 @@ SCHEMA = pa.schema(
         ("key", pa.string()),
         ("source", pa.string()),
         ("label", pa.string()),
+        ("licence", pa.string()),
         ("split", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
@@ -29,7 +30,8 @@ SCHEMA = pa.schema(
     ]
 )
 """One row per photograph. `image` is a JPEG, `split` "train" or "val", chroma and mean ab are Lab units,
-`phash` the 128-bit difference hash, `sha256` that of the source file; `label` is "" where unknown."""
+`phash` the 128-bit difference hash, `sha256` that of the source file; `label` and `licence` are
+"" where unknown."""
 
 _PART = "photos-{:05d}.parquet"
 _FOOTERS_KEPT = 1000

@@ -22,6 +22,8 @@ class PhotosConfig(Section):
     val_permille: int = Field(30, ge=0, le=500, description="photographs in 1,000 kept for validation")
     pixels: Quantity = Field(100_000_000, ge=1, description="larger photographs are not decoded")
     exclude: tuple[str, ...] = Field((), description="files to leave out, as glob patterns of their keys")
+    licences: tuple[str, ...] = Field((), description="licences to take, as glob patterns; none: all")
+    not_licences: tuple[str, ...] = Field((), description="licences not to take even so, likewise")
     max_unreadable: float = Field(0.05, ge=0, le=1, description="a larger share stops the run")
     part_images: int = Field(1000, ge=1, description="photographs in one Parquet file")
     group_images: int = Field(250, ge=1, description="photographs in one row group, read as one in training")

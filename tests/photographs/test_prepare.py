@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
+from pipeline.config.loading import load
 from pipeline.errors import ConfigError
 from pipeline.photographs.duplicates import difference_hash
 from pipeline.photographs.prepare import prepare_photos
 from pipeline.photographs.rows import SCHEMA
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
+from tests.support.paths import REPO
 
 
 def photo(seed: int, size: tuple[int, int] = (120, 90), saturation: float = 1.0) -> Image.Image:
@@ -63,6 +65,24 @@ def test_every_file_is_kept_or_counted(tmp_path: Path) -> None:
     assert set(kept) == {"album/sea/a.jpg", "album/sea/d.png"}
     assert kept["album/sea/a.jpg"]["label"] == "sea"
     assert kept["album/sea/a.jpg"]["source"] == "album"
+
+
+def test_only_licences_that_are_wanted(tmp_path: Path) -> None:
+    said = {
+        "a": "CC BY 4.0", "b": "CC BY-NC 4.0", "c": "CC0-1.0 (all)", "d": "ImageNet: research only",
+        "e": "Flickr photos (mixed CC licences); annotations CC BY 4.0: research only", "f": "",
+    }  # fmt: skip
+    for number, name in enumerate(said):
+        save(tmp_path / "in" / f"{name}.png", photo(number))
+    lines = [f'{name}.png,"{licence}"' for name, licence in said.items()]
+    (tmp_path / "in" / "manifest.csv").write_text("\n".join(["file,licence", *lines]) + "\n")
+    config = load(PrepareConfig, str(REPO / "configs/prepare/open.yaml"))
+    result = prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), config)
+    assert {key: row["licence"] for key, row in rows(tmp_path / "out").items()} == {
+        "in/a.png": "CC BY 4.0",
+        "in/c.png": "CC0-1.0 (all)",
+    }
+    assert result.dropped == {"licence": 4, "not_an_image": 1}
 
 
 def test_images_are_scaled_turned_upright_and_measured(tmp_path: Path) -> None:

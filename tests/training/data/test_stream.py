@@ -139,7 +139,9 @@ def test_wrong_columns_are_named(tmp_path: Path, no_storage: StorageConfig) -> N
     write_parts(tmp_path, rows.drop(["mean_a"]))
     with pytest.raises(ConfigError, match=r"photos-00000.parquet has no column 'mean_a' \(it has key, "):
         read_index(str(tmp_path), no_storage)
-    write_parts(tmp_path, rows.set_column(11, "image", pa.array(["text"] * 4)))
+    write_parts(
+        tmp_path, rows.set_column(rows.schema.get_field_index("image"), "image", pa.array(["text"] * 4))
+    )
     with pytest.raises(ConfigError, match="has the column 'image' as string, not binary"):
         read_index(str(tmp_path), no_storage)
     (tmp_path / "photos-00000.parquet").write_bytes(b"PAR1 and nothing")
