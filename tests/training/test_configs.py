@@ -9,6 +9,7 @@ import yaml
 
 from pipeline.config.loading import load
 from pipeline.evaluate import EvaluateConfig
+from pipeline.evaluate.decoding_choice import ChoiceConfig
 from pipeline.models.method_list import NETWORKS, load_colorizer, weights_info
 from pipeline.models.weights import SHIPPED, shipped_names
 from pipeline.photographs.settings import PrepareConfig
@@ -36,12 +37,20 @@ def test_the_shipped_network_is_the_one_that_its_configuration_trains(file: str,
     assert config.model.method == info.method
     assert config.model.options().items() <= info.architecture.items()
     if file == weights:
-        made = info.provenance["settings"]
+        # What was not yet to be chosen when the weights were made has its default.
+        compared = {name: info.provenance["settings"][name] for name in ("data", "loss", "optim")}
+        made = TrainConfig.model_validate(compared).model_dump(mode="json")
         said = config.model_dump(mode="json")
         assert (made["loss"], made["optim"]) == (said["loss"], said["optim"])
         decided_by_the_run = {"photos", "stream"}
         for name in said["data"].keys() - decided_by_the_run:
             assert made["data"][name] == said["data"][name], name
+
+
+def test_choosing_a_decoding_holds_out_what_the_training_holds_out() -> None:
+    choice = load(ChoiceConfig, str(CONFIGS / "choose_decoding" / "old-light.yaml"))
+    trained = load(TrainConfig, str(CONFIGS / "train" / "old-light.yaml"))
+    assert choice.data.hold_out == trained.data.hold_out
 
 
 def test_family() -> None:
