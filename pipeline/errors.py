@@ -43,6 +43,10 @@ class AccessDenied(StorageError):
     """The store refuses these credentials for this object or bucket; never retried."""
 
 
+class ObjectArchived(AccessDenied):
+    """The object is in an archive storage class, and nothing of it can be read before it is restored."""
+
+
 class AlreadyExists(StorageError):
     """A conditional put lost: another attempt has written the object. Not an error for a commit."""
 

@@ -19,6 +19,7 @@ class Status(StrEnum):
     SKIPPED_COLOR = "skipped_color"
     SKIPPED_OTHER = "skipped_other"
     FAILED = "failed"
+    ARCHIVED = "archived"  # in a storage class that gives nothing out before it is restored; never done
 
 
 ITEM_TYPE = pa.struct(

@@ -2,6 +2,7 @@
 
 An image is done when the ledger has its key and ETag under the present job digest, and the row that counts
 names the guide that the image has now, or none where it has none; `other_models` adds what other models did.
+An image that was archived is not done: the next run asks for it again, and takes it once it is restored.
 Guides and repeated tries are few, and stand in dictionaries.
 """
 
@@ -23,6 +24,7 @@ from pipeline.records import Status
 from pipeline.storage import Store
 
 _FAILED = STATUSES.index(Status.FAILED)
+_ARCHIVED = STATUSES.index(Status.ARCHIVED)
 
 
 def _none() -> NDArray[np.int64]:
@@ -35,8 +37,8 @@ class DoneImages:
 
     identities: IdentitySet
     codes: NDArray[np.int8]
-    #: identity -> attempts so far: of failed images that are not done because they are to be retried, and of
-    #: all others that were tried more than once
+    #: identity -> attempts so far: of images that are not done because they failed and are to be retried, or
+    #: because they were archived, and of all others that were tried more than once
     attempts: dict[int, int] = field(default_factory=dict)
     #: identity -> digest of the guide that its result was made with; results without one are not in it
     guides: dict[int, str] = field(default_factory=dict)
@@ -76,14 +78,15 @@ def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> DoneImages:
     """What all ledger parts of one job digest say.
 
     Of several rows for one identity the one that `newest_in_job` takes counts. With `retry_failed` failed
-    images are not done.
+    images are not done; archived ones never are.
 
     Raises:
         DamagedLedgerPart: a part is damaged. StorageError: the ledger cannot be listed, or a part not read.
     """
     rows = newest_in_job(read_rows(out, list_parts(out, job_digest)), ["identity"])
     hashes, attempts = rows["identity"].to_numpy(), rows["attempts"].to_numpy()
-    retried = (rows["status"].to_numpy() == _FAILED) & retry_failed
+    statuses = rows["status"].to_numpy()
+    retried = ((statuses == _FAILED) & retry_failed) | (statuses == _ARCHIVED)
     counted = retried | (attempts > 1)
     done = rows.filter(pa.array(~retried))
     return DoneImages(

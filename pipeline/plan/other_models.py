@@ -25,13 +25,13 @@ from pipeline.records import Status
 from pipeline.storage import Store
 
 _COLORIZED = STATUSES.index(Status.COLORIZED)
-_FAILED = STATUSES.index(Status.FAILED)
+_UNDONE = pa.array([STATUSES.index(Status.FAILED), STATUSES.index(Status.ARCHIVED)], pa.int8())
 
 
 def read_other_models(out: Store, config: JobConfig, digest: str) -> pa.Table:
     """ROWS_SCHEMA, by ascending identity: of each the row that counts in the ledgers of other models.
 
-    Failures are left out: what an earlier model delivered is still there after one.
+    Rows of failed and of archived images are left out: what an earlier model delivered is still there.
 
     Args:
         digest: the present job digest, whose own ledger is left out.
@@ -47,7 +47,7 @@ def read_other_models(out: Store, config: JobConfig, digest: str) -> pa.Table:
         key for other, keys in ledgers.items() if _same_settings(out, config, other, keys) for key in keys
     ]
     rows = read_rows(out, parts)
-    return newest_of_all_jobs(rows.filter(pc.not_equal(rows["status"], _FAILED)), ["identity"])
+    return newest_of_all_jobs(rows.filter(pc.invert(pc.is_in(rows["status"], _UNDONE))), ["identity"])
 
 
 def with_other_models(done: DoneImages, others: pa.Table, *, keep: bool) -> DoneImages:
@@ -61,7 +61,7 @@ def with_other_models(done: DoneImages, others: pa.Table, *, keep: bool) -> Done
     model coloured and the present one has not coloured since, which are to be coloured again.
     """
     hashes = others["identity"].to_numpy()
-    known = np.isin(hashes, np.array([*done.attempts], np.int64))  # failed ones that are tried again
+    known = np.isin(hashes, np.array([*done.attempts], np.int64))  # failed or archived, and tried again
     known |= done.identities.contains(hashes)
     if not keep:
         coloured = others["status"].to_numpy() == _COLORIZED

@@ -31,7 +31,9 @@ class Plan:
     those they leave out; `done` counts the listed ones that the ledger has, by status. What `plan.limit` cuts
     off is in none of `done` and `todo_items`. `others` counts images that another model coloured last: of the
     done ones with `plan.recolor` changed-settings, else of those to do. `guidance` has the guides of all that
-    are listed, and the sidecars, which are in no count.
+    are listed, and the sidecars, which are in no count. `archived_items` and `archived_bytes` count those to
+    do that the listing shows as archived. They are asked for like all others: not every server lists which
+    of them are restored.
     """
 
     items_listed: int
@@ -42,6 +44,8 @@ class Plan:
     todo_bytes: int
     shards: list[Shard]
     others: int = 0
+    archived_items: int = 0
+    archived_bytes: int = 0
     guidance: Guidance = field(default_factory=Guidance)
 
 
@@ -83,6 +87,7 @@ def make_plan(
         _item(objects[i], config.output, tried, refusals.get(i), item_guides.get(i))
         for i, tried in zip(todo.tolist(), done.tried(hashes[todo]), strict=True)
     ]
+    archived = [objects[i].bytes for i in todo.tolist() if objects[i].archived]
     return Plan(
         items_listed=len(objects),
         bytes_listed=sum(o.bytes for o in objects),
@@ -92,6 +97,8 @@ def make_plan(
         todo_bytes=sum(item.bytes for item in items),
         shards=cut(items, job_digest, config.plan, workers),
         others=int(np.count_nonzero(by_others & (statuses >= 0) if keep else by_others[todo])),
+        archived_items=len(archived),
+        archived_bytes=sum(archived),
         guidance=guidance,
     )
 
@@ -140,6 +147,7 @@ def _item(
     info: ObjectInfo, output: OutputConfig, attempts: int, refusal: Refusal | None, guide: ItemGuide | None
 ) -> Item:
     json, digest = guide or (None, None)
+    of_object = (info.key, info.etag, info.bytes)
     if refusal:
-        return Item(*info, attempts, None, refusal.code, refusal.message, json, digest)
-    return Item(*info, attempts, output_key(info.key, output), None, None, json, digest)
+        return Item(*of_object, attempts, None, refusal.code, refusal.message, json, digest)
+    return Item(*of_object, attempts, output_key(info.key, output), None, None, json, digest)

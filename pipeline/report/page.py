@@ -60,11 +60,13 @@ def report_html(summary: Summary, pairs: Sequence[Pair], output_keys: Sequence[s
 def _cards(summary: Summary) -> list[tuple[str, int, str]]:
     """Style, count and label of each."""
     counts = summary.counts
+    archived = counts.get(Status.ARCHIVED, 0)
     return [
         ("", counts.get(Status.COLORIZED, 0), "coloured"),
         ("bad" if counts.get(Status.FAILED) else "", counts.get(Status.FAILED, 0), "failed"),
         ("", counts.get(Status.SKIPPED_COLOR, 0), "in colour already"),
         ("", counts.get(Status.SKIPPED_OTHER, 0), "not images"),
+        *([("", archived, "archived, to be restored")] if archived else []),
         ("", summary.done_before, "done before"),
     ]
 

@@ -14,6 +14,7 @@ _LABELS = {
     Status.SKIPPED_COLOR: "left alone, in colour already",
     Status.SKIPPED_OTHER: "left alone, not images",
     Status.FAILED: "failed",
+    Status.ARCHIVED: "archived, to be restored",
 }
 
 
@@ -25,7 +26,7 @@ def summary_text(summary: Summary, report: bool = True) -> str:
     """
     lines = [headline(summary), ""]
     if summary.todo:
-        lines += [*_counts(summary), *_failures(summary), *_speed(summary), ""]
+        lines += [*_counts(summary), *_archived(summary), *_failures(summary), *_speed(summary), ""]
     if summary.failed_before:
         lines += [
             f"{summary.failed_before:,} images failed in earlier runs; to try them again: "
@@ -38,7 +39,7 @@ def summary_text(summary: Summary, report: bool = True) -> str:
 
 
 def headline(summary: Summary) -> str:
-    """One line: what was done of what, in which time, and what failed."""
+    """One line: what was done of what, in which time, what failed and what is archived."""
     if not summary.listed:
         return f"Nothing to do: there is nothing under {summary.input}."
     if not summary.todo:
@@ -46,7 +47,8 @@ def headline(summary: Summary) -> str:
             f"Nothing to do: all {summary.listed:,} objects under {summary.input} are in the ledger already."
         )
     coloured, failed = summary.counts.get(Status.COLORIZED, 0), summary.counts.get(Status.FAILED, 0)
-    tail = f"; {failed:,} failed" if failed else ""
+    archived = summary.counts.get(Status.ARCHIVED, 0)
+    tail = (f"; {failed:,} failed" if failed else "") + (f"; {archived:,} archived" if archived else "")
     return f"Coloured {coloured:,} of {summary.todo:,} in {duration(summary.seconds.total)}{tail}."
 
 
@@ -55,6 +57,13 @@ def _counts(summary: Summary) -> list[str]:
     rows.insert(1, ("of these with guides", summary.guided))
     rows.append(("done in earlier runs", summary.done_before))
     return [f"  {label:<30}{count:>12,}" for label, count in rows if count or label == "coloured"]
+
+
+def _archived(summary: Summary) -> list[str]:
+    if not (count := summary.counts.get(Status.ARCHIVED, 0)):
+        return []
+    advice = "Restore them in S3 (s3:RestoreObject); the next run takes them by itself."
+    return ["", f"  archived: {count:,} in a Glacier class. {advice}"]
 
 
 def _failures(summary: Summary) -> list[str]:

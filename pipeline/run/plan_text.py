@@ -31,6 +31,7 @@ def plan_text(
             + failed_text(plan)
             + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else ""),
             work + (f", {plan.others:,} coloured before by another model" if not kept and by_others else ""),
+            *_archived_lines(plan),
         ]
     )
 
@@ -49,6 +50,8 @@ def plan_fields(input: str, output: str, plan: Plan, digest: str, weights_sha256
         "by_other_models": plan.others,
         "todo": plan.todo_items,
         "todo_bytes": plan.todo_bytes,
+        "archived": plan.archived_items,
+        "archived_bytes": plan.archived_bytes,
         "shards": len(plan.shards),
     }
 
@@ -57,6 +60,14 @@ def failed_text(plan: Plan) -> str:
     """A clause on failed images of earlier runs; empty where there are none."""
     failed = plan.done.get(Status.FAILED, 0)
     return f", {failed:,} of them failed (--set plan.retry_failed=true tries them again)" if failed else ""
+
+
+def _archived_lines(plan: Plan) -> list[str]:
+    """A line on objects that must be restored first; none where there are none."""
+    if not plan.archived_items:
+        return []
+    count, size = f"{plan.archived_items:,} objects", _size(plan.archived_bytes)
+    return [f"archived {count} of these, {size}: restore them, and the next run takes them by itself"]
 
 
 def estimate_text(job: Job, plan: Plan) -> str:

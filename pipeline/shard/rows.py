@@ -12,6 +12,7 @@ from pipeline.errors import (
     FailureCode,
     FiatColorError,
     ImageFailure,
+    ObjectArchived,
     ObjectChanged,
     ObjectMissing,
 )
@@ -132,6 +133,8 @@ class Rows:
 
     def unreadable(self, image: SourceImage, error: Exception) -> LedgerRow:
         """Of a source that cannot be fetched, for one of the reasons in `UNREADABLE`."""
+        if isinstance(error, ObjectArchived):
+            return self.row(image, Status.ARCHIVED, message=f"{error}, and the next run takes it by itself")
         if isinstance(error, ObjectMissing):
             return self.failed(image, FailureCode.SOURCE_MISSING, "gone since the plan was made")
         if isinstance(error, ObjectChanged):

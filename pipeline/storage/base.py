@@ -15,11 +15,16 @@ MAX_KEY_BYTES = 1024
 
 
 class ObjectInfo(NamedTuple):
-    """One listed object: key below the store's root ("/" between parts), ETag without quotes, size."""
+    """One listed object: key below the store's root ("/" between parts), ETag without quotes, size.
+
+    `archived`: the listing says that the object cannot be read before it is restored. False is no promise:
+    a listing does not show the archive tiers of INTELLIGENT_TIERING. A folder has no such objects.
+    """
 
     key: str
     etag: str
     bytes: int
+    archived: bool = False
 
 
 class Fetched(NamedTuple):
@@ -45,7 +50,8 @@ class Store(Protocol):
         """The object from byte `start` on, or the first `max_bytes` bytes of that.
 
         Raises:
-            ObjectChanged: its ETag is not `if_etag`. ObjectMissing, AccessDenied: as they say.
+            ObjectChanged: its ETag is not `if_etag`.
+            ObjectMissing, ObjectArchived, AccessDenied: as they say.
         """
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:

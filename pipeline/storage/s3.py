@@ -21,6 +21,7 @@ from pipeline.errors import (
     AlreadyExists,
     BadKey,
     ConfigError,
+    ObjectArchived,
     ObjectChanged,
     ObjectMissing,
     StorageError,
@@ -38,6 +39,10 @@ _CONFLICT_PAUSES = (0.1, 0.3, 1.0, 3.0, 0.0)
 _UPLOAD = TransferConfig(
     multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=2, use_threads=True
 )
+#: Asks the listing which archived objects are restored. Servers that do not know it leave it out of their
+#: answer; directory buckets (S3 Express), which archive nothing, do not support it.
+_RESTORE_STATUS = {"OptionalObjectAttributes": ["RestoreStatus"]}
+_DIRECTORY_BUCKET = "--x-s3"
 _clients: dict[tuple[StorageConfig, int, int], Any] = {}
 _clients_lock = threading.Lock()
 
@@ -57,9 +62,12 @@ class S3Store:
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """As in `Store`; prefixes are listed in parallel, memory is bounded by the pages in flight."""
         client, cut = self._client(), len(self.prefix)
+        optional = {} if self.bucket.endswith(_DIRECTORY_BUCKET) else _RESTORE_STATUS
 
         def page(**query: Any) -> Any:
-            return self._call("list", prefix, lambda: client.list_objects_v2(Bucket=self.bucket, **query))
+            return self._call(
+                "list", prefix, lambda: client.list_objects_v2(Bucket=self.bucket, **optional, **query)
+            )
 
         for info in list_sorted(page, self.prefix + prefix):
             if info.key != self.prefix:  # the marker of the root folder itself is not below it
@@ -190,10 +198,7 @@ class S3Store:
         if status == 404:
             return ObjectMissing(f"{name} does not exist")
         if code == "InvalidObjectState":
-            return AccessDenied(
-                f"{name} is archived in a Glacier class and cannot be read; restore it, then run again with "
-                "plan.retry_failed"
-            )
+            return ObjectArchived(f"{name} is archived in a Glacier class and cannot be read; restore it")
         if status in (401, 403):
             return AccessDenied(f"not allowed to {action} {name} ({code}); check the credentials and policy")
         if status == 301 or code in ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):

@@ -22,6 +22,9 @@ _AHEAD, _PAGES = 8, 32
 #: A folder of more subfolders is listed flat: one request for each would cost more than it gains.
 _MOST_FOLDERS = 100
 _LEVELS = 3
+#: Objects of these classes must be restored before they can be read. GLACIER_IR ("instant retrieval") is not
+#: one of them. INTELLIGENT_TIERING may be: its listing does not name the tier, and only a get tells.
+_ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 class _Folder(NamedTuple):
@@ -116,4 +119,13 @@ def _pages(page: Page, prefix: str) -> Iterator[list[ObjectInfo]]:
 
 
 def _objects(answer: Any) -> list[ObjectInfo]:
-    return [ObjectInfo(o["Key"], o["ETag"].strip('"'), o["Size"]) for o in answer.get("Contents", [])]
+    return [
+        ObjectInfo(o["Key"], o["ETag"].strip('"'), o["Size"], _is_archived(o))
+        for o in answer.get("Contents", [])
+    ]
+
+
+def _is_archived(entry: Any) -> bool:
+    """A restored object keeps its class; the date until which its copy can be read shows the restore."""
+    restored = "RestoreExpiryDate" in entry.get("RestoreStatus", {})
+    return entry.get("StorageClass") in _ARCHIVE_CLASSES and not restored

@@ -37,9 +37,10 @@ def listed_table(objects: Iterable[ObjectInfo]) -> pa.Table:
 def _batches(objects: Iterable[ObjectInfo]) -> Iterator[pa.RecordBatch]:
     rest = iter(objects)
     while batch := list(islice(rest, _BATCH)):
+        rows = [(info.key, info.etag, info.bytes) for info in batch]
         columns = [
             pa.array(column, field.type)
-            for column, field in zip(zip(*batch, strict=True), LISTED_SCHEMA, strict=True)
+            for column, field in zip(zip(*rows, strict=True), LISTED_SCHEMA, strict=True)
         ]
         yield pa.record_batch(columns, schema=LISTED_SCHEMA)
 

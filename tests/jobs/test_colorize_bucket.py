@@ -103,7 +103,8 @@ def test_a_run_leaves_its_plan_configuration_summary_and_report(thirty):
         "report",
     }
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["counts"] == {"colorized": 29, "failed": 1, "skipped_other": 1, "skipped_color": 0}
+    counts = {"colorized": 29, "failed": 1, "skipped_other": 1, "skipped_color": 0, "archived": 0}
+    assert summary["counts"] == counts
     assert summary["exit_status"] == 3
     page = (folder / "report" / "index.html").read_text()
     assert "box-0/scan 00.jpg" in page

@@ -67,6 +67,20 @@ def test_what_the_ledger_has_is_counted_and_left_out(places):
     assert again.done == {Status.COLORIZED: 2, Status.SKIPPED_OTHER: 1}
 
 
+def test_what_was_archived_is_asked_for_again_without_a_setting(places):
+    fill(places, "a.jpg", "b.jpg", "c.jpg")
+    finish(places, ["a.jpg"], Status.ARCHIVED)
+    finish(places, ["b.jpg"], Status.ARCHIVED, part="2")
+    finish(places, ["b.jpg"], attempts=2, part="3")
+    plan = planned(places)
+    assert [(item.key, item.attempts) for shard in plan.shards for item in shard.items] == [
+        ("a.jpg", 1),
+        ("c.jpg", 0),
+    ]
+    assert plan.done == {Status.COLORIZED: 1}
+    assert plan.archived_items == 0  # a folder archives nothing
+
+
 def test_a_changed_source_is_work_again_and_a_removed_one_is_not_counted(places, tmp_path):
     fill(places, "a.jpg", "b.jpg", "c.jpg")
     finish(places, ["a.jpg", "b.jpg", "c.jpg"])

@@ -18,9 +18,10 @@ from pipeline.ledger.schema import LedgerRow, ledger_table
 from pipeline.records import Status
 from pipeline.report.advice import ADVICE
 from pipeline.report.gallery import ReportKeys, make_report, spread, thumbnail
+from pipeline.report.page import report_html
 from pipeline.report.sheet import Pair, contact_sheet
 from pipeline.report.summary import Cost, StageSeconds, Summary, balance, summary_json
-from pipeline.report.summary_text import summary_text
+from pipeline.report.summary_text import headline, summary_text
 from pipeline.report.tally import RunTally
 from pipeline.storage import open_store
 from tests.support.paths import SAMPLES as PHOTOS
@@ -59,7 +60,13 @@ def test_tally_is_the_same_in_any_order_and_portion() -> None:
     for start in range(0, len(rows), 10):
         in_parts.add(ledger_table(rows[::-1][start : start + 10]))
     assert at_once.counts == in_parts.counts
-    assert at_once.counts == {"colorized": 60, "skipped_color": 0, "skipped_other": 1, "failed": 8}
+    assert at_once.counts == {
+        "colorized": 60,
+        "skipped_color": 0,
+        "skipped_other": 1,
+        "failed": 8,
+        "archived": 0,
+    }
     assert at_once.failures == in_parts.failures
     assert at_once.sample == in_parts.sample
     assert len({row["key"] for row in at_once.sample}) == 7
@@ -111,6 +118,17 @@ def test_summary_text_names_failures_advice_and_places() -> None:
     assert "s3://out/runs/run-1/report/contact-sheet.png" in text
     assert "contact-sheet.png" not in summary_text(summary, report=False)
     assert text.endswith("Exit status 3: finished, but some images failed.")
+
+
+def test_archived_objects_are_no_failures_and_have_their_advice() -> None:
+    tally = RunTally()
+    tally.add(ledger_table([*mixed_rows(), ledger_row("cold.tif", Status.ARCHIVED)]))
+    summary = a_summary(listed=70, todo=70, counts=tally.counts, failures=tally.failures)
+    assert headline(summary).endswith("; 8 failed; 1 archived.")
+    text = summary_text(summary)
+    assert "archived: 1 in a Glacier class. Restore them in S3" in text
+    assert "archived" not in summary_text(a_summary(counts={"colorized": 1}))
+    assert "archived, to be restored" in report_html(summary, [])
 
 
 def test_summary_text_of_nothing_to_do() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import AccessDenied, ConfigError
+from pipeline.errors import ConfigError, ObjectArchived
 from pipeline.storage.local import LocalStore
 from pipeline.storage.s3 import S3Store
 
@@ -79,7 +79,7 @@ def test_every_request_agrees_to_pay_where_that_is_set(
 def test_an_archived_object_gets_the_advice_to_restore_it(
     listener: tuple[str, list[tuple[str, str | None]]],
 ) -> None:
-    with pytest.raises(AccessDenied, match="Glacier class and cannot be read; restore it"):
+    with pytest.raises(ObjectArchived, match="Glacier class and cannot be read; restore it"):
         _store(listener[0], pays=False).get("frozen.tif")
 
 
