@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -134,6 +135,19 @@ def finish_bag(bag: Path, target: Path, info: Sequence[tuple[str, str]]) -> None
             f"the bag was not valid when it was read again, and is removed: {reason}"
         ) from None
     bag.rename(target)
+
+
+def fits_manifest(key: str) -> bool:
+    """Whether the bagit library reads the object's line in the manifest as the name that was written.
+
+    RFC 8493 percent-encodes CR, LF and the percent sign alone (2.1.3). The library ends a line at each
+    character at which `str.splitlines` does, U+0085 and U+2028 among them, takes white space off its ends,
+    and decodes no more than `_decode_filename` does.
+    """
+    name = f"data/{key}"
+    (line, *more) = _manifest_line("0" * 64, name).splitlines()
+    listed = line.strip().split(None, 1)[1]
+    return not more and bagit._decode_filename(os.path.normpath(listed.lstrip("*"))) == name
 
 
 def _manifest_line(digest: str, name: str) -> str:

@@ -12,15 +12,16 @@ from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.progress import Reporter
 from pipeline.config.job import JobConfig
 from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError
-from pipeline.export.bag import finish_bag, hidden_folder, pack
+from pipeline.export.bag import finish_bag, fits_manifest, hidden_folder, pack
 from pipeline.export.bag_metadata import bag_info, describe, parse_labels
 from pipeline.export.csv_table import write_csv
-from pipeline.export.objects import DeliveredObjects, find_objects
+from pipeline.export.objects import DeliveredObjects, find_objects, with_fit_names
 from pipeline.export.premis import write_premis
 from pipeline.export.refusal import findings_text, write_findings
 from pipeline.export.target import Target, open_target, refuse_occupied
 from pipeline.ledger.stream import LedgerParts, newest_images, open_ledger
 from pipeline.storage import open_store
+from pipeline.storage.base import printable
 from pipeline.verify.findings import EXIT_FINDINGS
 
 FORMATS = ("csv", "premis", "bagit")
@@ -45,7 +46,8 @@ def run_export(request: ExportRequest) -> int:
     """Write the ledger below `output` to `to`; whatever is exported is only read.
 
     Returns:
-        0: it is written; 3: objects are not as the ledger says, so that nothing but the list of them is.
+        0: it is written; 3: objects are not as the ledger says, so that nothing but the list of them is, or a
+        bag is written without those that have a name which no manifest can hold, and the list of these.
 
     Raises:
         FiatColorError: with the exit status that its class states; nothing is written then.
@@ -96,20 +98,31 @@ def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: 
     labels = parse_labels(request.bag_info)
     objects = find_objects(parts)
     _require_images(request, objects)
+    objects, unfit = with_fit_names(objects, fits_manifest)
     total, threads = objects.present.num_rows, request.config.run.threads
     with hidden_folder(target.path) as bag:
         with Reporter(total, words=("copying", "objects", "findings")) as reporter:
             payload = pack(parts.out, objects.present, bag, threads, reporter.show)
         findings = pa.concat_tables([objects.findings, payload.findings])
-        if findings.num_rows:
-            return _refused(findings, target, request.config)
+        if findings.num_rows or not total:
+            return _refused(pa.concat_tables([findings, unfit]), target, request.config)
         describe(parts, objects.present, bag)
         log.say("check", "reading the bag again", stderr=True)
         finish_bag(bag, target.path, [*bag_info(request.output, payload), *labels])
     if objects.unexpected:
         left_out = f"left out {objects.unexpected:,} objects that no ledger part names (see docs/verify.md)"
         log.say("unexpected", left_out)
-    return _done(f"a bag of {payload.objects:,} objects, {payload.bytes / 1e6:,.1f} MB,", target, started)
+    _done(f"a bag of {payload.objects:,} objects, {payload.bytes / 1e6:,.1f} MB,", target, started)
+    return _left_out(unfit, target, request.config) if unfit.num_rows else EXIT_DONE
+
+
+def _left_out(unfit: pa.Table, target: Target, config: JobConfig) -> int:
+    """One line on the objects that the bag lacks, after it is made."""
+    report = write_findings(unfit, target, config.storage)
+    count, first = unfit.num_rows, printable(unfit["key"][0].as_py())
+    message = f"the bag lacks {count:,} objects whose names a manifest cannot hold, {first} the first of them"
+    log.say("left_out", f"{message}: {report.uri} names them", level="warning", exit_status=EXIT_FINDINGS)
+    return EXIT_FINDINGS
 
 
 def _require_images(request: ExportRequest, objects: DeliveredObjects) -> None:

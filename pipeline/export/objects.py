@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +11,16 @@ import pyarrow.compute as pc
 from pipeline.ledger.keys import DELIVERED
 from pipeline.ledger.stream import LedgerParts, newest_objects
 from pipeline.verify.compare import listed_table
-from pipeline.verify.findings import FindingCode, findings_table, missing_findings, no_checksum_findings
+from pipeline.verify.findings import (
+    Finding,
+    FindingCode,
+    finding_for_each,
+    findings_table,
+    missing_findings,
+    no_checksum_findings,
+)
+
+_UNFIT_NAME = "the bagit library cannot read this name in a manifest; rename the source and colour it again"
 
 
 @dataclass(frozen=True)
@@ -46,3 +56,16 @@ def find_objects(parts: LedgerParts) -> DeliveredObjects:
     ]
     unexpected = listed.num_rows - present.num_rows
     return DeliveredObjects(present.filter(proven), pa.concat_tables(findings), unexpected)
+
+
+def with_fit_names(
+    objects: DeliveredObjects, fits: Callable[[str], bool]
+) -> tuple[DeliveredObjects, pa.Table]:
+    """The objects without those whose key `fits` refuses; for each of these a FINDINGS_SCHEMA row."""
+    present = objects.present
+    fit = pa.array([fits(key) for key in present["key"].to_pylist()], pa.bool_())
+    left_out = finding_for_each(
+        present.filter(pc.invert(fit)),
+        lambda row: Finding(row["key"], FindingCode.UNFIT_NAME, _UNFIT_NAME, row["sha256"]),
+    )
+    return replace(objects, present=present.filter(fit)), left_out

@@ -24,6 +24,7 @@ class FindingCode(StrEnum):
     SOURCE_MISSING = "source_missing"
     SOURCE_CHANGED = "source_changed"
     SOURCE_UNREADABLE = "source_unreadable"
+    UNFIT_NAME = "unfit_name"
 
 
 class Finding(NamedTuple):
