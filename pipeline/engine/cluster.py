@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ray
@@ -15,6 +15,7 @@ from ray.exceptions import AuthenticationError
 from pipeline import child_python_path
 from pipeline.engine.address import check_answers, no_answer
 from pipeline.engine.ray_notice import without_level_notice
+from pipeline.engine.session_folder import session_folder
 from pipeline.engine.token import secure_token
 from pipeline.errors import ConfigError, RunError
 
@@ -67,15 +68,17 @@ def cluster(
     settings: dict[str, Any] = {"log_to_driver": worker_output, "logging_level": logging.ERROR}
     hook = {} if setup_hook is None else {"worker_process_setup_hook": setup_hook}
     variables = {**environment, **{name: os.environ[name] for name in FORWARDED if name in os.environ}}
-    if address:
-        _join(address, {"env_vars": variables} | hook, settings)
-    else:
-        cpus = cpus or max(cores(), workers or 0) + 2
-        _start_local(cpus, variables | {"PYTHONPATH": child_python_path()}, hook, settings)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with ExitStack() as stack:
+        if address:
+            _join(address, {"env_vars": variables} | hook, settings)
+        else:
+            cpus = cpus or max(cores(), workers or 0) + 2
+            settings["_temp_dir"] = stack.enter_context(session_folder())
+            _start_local(cpus, variables | {"PYTHONPATH": child_python_path()}, hook, settings)
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _join(address: str, environment: dict[str, Any], settings: dict[str, Any]) -> None:

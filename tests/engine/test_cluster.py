@@ -12,7 +12,9 @@ import pytest
 
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
+from pipeline.engine import session_folder as session_folder_module
 from pipeline.engine.address import check_answers
+from pipeline.engine.session_folder import session_folder
 from pipeline.errors import ConfigError, RunError
 from pipeline.run.layout import layout_for
 from tests.support.job_runner import encoded, fill, photograph, run
@@ -42,6 +44,58 @@ def test_a_ray_that_does_not_start_is_a_run_error(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("1: Ray did not start on this machine")
     assert done.stdout.count("\n") == 1
+
+
+COUNTS = """
+import ray
+from pipeline.engine.cluster import cluster
+with cluster(None, 1):
+    print(ray.get(ray.remote(lambda: 7).remote()))
+"""
+
+
+@pytest.mark.ray
+def test_a_long_folder_for_temporary_files_is_still_the_one_that_ray_uses(tmp_path: Path) -> None:
+    """Its sockets would have paths of more than the 107 bytes that the system allows."""
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    before = set(Path("/tmp").glob("ray-*/ray"))
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTS],
+        capture_output=True, text=True, cwd=REPO, timeout=240, check=False,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "TMPDIR": str(long)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
+    assert list(long.glob("ray/session_2*/logs"))
+    linked = {link for link in set(Path("/tmp").glob("ray-*/ray")) - before if link.is_symlink()}
+    assert not [link for link in linked if link.readlink().is_relative_to(tmp_path)]
+
+
+def test_where_no_short_path_can_be_made_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 100)
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setattr(session_folder_module, "_SHORT", tmp_path / "none")
+    with pytest.raises(RunError, match=r"set TMPDIR to a folder with a shorter path$"), session_folder():
+        pass
+
+
+@pytest.mark.parametrize("is_long", [False, True])
+def test_the_path_that_ray_gets_is_short_enough_for_its_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_long: bool
+) -> None:
+    long = tmp_path / ("x" * 200)
+    monkeypatch.setenv("RAY_TMPDIR", str(long) if is_long else "/tmp")
+    with session_folder() as folder:
+        assert (folder is not None) == is_long
+        base = folder or "/tmp/ray"
+        assert len(f"{base}/session_2026-11-28_20-51-34_932414_4194304/sockets/plasma_store".encode()) <= 107
+        if folder:
+            (Path(folder) / "a").write_text("b")
+    assert folder is None or (long / "ray" / "a").read_text() == "b"
+    assert folder is None or not Path(folder).parent.exists()
 
 
 @pytest.mark.parametrize(

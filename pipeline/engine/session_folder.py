@@ -1,0 +1,55 @@
+"""Where a local Ray keeps its session: in the folder for temporary files, by a short path."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ray._common.utils import get_default_ray_temp_dir
+
+from pipeline.errors import RunError
+
+#: Longest path of a Unix socket on Linux, bytes: `sun_path` of unix(7) without its NUL.
+_MAX_SOCKET_BYTES = 107
+#: What Ray adds for the longest of its sockets; a process id has seven digits at most.
+_SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+#: The folder for temporary files that every Linux has (Filesystem Hierarchy Standard 3.0, 3.18).
+_SHORT = Path("/tmp")
+
+
+@contextmanager
+def session_folder() -> Iterator[str | None]:
+    """The `_temp_dir` of a local Ray: None where its own choice is short enough, else a link to that choice.
+
+    With the link the files stay in the folder that TMPDIR names, which may be there because /tmp has no room.
+
+    Raises:
+        RunError: the folder cannot be made, or the link cannot be made in /tmp.
+    """
+    chosen: str = get_default_ray_temp_dir()  # type: ignore[no-untyped-call]
+    if len((chosen + _SOCKET).encode()) <= _MAX_SOCKET_BYTES:
+        yield None
+        return
+    try:
+        Path(chosen).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"Ray did not start on this machine: it cannot make the folder {chosen} ({error.strerror}); "
+            "set TMPDIR to a folder that can be written"
+        ) from None
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="ray-", dir=_SHORT))
+        link = folder / "ray"
+        link.symlink_to(Path(chosen).absolute())
+    except OSError as error:
+        raise RunError(
+            f"Ray did not start on this machine: paths in {chosen} are too long for its sockets, and there "
+            f"can be no link to it in {_SHORT} ({error.strerror}); set TMPDIR to a folder with a shorter path"
+        ) from None
+    try:
+        yield str(link)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
