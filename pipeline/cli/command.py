@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 import threading
@@ -26,6 +27,7 @@ class JobParser(argparse.ArgumentParser):
         if "epilog" in settings:  # examples, to be shown as they are written
             settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**settings)
+        print_every_character()
         self._typed: Sequence[str] = ()
         common = self.add_argument_group("options of all jobs")
         if config is not None:
@@ -59,6 +61,7 @@ class JobParser(argparse.ArgumentParser):
 
 def exit_status(work: Callable[[], int | None], log_format: str = "text") -> int:
     """What `work` returns, 0 for None; of a FiatColorError its status, with one line on stderr."""
+    print_every_character()
     log.set_up(log_format)
     try:
         return work() or 0
@@ -66,6 +69,18 @@ def exit_status(work: Callable[[], int | None], log_format: str = "text") -> int
         status = error.exit_status
         log.say("error", str(error), level="error", text=f"error: {error}", exit_status=status)
         return status
+
+
+def print_every_character() -> None:
+    """Let stdout and stderr print as an escape what their encoding does not have.
+
+    Python's own choice for stdout raises UnicodeEncodeError, so that one name would end a run.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue  # closed by the caller, or replaced by something of its own
+        if stream.errors == "strict" or stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def stop_on_sigterm() -> None:

@@ -61,6 +61,45 @@ def test_as_text_results_are_on_stdout_and_the_rest_on_stderr() -> None:
     assert "corrupt" not in said.stdout + said.stderr
 
 
+PRINTS = """
+import sys
+from pipeline.cli import log
+from pipeline.cli.command import exit_status
+
+sys.exit(exit_status(lambda: log.say("summary", "caf\u00e9 \u2014 \u65e5\u672c.jpg \udcff")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "printed"),
+    [
+        ({"PYTHONIOENCODING": "latin-1"}, b"caf\xe9 \\u2014 \\u65e5\\u672c.jpg \\udcff\n"),
+        (
+            {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+            b"caf\\xe9 \\u2014 \\u65e5\\u672c.jpg \\udcff\n",
+        ),
+        (
+            {"PYTHONIOENCODING": "utf-8"},
+            "caf\u00e9 \u2014 \u65e5\u672c.jpg ".encode() + b"\\udcff\n",
+        ),
+    ],
+)
+def test_what_the_terminal_cannot_show_is_printed_as_an_escape(
+    environment: dict[str, str], printed: bytes
+) -> None:
+    script = PRINTS.encode("unicode_escape").decode().replace("\\n", "\n")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        cwd=REPO,
+        timeout=60,
+        env=environment,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == printed
+
+
 def test_as_json_every_line_is_an_object_whoever_wrote_it() -> None:
     said = speak("json", "raise StorageError('the disk is full')")
     assert (said.returncode, said.stdout) == (1, "")
