@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pipeline import IMPORT_ROOT
-from pipeline.benchmark.least_work import least
+from pipeline.benchmark.floor import least
 from pipeline.benchmark.process_tree import watched
 from pipeline.benchmark.results import StageTime
 from pipeline.benchmark.sample_photographs import photographs

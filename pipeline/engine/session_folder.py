@@ -12,7 +12,7 @@ from ray._common.utils import get_default_ray_temp_dir
 
 from pipeline.errors import RunError
 
-#: Longest path of a Unix socket on Linux, bytes: `sun_path` of unix(7) without its NUL.
+#: Longest path of a Unix socket on Linux, bytes, without its closing NUL (manual page unix(7)).
 _MAX_SOCKET_BYTES = 107
 #: What Ray adds for the longest of its sockets; a process id has seven digits at most.
 _SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"

@@ -1,6 +1,6 @@
 """The sum of the parts that cannot be left out, decode, network, encode, in one process and nothing else.
 
-Run as `python -m pipeline.benchmark.least_work TASK`. Nothing is composed, hashed, checked, read or written.
+Run as `python -m pipeline.benchmark.floor TASK`. Nothing is composed, hashed, checked, read or written.
 """
 
 from __future__ import annotations
