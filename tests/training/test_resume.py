@@ -27,7 +27,8 @@ from tests.support.training_data import parts, training_rows
 
 KEEP, EPOCHS, EPOCH_STEPS = 2, 5, 13
 SETTINGS = [
-    "model.method=iizuka", "model.width=0.05", "data.crop=64", "data.stream=true", "data.label_images=2", "data.window=16",
+    "model.method=iizuka", "model.width=0.05",
+    "data.crop=64", "data.stream=true", "data.label_images=2", "data.window=16",
     "data.tasks=1", "data.max_unreadable=0.05", "train.precision=fp32", "train.threads=1", "train.batch=2",
     f"train.epochs={EPOCHS}", "train.checkpoint_steps=5", "train.log_steps=5", f"train.keep={KEEP}",
     "train.name=small", "train.retries=2", "train.workers=2",

@@ -32,7 +32,8 @@ from tests.support.paths import REPO
 
 STEPS = 30
 SETTINGS = [
-    "model.method=iizuka", "model.width=0.05", "data.label_images=2", "data.augment.blur=0", "train.precision=fp32",
+    "model.method=iizuka", "model.width=0.05",
+    "data.label_images=2", "data.augment.blur=0", "train.precision=fp32",
     "train.threads=1", "train.batch=2", f"train.steps={STEPS}", "train.checkpoint_steps=5",
     "train.log_steps=5", "optim.warmup=2", "train.name=small",
 ]  # fmt: skip
