@@ -36,12 +36,12 @@ lint: setup  ## ruff, mypy and the import contracts
 	$(PY) -m mypy
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-check: setup  ## the linters, and beside them every test that needs neither Ray nor a server: 90 seconds
+check: setup  ## the linters, and beside them every test that needs neither Ray nor a server: minutes
 	@$(MAKE) --no-print-directory lint & linters=$$!; \
 	$(PYTEST) -m "not ray and not s3"; status=$$?; \
 	wait $$linters && exit $$status
 
-test: lint  ## the linters, then every test: 15 minutes
+test: lint  ## the linters, then every test: the longest
 	$(PYTEST)
 
 clean:  ## remove .venv, caches and demo-output/
