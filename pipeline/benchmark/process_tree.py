@@ -1,6 +1,6 @@
 """Run a command and watch all its processes: CPU time and memory of the tree, and what others take meanwhile.
 
-Reads Linux's /proc, so it sees processes that change their parent, as those that Ray starts do.
+The tree is remembered, so processes that change their parent, as those that Ray starts do, still count.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from pipeline.errors import ConfigError, RunError
 
-_PROC = Path("/proc")
 _INTERVAL = 0.25  # seconds; a reading takes some ms of one core
 _SETTLE = 30.0  # seconds that processes get to end after their command has
-_TICK = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass
@@ -62,33 +60,30 @@ def _between(times: list[float], values: list[float], begin: float, end: float) 
 
 
 @dataclass(frozen=True)
-class _Stat:
+class _Process:
     parent: int
-    start: int
+    started: float
     cpu: float
     rss: int
 
 
-def _read_stat(pid: int) -> _Stat | None:
-    """None for a process that is gone."""
-    try:
-        text = (_PROC / str(pid) / "stat").read_text()
-    except OSError:
-        return None
-    fields = text[text.rindex(")") + 2 :].split()
-    if fields[0] == "Z":
-        return None
-    return _Stat(
-        int(fields[1]), int(fields[19]), (int(fields[11]) + int(fields[12])) / _TICK, int(fields[21])
-    )
+def _running() -> dict[int, _Process]:
+    """All processes that are alive, by id; what this user may not look into counts nothing."""
+    processes: dict[int, _Process] = {}
+    for process in psutil.process_iter(["ppid", "create_time", "cpu_times", "memory_info", "status"]):
+        info = process.info
+        if info["status"] != psutil.STATUS_ZOMBIE and info["cpu_times"] and info["memory_info"]:
+            cpu = info["cpu_times"].user + info["cpu_times"].system
+            processes[process.pid] = _Process(info["ppid"], info["create_time"], cpu, info["memory_info"].rss)
+    return processes
 
 
 def _machine_busy() -> float:
     """CPU seconds that all cores have worked since the machine started."""
-    user, nice, system, _, _, irq, softirq, steal = map(
-        int, (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]
-    )
-    return (user + nice + system + irq + softirq + steal) / _TICK
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # already in user and nice
+    return float(sum(times) - idle - guests)
 
 
 class Tree:
@@ -96,22 +91,21 @@ class Tree:
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._cpu: dict[tuple[int, int], float] = {}  # by pid and start: pids are used again
+        self._cpu: dict[tuple[int, float], float] = {}  # by pid and start: pids are used again
 
     def read(self) -> tuple[float, int]:
         """CPU seconds so far, of those that have ended too, and bytes resident now."""
         members = self.members()
-        for pid, stat in members.items():
-            self._cpu[pid, stat.start] = stat.cpu
-        return sum(self._cpu.values()), sum(stat.rss for stat in members.values()) * _PAGE
+        for pid, process in members.items():
+            self._cpu[pid, process.started] = process.cpu
+        return sum(self._cpu.values()), sum(process.rss for process in members.values())
 
-    def members(self) -> dict[int, _Stat]:
+    def members(self) -> dict[int, _Process]:
         """The processes that still run."""
-        every = {int(path.name): _read_stat(int(path.name)) for path in _PROC.glob("[0-9]*")}
-        living = {pid: stat for pid, stat in every.items() if stat is not None}
-        members = {pid: s for pid, s in living.items() if pid == self._root or (pid, s.start) in self._cpu}
+        living = _running()
+        members = {pid: p for pid, p in living.items() if pid == self._root or (pid, p.started) in self._cpu}
         while True:
-            more = {pid: s for pid, s in living.items() if s.parent in members and pid not in members}
+            more = {pid: p for pid, p in living.items() if p.parent in members and pid not in members}
             if not more:
                 return members
             members |= more
@@ -123,8 +117,8 @@ def watched(command: list[str], use_cores: int, environment: dict[str, str], log
     Raises:
         ConfigError: no Linux. RunError: it failed; its last line is in the message, all of them in `log`.
     """
-    if not (_PROC / "stat").exists():
-        raise ConfigError("the benchmark needs Linux: it reads the time and memory of processes from /proc")
+    if not hasattr(os, "sched_setaffinity"):
+        raise ConfigError("the benchmark needs Linux: it gives a command a part of the cores")
     with log.open("wb") as out, _pinned(use_cores):
         trace = Trace(time.time())
         process = subprocess.Popen(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import time
 import urllib.request
@@ -13,13 +12,13 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 
 from pipeline.models.weights import SHIPPED
 from pipeline.records import Status
 from pipeline.run.series import EXPORTED
 from tests.support.job_runner import command, encoded, fill, ledger, photograph
-from tests.support.processes import running
 from tests.support.ray_head import TOKEN, ray_head
 from tests.support.servers import free_port
 
@@ -67,9 +66,9 @@ def kill_within_a_shard(head: int, out: Path) -> bool:
     images = len(list(out.glob("images/*")))
     if not 0 < images - SHARD * len(list(out.glob("ledger/*/*.parquet"))) < SHARD:
         return False
-    for process in running():
-        if process.session == head and "FusedActor" in process.command:
-            os.kill(process.pid, signal.SIGKILL)
+    for process in psutil.process_iter(["cmdline"]):
+        if "FusedActor" in " ".join(process.info["cmdline"] or ()) and os.getsid(process.pid) == head:
+            process.kill()
             return True
     return False
 

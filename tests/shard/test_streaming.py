@@ -142,7 +142,7 @@ import os, sys
 from pathlib import Path
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.config.job import ModelConfig
-from pipeline.benchmark.gigapixel import peak_rss_mib
+from pipeline.benchmark.fresh_process import peak_rss_mib
 from tests.shard.test_streaming import PROVENANCE, colour_master, predict
 
 for path in sys.argv[2:]:

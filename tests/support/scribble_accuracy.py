@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from pipeline.benchmark.gigapixel import peak_rss_mib
+from pipeline.benchmark.fresh_process import peak_rss_mib
 from pipeline.color import spaces
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_gray8, luminance_u16_from_srgb8
 from pipeline.color.metrics import ciede2000

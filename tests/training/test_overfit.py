@@ -16,7 +16,7 @@ from pipeline.models.base import Objective
 from pipeline.models.method_list import METHODS, NETWORKS
 from pipeline.models.methods.unet.model import LOG_WEIGHT
 
-SIDE, IMAGES = 64, 4
+SIDE, IMAGES = 32, 4
 CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {
     "regression_cnn": ("regression_cnn", {"width": 0.25}, Objective()),
     "classification_cnn": ("classification_cnn", {"width": 0.25}, Objective()),
