@@ -13,6 +13,8 @@ TESTS_AT_ONCE := 2
 # Whole files go to the processes, and those that take long come first (tests/conftest.py puts them there).
 PYTEST = $(PY) -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 export PYTHON PIP_ARGS TORCH
+# pytest's processes would each compile all tests and all of pipeline/ where this is set.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo bench lint check test clean

@@ -7,6 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 LOCK=requirements.lock
 VENV=.venv
 STAMP=$VENV/installed.lock # a copy of the lock, written last: if it is there, .venv is complete
+# Where this is set, pip leaves the packages uncompiled, and every process compiles them again: a second or two each.
+unset PYTHONDONTWRITEBYTECODE
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 fail() { printf '%s\n' "$1" >&2; exit 2; }

@@ -12,8 +12,14 @@ import pytest
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import RunError
-from pipeline.storage import open_store
+from pipeline.storage import lease, open_store
 from pipeline.storage.lease import SIGN, STALE_SECONDS, at_work
+
+
+@pytest.fixture(autouse=True)
+def looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sign of another machine is read ten times as often as in a job."""
+    monkeypatch.setattr(lease, "_LOOK_SECONDS", 0.2)
 
 
 def elsewhere(folder: Path, at: float) -> None:
@@ -29,7 +35,7 @@ def test_another_machine_that_renews_its_sign_is_at_work(tmp_path: Path, capsys)
     def beat() -> None:
         for number in itertools.count():
             elsewhere(tmp_path, begun + number)
-            if ended.wait(0.5):
+            if ended.wait(0.05):
                 return
 
     elsewhere(tmp_path, begun)
@@ -46,7 +52,7 @@ def test_another_machine_that_renews_its_sign_is_at_work(tmp_path: Path, capsys)
 def test_another_machine_that_takes_its_sign_down_has_ended(tmp_path: Path) -> None:
     store = open_store(str(tmp_path), StorageConfig())
     elsewhere(tmp_path, time.time())
-    end = threading.Timer(0.5, (tmp_path / SIGN).unlink)
+    end = threading.Timer(0.3, (tmp_path / SIGN).unlink)
     end.start()
     with at_work(store):
         assert json.loads((tmp_path / SIGN).read_text())["host"] != "elsewhere"
@@ -55,7 +61,7 @@ def test_another_machine_that_takes_its_sign_down_has_ended(tmp_path: Path) -> N
 
 
 def test_another_machine_that_is_silent_is_dead(tmp_path: Path, capsys) -> None:
-    store, at = open_store(str(tmp_path), StorageConfig()), time.time() - STALE_SECONDS + 5
+    store, at = open_store(str(tmp_path), StorageConfig()), time.time() - STALE_SECONDS + 1
     elsewhere(tmp_path, at)
     with at_work(store):
         assert time.time() - at >= STALE_SECONDS

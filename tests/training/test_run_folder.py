@@ -10,10 +10,17 @@ from safetensors.torch import save_file
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
+from pipeline.training import run_folder as run_folder_module
 from pipeline.training.checkpoint import STATE_FILE, WEIGHTS_FILE
 from pipeline.training.run_folder import SNAPSHOT, RunFolder, run_folder
 
 TORN = '{"ray_version": "2.60.0", "checkpoint_results": [{"version": 0, "che'
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torn record stays torn here: nobody is writing it."""
+    monkeypatch.setattr(run_folder_module, "_TORN_SECONDS", 0.3)
 
 
 def run_with(root: Path, steps: dict[str, int], record: str) -> RunFolder:
