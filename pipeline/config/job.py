@@ -101,6 +101,12 @@ class RunConfig(Section):
     )
     threads: int = Field(4, ge=1, le=256, description="parallel downloads per worker")
     address: str | None = Field(None, description="Ray cluster; null: the job's own, else a local one")
+    wait_minutes: float = Field(
+        0.0,
+        ge=0.0,
+        le=10080.0,
+        description="longest wait for another run at this output; 0: leave at once",
+    )
     max_failed: float = Field(
         1.0, ge=0.0, le=1.0, description="a run of which a larger share fails exits with 4; 1: never"
     )

@@ -9,6 +9,7 @@
     runs/<run id>/summary.json                 written last: the run has finished
     runs/<run id>/report/index.html, contact-sheet.png
     runs/<time>-verify/findings.parquet, summary.json
+    runs/at-work-<number>.json                 the lease of the run that is at work, or of the last one
 
 Folders end in "/". A function whose arguments are "*" gives a glob pattern.
 """

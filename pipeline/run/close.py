@@ -11,6 +11,7 @@ from pipeline.cli import log
 from pipeline.config.job import ReportConfig
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED
 from pipeline.ledger.compact import compact_ledger
+from pipeline.ledger.complete import check_complete
 from pipeline.ledger.keys import summary_key
 from pipeline.plan.plan import Plan
 from pipeline.records import Status
@@ -61,7 +62,7 @@ def close_run(
     source: Store,
     out: Store,
 ) -> Summary:
-    """Write compact ledger, report and summary, print it, drop old runs.
+    """Count the ledger's rows, write compact ledger, report and summary, print it, drop old runs.
 
     Args:
         clock: when the phases before this one began and ended.
@@ -71,8 +72,10 @@ def close_run(
         The summary; its exit status is 0, 3 with failed images, 4 with more than `run.max_failed` allows.
 
     Raises:
+        RunError: the ledger lacks a part that was committed.
         StorageError: the output cannot be written. The images and their ledger are complete by then.
     """
+    check_complete(out, job.job_digest, {shard.shard_id: len(shard.items) for shard in plan.shards})
     summary = _summary(job, plan, layout, tally, clock, occupied)
     compact_ledger(out, job.job_digest, job.run_id)
     if job.config.report.sample:

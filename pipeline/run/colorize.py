@@ -14,7 +14,7 @@ from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
-from pipeline.ledger.keys import config_key
+from pipeline.ledger.keys import RUNS, config_key
 from pipeline.models.method_list import METHODS, OpenedWeights, open_weights
 from pipeline.models.weights_registry import SCHEME, pin_weights
 from pipeline.plan.plan import Plan, make_plan, write_plan
@@ -27,6 +27,7 @@ from pipeline.run.plan_text import estimate_text, failed_text, plan_fields, plan
 from pipeline.shard.job import Job
 from pipeline.shard.open_guides import open_guides, pin_pictures
 from pipeline.storage import Store, open_store, refuse_overlap
+from pipeline.storage.lease import Lease, at_work
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     In steps, for N source objects in n shards:
       1. check input, output, method and weights before anything is started;
       2. plan: list N objects, check their guides, subtract what the ledger has, cut the rest into n shards;
-      3. work: n shards through the Ray chain, each committed by its ledger part;
-      4. close: summary, contact sheet, the exit status.
+      3. take the lease of the output, and plan again where another run had it meanwhile;
+      4. work: n shards through the Ray chain, each committed by its ledger part;
+      5. close: summary, contact sheet, the exit status.
 
     Returns:
         0: every object is done; 3: finished, and the ledger has failed images; 4: more of this run's images
@@ -86,29 +88,49 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     from pipeline.engine.cluster import cores  # Ray is imported late: a mistake costs a second
 
     guides = open_guides(source, config)
-    plan = make_plan(source, out, config, work_digest, workers=config.run.workers or cores(), guides=guides)
-    text = plan_text(request.input, request.output, config, plan, work_digest, digest)
-    message = f"{plan.todo_items:,} of {plan.items_listed:,} objects to do, in {len(plan.shards):,} shards"
-    log.say(
-        "plan", message, text=text, **plan_fields(request.input, request.output, plan, work_digest, digest)
-    )
+
+    def planned() -> Plan:
+        workers = config.run.workers or cores()
+        plan = make_plan(source, out, config, work_digest, workers=workers, guides=guides)
+        _say_plan(request, config, plan, work_digest, digest)
+        return plan
+
+    plan = planned()
     job = Job(config, source.uri, out.uri, run_id, work_digest, digest, date)
     if request.dry_run:
-        text = estimate_text(job, plan)
-        log.say("estimate", " ".join(text.split()), text=text)
-        text = f"\nThe effective configuration:\n{effective_yaml(config)}\nDry run: nothing was written."
-        message = "dry run: nothing was written"
-        log.say("dry_run", message, text=text, configuration=config.model_dump(mode="json"))
-        return Outcome(EXIT_DONE, "dry run")
+        return _dry_run(job, plan)
     if not plan.shards:
         return _nothing_to_do(plan)
     out.check_writable()
-    write_plan(out, job.run_id, plan)
-    out.put(config_key(job.run_id), effective_yaml(config).encode(), "application/yaml")
-    return _work(job, plan, source, out, started)
+    with at_work(out, RUNS, what=f"run {run_id}", wait=60 * config.run.wait_minutes) as lease:
+        if lease.follows_another_since(started):  # and what that one has done is not to be done again
+            plan = planned()
+        if not plan.shards:
+            return _nothing_to_do(plan)
+        write_plan(out, job.run_id, plan)
+        out.put(config_key(job.run_id), effective_yaml(config).encode(), "application/yaml")
+        return _work(job, plan, source, out, lease, started)
 
 
-def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Outcome:
+def _say_plan(
+    request: ColorizeRequest, config: JobConfig, plan: Plan, work_digest: str, weights_digest: str
+) -> None:
+    text = plan_text(request.input, request.output, config, plan, work_digest, weights_digest)
+    message = f"{plan.todo_items:,} of {plan.items_listed:,} objects to do, in {len(plan.shards):,} shards"
+    fields = plan_fields(request.input, request.output, plan, work_digest, weights_digest)
+    log.say("plan", message, text=text, **fields)
+
+
+def _dry_run(job: Job, plan: Plan) -> Outcome:
+    text = estimate_text(job, plan)
+    log.say("estimate", " ".join(text.split()), text=text)
+    text = f"\nThe effective configuration:\n{effective_yaml(job.config)}\nDry run: nothing was written."
+    message = "dry run: nothing was written"
+    log.say("dry_run", message, text=text, configuration=job.config.model_dump(mode="json"))
+    return Outcome(EXIT_DONE, "dry run")
+
+
+def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started: float) -> Outcome:
     from pipeline.engine.cluster import cluster
     from pipeline.run.attempts import open_registry
     from pipeline.run.chain import run_chain
@@ -129,6 +151,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, started: float) -> Ou
             registry = open_registry()
             with Observer(job, plan, layout, tally, registry) as observer:
                 for result in run_chain(job, plan, layout, registry):
+                    lease.check()
                     began, ended = min(began, result.attempt.started_at), time.time()
                     observer.committed(result)
             resources = occupied(layout, job.config.run.address)

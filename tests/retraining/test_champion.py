@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,15 +13,15 @@ import pytest
 
 from jobs.retrain import main
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import AlreadyExists, RunError
+from pipeline.errors import AlreadyExists
 from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.photographs.candidates import objects
 from pipeline.photographs.prepare import prepare_into
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
 from pipeline.retraining.state import Cycle, CycleFolder
 from pipeline.storage import open_store
-from pipeline.storage.lease import SIGN, STALE_SECONDS, at_work
 from tests.retraining.test_promote import TINT, network, photograph
+from tests.support.leases import hold, sign_of
 from tests.support.paths import REPO
 
 PREPARE = PrepareConfig(photos=PhotosConfig(val_permille=0))
@@ -122,7 +120,7 @@ def test_a_dry_run_says_what_is_new_and_writes_nothing(place: Place, capsys) -> 
 def test_too_few_new_photographs_begin_no_cycle_and_leave_none_behind(place: Place, capsys) -> None:
     assert main([*place.arguments, "--set", "retrain.least_new=5"]) == 0
     assert "no cycle begins with fewer than 5" in capsys.readouterr().out
-    assert not list(Path(place.output).rglob("*.*"))
+    assert not left_in(place)
     assert main([*place.arguments, "--set", "photos.exclude=['*']"]) == 0
     assert "0 new objects" in capsys.readouterr().out
 
@@ -150,14 +148,14 @@ def test_mistakes_cost_a_line_and_no_training(
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ")
     assert re.search(said, error)
-    assert not list(Path(place.output).rglob("*.*"))
+    assert not left_in(place)
 
 
 def test_held_out_photographs_that_would_be_trained_on_are_refused(place: Place, capsys) -> None:
     photograph(3).save(place.photos / "by another name.png")
     assert main(place.arguments) == 2
     assert "1 of the 12 photographs in" in capsys.readouterr().err
-    assert not list(Path(place.output).rglob("*.*"))
+    assert not left_in(place)
 
 
 def test_a_place_inside_the_output_is_refused(place: Place, capsys) -> None:
@@ -168,27 +166,18 @@ def test_a_place_inside_the_output_is_refused(place: Place, capsys) -> None:
 
 def test_only_one_process_is_at_work(place: Place, capsys) -> None:
     store = open_store(place.output, StorageConfig())
-    sign = Path(place.output) / SIGN
-    with at_work(store):
-        assert json.loads(sign.read_text())["host"] == socket.gethostname()
-    assert not sign.exists()
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    signs = {
-        "elsewhere, long ago": ({"host": "elsewhere", "pid": 1, "at": time.time() - STALE_SECONDS}, False),
-        "here, alive": ({"host": socket.gethostname(), "pid": other.pid, "at": 0}, True),
-    }
-    for name, (content, refused) in signs.items():
-        sign.write_text(json.dumps(content))
-        assert (main([*place.arguments, "--set", "retrain.least_new=9"]) == 1) is refused, name
-        error = capsys.readouterr().err
-        assert error.startswith("error: process") if refused else not error
+    hold(store, sign_of(other.pid))
+    assert main([*place.arguments, "--set", "retrain.least_new=9"]) == 1
+    assert f"(process {other.pid} on " in capsys.readouterr().err
     other.communicate(b"\n")
-    sign.write_text(json.dumps({"host": socket.gethostname(), "pid": other.pid, "at": time.time()}))
-    with at_work(store):
-        pass  # it has ended
-    sign.write_text("{}")
-    with pytest.raises(RunError, match="is damaged"), at_work(store):
-        pass
+    assert main([*place.arguments, "--set", "retrain.least_new=9"]) == 0
+    assert not capsys.readouterr().err
+
+
+def left_in(place: Place) -> list[Path]:
+    """The files of the output; a lease that has ended is none of the cycle's."""
+    return [path for path in Path(place.output).rglob("*.*") if not path.name.startswith("at-work-")]
 
 
 @pytest.mark.ray

@@ -1,68 +1,174 @@
-"""The sign that a job is at work: another machine's is watched, not believed."""
+"""The lease: of many that try one wins, a second learns who holds it, a dead holder's is taken over."""
 
 from __future__ import annotations
 
 import itertools
-import json
+import subprocess
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import RunError
-from pipeline.storage import lease, open_store
-from pipeline.storage.lease import SIGN, STALE_SECONDS, at_work
+from pipeline.storage import Store, lease, open_store
+from pipeline.storage.lease import Sign, at_work
+from tests.support.leases import ELSEWHERE, hold, sign_of
+
+BEAT = 0.1
 
 
 @pytest.fixture(autouse=True)
-def looked_at_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sign of another machine is read ten times as often as in a job."""
-    monkeypatch.setattr(lease, "_LOOK_SECONDS", 0.2)
+def a_short_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All times of a lease a few hundredths of what they are in a job."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", BEAT)
+    monkeypatch.setattr(lease, "STALE_SECONDS", 10 * BEAT)
+    monkeypatch.setattr(lease, "_LOOK_SECONDS", BEAT / 5)
 
 
-def elsewhere(folder: Path, at: float) -> None:
-    """Put whole, as a store does: its reader never meets half a sign."""
-    written = folder / "written"
-    written.write_text(json.dumps({"host": "elsewhere", "pid": 1, "at": at}))
-    written.replace(folder / SIGN)
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path), StorageConfig())
 
 
-def test_another_machine_that_renews_its_sign_is_at_work(tmp_path: Path, capsys) -> None:
-    store, ended, begun = open_store(str(tmp_path), StorageConfig()), threading.Event(), time.time()
+def test_the_lease_lies_in_its_folder_and_ends_with_the_work(store: Store) -> None:
+    with at_work(store, "runs/", what="run 2") as held:
+        [name] = [info.key for info in store.list()]
+        assert name == "runs/at-work-00000001.json"
+        held.check()
+        refusal = r"run 2 is at work at .* since 20.* \(process \d+ on "
+        with pytest.raises(RunError, match=refusal), at_work(store, "runs/"):
+            pass
+        with at_work(store, "other/"):
+            pass
+    with at_work(store, "runs/"):
+        pass
+    assert [info.key for info in store.list("runs/")] == ["runs/at-work-00000002.json"]
+
+
+def test_a_second_one_waits_where_it_is_told_to(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    order: list[str] = []
+
+    def first(started: threading.Event) -> None:
+        with at_work(store, what="the first"):
+            started.set()
+            time.sleep(3 * BEAT)
+            order.append("first")
+
+    started = threading.Event()
+    thread = threading.Thread(target=first, args=(started,))
+    thread.start()
+    started.wait()
+    with at_work(store, wait=60):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+    assert "the first (process" in capsys.readouterr().err
+
+
+def test_a_process_of_this_machine_is_alive_or_not_at_once(store: Store) -> None:
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    alive = sign_of(other.pid)
+    hold(store, alive)
+    with pytest.raises(RunError, match=f"process {other.pid} on elsewhere"), at_work(store):
+        pass
+    # another process, which got the number of one that is dead
+    hold(store, alive.model_copy(update={"process_started": alive.process_started - 5}))
+    with at_work(store):
+        pass
+    hold(store, alive, number=3)
+    other.communicate(b"\n")
+    with at_work(store):
+        pass
+
+
+def test_another_machine_that_renews_its_lease_is_alive(store: Store, capsys) -> None:
+    ended = threading.Event()
 
     def beat() -> None:
-        for number in itertools.count():
-            elsewhere(tmp_path, begun + number)
-            if ended.wait(0.05):
+        for number in itertools.count():  # a clock that is wrong is no death
+            hold(store, ELSEWHERE.model_copy(update={"at": time.time() + number}))
+            if ended.wait(BEAT / 2):
                 return
 
-    elsewhere(tmp_path, begun)
+    hold(store, ELSEWHERE)
     alive = threading.Thread(target=beat)
     alive.start()
-    with pytest.raises(RunError, match="process 1 on elsewhere is at work at"), at_work(store):
+    with (
+        pytest.raises(RunError, match=r"run 1 is at work at .* since 2026-01-01 00:00:00 UTC"),
+        at_work(store),
+    ):
         pass
     ended.set()
     alive.join()
     assert "watching for a sign of life" in capsys.readouterr().err
-    assert (tmp_path / SIGN).exists()
 
 
-def test_another_machine_that_takes_its_sign_down_has_ended(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path), StorageConfig())
-    elsewhere(tmp_path, time.time())
-    end = threading.Timer(0.3, (tmp_path / SIGN).unlink)
-    end.start()
+@pytest.mark.parametrize(("age", "least"), [(60.0, 3 * BEAT), (0.0, 10 * BEAT), (-60.0, 10 * BEAT)])
+def test_another_machine_that_is_silent_is_dead(store: Store, age: float, least: float) -> None:
+    hold(store, ELSEWHERE.model_copy(update={"at": time.time() - age}))
+    started = time.monotonic()
     with at_work(store):
-        assert json.loads((tmp_path / SIGN).read_text())["host"] != "elsewhere"
-    end.join()
-    assert not (tmp_path / SIGN).exists()
+        assert least <= time.monotonic() - started < least + 5
 
 
-def test_another_machine_that_is_silent_is_dead(tmp_path: Path, capsys) -> None:
-    store, at = open_store(str(tmp_path), StorageConfig()), time.time() - STALE_SECONDS + 1
-    elsewhere(tmp_path, at)
+def test_another_machine_that_says_that_it_ended_has_ended(store: Store) -> None:
+    hold(store, ELSEWHERE.model_copy(update={"at": time.time(), "ended": True}))
     with at_work(store):
-        assert time.time() - at >= STALE_SECONDS
-    assert "watching for a sign of life" in capsys.readouterr().err
+        pass
+
+
+def test_a_holder_that_was_silent_learns_that_it_was_replaced(store: Store) -> None:
+    with at_work(store) as held:
+        held.check()
+        hold(store, ELSEWHERE, number=2)
+        time.sleep(3 * BEAT)
+        with pytest.raises(RunError, match="another process has taken over at"):
+            held.check()
+    # and it leaves the other one's lease alone
+    assert not Sign.model_validate_json(store.get("at-work-00000002.json").data).ended
+
+
+def test_a_damaged_lease_is_one_line(store: Store) -> None:
+    store.put("at-work-00000001.json", b"{}")
+    with (
+        pytest.raises(
+            RunError, match=r"at-work-00000001.json is damaged: if nothing is at work there, delete"
+        ),
+        at_work(store),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["folder", "moto", "ceph"])
+@pytest.mark.parametrize("before", ["nothing", "dead", "ended"])
+def test_of_sixteen_that_race_one_wins(kind: str, before: str, tmp_path: Path, request) -> None:
+    if kind == "folder":
+        store = open_store(str(tmp_path), StorageConfig())
+    else:
+        server = request.getfixturevalue(f"s3_{kind}")
+        store = open_store(f"s3://{server.bucket()}/out", server.storage_config)
+    if before != "nothing":
+        hold(store, ELSEWHERE.model_copy(update={"ended": before == "ended"}), number=7, folder="runs/")
+    gate, over, inside = threading.Barrier(16), threading.Event(), []
+
+    def race(number: int) -> bool:
+        gate.wait()
+        try:
+            with at_work(store, "runs/"):
+                inside.append(number)
+                over.wait(60)
+                return True
+        except RunError:
+            return False
+
+    with ThreadPoolExecutor(16) as pool:
+        racers = [pool.submit(race, number) for number in range(16)]
+        while sum(racer.done() for racer in racers) < 15:
+            time.sleep(0.01)
+            assert len(inside) <= 1
+        over.set()
+    assert sum(racer.result() for racer in racers) == 1

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,14 +18,16 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.config.storage import StorageConfig
 from pipeline.models.method_list import load_colorizer, weights_info
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.photographs.rows import SCHEMA
-from pipeline.storage.lease import SIGN
+from pipeline.storage import open_store
 from pipeline.training.checkpoint import AveragedModel
 from pipeline.training.loop import learning_rate
 from pipeline.training.settings import OptimConfig
 from tests.support.job_runner import shared_head
+from tests.support.leases import hold, sign_of
 from tests.support.paths import REPO
 
 STEPS = 30
@@ -128,20 +128,18 @@ def test_a_killed_run_resumes_to_the_same_weights(photos: Path, undisturbed: Pat
 @pytest.mark.ray
 def test_a_second_run_of_the_same_name_leaves(photos: Path, undisturbed: Path) -> None:
     folder = undisturbed / "small"
-    kept = sorted(path.name for path in folder.iterdir())
+    kept = sorted(path.name for path in folder.iterdir() if not path.name.startswith("at-work-"))
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    sign = folder / SIGN
-    sign.write_text(json.dumps({"host": socket.gethostname(), "pid": other.pid, "at": time.time()}))
+    hold(open_store(str(folder), StorageConfig()), sign_of(other.pid), number=99)
     done = subprocess.run(
         command(photos, undisturbed), capture_output=True, text=True, check=False, timeout=240
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith(f"error: process {other.pid} on ")
-    assert "is at work at" in last
+    assert last.startswith("error: run 1 is at work at ")
+    assert f"(process {other.pid} on " in last
     other.communicate(b"\n")
-    sign.unlink()
-    assert sorted(path.name for path in folder.iterdir()) == kept
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith("at-work-")) == kept
 
 
 @pytest.mark.ray
