@@ -14,7 +14,10 @@ import io
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -56,6 +59,10 @@ LARGEST_PACKET = 65_000
 #: Most bytes of a source's packet that is read: real ones with thumbnails and histories stay far below.
 LARGEST_SOURCE = 4 * 2**20
 _DEEPEST = 64  # the writer of ElementTree is recursive
+#: Real packets declare fewer than 40. ElementTree looks at all that it knows for each one that it learns.
+_MOST_NAMESPACES = 200
+#: ElementTree has one registry of prefixes for all threads.
+_REGISTRY = Lock()
 
 
 @dataclass(frozen=True)
@@ -88,12 +95,30 @@ def xmp_packet(provenance: Provenance, *sources: bytes, most: int | None = None)
     """The packet of a result: the source's properties where they are sound, and ours.
 
     A source packet that does not parse, declares a DTD (entities could grow without bound), nests deeper
-    than 64 elements or has over 4 MiB is left out. The bytes depend on the arguments alone.
+    than 64 elements, declares over 200 namespaces or has over 4 MiB is left out. The bytes depend on the
+    arguments alone.
 
     Args:
         sources: the source's packet, and its extended one where it has that.
         most: bytes that the format's one segment holds; beyond them the source's part goes into `extended`.
     """
+    with _REGISTRY, _forgetting_prefixes():
+        return _packet(provenance, sources, most)
+
+
+@contextmanager
+def _forgetting_prefixes() -> Iterator[None]:
+    """What one image declares must neither reach the next image nor make the registry grow for ever."""
+    registry: dict[str, str] = ElementTree._namespace_map  # type: ignore[attr-defined]  # no public way
+    before = dict(registry)
+    try:
+        yield
+    finally:
+        registry.clear()
+        registry.update(before)
+
+
+def _packet(provenance: Provenance, sources: tuple[bytes, ...], most: int | None) -> Packet:
     rdf, changes = _joined(sources)
     ours = _ours(rdf, provenance, changes)
     carried = list(rdf)
@@ -105,7 +130,7 @@ def xmp_packet(provenance: Provenance, *sources: bytes, most: int | None = None)
     main = _wrapped([ours])
     if len(main) <= most:
         return Packet(main, extended, (*changes, "xmp: over 64 KB, continued as extended XMP"))
-    return Packet(xmp_packet(provenance).main, None, ("xmp: too long for the format, left out",))
+    return Packet(_packet(provenance, (), None).main, None, ("xmp: too long for the format, left out",))
 
 
 def _q(name: str) -> str:
@@ -132,13 +157,16 @@ def _parsed(source: bytes) -> Element:
         raise ValueError("over 4 MiB")
     if b"<!" in source.replace(b"\x00", b"").replace(b"<!--", b""):
         raise ValueError("declares a DTD")
-    depth, text = 0, source.strip(b"\x00 \r\n\t")
+    depth, text, namespaces = 0, source.strip(b"\x00 \r\n\t"), set[str]()
     for event, item in ElementTree.iterparse(io.BytesIO(text), events=("start-ns", "start", "end")):
         depth += {"start": 1, "end": -1}.get(event, 0)
         if depth > _DEEPEST:
             raise ValueError("nested too deep")
         if event == "start-ns":
             prefix, uri = item
+            namespaces.add(uri)
+            if len(namespaces) > _MOST_NAMESPACES:
+                raise ValueError(f"declares over {_MOST_NAMESPACES} namespaces")
             if not prefix or _RESERVED_PREFIX.match(prefix) or prefix in _SPACES:
                 prefix = f"q{zlib.crc32(uri.encode()):08x}"  # the registry is global: none may use another's
             ElementTree.register_namespace(prefix, uri)
