@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -75,36 +75,45 @@ def is_folder_marker(key: str) -> bool:
 
 
 def find_refusals(
-    keys: Sequence[str], output: OutputConfig, finished: NDArray[np.bool_]
+    keys: Sequence[str],
+    output: OutputConfig,
+    finished: NDArray[np.bool_],
+    comparable: Callable[[str], str] = str,
 ) -> dict[int, Refusal]:
     """The keys (by index, in key order) whose result has no place to go.
 
     Of two with one output key the later is refused, unless it is the one that was finished before
     (`finished[i]`): its result is there already and must not be overwritten. The whole listing counts, done
-    or not, so that a resumed run refuses the same keys as an undisturbed one.
+    or not, so that a resumed run refuses the same keys as an undisturbed one. `comparable` is the store's:
+    two outputs are one where it gives equal texts for them.
     """
     outputs = [output_key(key, output) for key in keys]
     refusals: dict[int, Refusal] = {}
-    _refuse(keys, outputs, finished, refusals)
+    _refuse(keys, outputs, finished, refusals, comparable)
     if output.derivative.format != "none":
-        _refuse(keys, [str(derivative_key(result, output)) for result in outputs], finished, refusals)
+        seconds = [str(derivative_key(result, output)) for result in outputs]
+        _refuse(keys, seconds, finished, refusals, comparable)
     return refusals
 
 
 def _refuse(
-    keys: Sequence[str], outputs: Sequence[str], finished: NDArray[np.bool_], refusals: dict[int, Refusal]
+    keys: Sequence[str],
+    outputs: Sequence[str],
+    finished: NDArray[np.bool_],
+    refusals: dict[int, Refusal],
+    comparable: Callable[[str], str],
 ) -> None:
     """Refuse what cannot stand at its place in `outputs`, among those that are not refused yet."""
     _refuse_bad(keys, outputs, refusals)
     owners = np.array(
         [i for i in range(len(keys)) if i not in refusals and not is_folder_marker(keys[i])], int
     )
-    hashes = hash_texts(outputs[i].encode() for i in owners.tolist())
+    hashes = hash_texts(comparable(outputs[i]).encode() for i in owners.tolist())
     # by output; within one output the finished first, then key order
     order = np.lexsort((owners, ~finished[owners], hashes))
     owners, hashes = owners[order], hashes[order]
     _refuse_equal(keys, outputs, owners, hashes, refusals)
-    _refuse_nested(keys, outputs, owners, hashes, finished, refusals)
+    _refuse_nested(keys, outputs, owners, hashes, finished, refusals, comparable)
 
 
 def _refuse_bad(keys: Sequence[str], outputs: Sequence[str], refusals: dict[int, Refusal]) -> None:
@@ -142,10 +151,11 @@ def _refuse_nested(
     hashes: NDArray[np.int64],
     finished: NDArray[np.bool_],
     refusals: dict[int, Refusal],
+    comparable: Callable[[str], str],
 ) -> None:
     """A result cannot be a file and the folder of other results: S3 could hold both, a folder cannot."""
     folders = sorted(_folders(outputs[i] for i in owners.tolist()))
-    folder_hashes = hash_texts(folder.encode() for folder in folders)
+    folder_hashes = hash_texts(comparable(folder).encode() for folder in folders)
     for at in np.flatnonzero(np.isin(folder_hashes, hashes)).tolist():
         file = int(owners[np.searchsorted(hashes, folder_hashes[at])])
         start = folders[at].partition("/")[2] + "/"

@@ -76,7 +76,7 @@ def make_plan(
     objects, excluded, guidance = _list_objects(source, config.plan, guides)
     hashes = hash_keys((o.key for o in objects), (o.etag for o in objects))
     statuses, keys = done.statuses(hashes), [o.key for o in objects]
-    refusals = find_refusals(keys, config.output, statuses == _COLORIZED)
+    refusals = find_refusals(keys, config.output, statuses == _COLORIZED, out.comparable)
     item_guides = _by_index(keys, guidance)
     statuses[done.otherwise_guided(hashes, {i: guide.digest for i, guide in item_guides.items()})] = -1
     by_others = np.isin(hashes, done.others)

@@ -83,6 +83,10 @@ class Store(Protocol):
     def drop_empty_folders(self, folder: str) -> None:
         """Remove the folder `folder` and those below it where no object is left; a bucket has none."""
 
+    def comparable(self, key: str) -> str:
+        """Equal for two keys that are one object here: the key itself in a bucket and on most of Linux's file
+        systems, without letter case or in one Unicode form where the folder's file system ignores them."""
+
     def check_readable(self) -> None:
         """If this cannot be listed, raise ConfigError or StorageError with the line that a user needs."""
 

@@ -26,6 +26,7 @@ from pipeline.errors import (
     ObjectMissing,
     StorageError,
 )
+from pipeline.storage.alike import Alike, probe
 from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
 
 _WORKING_DIR = "/runtime_resources/working_dir_files/"  # below the session's folder of Ray
@@ -61,6 +62,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._alike: Alike | None = None  # until it is asked for
 
     @property
     def uri(self) -> str:
@@ -159,6 +161,11 @@ class LocalStore:
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                     raise _translated(error, Path(below), "delete") from None
+
+    def comparable(self, key: str) -> str:
+        if self._alike is None:
+            self._alike = probe(self.root)
+        return self._alike.comparable(key)
 
     def check_readable(self) -> None:
         _refuse_working_dir(self.root)

@@ -130,6 +130,9 @@ class S3Store:
     def drop_empty_folders(self, folder: str) -> None:
         """Nothing to do: a prefix without objects is not there."""
 
+    def comparable(self, key: str) -> str:
+        return key
+
     def check_readable(self) -> None:
         client = self._client(_CHECK_TRIES)
         query: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix, "MaxKeys": 1}
