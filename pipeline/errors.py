@@ -55,6 +55,10 @@ class ObjectChanged(StorageError):
     """The object is no longer the version (ETag) that was asked for."""
 
 
+class ObjectDamaged(StorageError):
+    """What comes of the object is not what the store took in, however often it is read."""
+
+
 class DamagedLedgerPart(StorageError):
     """A ledger part whose bytes are not those of a ledger part; its images count as not done without it."""
 
@@ -81,6 +85,7 @@ class FailureCode(StrEnum):
     SOURCE_MISSING = "source_missing"
     SOURCE_DENIED = "source_denied"
     SOURCE_CHANGED = "source_changed"
+    SOURCE_DAMAGED = "source_damaged"
     GUIDE_INVALID = "guide_invalid"
     BAD_KEY = "bad_key"
     OUTPUT_COLLISION = "output_collision"

@@ -16,7 +16,13 @@ class StorageConfig(Section):
     region: str | None = None
     addressing: Literal["auto", "path", "virtual"] = "auto"
     checksums: Literal["when_supported", "when_required"] = Field(
-        "when_required", description="when_supported adds CRC trailers that older S3 servers refuse"
+        "when_required",
+        description="when_supported adds CRC trailers to large files, which older servers refuse",
+    )
+    verify_reads: bool = Field(
+        True,
+        description="compare what is read with the server's checksums; "
+        "false: for a server whose ETags look like MD5 and are not",
     )
     connect_seconds: float = Field(10.0, gt=0)
     read_seconds: float = Field(60.0, gt=0)

@@ -26,6 +26,7 @@ ADVICE: dict[str, str] = {
     FailureCode.SOURCE_MISSING: "It was deleted or renamed during the run: run again.",
     FailureCode.SOURCE_DENIED: "Give the job's credentials read access to this object.",
     FailureCode.SOURCE_CHANGED: "It was replaced during the run: run again.",
+    FailureCode.SOURCE_DAMAGED: "Storage gives other bytes than it took in: check it, or restore the object.",
     FailureCode.GUIDE_INVALID: "Its guide is damaged, empty or does not fit the image: see docs/guided.md.",
     FailureCode.BAD_KEY: "Rename the object: its name cannot be an output file's name.",
     FailureCode.OUTPUT_COLLISION: "Two sources would have the same output name: rename one.",

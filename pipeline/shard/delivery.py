@@ -22,7 +22,7 @@ from pipeline.codecs.metadata.manifest import ManifestSigner
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.job import JobConfig
 from pipeline.config.output import DerivativeConfig
-from pipeline.errors import AccessDenied, ObjectChanged, ObjectMissing, RunError
+from pipeline.errors import AccessDenied, ObjectChanged, ObjectDamaged, ObjectMissing, RunError
 from pipeline.plan.outputs import derivative_key
 from pipeline.records import Item
 from pipeline.shard.compose import ComposeSettings
@@ -36,9 +36,10 @@ from pipeline.storage.files import get_file
 
 
 class SourceUnreadable(Exception):
-    """The source is missing, changed or denied, as `reason` says. An output that refuses is no such error."""
+    """The source is missing, changed, damaged or denied, as `reason` says. An output that refuses is no such
+    error."""
 
-    def __init__(self, reason: ObjectMissing | ObjectChanged | AccessDenied) -> None:
+    def __init__(self, reason: ObjectMissing | ObjectChanged | ObjectDamaged | AccessDenied) -> None:
         super().__init__(str(reason))
         self.reason = reason
 
@@ -139,8 +140,8 @@ def _downloaded(store: Store, item: Item) -> Iterator[tuple[Path, str]]:
         path = Path(name) / "source.tif"
         try:
             with _disk():
-                saved = get_file(store, item.key, path, if_etag=item.etag)
-        except (ObjectMissing, ObjectChanged, AccessDenied) as error:
+                saved = get_file(store, item.key, path, if_etag=item.etag, size=item.bytes)
+        except (ObjectMissing, ObjectChanged, ObjectDamaged, AccessDenied) as error:
             raise SourceUnreadable(error) from None
         yield path, saved.sha256
 

@@ -7,7 +7,14 @@ from collections import OrderedDict
 from pipeline.codecs.in_memory import Skip
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.config.job import PICTURES
-from pipeline.errors import AccessDenied, FailureCode, ImageFailure, ObjectChanged, ObjectMissing
+from pipeline.errors import (
+    AccessDenied,
+    FailureCode,
+    ImageFailure,
+    ObjectChanged,
+    ObjectDamaged,
+    ObjectMissing,
+)
 from pipeline.guides.guide import Guide, GuideObject
 from pipeline.guides.pictures import F32
 from pipeline.records import Status
@@ -97,6 +104,8 @@ class GuideReader:
             raise ImageFailure(
                 FailureCode.SOURCE_CHANGED, f"{name}: changed since the plan was made; run again"
             ) from None
+        except ObjectDamaged as error:
+            raise ImageFailure(FailureCode.SOURCE_DAMAGED, f"{name}: {error}") from None
         except AccessDenied as error:
             raise ImageFailure(FailureCode.SOURCE_DENIED, f"{name}: {error}") from None
         if len(fetched.data) > most:

@@ -14,6 +14,7 @@ from pipeline.errors import (
     ImageFailure,
     ObjectArchived,
     ObjectChanged,
+    ObjectDamaged,
     ObjectMissing,
 )
 from pipeline.ledger.schema import LedgerRow
@@ -21,7 +22,7 @@ from pipeline.records import Status
 from pipeline.shard.delivery import SourceUnreadable
 from pipeline.shard.job import Job, SourceImage
 
-UNREADABLE = (ObjectMissing, ObjectChanged, AccessDenied)
+UNREADABLE = (ObjectMissing, ObjectChanged, ObjectDamaged, AccessDenied)
 """What a source object may be that cannot be fetched; each is a row of its own."""
 
 
@@ -141,7 +142,10 @@ class Rows:
             return self.failed(
                 image, FailureCode.SOURCE_CHANGED, "changed since the plan was made; run again"
             )
-        return self.failed(image, FailureCode.SOURCE_DENIED, str(error))
+        damaged = isinstance(error, ObjectDamaged)
+        return self.failed(
+            image, FailureCode.SOURCE_DAMAGED if damaged else FailureCode.SOURCE_DENIED, str(error)
+        )
 
     def _color(self, spread: float | None, pages: int | None) -> dict[str, object]:
         """The columns on pages and on what was measured to tell real colour from toning, where it was."""

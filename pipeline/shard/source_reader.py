@@ -68,7 +68,7 @@ class SourceReader:
             message = f"the source has {item.bytes:,} bytes, more than half of limits.memory"
             return self.rows.failed(image, FailureCode.TOO_LARGE, message)
         try:
-            return self.source.get(item.key, if_etag=item.etag)
+            return self.source.get(item.key, if_etag=item.etag, size=item.bytes)
         except UNREADABLE as error:
             return self.rows.unreadable(image, error)
 

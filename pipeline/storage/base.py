@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from pipeline.errors import BadKey
+from pipeline.errors import BadKey, ObjectDamaged
 
 #: Longest name between two slashes on common file systems (ext4, XFS, APFS, NTFS), bytes of UTF-8.
 MAX_SEGMENT_BYTES = 255
@@ -28,11 +28,15 @@ class ObjectInfo(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """What a get returned; `content_type` is None where the store keeps none (local folders)."""
+    """What a get returned; `content_type` is None where the store keeps none (local folders).
+
+    `md5`: of the whole object, in hex, where the store states it; of a range nothing else can be checked.
+    """
 
     data: bytes
     etag: str
     content_type: str | None
+    md5: str | None = None
 
 
 class Store(Protocol):
@@ -45,12 +49,21 @@ class Store(Protocol):
         """All objects whose key starts with `prefix`, in code point order, dotfiles and markers too."""
 
     def get(
-        self, key: str, *, if_etag: str | None = None, start: int = 0, max_bytes: int | None = None
+        self,
+        key: str,
+        *,
+        if_etag: str | None = None,
+        start: int = 0,
+        max_bytes: int | None = None,
+        size: int | None = None,
     ) -> Fetched:
         """The object from byte `start` on, or the first `max_bytes` bytes of that.
 
+        What comes is compared with `size`, the bytes of the whole object as its listing states them, and the
+        whole object with the checksum that the store keeps, if it does. What differs is read again.
+
         Raises:
-            ObjectChanged: its ETag is not `if_etag`.
+            ObjectChanged: its ETag is not `if_etag`. ObjectDamaged: it differs each time.
             ObjectMissing, ObjectArchived, AccessDenied: as they say.
         """
 
@@ -97,6 +110,19 @@ class Store(Protocol):
 def printable(text: str) -> str:
     """The text on one line: control characters and lone surrogates as escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def damaged(name: str, difference: str, times: int) -> ObjectDamaged:
+    """The error of an object that was read so often, and came with other bytes than are stored each time."""
+    return ObjectDamaged(
+        f"{name} is damaged in the store or on the way from it: {difference}; it was read {times} times; "
+        "restore it from a backup, or check what lies between"
+    )
+
+
+def wrong_md5(md5: str, stated: str) -> str:
+    """How an object differs, in words."""
+    return f"the MD5 of its bytes is {md5}, and the server states {stated}"
 
 
 def check_key(key: str) -> None:

@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.storage.base import Store
+from pipeline.storage.base import Store, damaged, printable, wrong_md5
 
 _PART_BYTES = 32 * 2**20  # of one GET: what a retry repeats, and all that is in memory
+_TRIES = 3
 
 
 class Saved(NamedTuple):
@@ -19,20 +20,39 @@ class Saved(NamedTuple):
     sha256: str
 
 
-def get_file(store: Store, key: str, path: Path, *, if_etag: str | None = None) -> Saved:
+def get_file(
+    store: Store, key: str, path: Path, *, if_etag: str | None = None, size: int | None = None
+) -> Saved:
     """Download one object into a file, in parts that are all of one version of it.
+
+    What comes is compared with `size`, the bytes that the listing states, and with the store's MD5 of the
+    object, if it has one; what differs is downloaded again.
 
     Raises:
         ObjectChanged: it is not `if_etag`, or was replaced meanwhile. Others as `get`.
         OSError: the file cannot be written.
     """
-    digest, done = hashlib.sha256(), 0
+    for _ in range(_TRIES):
+        saved, md5, expected = _download(store, key, path, if_etag, size)
+        if expected in (None, md5):
+            return saved
+    raise damaged(f"{printable(key)} in {store.uri}", wrong_md5(md5, str(expected)), _TRIES)
+
+
+def _download(
+    store: Store, key: str, path: Path, if_etag: str | None, size: int | None
+) -> tuple[Saved, str, str | None]:
+    """Once; with the MD5 of what came, and the one that the store states."""
+    digest, md5, done = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with path.open("wb") as file:
         while True:
-            part = store.get(key, if_etag=if_etag, start=done, max_bytes=_PART_BYTES)
+            part = store.get(key, if_etag=if_etag, start=done, max_bytes=_PART_BYTES, size=size)
             file.write(part.data)
             digest.update(part.data)
+            if part.md5 is not None:
+                md5.update(part.data)
             done += len(part.data)
             if len(part.data) < _PART_BYTES:
-                return Saved(part.etag, part.content_type, digest.hexdigest())
+                saved = Saved(part.etag, part.content_type, digest.hexdigest())
+                return saved, md5.hexdigest(), part.md5
             if_etag = part.etag

@@ -88,8 +88,15 @@ class LocalStore:
                 ancestors.append(_identity(entry[0]))
 
     def get(
-        self, key: str, *, if_etag: str | None = None, start: int = 0, max_bytes: int | None = None
+        self,
+        key: str,
+        *,
+        if_etag: str | None = None,
+        start: int = 0,
+        max_bytes: int | None = None,
+        size: int | None = None,
     ) -> Fetched:
+        """As in `Store`. A file system keeps no checksums, and `if_etag` holds the size."""
         path = self._path(key)
         try:
             with open(path, "rb", opener=_open_at_once) as file:

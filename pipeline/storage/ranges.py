@@ -40,7 +40,11 @@ class RangedObject(io.RawIOBase):
         if not wanted:
             return b""
         got = self._store.get(
-            self._info.key, if_etag=self._info.etag, start=self._position, max_bytes=wanted
+            self._info.key,
+            if_etag=self._info.etag,
+            start=self._position,
+            max_bytes=wanted,
+            size=self._info.bytes,
         ).data
         self._position += len(got)
         self.bytes_read += len(got)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import threading
+import base64
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import boto3
-import botocore.config
-import urllib3.exceptions
 from boto3.s3.transfer import TransferConfig
 from botocore import exceptions as aws
 
@@ -20,14 +17,15 @@ from pipeline.errors import (
     AccessDenied,
     AlreadyExists,
     BadKey,
-    ConfigError,
-    ObjectArchived,
     ObjectChanged,
     ObjectMissing,
     StorageError,
 )
-from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
+from pipeline.storage.base import Fetched, ObjectInfo, check_key, damaged, printable
+from pipeline.storage.s3_body import BrokenBody, WrongBody, check_md5, fetch
+from pipeline.storage.s3_client import client_of, one_line
 from pipeline.storage.s3_listing import list_sorted
+from pipeline.storage.s3_refusals import ArrivedDamaged, Conflict, refused
 
 T = TypeVar("T")
 
@@ -43,8 +41,9 @@ _UPLOAD = TransferConfig(
 #: answer; directory buckets (S3 Express), which archive nothing, do not support it.
 _RESTORE_STATUS = {"OptionalObjectAttributes": ["RestoreStatus"]}
 _DIRECTORY_BUCKET = "--x-s3"
-_clients: dict[tuple[StorageConfig, int, int], Any] = {}
-_clients_lock = threading.Lock()
+#: An object that comes with other bytes than it should is read so often again; most often it is the way here
+#: that is bad, and not the object.
+_WRONG_TRIES = 4
 
 
 class S3Store:
@@ -74,7 +73,13 @@ class S3Store:
                 yield info._replace(key=info.key[cut:])
 
     def get(
-        self, key: str, *, if_etag: str | None = None, start: int = 0, max_bytes: int | None = None
+        self,
+        key: str,
+        *,
+        if_etag: str | None = None,
+        start: int = 0,
+        max_bytes: int | None = None,
+        size: int | None = None,
     ) -> Fetched:
         query: dict[str, Any] = {"Bucket": self.bucket, "Key": self.prefix + key}
         if if_etag is not None:
@@ -82,28 +87,44 @@ class S3Store:
         if start or max_bytes is not None:
             end = "" if max_bytes is None else start + max(max_bytes, 1) - 1
             query["Range"] = f"bytes={start}-{end}"
+        wanted = None
+        if size is not None:
+            wanted = (
+                max(0, size - start) if max_bytes is None else min(max(max_bytes, 1), max(0, size - start))
+            )
+        return self._fetch(key, query, wanted)
+
+    def _fetch(self, key: str, query: dict[str, Any], wanted: int | None) -> Fetched:
+        verify, wrong = self.config.verify_reads, 0
         for tried in range(self.config.retries + 1):
             try:
-                return self._call("read", key, lambda: _fetch(self._client(), query))
-            except _BrokenBody as error:
+                return self._call("read", key, lambda: fetch(self._client(), query, wanted, verify))
+            except BrokenBody as error:
                 broken = error
-                time.sleep(min(5.0, 0.1 * 2**tried))
+            wrong += isinstance(broken, WrongBody)
+            if wrong > _WRONG_TRIES:
+                break
+            time.sleep(min(5.0, 0.1 * 2**tried))
+        if isinstance(broken, WrongBody):
+            raise damaged(self._name(key), str(broken), tried + 1)
         raise StorageError(f"the download of {self._name(key)} broke off: {broken}")
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
         self._put(key, data, content_type)
 
     def put_file(self, key: str, path: Path, content_type: str | None = None) -> None:
+        if path.stat().st_size < _UPLOAD.multipart_threshold:
+            return self._put(key, path.read_bytes(), content_type)
         check_key(key)
         extra = {"ContentType": content_type} if content_type else None
-        with path.open("rb") as file:
-            self._call(
-                "write",
-                key,
-                lambda: self._client().upload_fileobj(
+
+        def upload() -> None:
+            with path.open("rb") as file:
+                self._client().upload_fileobj(
                     file, self.bucket, self.prefix + key, ExtraArgs=extra, Config=_UPLOAD
-                ),
-            )
+                )
+
+        return self._written(key, upload)
 
     def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
         for pause in _CONFLICT_PAUSES:
@@ -111,7 +132,7 @@ class S3Store:
                 return self._put(key, data, content_type, IfNoneMatch="*")
             except ObjectChanged:
                 raise AlreadyExists(f"{self._name(key)} already exists") from None
-            except _Conflict:
+            except Conflict:
                 time.sleep(pause)
         raise AlreadyExists(f"{self._name(key)} is being written by another attempt")
 
@@ -147,18 +168,35 @@ class S3Store:
 
     def _put(self, key: str, data: bytes, content_type: str | None, **condition: Any) -> None:
         check_key(key)
-        query: dict[str, Any] = {"Bucket": self.bucket, "Key": self.prefix + key, "Body": data, **condition}
+        query: dict[str, Any] = {"Bucket": self.bucket, "Key": self.prefix + key, "Body": data}
+        # A header, no trailer: servers that do not know it let it pass, others compare the body with it and
+        # keep it for readers.
+        query["ChecksumCRC32"] = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
         if content_type:
             query["ContentType"] = content_type
-        self._call("write", key, lambda: self._client().put_object(**query))
+
+        def put() -> None:
+            answer = self._client().put_object(**query, **condition)
+            condition.clear()  # what stands there is ours now, and may be written over
+            if self.config.verify_reads:
+                check_md5(data, answer)
+
+        self._written(key, put)
+
+    def _written(self, key: str, put: Callable[[], None]) -> None:
+        """Put, and again where other bytes arrive than were sent."""
+        for tried in range(_WRONG_TRIES + 1):
+            try:
+                return self._call("write", key, put)
+            except (ArrivedDamaged, WrongBody) as error:
+                wrong = error
+            time.sleep(0.1 * 2**tried)
+        raise StorageError(
+            f"{self._name(key)} arrives at the server with other bytes than were sent: {wrong}"
+        )
 
     def _client(self, tries: int | None = None) -> Any:
-        tries = tries or self.config.retries + 1
-        slot = (self.config, tries, os.getpid())  # a forked child must not share its parent's sockets
-        with _clients_lock:
-            if slot not in _clients:
-                _clients[slot] = _make_client(self.config, tries)
-            return _clients[slot]
+        return client_of(self.config, tries)
 
     def _name(self, key: str) -> str:
         return printable(f"s3://{self.bucket}/{self.prefix}{key}")
@@ -168,108 +206,18 @@ class S3Store:
         try:
             return request()
         except aws.ClientError as error:
-            raise self._refused(error, action, key) from None
+            raise refused(error, action, self.bucket, self._name(key)) from None
         except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
             raise AccessDenied(
-                f"cannot {action} {self._name(key)}: {_sentence(error)}; "
+                f"cannot {action} {self._name(key)}: {one_line(error)}; "
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or an instance role"
             ) from None
         except aws.ParamValidationError as error:
-            raise BadKey(f"cannot {action} {self._name(key)}: {_sentence(error)}") from None
+            raise BadKey(f"cannot {action} {self._name(key)}: {one_line(error)}") from None
         except (aws.ConnectionError, aws.HTTPClientError) as error:
             raise StorageError(
-                f"cannot reach the S3 server for {self._name(key)}: {_sentence(error)}; "
+                f"cannot reach the S3 server for {self._name(key)}: {one_line(error)}; "
                 "check storage.endpoint and the network"
             ) from None
         except aws.BotoCoreError as error:
-            raise StorageError(f"cannot {action} {self._name(key)}: {_sentence(error)}") from None
-
-    def _refused(self, error: aws.ClientError, action: str, key: str) -> StorageError | ConfigError:
-        """The server's refusal in the user's words."""
-        answer = error.response.get("Error", {})
-        code = str(answer.get("Code", ""))
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        name = self._name(key)
-        if code == "NoSuchBucket":
-            return ConfigError(
-                f"there is no bucket {self.bucket!r}; check its name and the endpoint, or create it"
-            )
-        if status == 412:
-            return ObjectChanged(f"{name} is not the version that was asked for")
-        if status == 409:
-            return _Conflict(f"another request is changing {name} ({code})")
-        if status == 404:
-            return ObjectMissing(f"{name} does not exist")
-        if code == "InvalidObjectState":
-            return ObjectArchived(f"{name} is archived in a Glacier class and cannot be read; restore it")
-        if status in (401, 403):
-            return AccessDenied(f"not allowed to {action} {name} ({code}); check the credentials and policy")
-        if status == 301 or code in ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
-            return ConfigError(f"the bucket {self.bucket!r} is elsewhere ({code}); set storage.region")
-        if code in ("KeyTooLongError", "InvalidObjectName", "InvalidURI"):
-            return BadKey(f"{name[:80]}... cannot be a key on this server ({code})")
-        return StorageError(f"cannot {action} {name}: {code} {answer.get('Message') or ''} (HTTP {status})")
-
-
-class _Conflict(StorageError):
-    """409: neither done nor refused for good; a conditional put asks again."""
-
-
-class _BrokenBody(Exception):
-    """The answer began well and then broke off; botocore retries only what fails before that."""
-
-
-def _fetch(client: Any, query: dict[str, Any]) -> Fetched:
-    try:
-        answer = client.get_object(**query)
-    except aws.ClientError as error:
-        # no range of an empty object, nor one that starts behind the end, can be satisfied
-        if error.response.get("Error", {}).get("Code") != "InvalidRange":
-            raise
-        head = client.head_object(**{k: v for k, v in query.items() if k != "Range"})
-        return Fetched(b"", head["ETag"].strip('"'), head.get("ContentType"))
-    try:
-        data = answer["Body"].read()
-    except (aws.BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:
-        raise _BrokenBody(_sentence(error)) from None
-    return Fetched(data, answer["ETag"].strip('"'), answer.get("ContentType"))
-
-
-def _make_client(config: StorageConfig, tries: int) -> Any:
-    """Adaptive mode retries throttling, 5xx and lost connections, and slows down when throttled.
-
-    It never retries a refusal such as access denied.
-    """
-    settings = botocore.config.Config(
-        max_pool_connections=config.pool,
-        connect_timeout=config.connect_seconds,
-        read_timeout=config.read_seconds,
-        retries={"mode": "adaptive", "total_max_attempts": tries},
-        request_checksum_calculation=config.checksums,
-        response_checksum_validation=config.checksums,
-        s3={"addressing_style": config.addressing},
-        tcp_keepalive=True,
-    )
-    try:
-        client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=config.endpoint,
-            region_name=config.region,
-            verify=None if config.verify_tls else False,
-            config=settings,
-        )
-    except (aws.BotoCoreError, ValueError) as error:
-        raise ConfigError(f"cannot set up S3 access: {_sentence(error)}") from None
-    if config.request_payer:
-        client.meta.events.register("before-parameter-build.s3", _pay)
-    return client
-
-
-def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
-    """Agree to be charged, in each request that can say so."""
-    if "RequestPayer" in model.input_shape.members:
-        params.setdefault("RequestPayer", "requester")
-
-
-def _sentence(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            raise StorageError(f"cannot {action} {self._name(key)}: {one_line(error)}") from None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, ResponseStreamingError
 
+from pipeline.errors import ObjectDamaged, StorageError
+from pipeline.storage import Store, open_store
+from pipeline.storage.files import get_file
 from tests.support.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.support.servers import S3Server
 
@@ -74,3 +79,90 @@ def test_the_proxys_chances_depend_on_the_seed_and_the_path_alone(s3_moto):
         befallen.append({path for _, path, kind in proxy.seen if kind})
     assert befallen[0] == befallen[1]
     assert 30 < len(befallen[0]) < 90
+
+
+def _patient(proxy: FaultProxy, bucket: str, prefix: str = "in") -> Store:
+    return open_store(f"s3://{bucket}/{prefix}", proxy.server.storage_config)
+
+
+@pytest.mark.parametrize("kind", ["moto", "ceph"])
+def test_bytes_that_come_otherwise_than_they_are_stored_are_read_again(kind, request):
+    server = request.getfixturevalue(f"s3_{kind}")
+    bucket = server.bucket()
+    server.client.put_object(Bucket=bucket, Key="in/a.jpg", Body=DATA)
+    for fault in ("flip", "shorten", "cut", "reset"):
+        with fault_proxy(server, Fault(fault, path="a.jpg", times=2)) as proxy:
+            store = _patient(proxy, bucket)
+            (info,) = store.list()
+            assert store.get("a.jpg", if_etag=info.etag, size=info.bytes).data == DATA
+            assert store.get("a.jpg").data == DATA
+            assert proxy.count(fault) == 2
+
+
+def test_an_object_that_stays_damaged_is_an_error_of_its_own(stored, tmp_path):
+    server, bucket = stored
+    with fault_proxy(server, Fault("flip", path="a.jpg")) as proxy:
+        store = _patient(proxy, bucket)
+        with pytest.raises(ObjectDamaged, match=r"a\.jpg is damaged in the store or on the way from it"):
+            store.get("a.jpg")
+        assert proxy.count("flip") == 5
+        with pytest.raises(ObjectDamaged, match="the MD5"):
+            get_file(store, "a.jpg", tmp_path / "file")
+        believing = proxy.server.storage_config.model_copy(update={"verify_reads": False})
+        assert len(open_store(f"s3://{bucket}/in", believing).get("a.jpg").data) == len(DATA)
+    with fault_proxy(server, Fault("shorten", path="a.jpg")) as proxy:
+        store = _patient(proxy, bucket)
+        with pytest.raises(ObjectDamaged, match="5,120 bytes come, and 10,240 are stored"):
+            store.get("a.jpg", size=len(DATA))
+        with pytest.raises(ObjectDamaged, match="bytes come"):
+            store.get("a.jpg", start=10, max_bytes=1000)
+
+
+def test_a_checksum_that_the_server_keeps_is_compared_where_the_etag_is_none(s3_moto):
+    """Of parts, whose ETag is no MD5 of the whole."""
+    bucket, client = s3_moto.bucket(), s3_moto.client
+    names = {"Bucket": bucket, "Key": "in/parts.tif"}
+    begun = client.create_multipart_upload(**names, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT")
+    part = client.upload_part(
+        **names, UploadId=begun["UploadId"], PartNumber=1, Body=DATA, ChecksumAlgorithm="CRC32"
+    )
+    listed = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}]}
+    client.complete_multipart_upload(**names, UploadId=begun["UploadId"], MultipartUpload=listed)
+    with fault_proxy(s3_moto, Fault("flip", path="parts.tif", times=1)) as proxy:
+        fetched = _patient(proxy, bucket).get("parts.tif")
+        assert (fetched.data, fetched.md5, proxy.count("flip")) == (DATA, None, 1)
+
+
+@pytest.mark.parametrize("kind", ["moto", "ceph"])
+def test_bytes_that_arrive_otherwise_than_they_were_sent_are_sent_again(kind, request, tmp_path):
+    server = request.getfixturevalue(f"s3_{kind}")
+    bucket = server.bucket()
+    (tmp_path / "file").write_bytes(DATA)
+    with fault_proxy(server, Fault("flip_put", method="PUT", times=1)) as proxy:
+        store = _patient(proxy, bucket)
+        for key, write in {
+            "plain": lambda key: store.put(key, DATA),
+            "part": lambda key: store.put_if_absent(key, DATA),
+            "file": lambda key: store.put_file(key, tmp_path / "file"),
+        }.items():
+            proxy.faults[:] = [Fault("flip_put", method="PUT", path=key, times=1)]
+            write(key)
+            assert server.client.get_object(Bucket=bucket, Key=f"in/{key}")["Body"].read() == DATA, key
+        assert proxy.count("flip_put") == 3
+    always = Fault("flip_put", method="PUT")
+    with (
+        fault_proxy(server, always) as proxy,
+        pytest.raises(StorageError, match="other bytes than were sent"),
+    ):
+        _patient(proxy, bucket).put("never", DATA)
+
+
+def test_a_damaged_part_of_a_large_file_is_sent_again(s3_ceph, tmp_path):
+    """By the SHA-256 in the signature, which moto does not look at."""
+    bucket, path = s3_ceph.bucket(), tmp_path / "master.tif"
+    path.write_bytes(DATA * 1700)
+    with fault_proxy(s3_ceph, Fault("flip_put", method="PUT", path="partNumber=2", times=1)) as proxy:
+        _patient(proxy, bucket).put_file("master.tif", path)
+        assert proxy.count("flip_put") == 1
+    stored = s3_ceph.client.get_object(Bucket=bucket, Key="in/master.tif")["Body"].read()
+    assert hashlib.sha256(stored).digest() == hashlib.sha256(path.read_bytes()).digest()

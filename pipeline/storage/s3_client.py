@@ -1,0 +1,72 @@
+"""boto3's clients: one for each configuration in each process, as patient as it says."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import boto3
+import botocore.config
+from botocore import exceptions as aws
+
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import ConfigError
+
+_clients: dict[tuple[StorageConfig, int, int], Any] = {}
+_clients_lock = threading.Lock()
+
+
+def client_of(config: StorageConfig, tries: int | None = None) -> Any:
+    """The client that asks so often, or (None) as often as the configuration says.
+
+    Raises:
+        ConfigError: there can be no client of this configuration.
+    """
+    tries = tries or config.retries + 1
+    slot = (config, tries, os.getpid())  # a forked child must not share its parent's sockets
+    with _clients_lock:
+        if slot not in _clients:
+            _clients[slot] = _make_client(config, tries)
+        return _clients[slot]
+
+
+def _make_client(config: StorageConfig, tries: int) -> Any:
+    """Adaptive mode retries throttling, 5xx and lost connections, and slows down when throttled.
+
+    It never retries a refusal such as access denied.
+    """
+    settings = botocore.config.Config(
+        max_pool_connections=config.pool,
+        connect_timeout=config.connect_seconds,
+        read_timeout=config.read_seconds,
+        retries={"mode": "adaptive", "total_max_attempts": tries},
+        request_checksum_calculation=config.checksums,
+        response_checksum_validation="when_required",  # asked for by `get` where a whole object comes
+        s3={"addressing_style": config.addressing},
+        tcp_keepalive=True,
+    )
+    try:
+        client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=config.endpoint,
+            region_name=config.region,
+            verify=None if config.verify_tls else False,
+            config=settings,
+        )
+    except (aws.BotoCoreError, ValueError) as error:
+        raise ConfigError(f"cannot set up S3 access: {one_line(error)}") from None
+    if config.request_payer:
+        client.meta.events.register("before-parameter-build.s3", _pay)
+    return client
+
+
+def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
+    """Agree to be charged, in each request that can say so."""
+    if "RequestPayer" in model.input_shape.members:
+        params.setdefault("RequestPayer", "requester")
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, without its last full stop."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,51 @@
+"""What a server's refusal means, in the user's words."""
+
+from __future__ import annotations
+
+from botocore import exceptions as aws
+
+from pipeline.errors import (
+    AccessDenied,
+    BadKey,
+    ConfigError,
+    ObjectArchived,
+    ObjectChanged,
+    ObjectMissing,
+    StorageError,
+)
+
+#: The server did not get the bytes that were sent: their checksum or signature is another.
+_OTHER_BYTES = {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"}
+
+
+class Conflict(StorageError):
+    """409: neither done nor refused for good; a conditional put asks again."""
+
+
+class ArrivedDamaged(StorageError):
+    """The server refuses the bytes of a put, for they are not those that were sent. Nothing is stored."""
+
+
+def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> StorageError | ConfigError:
+    """The error for a request on the object `name` that was to `action` it."""
+    answer = error.response.get("Error", {})
+    code = str(answer.get("Code", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code == "NoSuchBucket":
+        return ConfigError(f"there is no bucket {bucket!r}; check its name and the endpoint, or create it")
+    if status == 412:
+        return ObjectChanged(f"{name} is not the version that was asked for")
+    if status == 409:
+        return Conflict(f"another request is changing {name} ({code})")
+    if status == 404:
+        return ObjectMissing(f"{name} does not exist")
+    if code == "InvalidObjectState":
+        return ObjectArchived(f"{name} is archived in a Glacier class and cannot be read; restore it")
+    if status in (401, 403):
+        return AccessDenied(f"not allowed to {action} {name} ({code}); check the credentials and policy")
+    if status == 301 or code in ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
+        return ConfigError(f"the bucket {bucket!r} is elsewhere ({code}); set storage.region")
+    if code in ("KeyTooLongError", "InvalidObjectName", "InvalidURI"):
+        return BadKey(f"{name[:80]}... cannot be a key on this server ({code})")
+    text = f"cannot {action} {name}: {code} {answer.get('Message') or ''} (HTTP {status})"
+    return ArrivedDamaged(text) if code in _OTHER_BYTES else StorageError(text)
