@@ -6,6 +6,7 @@ It alone decides what a damaged part is, and raises `DamagedLedgerPart` for one,
 from __future__ import annotations
 
 import io
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import ConfigError, DamagedLedgerPart
+from pipeline.errors import ConfigError, DamagedLedgerPart, ObjectDamaged
 from pipeline.ledger.keys import LEDGER, is_part, ledger_folder
 from pipeline.ledger.schema import CHECKSUMS, LEDGER_SCHEMA
 from pipeline.records import Status
@@ -26,6 +27,8 @@ from pipeline.storage import Store
 #: Parts fetched at a time, and the most that are in memory before their reader takes them.
 _THREADS = 16
 _MOST_OF_A_REASON = 200
+#: Seconds after each try to read a part that is damaged.
+_PAUSES = (0.1, 0.3, 0.0)
 _STATUSES = pa.array([str(status) for status in Status])
 T = TypeVar("T")
 
@@ -57,22 +60,32 @@ def list_some_parts(out: Store) -> Iterator[str]:
 def read_part(out: Store, key: str, columns: Sequence[str] = LEDGER_SCHEMA.names) -> pa.Table:
     """These columns of a ledger part, typed as in LEDGER_SCHEMA; an older part has nulls for what it lacks.
 
+    What comes damaged is read again: it may be the way here that is bad.
+
     Raises:
         DamagedLedgerPart: the bytes are not those of a ledger part.
         StorageError: the store does not give them.
     """
-    data = out.get(key).data
-    try:
-        table = _parse(data, columns)
-        table.validate(full=True)  # text that is no UTF-8 would fail only where it is used
-        defect = _defect(table)
-    except (pa.ArrowException, OSError, ValueError) as error:  # OSError: a page that does not decode
-        defect = " ".join(str(error).split())[:_MOST_OF_A_REASON]
-    if defect:
-        raise DamagedLedgerPart(
-            f"the ledger part {key} in {out.uri} is damaged ({defect}); restore it from a backup, "
-            "or remove it to colour its images again"
-        )
+    for pause in _PAUSES:
+        try:
+            return _sound(out.get(key).data, columns)
+        except ObjectDamaged as error:  # read again by the store itself
+            raise DamagedLedgerPart(f"{error}; without the part its images are coloured again") from None
+        except (pa.ArrowException, OSError, ValueError) as error:  # OSError: a page that does not decode
+            defect = " ".join(str(error).split())[:_MOST_OF_A_REASON]
+        time.sleep(pause)
+    raise DamagedLedgerPart(
+        f"the ledger part {key} in {out.uri} is damaged ({defect}); restore it from a backup, "
+        "or remove it to colour its images again"
+    )
+
+
+def _sound(data: bytes, columns: Sequence[str]) -> pa.Table:
+    """The columns. Raises ValueError, or what pyarrow raises, where no commit would have written this."""
+    table = _parse(data, columns)
+    table.validate(full=True)  # text that is no UTF-8 would fail only where it is used
+    if defect := _defect(table):
+        raise ValueError(defect)
     return table
 
 
@@ -104,7 +117,7 @@ def _parse(data: bytes, columns: Sequence[str]) -> pa.Table:
     Not by `pq.read_table`, which takes a schema and would do the same: it starts Arrow's own threads, and a
     process that ends soon after is aborted by them now and then (pyarrow 26). Here are threads enough.
     """
-    file = pq.ParquetFile(io.BytesIO(data))
+    file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
     known = [name for name in columns if name in file.schema_arrow.names]
     table, rows = file.read(columns=known, use_threads=False), file.metadata.num_rows
     schema = pa.schema([LEDGER_SCHEMA.field(name) for name in columns])

@@ -31,7 +31,7 @@ def commit_part(out: Store, job_digest: str, shard_id: str, rows: list[LedgerRow
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """The table as a Parquet file."""
+    """The table as a Parquet file whose pages have checksums."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()

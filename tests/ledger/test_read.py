@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from pipeline.plan.other_models import read_other_models
 from pipeline.records import Status
 from pipeline.storage import Store, open_store
 from pipeline.verify.expected import read_expected
+from tests.support.fault_proxy import Fault, fault_proxy
 from tests.support.ledger_parts import put_part, row
 
 ROWS = ledger_table([row("a"), row("b", Status.FAILED)])
@@ -74,6 +76,45 @@ def test_what_no_commit_has_written_is_damaged(out, data) -> None:
     assert text.startswith(f"the ledger part {PART} in {out.uri} is damaged (")
     assert text.endswith("; restore it from a backup, or remove it to colour its images again")
     assert "\n" not in text
+
+
+@pytest.fixture
+def at_once(monkeypatch) -> None:
+    """No pauses before a damaged part is read again."""
+    monkeypatch.setattr(read, "_PAUSES", (0.0, 0.0))
+
+
+def test_flipped_bits_never_change_what_is_read(out, at_once) -> None:
+    """By the checksums of Parquet's pages; the footer fails by itself."""
+    table = ledger_table([row(f"{i}.jpg", etag=f"{i:032x}") for i in range(40)])
+    data, chances = parquet_bytes(table), random.Random(1)
+    damaged = 0
+    for _ in range(150):
+        flipped = bytearray(data)
+        bit = chances.randrange(8 * len(data))
+        flipped[bit // 8] ^= 1 << bit % 8
+        out.put(PART, bytes(flipped))
+        try:
+            assert read_part(out, PART).equals(table)  # a bit that means nothing
+        except DamagedLedgerPart:
+            damaged += 1
+    assert damaged > 75
+
+
+def test_a_part_that_comes_damaged_is_read_again(s3_moto) -> None:
+    bucket = s3_moto.bucket()
+    open_store(f"s3://{bucket}", s3_moto.storage_config).put(PART, parquet_bytes(ROWS))
+    with fault_proxy(s3_moto, Fault("flip", path="/part-", bits=999, times=2)) as proxy:
+        checked = open_store(f"s3://{bucket}", proxy.server.storage_config)
+        believing = checked.config.model_copy(update={"verify_reads": False})
+        assert read_part(open_store(f"s3://{bucket}", believing), PART).equals(ROWS)
+        assert proxy.count("flip") == 2
+        proxy.faults[:] = [Fault("flip", path="/part-")]
+        with pytest.raises(DamagedLedgerPart) as raised:
+            read_part(checked, PART)
+    assert str(raised.value).startswith(f"s3://{bucket}/{PART} is damaged in the store or on the way from it")
+    assert str(raised.value).endswith("; without the part its images are coloured again")
+    assert "\n" not in str(raised.value)
 
 
 def callers(out: Store) -> dict[str, Callable[[], object]]:
