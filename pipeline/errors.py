@@ -43,6 +43,10 @@ class AccessDenied(StorageError):
     """The store refuses these credentials for this object or bucket; never retried."""
 
 
+class CredentialsRefused(StorageError):
+    """The store refuses the credentials themselves, or there are none: no object can be had with them."""
+
+
 class ObjectArchived(AccessDenied):
     """The object is in an archive storage class, and nothing of it can be read before it is restored."""
 
@@ -92,6 +96,10 @@ class FailureCode(StrEnum):
     ENCODE_FAILED = "encode_failed"
     WORKER_LOST = "worker_lost"
     INTERNAL_ERROR = "internal_error"
+
+
+#: Where the storage was at fault and not the image: the next run tries these again, without being asked.
+STORAGE_FAILED = (FailureCode.SOURCE_DENIED, FailureCode.SOURCE_DAMAGED)
 
 
 class ImageFailure(FiatColorError):

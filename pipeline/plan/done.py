@@ -2,7 +2,8 @@
 
 An image is done when the ledger has its key and ETag under the present job digest, and the row that counts
 names the guide that the image has now, or none where it has none; `other_models` adds what other models did.
-An image that was archived is not done: the next run asks for it again, and takes it once it is restored.
+An image that was archived is not done: the next run asks for it again, and takes it once it is restored. One
+that failed because the storage did is done until it can be read again (`readable`).
 Guides and repeated tries are few, and stand in dictionaries.
 """
 
@@ -46,6 +47,8 @@ class DoneImages:
     finished_at: NDArray[np.int64] = field(default_factory=_none)
     #: identities of images that another model coloured last; ascending
     others: NDArray[np.int64] = field(default_factory=_none)
+    #: identities of members that failed because the storage did; ascending
+    storage_failed: NDArray[np.int64] = field(default_factory=_none)
 
     def statuses(self, hashes: NDArray[np.int64]) -> NDArray[np.int8]:
         """For each hash the status code of its row, -1 where it is not done."""
@@ -95,6 +98,7 @@ def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> DoneImages:
         attempts=dict(zip(hashes[counted].tolist(), attempts[counted].tolist(), strict=True)),
         guides=guides_of(rows),
         finished_at=done["finished_at"].to_numpy(),
+        storage_failed=done.filter(done["storage_failed"])["identity"].to_numpy(),
     )
 
 

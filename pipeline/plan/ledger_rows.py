@@ -8,6 +8,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.errors import STORAGE_FAILED
 from pipeline.ledger.read import map_parts, read_part
 from pipeline.plan.identities import hash_keys
 from pipeline.records import Status
@@ -15,7 +16,8 @@ from pipeline.storage import Store
 
 STATUSES = [str(status) for status in Status]
 """A status's code is its place in here."""
-#: `finished_at` counts microseconds since 1970; few rows have a guide.
+#: `finished_at` counts microseconds since 1970; few rows have a guide. `storage_failed`: the failure
+#: code is one of STORAGE_FAILED.
 ROWS_SCHEMA = pa.schema(
     [
         ("identity", pa.int64()),
@@ -23,9 +25,11 @@ ROWS_SCHEMA = pa.schema(
         ("attempts", pa.int32()),
         ("finished_at", pa.int64()),
         ("guide_digest", pa.string()),
+        ("storage_failed", pa.bool_()),
     ]
 )
-_COLUMNS = ("key", "etag", "status", "attempts", "finished_at", "guide_digest")
+_COLUMNS = ("key", "etag", "status", "attempts", "finished_at", "guide_digest", "failure_code")
+_STORAGE_FAILED = pa.array([str(code) for code in STORAGE_FAILED])
 
 
 def read_rows(out: Store, parts: Iterable[str]) -> pa.Table:
@@ -42,5 +46,6 @@ def _read_part(out: Store, key: str) -> pa.Table:
         table["attempts"],
         table["finished_at"].cast(pa.int64()),
         table["guide_digest"],
+        pc.is_in(table["failure_code"], value_set=_STORAGE_FAILED),
     ]
     return pa.table(columns, schema=ROWS_SCHEMA)

@@ -16,6 +16,7 @@ from pipeline.plan.identities import hash_keys
 from pipeline.plan.other_models import read_other_models, with_other_models
 from pipeline.plan.outputs import Refusal, find_refusals, output_key
 from pipeline.plan.patterns import Patterns
+from pipeline.plan.readable import readable_again
 from pipeline.plan.shards import Shard, cut, write_shards
 from pipeline.records import Item, Status
 from pipeline.storage import ObjectInfo, Store
@@ -63,7 +64,8 @@ def make_plan(
     In steps:
       1. read the ledger's done-set and list the source: M rows, N objects in key order;
       2. subtract: N - M objects to do, at most `plan.limit` of them; a guide that is new, changed or gone
-         makes an image undone, another model's result as `plan.recolor` says;
+         makes an image undone, another model's result as `plan.recolor` says; so is what the storage denied
+         or gave damaged, and gives now;
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
@@ -79,6 +81,7 @@ def make_plan(
     refusals = find_refusals(keys, config.output, statuses == _COLORIZED, out.comparable)
     item_guides = _by_index(keys, guidance)
     statuses[done.otherwise_guided(hashes, {i: guide.digest for i, guide in item_guides.items()})] = -1
+    statuses[readable_again(source, objects, statuses, np.isin(hashes, done.storage_failed))] = -1
     by_others = np.isin(hashes, done.others)
     if not keep:
         statuses[by_others] = -1

@@ -14,9 +14,9 @@ from botocore import exceptions as aws
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import (
-    AccessDenied,
     AlreadyExists,
     BadKey,
+    CredentialsRefused,
     ObjectChanged,
     ObjectMissing,
     StorageError,
@@ -208,7 +208,7 @@ class S3Store:
         except aws.ClientError as error:
             raise refused(error, action, self.bucket, self._name(key)) from None
         except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
-            raise AccessDenied(
+            raise CredentialsRefused(
                 f"cannot {action} {self._name(key)}: {one_line(error)}; "
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or an instance role"
             ) from None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
+
 from botocore import exceptions as aws
 
 from pipeline.errors import (
     AccessDenied,
     BadKey,
     ConfigError,
+    CredentialsRefused,
     ObjectArchived,
     ObjectChanged,
     ObjectMissing,
@@ -16,6 +19,20 @@ from pipeline.errors import (
 
 #: The server did not get the bytes that were sent: their checksum or signature is another.
 _OTHER_BYTES = {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"}
+
+#: They are wrong, or were right when the run began: a policy that denies one object has another code.
+_CREDENTIALS = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+}
+_CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
+_GOES_ON = "the same command goes on where this one stopped"
 
 
 class Conflict(StorageError):
@@ -41,7 +58,16 @@ def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> Stor
         return ObjectMissing(f"{name} does not exist")
     if code == "InvalidObjectState":
         return ObjectArchived(f"{name} is archived in a Glacier class and cannot be read; restore it")
-    if status in (401, 403):
+    if status == 401 or code in _CREDENTIALS:
+        return CredentialsRefused(
+            f"the S3 server refuses the credentials for {name} ({code}): renew them; {_GOES_ON}"
+        )
+    if code in _CLOCK:
+        return CredentialsRefused(
+            f"the S3 server refuses the request for {name} ({code}): the clock of {platform.node()} is "
+            f"wrong; set it by NTP; {_GOES_ON}"
+        )
+    if status == 403:
         return AccessDenied(f"not allowed to {action} {name} ({code}); check the credentials and policy")
     if status == 301 or code in ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
         return ConfigError(f"the bucket {bucket!r} is elsewhere ({code}); set storage.region")

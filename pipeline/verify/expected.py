@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import ConfigError, DamagedLedgerPart, StorageError
+from pipeline.errors import ConfigError, CredentialsRefused, DamagedLedgerPart, StorageError
 from pipeline.ledger.newest import newest_of_all_jobs
 from pipeline.ledger.read import list_some_parts, map_parts, read_part
 from pipeline.ledger.schema import OUTPUT_COLUMNS, SOURCE_COLUMNS
@@ -66,6 +66,8 @@ def read_expected(out: Store) -> Expected:
 
 def finding_unless_store_fails(store: Store, error: StorageError, finding: Finding) -> Finding:
     """The finding, if the store still answers: then the fault is this object's. Else the error is raised."""
+    if isinstance(error, CredentialsRefused):
+        raise error
     try:
         store.check_readable()
     except (StorageError, ConfigError):

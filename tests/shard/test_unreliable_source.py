@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
+from pipeline.errors import CredentialsRefused
 from pipeline.plan.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker
@@ -63,3 +64,52 @@ def test_what_comes_damaged_is_read_again_and_never_becomes_a_picture(
     assert "damaged in the store or on the way from it" in rows["c.tif"]["message"]
     size = len(files["d.tif"])
     assert f"{size // 2:,} bytes come, and {size:,} are stored" in rows["d.tif"]["message"]
+
+
+def test_what_was_denied_or_damaged_is_tried_again_when_it_can_be_read(s3_moto, photographs, tmp_path):
+    bucket, _ = photographs
+    out = str(tmp_path / "out")
+    denied = Fault("refuse", path="/a.tif", status=403, code="AccessDenied")
+    with fault_proxy(s3_moto, denied, Fault("flip", path="/b.tif", bits=9)) as proxy:
+        assert night(proxy.server, bucket, out, "1") == 4
+        codes = {row["key"]: row["failure_code"] for row in ledger(out)}
+        assert codes == dict(zip(KEYS, ("source_denied", "source_damaged", None, None), strict=True))
+
+        assert night(proxy.server, bucket, out, "2") == 1  # b gives a byte, and again not the right ones
+        proxy.faults.clear()
+        assert night(proxy.server, bucket, out, "3") == 2
+        assert night(proxy.server, bucket, out, "4") == 0
+    last = {row["key"]: (row["attempts"], row["status"]) for row in sorted(ledger(out), key=_attempts)}
+    assert last == dict(zip(KEYS, [(tried, "colorized") for tried in (2, 3, 1, 1)], strict=True))
+
+
+def _attempts(row) -> int:
+    return row["attempts"]
+
+
+@pytest.mark.parametrize("stream_bytes", [1, 2**30], ids=["in strips", "in memory"])
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [
+        (400, "ExpiredToken", "renew them"),
+        (403, "InvalidAccessKeyId", "renew them"),
+        (403, "RequestTimeTooSkewed", "set it by NTP"),
+    ],
+)
+def test_credentials_that_expire_stop_the_run_and_leave_no_row(
+    s3_moto, photographs, tmp_path, status, code, advice, stream_bytes
+):
+    bucket, _ = photographs
+    out = str(tmp_path / "out")
+    strips = f"limits.stream_bytes={stream_bytes}"
+    with fault_proxy(s3_moto, Fault("refuse", path="/c.tif", status=status, code=code)) as proxy:
+        with pytest.raises(CredentialsRefused) as stopped:
+            night(proxy.server, bucket, out, "1", strips)
+        text = str(stopped.value)
+        assert f"({code}): " in text
+        assert advice in text
+        assert text.endswith("the same command goes on where this one stopped")
+        assert ledger(out) == []
+        proxy.faults.clear()
+        assert night(proxy.server, bucket, out, "2", strips) == 4
+    assert [row["status"] for row in ledger(out)] == ["colorized"] * 4

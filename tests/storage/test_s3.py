@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import AccessDenied, AlreadyExists, ConfigError, StorageError
+from pipeline.errors import AccessDenied, AlreadyExists, ConfigError, CredentialsRefused, StorageError
 from pipeline.storage import open_store
 from pipeline.storage.s3_listing import list_sorted
 
@@ -124,9 +124,9 @@ def test_a_conflict_is_asked_again_until_there_is_a_winner():
 def test_wrong_credentials_are_named(s3_ceph, monkeypatch):
     store = open_store(f"s3://{s3_ceph.bucket()}", s3_ceph.storage_config.model_copy(update={"retries": 3}))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with pytest.raises(AccessDenied, match="SignatureDoesNotMatch"):
+    with pytest.raises(CredentialsRefused, match="SignatureDoesNotMatch"):
         store.check_readable()
-    with pytest.raises(AccessDenied, match="SignatureDoesNotMatch"):
+    with pytest.raises(CredentialsRefused, match="SignatureDoesNotMatch"):
         store.check_writable()
 
 
@@ -134,7 +134,7 @@ def test_missing_credentials_are_named(monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with scripted(OK) as (config, seen):
-        with pytest.raises(AccessDenied, match="AWS_ACCESS_KEY_ID"):
+        with pytest.raises(CredentialsRefused, match="AWS_ACCESS_KEY_ID"):
             open_store("s3://bucket", config).check_readable()
         assert seen == []
 
