@@ -85,7 +85,8 @@ class Store(Protocol):
         """Like `put`, but of several attempts exactly one wins.
 
         Raises:
-            AlreadyExists: another attempt won, or an earlier try of this one whose answer was lost.
+            AlreadyExists: another attempt won. No earlier try of this one whose answer was lost: a store that
+            holds these bytes after such a try has taken them.
         """
 
     def exists(self, key: str) -> bool: ...

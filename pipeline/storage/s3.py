@@ -17,7 +17,6 @@ from pipeline.errors import (
     AlreadyExists,
     BadKey,
     CredentialsRefused,
-    ObjectChanged,
     ObjectMissing,
     StorageError,
 )
@@ -25,7 +24,7 @@ from pipeline.storage.base import Fetched, ObjectInfo, check_key, damaged, print
 from pipeline.storage.s3_body import BrokenBody, WrongBody, check_md5, fetch
 from pipeline.storage.s3_client import client_of, one_line
 from pipeline.storage.s3_listing import list_sorted
-from pipeline.storage.s3_refusals import ArrivedDamaged, Conflict, refused
+from pipeline.storage.s3_refusals import ArrivedDamaged, Conflict, Unmet, UploadGone, refused
 
 T = TypeVar("T")
 
@@ -127,14 +126,24 @@ class S3Store:
         return self._written(key, upload)
 
     def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        in_doubt = False  # whether a request of ours was done, for its answer was lost
         for pause in _CONFLICT_PAUSES:
             try:
                 return self._put(key, data, content_type, IfNoneMatch="*")
-            except ObjectChanged:
-                raise AlreadyExists(f"{self._name(key)} already exists") from None
-            except Conflict:
-                time.sleep(pause)
+            except (Conflict, Unmet) as error:
+                in_doubt = in_doubt or error.retried
+                if in_doubt and self._holds(key, data):
+                    return None
+                if isinstance(error, Unmet):
+                    raise AlreadyExists(f"{self._name(key)} already exists") from None
+            time.sleep(pause)
         raise AlreadyExists(f"{self._name(key)} is being written by another attempt")
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        try:
+            return self.get(key).data == data
+        except ObjectMissing:
+            return False
 
     def exists(self, key: str) -> bool:
         query = {"Bucket": self.bucket, "Key": self.prefix + key}
@@ -184,13 +193,15 @@ class S3Store:
         self._written(key, put)
 
     def _written(self, key: str, put: Callable[[], None]) -> None:
-        """Put, and again where other bytes arrive than were sent."""
+        """Put, and again where other bytes arrive than were sent, or parts are lost."""
         for tried in range(_WRONG_TRIES + 1):
             try:
                 return self._call("write", key, put)
-            except (ArrivedDamaged, WrongBody) as error:
+            except (ArrivedDamaged, UploadGone, WrongBody) as error:
                 wrong = error
             time.sleep(0.1 * 2**tried)
+        if isinstance(wrong, UploadGone):
+            raise wrong
         raise StorageError(
             f"{self._name(key)} arrives at the server with other bytes than were sent: {wrong}"
         )

@@ -38,6 +38,19 @@ _GOES_ON = "the same command goes on where this one stopped"
 class Conflict(StorageError):
     """409: neither done nor refused for good; a conditional put asks again."""
 
+    retried = False
+
+
+class Unmet(ObjectChanged):
+    """412: the condition of the request does not hold."""
+
+    retried = False
+    """Of both: the client had sent the request before and got no answer, so that it may have been done."""
+
+
+class UploadGone(StorageError):
+    """The server knows no such upload of parts: it was completed, and the answer lost, or given up."""
+
 
 class ArrivedDamaged(StorageError):
     """The server refuses the bytes of a put, for they are not those that were sent. Nothing is stored."""
@@ -50,10 +63,14 @@ def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> Stor
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code == "NoSuchBucket":
         return ConfigError(f"there is no bucket {bucket!r}; check its name and the endpoint, or create it")
-    if status == 412:
-        return ObjectChanged(f"{name} is not the version that was asked for")
-    if status == 409:
-        return Conflict(f"another request is changing {name} ({code})")
+    if status in (409, 412):
+        words = f"another request is changing {name} ({code})"
+        unmet = f"{name} is not the version that was asked for"
+        conflict = Conflict(words) if status == 409 else Unmet(unmet)
+        conflict.retried = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
+        return conflict
+    if code == "NoSuchUpload":
+        return UploadGone(f"the upload of {name} was lost")
     if status == 404:
         return ObjectMissing(f"{name} does not exist")
     if code == "InvalidObjectState":

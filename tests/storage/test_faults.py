@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError, ResponseStreamingError
 
-from pipeline.errors import ObjectDamaged, StorageError
+from pipeline.errors import AlreadyExists, ObjectDamaged, StorageError
 from pipeline.storage import Store, open_store
 from pipeline.storage.files import get_file
 from tests.support.fault_proxy import Fault, FaultProxy, fault_proxy
@@ -166,3 +166,33 @@ def test_a_damaged_part_of_a_large_file_is_sent_again(s3_ceph, tmp_path):
         assert proxy.count("flip_put") == 1
     stored = s3_ceph.client.get_object(Bucket=bucket, Key="in/master.tif")["Body"].read()
     assert hashlib.sha256(stored).digest() == hashlib.sha256(path.read_bytes()).digest()
+
+
+@pytest.mark.parametrize("kind", ["moto", "ceph"])
+def test_a_put_whose_answer_is_lost_was_done(kind, request, tmp_path):
+    server = request.getfixturevalue(f"s3_{kind}")
+    bucket = server.bucket()
+    with fault_proxy(server, Fault("lose_answer", method="PUT", times=1)) as proxy:
+        store = _patient(proxy, bucket)
+        store.put_if_absent("part", DATA)
+        assert proxy.count("lose_answer") == 1
+        for data in (DATA, b"another's"):  # of one whose answers all come, equal bytes are another's too
+            with pytest.raises(AlreadyExists):
+                store.put_if_absent("part", data)
+        proxy.faults[:] = [Fault("lose_answer", method="PUT", path="part", times=1, after=1)]
+        with pytest.raises(AlreadyExists):
+            store.put_if_absent("part", b"another's")
+        with pytest.raises(AlreadyExists):
+            store.put_if_absent("part", b"another's")
+        assert proxy.count("lose_answer") == 2
+        assert store.get("part").data == DATA
+
+
+def test_a_large_file_whose_last_answer_is_lost_is_there(s3_ceph, tmp_path):
+    bucket, path = s3_ceph.bucket(), tmp_path / "master.tif"
+    path.write_bytes(DATA * 1700)
+    lost = Fault("lose_answer", method="POST", path="uploadId", times=1)
+    with fault_proxy(s3_ceph, lost) as proxy:
+        _patient(proxy, bucket).put_file("master.tif", path)
+        assert proxy.count("lose_answer") == 1
+    assert s3_ceph.client.head_object(Bucket=bucket, Key="in/master.tif")["ContentLength"] == 1700 * len(DATA)
