@@ -21,7 +21,7 @@ from pipeline.config.job import JobConfig
 from pipeline.models.method_list import load_colorizer
 from pipeline.shard.compose import ComposeSettings
 from pipeline.shard.predict import Predictor
-from pipeline.shard.streaming import reduce_master, write_master
+from pipeline.shard.streaming import MasterSettings, reduce_master, write_pages
 
 
 def compare_master(folder: Path, height: int, width: int, config: JobConfig) -> dict[str, Any]:
@@ -75,9 +75,10 @@ def colour(source: str, target: str, settings: str) -> dict[str, float]:
         start = time.perf_counter()
         reduced = reduce_master(master, model)
         assert not isinstance(reduced, Skip)
-        ab = predictor([reduced.model_L])[0]
+        ab = predictor([*reduced.L_pages])[0]
         predicted = time.perf_counter()
-        outcome = write_master(master, file, ab, provenance, ComposeSettings(chroma=model.chroma))
+        settings = MasterSettings(ComposeSettings(chroma=model.chroma))
+        outcome = write_pages(master, [0], file, [ab], provenance, settings)
         done = time.perf_counter()
         decoder = peak_rss_mib(master.pid)
     return {

@@ -164,6 +164,13 @@ class JobConfig(Section):
     notify: NotifyConfig = NotifyConfig()
 
 
+def _other_pages(output: OutputConfig) -> dict[str, object]:
+    """`output.pages` where it is not what auto stands for: ledgers from before it stay good."""
+    auto = output.model_copy(update={"pages": "auto"})
+    same = auto.has_separate_pages == output.has_separate_pages
+    return {} if same else {"pages": output.pages}
+
+
 def job_digest(config: JobConfig, weights_digest: str) -> str:
     """16 hex digits over the weights and every setting that changes pixels or what is given up on.
 
@@ -176,7 +183,10 @@ def job_digest(config: JobConfig, weights_digest: str) -> str:
         "model": config.model.model_dump(mode="json", exclude={"weights", "batch", *PICTURES})
         | {kind: uri.rpartition("#sha256=")[2] for kind in PICTURES if (uri := getattr(config.model, kind))},
         # where the key lies changes no signature
-        "output": config.output.model_dump(mode="json", exclude={"c2pa": {"key", "timestamp_url"}}),
+        "output": config.output.model_dump(
+            mode="json", exclude={"c2pa": {"key", "timestamp_url"}, "pages": True}
+        )
+        | _other_pages(config.output),
         "pixels": config.limits.pixels,
         "stream_bytes": config.limits.stream_bytes,
     }

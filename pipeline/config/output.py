@@ -101,6 +101,11 @@ class OutputConfig(Section):
         pattern=r"^(append|replace|[_-][A-Za-z0-9_-]{0,39})$",
         description="a.tif as JPEG: append: a.tif.jpg; replace: a.jpg; a text such as _color: a_color.jpg",
     )
+    pages: Literal["auto", "separate", "tiff"] = Field(
+        "auto",
+        description="of a TIFF of several: separate: KEY/page-0001.jpg and so on; tiff: all in one TIFF; "
+        "auto: tiff if the format is tiff, else separate",
+    )
     digital_source_type: Literal[
         "compositeWithTrainedAlgorithmicMedia", "algorithmicallyEnhanced", "trainedAlgorithmicMedia"
     ] = Field("compositeWithTrainedAlgorithmicMedia", description="IPTC DigitalSourceType of every output")
@@ -115,6 +120,16 @@ class OutputConfig(Section):
     def tiff_compression(self) -> Literal["none", "lzw", "deflate"]:
         """What `compression` stands for in a TIFF."""
         return "deflate" if self.compression == "auto" else self.compression
+
+    @property
+    def has_separate_pages(self) -> bool:
+        """Whether the pages of one source become a file each."""
+        return self.pages == "separate" or (self.pages == "auto" and self.format != "tiff")
+
+    @property
+    def of_one_document(self) -> OutputConfig:
+        """These settings for all pages in one file: the format is tiff."""
+        return self if self.format == "tiff" else self.model_copy(update={"format": "tiff"})
 
     @model_validator(mode="after")
     def _effective(self) -> OutputConfig:

@@ -1,6 +1,7 @@
 """The page of keys: where each thing stands below OUT, the output of colouring runs.
 
     images/<source key>[.<suffix>]             colour images; pipeline.plan.outputs has the rule for the name
+    images/<source key>/page-0001.<suffix>     colour images of the pages of a TIFF, where each is a file
     derivatives/<the same>[.<suffix>]          second files, for access
     ledger/<job digest>/part-<shard id>.parquet
     runs/<run id>/plan/shards.parquet

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError, DamagedLedgerPart, ObjectDamaged
 from pipeline.ledger.keys import LEDGER, is_part, ledger_folder
-from pipeline.ledger.schema import CHECKSUMS, LEDGER_SCHEMA
+from pipeline.ledger.schema import CHECKSUMS, LEDGER_SCHEMA, OUTPUT_COLUMNS
 from pipeline.records import Status
 from pipeline.storage import Store
 
@@ -134,10 +134,21 @@ def _defect(table: pa.Table) -> str | None:
         column = table[name]
         if column.null_count and not LEDGER_SCHEMA.field(name).nullable:
             return f"the column {name} is missing or has empty cells"
-        if name in CHECKSUMS and not _all(pc.match_substring_regex(column, "^[0-9a-f]{64}$")):
+        texts = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        if name in CHECKSUMS and not _all(pc.match_substring_regex(texts, "^[0-9a-f]{64}$")):
             return f"the column {name} holds what is no SHA-256"
         if name == "status" and not _all(pc.is_in(column, value_set=_STATUSES)):
             return "the column status holds what is no status"
+    return _uneven(table)
+
+
+def _uneven(table: pa.Table) -> str | None:
+    """Lists of keys and of checksums that do not belong together."""
+    for key, sha256 in OUTPUT_COLUMNS:
+        if {key, sha256} <= {*table.column_names} and pa.types.is_list(table.schema.field(key).type):
+            lengths = [pc.fill_null(pc.list_value_length(table[name]), 0) for name in (key, sha256)]
+            if not _all(pc.equal(*lengths)):
+                return f"the columns {key} and {sha256} hold lists of different lengths"
     return None
 
 

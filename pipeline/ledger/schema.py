@@ -46,6 +46,10 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("seconds_decode", pa.float32()),
         pa.field("seconds_predict", pa.float32()),
         pa.field("seconds_compose", pa.float32()),  # compose, encode and put
+        # Where the pages of a TIFF became a file each: the files beside output_key and derivative_key, which
+        # are the first page's, in the order of the pages; null: there are no others.
+        pa.field("further_keys", pa.list_(pa.string())),
+        pa.field("further_sha256", pa.list_(pa.string())),
     ]
 )
 
@@ -63,8 +67,12 @@ VOLATILE_COLUMNS = (
 
 #: The columns that name a source and its checksum, and those that name an output and its checksum.
 SOURCE_COLUMNS = (("key", "source_sha256"),)
-OUTPUT_COLUMNS = (("output_key", "output_sha256"), ("derivative_key", "derivative_sha256"))
-#: Columns of SHA-256 over files, 64 lower-case hex digits.
+OUTPUT_COLUMNS = (
+    ("output_key", "output_sha256"),
+    ("derivative_key", "derivative_sha256"),
+    ("further_keys", "further_sha256"),  # lists of the same length
+)
+#: Columns of SHA-256 over files, 64 lower-case hex digits, or of lists of them.
 CHECKSUMS = tuple(sha256 for _, sha256 in (*SOURCE_COLUMNS, *OUTPUT_COLUMNS))
 
 
@@ -103,6 +111,8 @@ class LedgerRow:
     seconds_decode: float | None = None
     seconds_predict: float | None = None
     seconds_compose: float | None = None
+    further_keys: list[str] | None = None
+    further_sha256: list[str] | None = None
 
 
 def ledger_table(rows: list[LedgerRow]) -> pa.Table:

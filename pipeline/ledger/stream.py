@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.ledger.files import named_files
 from pipeline.ledger.newest import newest_of_all_jobs
 from pipeline.ledger.read import list_some_parts, stream_parts
 from pipeline.ledger.schema import LEDGER_SCHEMA, OUTPUT_COLUMNS, SOURCE_COLUMNS
@@ -85,22 +86,20 @@ def _newest(parts: LedgerParts, columns: Sequence[tuple[str, str]]) -> pa.Table:
     names = ("key", "status", "finished_at", *(name for pair in columns for name in pair if name != "key"))
     tables = [PLACE_SCHEMA.empty_table()]
     for number, table in enumerate(parts.read(range(len(parts.keys)), names)):
-        for key, sha256 in columns:
-            tables.append(_places(table, number, key, sha256))
+        tables.append(_places(table, number, columns))
     return newest_of_all_jobs(pa.concat_tables(tables), ["key"]).sort_by(_IN_PLACE)
 
 
-def _places(table: pa.Table, number: int, key: str, sha256: str) -> pa.Table:
-    count = table.num_rows
-    columns = [
-        table[key].cast(pa.large_string()),
-        table[sha256],
-        table["finished_at"].cast(pa.int64()),
-        pa.array(np.full(count, number, np.int32)),
-        pa.array(np.arange(count, dtype=np.int32)),
+def _places(table: pa.Table, number: int, columns: Sequence[tuple[str, str]]) -> pa.Table:
+    """Where the rows stand that name a file in these columns; of outputs only those that were coloured."""
+    files = named_files(table, columns)
+    if columns == OUTPUT_COLUMNS:
+        files = files.filter(pc.equal(table["status"].take(files["row"]), str(Status.COLORIZED)))
+    places = [
+        files["key"],
+        files["sha256"],
+        table["finished_at"].take(files["row"]).cast(pa.int64()),
+        pa.array(np.full(files.num_rows, number, np.int32)),
+        files["row"],
     ]
-    places = pa.table(columns, schema=PLACE_SCHEMA)
-    chosen = pc.is_valid(places["key"])
-    if key != "key":
-        chosen = pc.and_(chosen, pc.equal(table["status"], str(Status.COLORIZED)))
-    return places.filter(chosen)
+    return pa.table(places, schema=PLACE_SCHEMA)

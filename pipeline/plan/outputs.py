@@ -56,6 +56,32 @@ def output_key(key: str, output: OutputConfig) -> str:
     return f"{IMAGES}{folder}{slash}{stem}{text}{kept}"
 
 
+def page_key(key: str, number: int, output: OutputConfig) -> str:
+    """Where page `number`, from 1, of a source goes whose pages become a file each.
+
+    `images/a.tif/page-0001.jpg` for `a.tif`: the folder has the source's whole name, whatever `output.suffix`
+    is, so that no page meets another source's result. A text of `output.suffix` is part of the page's name.
+    """
+    return f"{IMAGES}{key}/page-{number:04}{_added_text(output)}{SUFFIXES[output.format][0]}"
+
+
+def document_key(key: str, output: OutputConfig) -> str:
+    """Where the one TIFF of all pages of a source goes.
+
+    At `output_key` where its format is tiff. Else beside it: `images/a.tif` for `a.tif`, and
+    `images/a/pages.tif` for a source whose name has no suffix of TIFF.
+    """
+    if output.format == "tiff":
+        return output_key(key, output)
+    if key.lower().endswith(SUFFIXES["tiff"]):
+        return output_key(key, output.of_one_document)
+    return f"{IMAGES}{key}/pages{_added_text(output)}.tif"
+
+
+def _added_text(output: OutputConfig) -> str:
+    return "" if output.suffix in ("append", "replace") else output.suffix
+
+
 def derivative_key(result: str, output: OutputConfig) -> str | None:
     """Where the second file of an image goes whose first is at `result`; None where there is to be none.
 
@@ -93,7 +119,29 @@ def find_refusals(
     if output.derivative.format != "none":
         seconds = [str(derivative_key(result, output)) for result in outputs]
         _refuse(keys, seconds, finished, refusals, comparable)
+    _refuse_among_pages(keys, outputs, output, finished, refusals)
     return refusals
+
+
+def _refuse_among_pages(
+    keys: Sequence[str],
+    outputs: Sequence[str],
+    output: OutputConfig,
+    finished: NDArray[np.bool_],
+    refusals: dict[int, Refusal],
+) -> None:
+    """Results named like pages of another source: only a bucket can hold an object and others below it."""
+    page = re.compile(rf"page-\d{{4,}}{re.escape(_added_text(output))}\.[a-z0-9]+")
+    for index, (key, result) in enumerate(zip(keys, outputs, strict=True)):
+        source, _, name = key.rpartition("/")
+        if name != "pages.tif" and page.fullmatch(result.rpartition("/")[2]) is None:
+            continue
+        at = bisect_left(keys, source)
+        if at == len(keys) or keys[at] != source:
+            continue
+        loser, other = (at, index) if finished[index] and not finished[at] else (index, at)
+        message = f"its result could be that of a page of {keys[other]!r}, or the other way round; rename it"
+        refusals.setdefault(loser, Refusal(FailureCode.OUTPUT_COLLISION, message))
 
 
 def _refuse(

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +23,22 @@ from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.job import JobConfig
 from pipeline.config.output import DerivativeConfig
 from pipeline.errors import AccessDenied, ObjectChanged, ObjectDamaged, ObjectMissing, RunError
-from pipeline.plan.outputs import derivative_key
+from pipeline.plan.outputs import derivative_key, document_key, page_key
 from pipeline.records import Item
 from pipeline.shard.compose import ComposeSettings
+from pipeline.shard.delivered import DeliveredFile, file_columns
 from pipeline.shard.finish import changes_beside, provenance_of
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.label import make_label
 from pipeline.shard.put import CONTENT_TYPES
-from pipeline.shard.streaming import MasterInput, WrittenMaster, reduce_master, write_master
+from pipeline.shard.streaming import (
+    MasterInput,
+    MasterSettings,
+    WrittenMaster,
+    joined_masters,
+    reduce_master,
+    write_pages,
+)
 from pipeline.storage import Store
 from pipeline.storage.files import get_file
 
@@ -70,43 +78,88 @@ def finish_master(
     source: Store,
     out: Store,
     image: SourceImage,
-    ab: NDArray[np.float32],
+    abs_: Sequence[NDArray[np.float32]],
     job: Job,
     signer: ManifestSigner | None = None,
-) -> tuple[WrittenMaster, dict[str, str], int]:
-    """Colour a master, derive its second file, sign them where there is a signer, and put them.
+) -> tuple[WrittenMaster, dict[str, object], int]:
+    """Colour a master, derive its second files, sign them where there is a signer, and put them.
+
+    Args:
+        abs_: the chroma of each page, float32[2,h,w].
 
     Returns:
-        What was measured, the ledger's columns on keys and SHA-256, and the bytes of the colour image.
+        What was measured, the ledger's columns on keys and SHA-256, and the bytes of the colour images.
 
-    Raises: as `prepare_master`, and BadKey where the store cannot hold the output's name.
+    Raises: as `prepare_master`, and BadKey where the store cannot hold an output's name.
     """
-    item = image.item
+    output, item = job.config.output, image.item
     with _downloaded(source, item) as (path, source_sha256), _opened(path, item, job.config) as master:
-        target = path.with_name("output.tif")
-        provenance = provenance_of(job, image, source_sha256)
+        finishing = _Finishing(path, out, job.config, provenance_of(job, image, source_sha256), signer)
+        count = len(master.infos)
+        if count == 1 or not output.has_separate_pages:
+            key = image.output_key if count == 1 else document_key(item.key, output)
+            results = [finishing.one(key, master, range(count), abs_)]
+        else:
+            keys = [page_key(item.key, number, output) for number in range(1, count + 1)]
+            results = [finishing.one(key, master, [page], abs_) for page, key in enumerate(keys)]
+    columns = {"source_sha256": source_sha256, **file_columns([result.file for result in results])}
+    written = joined_masters([result.written for result in results])
+    return written, columns, sum(result.bytes for result in results)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """One colour image that was put, and its bytes."""
+
+    written: WrittenMaster
+    file: DeliveredFile
+    bytes: int
+
+
+@dataclass(frozen=True)
+class _Finishing:
+    """Makes and puts the colour images of one master, whose downloaded file is at `path`."""
+
+    path: Path
+    out: Store
+    config: JobConfig
+    provenance: Provenance
+    signer: ManifestSigner | None
+
+    def one(
+        self, key: str, master: IsolatedMaster, pages: Sequence[int], abs_: Sequence[NDArray[np.float32]]
+    ) -> _Result:
+        """The colour image of these pages, at this key. Its temporary files are gone afterwards."""
+        target, output = self.path.with_name("output.tif"), self.config.output
         with _disk(), target.open("w+b") as file:
-            settings = ComposeSettings(chroma=job.config.model.chroma)
-            depth = 8 if job.config.output.depth == 8 else None
-            output, info = job.config.output, master.info
-            label = make_label(output.label, output.label_text, info.width, info.height)
-            written = write_master(
-                master, file, ab, provenance, settings, depth, label, output.tiff_compression
+            settings = MasterSettings(
+                ComposeSettings(chroma=self.config.model.chroma),
+                depth=8 if output.depth == 8 else None,
+                compression=output.tiff_compression,
+                label=lambda width, height: make_label(output.label, output.label_text, width, height),
             )
-        columns = {"source_sha256": source_sha256}
-        if (key := derivative_key(image.output_key, output)) is not None:
-            derived, report = _derived(path, target, info.meta, provenance, output.derivative, signer)
-            columns |= {"derivative_key": key, "derivative_sha256": _sha256(derived)}
-            out.put_file(key, derived, CONTENT_TYPES[output.derivative.file_format])
+            written = write_pages(
+                master, pages, file, [abs_[page] for page in pages], self.provenance, settings
+            )
+        second: tuple[str | None, str | None] = (None, None)
+        if (second_key := derivative_key(key, output)) is not None:
+            info = master.infos[pages[0]]
+            derived, report = _derived(
+                self.path, target, info.meta, self.provenance, output.derivative, self.signer
+            )
+            second = (second_key, _sha256(derived))
+            self.out.put_file(second_key, derived, CONTENT_TYPES[output.derivative.file_format])
             derived.unlink()
-            changes = changes_beside(report, written.metadata_changes)
+            known = (change.removeprefix("page 1: ") for change in written.metadata_changes)
+            changes = changes_beside(report, known)
             written = replace(written, metadata_changes=(*written.metadata_changes, *changes))
-        if signer is not None:
-            target = _signed(path, target, signer, provenance, "tiff")
-        columns["output_sha256"] = _sha256(target)
-        path.unlink()
-        out.put_file(image.output_key, target, CONTENT_TYPES["tiff"])
-        return written, columns, target.stat().st_size
+        if self.signer is not None:
+            target = _signed(self.path, target, self.signer, self.provenance, "tiff")
+        delivered = DeliveredFile(key, _sha256(target), *second)
+        self.out.put_file(key, target, CONTENT_TYPES["tiff"])
+        size = target.stat().st_size
+        target.unlink()
+        return _Result(written, delivered, size)
 
 
 def _derived(

@@ -16,8 +16,9 @@ from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.metadata.profiles import examine
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.color.spaces import L_U16_SCALE
+from pipeline.config.job import ModelConfig
 from pipeline.config.output import OutputConfig
-from pipeline.plan.outputs import derivative_key
+from pipeline.plan.outputs import derivative_key, document_key
 from pipeline.shard.compose import Compose, ComposeSettings, Measures, compose, measure
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.label import make_label
@@ -41,6 +42,7 @@ class Finished:
     """An encoded colour image and what was measured on its pixels before the format encoded them."""
 
     data: bytes
+    format: str
     max_delta_l: float
     mean_chroma: float
     colorfulness: float
@@ -56,28 +58,33 @@ def finish_image(
     source_sha256: str,
     job: Job,
     compose: Compose = compose,
+    *,
+    output_key: str | None = None,
 ) -> Finished:
     """Compose at full resolution and encode with the source's metadata and our provenance.
 
     Args:
         ab: float32[2,h,w], Lab units, any size; upsampled to the source's.
         compose: what composes, here or on another device.
+        output_key: where the result goes, after which its second file is named; None: the image's own.
 
     Raises:
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
     """
-    painted = _painted(decoded, ab, job, compose)
+    output = job.config.output
+    painted = _painted(decoded, ab, job.config.model, output, compose)
     provenance = provenance_of(job, image, source_sha256)
     changes: list[str] = []
     drawn = _Drawn(painted.alpha, decoded.meta)
-    data = in_memory.encode(painted.rgb, drawn, painted.icc, job.config.output, provenance, changes)
-    derivative, report = _second_file(painted, decoded.meta, image.output_key, provenance, job.config.output)
-    measured = painted.measures
+    data = in_memory.encode(painted.rgb, drawn, painted.icc, output, provenance, changes)
+    place = output_key or image.output_key
+    derivative, report = _second_file(painted, decoded.meta, place, provenance, output)
+    measured, changed = painted.measures, (*changes, *changes_beside(report, changes))
     measures = (measured.max_delta_l, measured.mean_chroma, measured.colorfulness)
-    return Finished(data, *measures, painted.note, (*changes, *changes_beside(report, changes)), derivative)
+    return Finished(data, output.format, *measures, painted.note, changed, derivative)
 
 
-def finish_pages(
+def finish_document(
     pages: Iterable[in_memory.Decoded],
     abs_: Sequence[NDArray[np.float32]],
     image: SourceImage,
@@ -85,37 +92,72 @@ def finish_pages(
     job: Job,
     compose: Compose = compose,
 ) -> Finished:
-    """As `finish_image`, of all pages of a TIFF, taken one at a time; `abs_` has the chroma of each.
+    """As `finish_image`, of all pages as one TIFF, taken one at a time; `abs_` has the chroma of each.
 
     max_delta_l is the largest of the pages', chroma and colourfulness are their means; the derivative is of
     the first page.
     """
     painted: list[_Painted] = []
     derived: list[tuple[SecondFile | None, DerivativeReport]] = []
-    provenance, output = provenance_of(job, image, sha256), job.config.output
+    provenance, output = provenance_of(job, image, sha256), job.config.output.of_one_document
+    place = document_key(image.item.key, job.config.output)
 
     def one_by_one() -> Iterator[Page]:
-        for number, (decoded, ab) in enumerate(zip(pages, abs_, strict=True), 1):
-            page = _painted(decoded, ab, job, compose)
+        for decoded, ab in zip(pages, abs_, strict=True):
+            page = _painted(decoded, ab, job.config.model, output, compose)
             if not painted:
-                derived.append(_second_file(page, decoded.meta, image.output_key, provenance, output))
-            note = f"page {number}: {page.note}" if page.note else None
-            painted.append(replace(page, rgb=np.empty(0), alpha=None, note=note))
+                derived.append(_second_file(page, decoded.meta, place, provenance, output))
+            painted.append(replace(page, rgb=np.empty(0), alpha=None))
             yield Page(page.rgb, _Drawn(page.alpha, decoded.meta), page.icc)
 
     changes: list[str] = []
     data = encode_pages(one_by_one(), len(abs_), provenance, changes, output.tiff_compression)
-    measures = [one.measures for one in painted]
+    measures = joined_measures(one.measures for one in painted)
     ((derivative, of_first),) = derived
     return Finished(
         data,
-        max(one.max_delta_l for one in measures),
-        float(np.mean([one.mean_chroma for one in measures])),
-        float(np.mean([one.colorfulness for one in measures])),
-        "; ".join(one.note for one in painted if one.note) or None,
+        output.format,
+        measures.max_delta_l,
+        measures.mean_chroma,
+        measures.colorfulness,
+        joined_notes(one.note for one in painted),
         (*changes, *changes_beside(of_first, (change.removeprefix("page 1: ") for change in changes))),
         derivative,
     )
+
+
+def joined_pages(pages: Sequence[Finished]) -> Finished:
+    """Of pages that are a file each: what the row says of all of them, without their bytes."""
+    measures = joined_measures(Measures(p.max_delta_l, p.mean_chroma, p.colorfulness) for p in pages)
+    return Finished(
+        b"",
+        pages[0].format,
+        measures.max_delta_l,
+        measures.mean_chroma,
+        measures.colorfulness,
+        joined_notes(page.note for page in pages),
+        joined_changes(page.metadata_changes for page in pages),
+    )
+
+
+def joined_measures(pages: Iterable[Measures]) -> Measures:
+    """Of all pages: the largest max_delta_l, the means of chroma and colourfulness."""
+    measures = list(pages)
+    return Measures(
+        max(one.max_delta_l for one in measures),
+        float(np.mean([one.mean_chroma for one in measures])),
+        float(np.mean([one.colorfulness for one in measures])),
+    )
+
+
+def joined_notes(notes: Iterable[str | None]) -> str | None:
+    """Of all pages, each with its number."""
+    return "; ".join(f"page {number}: {note}" for number, note in enumerate(notes, 1) if note) or None
+
+
+def joined_changes(pages: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """Of all pages, each with its number."""
+    return tuple(f"page {number}: {change}" for number, changes in enumerate(pages, 1) for change in changes)
 
 
 def changes_beside(report: DerivativeReport, known: Iterable[str]) -> tuple[str, ...]:
@@ -160,9 +202,15 @@ class _Drawn:
     meta: in_memory.SourceMeta
 
 
-def _painted(decoded: in_memory.Decoded, ab: NDArray[np.float32], job: Job, compose: Compose) -> _Painted:
-    settings = ComposeSettings(chroma=job.config.model.chroma)
-    keeps_depth = job.config.output.depth == "auto" and job.config.output.format in _DEEP_FORMATS
+def _painted(
+    decoded: in_memory.Decoded,
+    ab: NDArray[np.float32],
+    model: ModelConfig,
+    output: OutputConfig,
+    compose: Compose,
+) -> _Painted:
+    settings = ComposeSettings(chroma=model.chroma)
+    keeps_depth = output.depth == "auto" and output.format in _DEEP_FORMATS
     depth = decoded.depth if keeps_depth else 8
     composed = compose(decoded.L_u16, ab, decoded.alpha, settings, depth=depth)
     rgb, icc, note = composed.rgb, None, decoded.note
@@ -177,7 +225,7 @@ def _painted(decoded: in_memory.Decoded, ab: NDArray[np.float32], job: Job, comp
             )
     elif decoded.icc is not None and not examine(decoded.icc).writable:
         note = "; ".join(filter(None, [note, "written as sRGB, not in the source's profile"]))
-    rgb, alpha, note = _labelled(rgb, decoded.alpha, note, job.config.output)
+    rgb, alpha, note = _labelled(rgb, decoded.alpha, note, output)
     return _Painted(rgb, alpha, icc, measures, note)
 
 

@@ -102,7 +102,6 @@ class Rows:
             image,
             Status.COLORIZED,
             message=result.note,
-            output_key=image.output_key,
             width=pixels.width,
             height=pixels.height,
             mode=pixels.mode,

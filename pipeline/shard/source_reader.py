@@ -137,7 +137,7 @@ class SourceReader:
         seconds = time.perf_counter() - start
         if isinstance(outcome, Skipped):
             return self.rows.skipped(image, outcome, source_sha256=sha256, seconds_decode=seconds)
-        return self._guided(image, master, (outcome.model_L,), outcome.color_spread, seconds)
+        return self._guided(image, master, outcome.L_pages, outcome.color_spread, seconds)
 
     def _decode_bytes(
         self, image: SourceImage, fetched: Fetched, model_only: bool = False
@@ -151,10 +151,6 @@ class SourceReader:
         if not isinstance(outcome, Decoded):
             return self._undecoded(image, encoded, outcome, outcome.message, seconds)
         L_pages, spread = [outcome.model_L], outcome.color_spread
-        if outcome.pages > 1 and (format_ := self.job.config.output.format) != "tiff":
-            message = f"it has {outcome.pages} pages, which {format_} cannot hold; set output.format=tiff"
-            failed = Failed(FailureCode.ENCODE_FAILED, message)
-            return self._undecoded(image, encoded, failed, message, seconds)
         # Of further pages the network's input is kept; their pixels are decoded again when they are composed.
         for number in range(1, outcome.pages):
             start = time.perf_counter()

@@ -5,8 +5,9 @@ Memory is that of a few strips and of the reduced image, whatever the size of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.codecs.in_memory import Skip
 from pipeline.codecs.isolated.master import IsolatedMaster
+from pipeline.codecs.master_pages import MasterInfo, in_page
 from pipeline.codecs.masters import Master
 from pipeline.codecs.metadata.block import result_metadata
 from pipeline.codecs.metadata.profiles import examine
@@ -22,8 +24,10 @@ from pipeline.codecs.tiff.writer import Compression, TiffPage, TiffWriter
 from pipeline.color.luminance import downscale_luminance
 from pipeline.color.toning import colour_spread
 from pipeline.config.job import ModelConfig
+from pipeline.errors import ImageFailure
 from pipeline.records import Status
 from pipeline.shard.compose import Composer, ComposeSettings, Measures
+from pipeline.shard.finish import joined_changes, joined_measures, joined_notes
 from pipeline.shard.label import Label
 
 _COMPRESSORS = 2  # strips compressed at a time: deflate costs three times what composing does
@@ -31,15 +35,16 @@ _COMPRESSORS = 2  # strips compressed at a time: deflate costs three times what 
 
 @dataclass(frozen=True)
 class MasterInput:
-    """What the network sees, float32[h,w] of L*, and the master's colour spread (`toning.colour_spread`)."""
+    """What the network sees of each page, float32[h,w] of L*, and the largest colour spread of a page
+    (`toning.colour_spread`)."""
 
-    model_L: NDArray[np.float32]
+    L_pages: tuple[NDArray[np.float32], ...]
     color_spread: float
 
 
 @dataclass(frozen=True)
 class WrittenMaster:
-    """What was written, and what was measured on it."""
+    """What was written, and what was measured on it; of several pages size and mode are the first one's."""
 
     width: int
     height: int
@@ -62,69 +67,123 @@ class WrittenMaster:
         return self.measures.colorfulness
 
 
+@dataclass(frozen=True)
+class MasterSettings:
+    """How masters are written: `depth` of 8 bits, or None for the master's own; `label`: for a page of so
+    many pixels across and down."""
+
+    compose: ComposeSettings
+    depth: int | None = None
+    compression: Compression = "deflate"
+    label: Callable[[int, int], Label | None] = lambda width, height: None
+
+
+def joined_masters(pages: Sequence[WrittenMaster]) -> WrittenMaster:
+    """What was written of several pages, as one; notes and changes say of which page they are."""
+    if len(pages) == 1:
+        return pages[0]
+    return replace(
+        pages[0],
+        measures=joined_measures(page.measures for page in pages),
+        note=joined_notes(page.note for page in pages),
+        metadata_changes=joined_changes(page.metadata_changes for page in pages),
+    )
+
+
 def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> MasterInput | Skip:
-    """First pass: what the network sees; a Skip for colour that is to be left alone.
+    """First pass: what the network sees; a Skip for colour on any page that is to be left alone.
 
     Raises:
         ImageFailure: the master cannot be read to its end.
     """
-    reduced, info = master.reduced(model.side), master.info
-    spread = 0.0 if reduced.rgb8 is None else colour_spread(reduced.rgb8)
-    if spread > model.color_threshold and model.skip_color:
-        message = f"has real colour already (spread {spread:.1f}, threshold {model.color_threshold:g})"
-        return Skip(Status.SKIPPED_COLOR, message, info.width, info.height, info.mode, 1, spread)
-    return MasterInput(downscale_luminance(reduced.L_u16, model.side), spread)
+    L_pages, largest, count = [], 0.0, len(master.infos)
+    for page, info in enumerate(master.infos):
+        with _page(page, count):
+            reduced = master.reduced(model.side, page)
+        spread = 0.0 if reduced.rgb8 is None else colour_spread(reduced.rgb8)
+        if spread > model.color_threshold and model.skip_color:
+            message = f"has real colour already (spread {spread:.1f}, threshold {model.color_threshold:g})"
+            message = message if count == 1 else f"page {page + 1} of {count} {message}"
+            return Skip(Status.SKIPPED_COLOR, message, info.width, info.height, info.mode, count, spread)
+        L_pages.append(downscale_luminance(reduced.L_u16, model.side))
+        largest = max(largest, spread)
+    return MasterInput(tuple(L_pages), largest)
 
 
-def write_master(
+def write_pages(
     master: Master | IsolatedMaster,
+    pages: Sequence[int],
     target: BinaryIO,
-    ab: NDArray[np.float32],
+    abs_: Sequence[NDArray[np.float32]],
     provenance: Provenance,
-    settings: ComposeSettings,
-    depth: int | None = None,
-    label: Label | None = None,
-    compression: Compression = "deflate",
+    settings: MasterSettings,
 ) -> WrittenMaster:
-    """Second pass: the colour image as an sRGB TIFF of `depth` bits, else of the master's, to an empty file.
+    """Second pass: the colour images of some pages as one sRGB TIFF, to an empty file.
 
     Args:
-        ab: float32[2,h,w], Lab units, any size.
-        label: of the master's size; drawn into it, or added below.
+        pages: which, from 0.
+        abs_: for each of them float32[2,h,w], Lab units, any size.
 
     Raises:
         ImageFailure: the master cannot be read to its end.
         OSError: the file cannot be written.
     """
-    info, notes = master.info, list(master.info.notes)
-    icc = info.meta.icc
-    if icc is not None and not examine(icc).is_srgb and examine(icc).mode == "RGB":
-        notes.append("written as sRGB, not in the source's profile")
-    metadata = result_metadata(info.meta, None, "tiff", provenance)
-    page = TiffPage(
+    infos = [master.infos[page] for page in pages]
+    labels = [settings.label(info.width, info.height) for info in infos]
+    tiff_pages = [_tiff_page(*one, provenance, settings) for one in zip(infos, labels, strict=True)]
+    if len(pages) > 1:
+        tiff_pages = [replace(page, number=(i, len(pages))) for i, page in enumerate(tiff_pages)]
+    most = sum(page.bytes_at_most(settings.compression) for page in tiff_pages)
+    given: dict[str, Any] = {"compression": settings.compression, "threads": _COMPRESSORS}
+    writer, written = TiffWriter(target, bytes_at_most=most, **given), []
+    for page, ab, label, tiff_page in zip(pages, abs_, labels, tiff_pages, strict=True):
+        info = master.infos[page]
+        composer = Composer(ab, info.height, info.width, settings.compose, depth=tiff_page.depth)
+        with _page(page, len(master.infos)):
+            writer.write(tiff_page, _rows(master, page, composer, label, tiff_page))
+        assert tiff_page.metadata is not None
+        size, changes = (info.width, info.height, info.mode), tiff_page.metadata.changes
+        written.append(WrittenMaster(*size, composer.measures(), _note(info, label), changes))
+    writer.close()
+    return joined_masters(written)
+
+
+@contextmanager
+def _page(page: int, count: int) -> Iterator[None]:
+    """A failure says of which page it is."""
+    try:
+        yield
+    except ImageFailure as failure:
+        raise in_page(page + 1, count, failure) from None
+
+
+def _tiff_page(
+    info: MasterInfo, label: Label | None, provenance: Provenance, settings: MasterSettings
+) -> TiffPage:
+    return TiffPage(
         width=info.width,
         height=info.height + (label.rows if label is not None else 0),
         channels=4 if info.has_alpha else 3,
-        depth=depth or info.depth,
-        metadata=metadata,
+        depth=settings.depth or info.depth,
+        metadata=result_metadata(info.meta, None, "tiff", provenance),
     )
-    composer = Composer(ab, info.height, page.width, settings, depth=page.depth)
-    most = page.bytes_at_most(compression)
-    writer = TiffWriter(target, bytes_at_most=most, compression=compression, threads=_COMPRESSORS)
-    writer.write(page, _rows(master, composer, label, page))
-    writer.close()
+
+
+def _note(info: MasterInfo, label: Label | None) -> str | None:
+    notes, icc = list(info.notes), info.meta.icc
+    if icc is not None and not examine(icc).is_srgb and examine(icc).mode == "RGB":
+        notes.append("written as sRGB, not in the source's profile")
     if label is not None and label.rows:
         notes.append(label.note)
-    note = "; ".join(notes) or None
-    return WrittenMaster(info.width, info.height, info.mode, composer.measures(), note, metadata.changes)
+    return "; ".join(notes) or None
 
 
 def _rows(
-    master: Master | IsolatedMaster, composer: Composer, label: Label | None, page: TiffPage
+    master: Master | IsolatedMaster, page: int, composer: Composer, label: Label | None, written: TiffPage
 ) -> Iterator[NDArray[Any]]:
     """The rows of the colour image, strip by strip, with the label's."""
-    top = 0
-    for l_u16, alpha in master.strips():
+    top, depth = 0, master.infos[page].depth
+    for l_u16, alpha in master.strips(page):
         rgb = composer.strip(l_u16, alpha)
         if label is not None:
             label.draw(rgb, top)
@@ -132,8 +191,8 @@ def _rows(
         if alpha is None:
             yield rgb
             continue
-        if page.depth < master.info.depth:
+        if written.depth < depth:
             alpha = np.rint(alpha / np.float32(257)).astype(np.uint8)
         yield np.dstack([rgb, alpha])
     if label is not None and label.rows:
-        yield label.band(page.channels, page.dtype)
+        yield label.band(written.channels, written.dtype)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,19 +20,24 @@ from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.errors import BadKey, FailureCode
 from pipeline.ledger.schema import LedgerRow
 from pipeline.ledger.write import commit_part
+from pipeline.plan.outputs import document_key, page_key
 from pipeline.records import Item, Status
 from pipeline.shard.attempts import Attempt
 from pipeline.shard.compose import Compose, compose
+from pipeline.shard.delivered import DeliveredFile, file_columns
 from pipeline.shard.delivery import finish_master
-from pipeline.shard.finish import Finished, finish_image, finish_pages, provenance_of
+from pipeline.shard.finish import Finished, finish_document, finish_image, joined_pages, provenance_of
 from pipeline.shard.hints import spread_hints
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.put import put_image
+from pipeline.shard.read_ahead import in_flight
 from pipeline.shard.result import ShardResult
-from pipeline.shard.rows import Rows
+from pipeline.shard.rows import Result, Rows
 from pipeline.shard.source_reader import SourceReader
 from pipeline.shard.stages import Here, MasterSource, OpenSource, Predicted
 from pipeline.storage import Store, open_store
+
+_PAGES_AHEAD = 2  # pages of one source that are uploaded while the next one is composed
 
 
 class ShardWorker:
@@ -65,34 +71,73 @@ class ShardWorker:
         image, start = predicted.image, time.perf_counter()
         digest = hashlib.sha256(source.encoded.data).hexdigest()
         try:
-            finished = self._finished(predicted, source, digest)
+            if len(predicted.ab_pages) > 1 and self.job.config.output.has_separate_pages:
+                return self._finish_pages(predicted, source, digest, start)
+            key, finished = self._finished(predicted, source, digest)
         except Exception as error:
             return self.rows.of_error(image, error)
-        row = self.rows.colorized(
-            image,
+        files = [delivered(key, finished)]
+        row = self._colorized(predicted, source, finished, files, digest)
+        return self.threads.submit(self._put_one, row, key, finished, start)
+
+    def _colorized(
+        self,
+        predicted: Predicted[Here],
+        source: OpenSource,
+        result: Result,
+        files: Sequence[DeliveredFile],
+        digest: str,
+    ) -> LedgerRow:
+        return self.rows.colorized(
+            predicted.image,
             source.pixels,
-            finished,
+            result,
             predicted.color_spread,
             source.pixels.pages,
             source_sha256=digest,
-            output_sha256=hashlib.sha256(finished.data).hexdigest(),
-            **_second_file_columns(finished),
+            **file_columns(files),
             seconds_decode=predicted.seconds_decode,
             seconds_predict=predicted.seconds_predict,
         )
-        return self.threads.submit(self._put, row, image, finished, start)
 
-    def _finished(self, predicted: Predicted[Here], source: OpenSource, digest: str) -> Finished:
+    def _finished(self, predicted: Predicted[Here], source: OpenSource, digest: str) -> tuple[str, Finished]:
+        """The one file of a source, and where it goes."""
         image, given = predicted.image, (digest, self.job, self.compose)
-        if len(predicted.ab_pages) > 1:
-            key, abs_ = image.item.key, predicted.ab_pages
-            finished = finish_pages(self.reader.pages(key, source, len(abs_)), abs_, image, *given)
+        abs_ = predicted.ab_pages
+        if len(abs_) > 1:
+            key = document_key(image.item.key, self.job.config.output)
+            pages = self.reader.pages(image.item.key, source, len(abs_))
+            finished = finish_document(pages, abs_, image, *given)
         else:
+            key = image.output_key
             finished = finish_image(source.pixels, chroma(predicted, source), image, *given)
-        if kinds := image.guide.kinds:
-            note = "; ".join(filter(None, [finished.note, f"guided by {', '.join(kinds)}"]))
-            finished = replace(finished, note=note)
-        return self._signed(finished, image, source.encoded.data, digest)
+        finished = self._signed(finished, image, source.encoded.data, digest)
+        return key, replace(finished, note=with_guides(finished.note, image))
+
+    def _finish_pages(
+        self, predicted: Predicted[Here], source: OpenSource, digest: str, start: float
+    ) -> LedgerRow:
+        """A file for each page, of which few are in memory; the row names them all, once all are put."""
+        image, output = predicted.image, self.job.config.output
+
+        def finished() -> Iterator[tuple[str, Finished]]:
+            pages = self.reader.pages(image.item.key, source, len(predicted.ab_pages))
+            for number, (page, ab) in enumerate(zip(pages, predicted.ab_pages, strict=True), 1):
+                key = page_key(image.item.key, number, output)
+                one = finish_image(page, ab, image, digest, self.job, self.compose, output_key=key)
+                yield key, self._signed(one, image, source.encoded.data, digest)
+
+        def put(one: tuple[str, Finished]) -> tuple[DeliveredFile, Finished]:
+            self._put(*one)
+            return delivered(*one), replace(one[1], data=b"", derivative=None)
+
+        written = [future.result() for future in in_flight(self.threads, put, finished(), _PAGES_AHEAD)]
+        files, pages = zip(*written, strict=True)
+        result = joined_pages(pages)
+        result = replace(result, note=with_guides(result.note, image))
+        row = self._colorized(predicted, source, result, files, digest)
+        row.seconds_compose = time.perf_counter() - start
+        return row
 
     def _signed(self, finished: Finished, image: SourceImage, source: bytes, digest: str) -> Finished:
         """With manifests in both files, where there is a signer."""
@@ -101,19 +146,18 @@ class ShardWorker:
         provenance, output = provenance_of(self.job, image, digest), self.job.config.output
         second = finished.derivative
         if second is not None:
-            format_ = output.derivative.file_format
-            data = self.signer.sign(second.data, source, format_, provenance, resized=second.resized)
+            of_second = output.derivative.file_format
+            data = self.signer.sign(second.data, source, of_second, provenance, resized=second.resized)
             second = replace(second, data=data)
-        data = self.signer.sign(finished.data, source, output.format, provenance)
+        data = self.signer.sign(finished.data, source, finished.format, provenance)
         return replace(finished, data=data, derivative=second)
 
     def _finish_master(self, predicted: Predicted[Here]) -> LedgerRow:
         """The second pass over a master, and its upload: here, not on a thread, for it takes all there is."""
         image, start = predicted.image, time.perf_counter()
-        (ab,) = predicted.ab_pages
         try:
             master, columns, written = finish_master(
-                self.reader.source, self.out, image, ab, self.job, self.signer
+                self.reader.source, self.out, image, predicted.ab_pages, self.job, self.signer
             )
         except Exception as error:
             return self.rows.of_error(image, error)
@@ -123,19 +167,16 @@ class ShardWorker:
             master,
             master,
             predicted.color_spread,
-            1,
+            len(predicted.ab_pages),
             **columns,
             seconds_decode=predicted.seconds_decode,
             seconds_predict=predicted.seconds_predict,
             seconds_compose=time.perf_counter() - start,
         )
 
-    def _put(self, row: LedgerRow, image: SourceImage, finished: Finished, start: float) -> LedgerRow:
-        output, second = self.job.config.output, finished.derivative
+    def _put_one(self, row: LedgerRow, key: str, finished: Finished, start: float) -> LedgerRow:
         try:
-            put_image(self.out, image.output_key, finished.data, output.format)
-            if second is not None:
-                put_image(self.out, second.key, second.data, output.derivative.file_format)
+            self._put(key, finished)
         except BadKey as error:
             return replace(
                 row,
@@ -147,10 +188,16 @@ class ShardWorker:
                 derivative_key=None,
                 derivative_sha256=None,
             )
-        self.written.append(len(finished.data))
         row.seconds_compose = time.perf_counter() - start
         row.finished_at = datetime.now(UTC)
         return row
+
+    def _put(self, key: str, finished: Finished) -> None:
+        """Write a colour image, then its second file."""
+        put_image(self.out, key, finished.data, finished.format)
+        if (second := finished.derivative) is not None:
+            put_image(self.out, second.key, second.data, self.job.config.output.derivative.file_format)
+        self.written.append(len(finished.data))
 
     def lost_row(self, item: Item) -> LedgerRow:
         """The row of an image that takes its worker down."""
@@ -180,9 +227,15 @@ def chroma(predicted: Predicted[Here], source: OpenSource) -> NDArray[np.float32
     return ab_pages[0]
 
 
-def _second_file_columns(finished: Finished) -> dict[str, object]:
-    second = finished.derivative
+def delivered(key: str, finished: Finished) -> DeliveredFile:
+    """How the ledger names an encoded image that goes to this key."""
+    digest, second = hashlib.sha256(finished.data).hexdigest(), finished.derivative
     if second is None:
-        return {}
-    digest = hashlib.sha256(second.data).hexdigest()
-    return {"derivative_key": second.key, "derivative_sha256": digest}
+        return DeliveredFile(key, digest)
+    return DeliveredFile(key, digest, second.key, hashlib.sha256(second.data).hexdigest())
+
+
+def with_guides(note: str | None, image: SourceImage) -> str | None:
+    """The note of an image's row, with what guided it."""
+    kinds = image.guide.kinds
+    return "; ".join(filter(None, [note, f"guided by {', '.join(kinds)}" if kinds else None])) or None

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, CredentialsRefused, DamagedLedgerPart, StorageError
+from pipeline.ledger.files import named_files
 from pipeline.ledger.newest import newest_of_all_jobs
 from pipeline.ledger.read import list_some_parts, map_parts, read_part
 from pipeline.ledger.schema import OUTPUT_COLUMNS, SOURCE_COLUMNS
@@ -88,19 +89,12 @@ def _read(out: Store, key: str) -> _Part | Finding:
     return _Part(_expected(colorized, OUTPUT_COLUMNS), _expected(hashed, SOURCE_COLUMNS))
 
 
-def _expected(table: pa.Table, pairs: Sequence[tuple[str, str]]) -> pa.Table:
-    """EXPECTED_SCHEMA: for each pair of columns, key and checksum, the rows that have a key."""
-    tables = []
-    for key, sha256 in pairs:
-        rows = table.filter(pc.is_valid(table[key]))
-        digests = [None if text is None else bytes.fromhex(text) for text in rows[sha256].to_pylist()]
-        columns = [
-            rows[key].cast(pa.large_string()),
-            pa.array(digests, pa.binary(32)),
-            rows["finished_at"].cast(pa.int64()),
-        ]
-        tables.append(pa.table(columns, schema=EXPECTED_SCHEMA))
-    return pa.concat_tables(tables)
+def _expected(table: pa.Table, columns: Sequence[tuple[str, str]]) -> pa.Table:
+    """EXPECTED_SCHEMA: the files that these columns name, keys and checksums."""
+    files = named_files(table, columns)
+    digests = [None if text is None else bytes.fromhex(text) for text in files["sha256"].to_pylist()]
+    finished_at = table["finished_at"].take(files["row"]).cast(pa.int64())
+    return pa.table([files["key"], pa.array(digests, pa.binary(32)), finished_at], schema=EXPECTED_SCHEMA)
 
 
 def _newest(tables: list[pa.Table]) -> pa.Table:

@@ -41,7 +41,7 @@ def whole(master: Master) -> tuple[np.ndarray, np.ndarray | None]:
 
 @pytest.fixture(autouse=True)
 def _many_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.codecs.masters._STRIP_PIXELS", 7 * SIZE[1])
+    monkeypatch.setattr("pipeline.codecs.masters.STRIP_PIXELS", 7 * SIZE[1])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -123,6 +123,31 @@ def test_metadata_is_carried(tmp_path: Path) -> None:
     assert exif.get_ifd(34665)[0x9003] == "1911:05:01 12:00:00"
 
 
+def test_every_page_is_read_by_its_own_layout(tmp_path: Path) -> None:
+    pages = [ramp(np.uint8), ramp(np.uint16, 3)[:50, :40], ramp(np.uint16)[:30]]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(pages[0][::4, ::4], photometric="minisblack", subfiletype=1)
+        for page in pages:
+            writer.write(page, photometric="rgb" if page.ndim == 3 else "minisblack", metadata=None)
+    master = Master(tmp_path / "a.tif", pixels=MANY)
+    assert [(info.height, info.width, info.mode) for info in master.infos] == [
+        (*SIZE, "L"),
+        (50, 40, "RGB;16"),
+        (30, SIZE[1], "I;16"),
+    ]
+    assert all(any("reduced copy" in change for change in info.meta.changes) for info in master.infos)
+    for number, page in enumerate(pages):
+        found = np.concatenate([l_u16 for l_u16, _ in master.strips(number)]) / spaces.L_U16_SCALE
+        assert np.abs(found - lightness(page)).max() < 0.01
+        assert master.reduced(384, number).L_u16.shape == page.shape[:2]
+    with tifffile.TiffWriter(tmp_path / "b.tif") as writer:
+        writer.write(pages[0], photometric="minisblack", metadata=None)
+        writer.write(ramp(np.uint16).astype(np.float32), photometric="minisblack", metadata=None)
+    with pytest.raises(ImageFailure, match=r"^page 2 of 2: ") as caught:
+        Master(tmp_path / "b.tif", pixels=MANY)
+    assert caught.value.code == FailureCode.UNSUPPORTED
+
+
 def failure(path: Path, pixels: int = MANY) -> FailureCode:
     with pytest.raises(ImageFailure) as caught:
         whole(Master(path, pixels=pixels))
@@ -133,8 +158,6 @@ def failure(path: Path, pixels: int = MANY) -> FailureCode:
 def test_what_cannot_be_streamed_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, ramp(np.uint16).astype(np.float32))
-    assert failure(path) == FailureCode.UNSUPPORTED
-    tifffile.imwrite(path, np.stack([ramp(np.uint16)] * 3), photometric="minisblack")
     assert failure(path) == FailureCode.UNSUPPORTED
     tifffile.imwrite(path, ramp(np.uint8, 4), photometric="separated")
     assert failure(path) == FailureCode.UNSUPPORTED

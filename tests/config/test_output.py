@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.config.job import JobConfig
+from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml, load
 from pipeline.errors import ConfigError
 
@@ -63,3 +63,12 @@ def test_what_goes_together_survives_being_saved(settings: list[str], tmp_path) 
     file = tmp_path / "config.yaml"
     file.write_text(effective_yaml(config(*settings)), encoding="utf-8")
     assert load(JobConfig, str(file)) == config(*settings)
+
+
+def test_the_digest_covers_pages_only_where_they_are_not_what_the_format_implies() -> None:
+    def digest(*settings: str) -> str:
+        return job_digest(load(JobConfig, None, list(settings)), "w")
+
+    assert digest() == digest("output.pages=separate") != digest("output.pages=tiff")
+    tiff = "output.format=tiff"
+    assert digest(tiff) == digest(tiff, "output.pages=tiff") != digest(tiff, "output.pages=separate")

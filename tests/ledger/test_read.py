@@ -64,6 +64,8 @@ DAMAGED = {
     "an empty cell": with_column("etag", pa.array(["e", None])),
     "no UTF-8": with_column("key", pa.array([b"a", b"\xff"]).view(pa.string())),
     "no checksum": with_column("output_sha256", pa.array(["ab" * 32, "no hex"])),
+    "no checksum in a list": with_column("further_sha256", pa.array([["ab" * 32], ["no hex"]])),
+    "a page without its checksum": with_column("further_keys", pa.array([["images/a/page-0002.jpg"], None])),
 }
 
 

@@ -9,11 +9,26 @@ from hypothesis import strategies as st
 
 from pipeline.config.output import DerivativeConfig, OutputConfig
 from pipeline.errors import FailureCode
-from pipeline.plan.outputs import derivative_key, find_refusals, output_key
+from pipeline.plan.outputs import derivative_key, document_key, find_refusals, output_key, page_key
 from pipeline.plan.patterns import Patterns
 
 #: Few characters, so that suffixes, equal outputs and files that are folders come about often.
-part = st.sampled_from(["a", "b", "a.jpg", "a.JPG", "a.jpg.jpg", "a.tif", "b.png", "..", "", "x" * 252])
+part = st.sampled_from(
+    [
+        "a",
+        "b",
+        "a.jpg",
+        "a.JPG",
+        "a.jpg.jpg",
+        "a.tif",
+        "b.png",
+        "page-0001.jpg",
+        "pages.tif",
+        "..",
+        "",
+        "x" * 252,
+    ]
+)
 some_keys = st.sets(st.lists(part, min_size=1, max_size=3).map("/".join).filter(bool), max_size=12).map(
     sorted
 )
@@ -177,3 +192,42 @@ def test_include_and_exclude_together():
     patterns = Patterns(["a/*", "b/*"], ["*.txt", "b/no/*"])
     kept = ["a/1.jpg", "a/1.txt", "b/2.jpg", "b/no/3.jpg", "c/4.jpg"]
     assert [key for key in kept if patterns.keep(key)] == ["a/1.jpg", "b/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("key", "output", "page", "document"),
+    [
+        ("x/a.tif", {}, "images/x/a.tif/page-0012.jpg", "images/x/a.tif"),
+        ("a.TIFF", {"format": "png"}, "images/a.TIFF/page-0012.png", "images/a.TIFF"),
+        ("a", {}, "images/a/page-0012.jpg", "images/a/pages.tif"),
+        ("a.tif", {"suffix": "replace"}, "images/a.tif/page-0012.jpg", "images/a.tif"),
+        ("a.tif", {"suffix": "_color"}, "images/a.tif/page-0012_color.jpg", "images/a_color.tif"),
+        ("a.tif", {"format": "tiff"}, "images/a.tif/page-0012.tif", "images/a.tif"),
+        ("a", {"format": "tiff"}, "images/a/page-0012.tif", "images/a.tif"),
+    ],
+)
+def test_places_of_pages(key, output, page, document):
+    assert page_key(key, 12, OutputConfig(**output)) == page
+    assert document_key(key, OutputConfig(**output)) == document
+
+
+@given(keys=some_keys, output=outputs_)
+def test_pages_meet_no_other_result(keys, output):
+    refused = refuse(keys, output)
+    standing = [key for i, key in enumerate(keys) if i not in refused and key[-1] != "/"]
+    outputs = [output_key(key, output) for key in standing]
+    pages = [page_key(key, number, output) for key in standing for number in (1, 2)]
+    assert len({*outputs, *pages}) == len(outputs) + len(pages)
+    if output.format != "tiff":  # else it is the result itself
+        documents = [document_key(key, output) for key in standing]
+        assert len({*outputs, *documents}) == len(outputs) + len(documents)
+
+
+def test_what_stands_where_another_has_its_pages_is_refused():
+    keys = ["a.tif", "a.tif/other.jpg", "a.tif/page-0002.jpg", "a.tif/pages.tif", "b/page-0001.jpg"]
+    refused = refuse(keys)
+    assert list(refused) == [2, 3]
+    assert refused[2].code is FailureCode.OUTPUT_COLLISION
+    assert "'a.tif'" in refused[2].message
+    assert list(refuse(keys, finished=[keys[2]])) == [0, 3]
+    assert list(refuse(keys, finished=[keys[0], keys[2]])) == [2, 3]

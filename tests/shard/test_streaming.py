@@ -25,7 +25,7 @@ from pipeline.config.job import ModelConfig
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.records import Status
 from pipeline.shard.compose import ComposeSettings, compose
-from pipeline.shard.streaming import WrittenMaster, reduce_master, write_master
+from pipeline.shard.streaming import MasterSettings, WrittenMaster, reduce_master, write_pages
 from tests.support.paths import REPO
 
 PROVENANCE = Provenance("algorithmicallyEnhanced", "unet", "ab" * 32, "Fiat Color", "a.tif", "cd" * 32)
@@ -42,9 +42,8 @@ def colour_master(master, target, predict, provenance, model) -> WrittenMaster |
     seen = reduce_master(master, model)
     if isinstance(seen, Skip):
         return seen
-    return write_master(
-        master, target, predict(seen.model_L), provenance, ComposeSettings(chroma=model.chroma)
-    )
+    settings = MasterSettings(ComposeSettings(chroma=model.chroma))
+    return write_pages(master, [0], target, [predict(*seen.L_pages)], provenance, settings)
 
 
 def gray(path: Path, height: int = 700, width: int = 500) -> Path:
@@ -63,7 +62,7 @@ def test_in_strips_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path, files = gray(tmp_path / "a.tif"), [io.BytesIO(), io.BytesIO()]
     with isolated(path) as master:
         streamed = colour_master(master, files[0], predict, PROVENANCE, MODEL)
-    monkeypatch.setattr("pipeline.codecs.masters._STRIP_PIXELS", 5000)
+    monkeypatch.setattr("pipeline.codecs.masters.STRIP_PIXELS", 5000)
     here = Master(path, pixels=10**9)
     colour_master(here, files[1], predict, PROVENANCE, MODEL)
     assert files[0].getvalue() == files[1].getvalue()
@@ -100,8 +99,8 @@ def test_sixteen_bits_become_eight_where_asked(tmp_path: Path) -> None:
         path, pixels, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
     )
     master = Master(path, pixels=10**9)
-    ab = predict(reduce_master(master, MODEL).model_L)  # type: ignore[arg-type]
-    write_master(master, file, ab, PROVENANCE, ComposeSettings(), 8)
+    ab = predict(*reduce_master(master, MODEL).L_pages)  # type: ignore[union-attr]
+    write_pages(master, [0], file, [ab], PROVENANCE, MasterSettings(ComposeSettings(), 8))
     found = tifffile.imread(io.BytesIO(file.getvalue()))
     assert (found.shape, found.dtype) == ((90, 70, 4), np.uint8)
     assert np.abs(found[..., 3] - pixels[..., 1] / 257).max() <= 0.51

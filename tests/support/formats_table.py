@@ -226,6 +226,12 @@ photograph is what neither NewSubfileType nor SubfileType calls a reduced copy o
 and 2 are alpha, 0 is not, and a channel without the tag is taken for none: film scanners store infrared
 so. Where EXIF states no orientation, that of XMP counts. In memory and in strips the rules are the
 same.
+
+Of a TIFF of several pages every page is coloured. Formats that hold one picture get a file for each page,
+`KEY/page-0001.jpg` and so on: the IIIF Presentation API wants one image for each canvas, image servers
+show a page by its own identifier, METS lists a file for each page, and viewers show the first page of a
+TIFF alone. With `output.format=tiff` the result is one TIFF, built as its source was, so that a catalogue
+that has one file for one object still does. `output.pages` chooses otherwise ([output.md](output.md)).
 """
 
 

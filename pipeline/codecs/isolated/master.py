@@ -33,7 +33,8 @@ class IsolatedMaster:
         self._child = ChildProcess("pipeline.codecs.isolated.master", memory=memory, seconds=seconds)
         try:
             self._child.start()
-            self.info: MasterInfo = self._child.ask((str(path), pixels, seconds))
+            self.infos: tuple[MasterInfo, ...] = self._child.ask((str(path), pixels, seconds))
+            self.info = self.infos[0]
         except BaseException:
             self.close()
             raise
@@ -57,14 +58,14 @@ class IsolatedMaster:
         """End the child; may be called more than once."""
         self._child.close()
 
-    def reduced(self, side: int) -> Reduced:
+    def reduced(self, side: int, page: int = 0) -> Reduced:
         """See `Master.reduced`."""
-        reduced: Reduced = self._child.ask(("reduced", side))
+        reduced: Reduced = self._child.ask(("reduced", side, page))
         return reduced
 
-    def strips(self) -> Iterator[tuple[NDArray[np.uint16], NDArray[Any] | None]]:
+    def strips(self, page: int = 0) -> Iterator[tuple[NDArray[np.uint16], NDArray[Any] | None]]:
         """See `Master.strips`."""
-        strip = self._child.ask(("strips",))
+        strip = self._child.ask(("strips", page))
         while strip is not None:
             yield strip
             strip = self._child.receive()
@@ -73,14 +74,14 @@ class IsolatedMaster:
 def _serve(connection: Connection) -> None:
     path, pixels, seconds = connection.recv()
     master = Master(Path(path), pixels=pixels)
-    connection.send(master.info)
+    connection.send(master.infos)
     while True:
-        request = connection.recv()
+        what, *arguments = connection.recv()
         limit_cpu(seconds)
-        if request[0] == "reduced":
-            connection.send(master.reduced(request[1]))
+        if what == "reduced":
+            connection.send(master.reduced(*arguments))
         else:
-            for strip in master.strips():
+            for strip in master.strips(*arguments):
                 connection.send(strip)
             connection.send(None)
 
