@@ -19,7 +19,6 @@ from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.job import JobConfig
 from pipeline.models.method_list import load_colorizer
-from pipeline.shard.compose import ComposeSettings
 from pipeline.shard.predict import Predictor
 from pipeline.shard.streaming import MasterSettings, reduce_master, write_pages
 
@@ -77,7 +76,7 @@ def colour(source: str, target: str, settings: str) -> dict[str, float]:
         assert not isinstance(reduced, Skip)
         ab = predictor([*reduced.L_pages])[0]
         predicted = time.perf_counter()
-        settings = MasterSettings(ComposeSettings(chroma=model.chroma))
+        settings = MasterSettings(model)
         outcome = write_pages(master, [0], file, [ab], provenance, settings)
         done = time.perf_counter()
         decoder = peak_rss_mib(master.pid)

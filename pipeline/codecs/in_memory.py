@@ -15,6 +15,7 @@ from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
 from pipeline.codecs.upright import Pixels
 from pipeline.color.light import to_srgb8
 from pipeline.color.luminance import downscale_luminance, luminance_u16
+from pipeline.color.real_colour import RealColour, find_real_colour
 from pipeline.color.toning import colour_spread
 from pipeline.records import Status
 
@@ -31,6 +32,17 @@ __all__ = [
 ]
 
 _WHITE_U16 = 65535
+
+
+@dataclass(frozen=True)
+class KeptColour:
+    """Real colour of a scan: where it is, and the colours of the source there.
+
+    rgb8: uint8[h,w,3] sRGB of the rectangle `RealColour.box`.
+    """
+
+    real_colour: RealColour
+    rgb8: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class Decoded:
         is_color: whether that is over the threshold; only ever True where colour is not to be skipped.
         pages: how many the file has; this is one of them.
         depth: bits per sample of the source, 8 or 16: what is kept.
+        real_colour: of a picture that as a whole is gray or toned, where it is not; None: nowhere.
         note: what a reader of the ledger should know, or None.
     """
 
@@ -73,6 +86,7 @@ class Decoded:
     note: str | None
     depth: int = 8
     pages: int = 1
+    real_colour: KeptColour | None = None
 
     @property
     def width(self) -> int:
@@ -131,7 +145,8 @@ def finish(
         return Skip(Status.SKIPPED_OTHER, pixels.message)
     array, alpha = pixels.array, pixels.alpha
     height, width = array.shape[:2]
-    spread = 0.0 if array.ndim == 2 else colour_spread(_visible(pixels.srgb8(), alpha))
+    rgb8 = None if array.ndim == 2 else _visible(pixels.srgb8(), alpha)
+    spread = 0.0 if rgb8 is None else colour_spread(rgb8)
     if spread > color_threshold and skip_color:
         message = f"has real colour already (spread {spread:.1f}, threshold {color_threshold:g})"
         return Skip(Status.SKIPPED_COLOR, message, width, height, pixels.mode, pixels.pages, spread)
@@ -147,7 +162,13 @@ def finish(
         note="; ".join(pixels.notes) or None,
         depth=pixels.depth,
         pages=pixels.pages,
+        real_colour=None if rgb8 is None or spread > color_threshold else _real_colour(rgb8),
     )
+
+
+def _real_colour(rgb8: NDArray[np.uint8]) -> KeptColour | None:
+    found = find_real_colour(rgb8)
+    return None if found is None else KeptColour(found, rgb8[found.box(*rgb8.shape[:2])].copy())
 
 
 def read_back(rgb: NDArray[Any], icc: bytes) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:

@@ -30,6 +30,7 @@ from pipeline.color.light import lightness, to_srgb8
 
 __all__ = ["Master", "MasterInfo", "Reduced"]
 
+U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
 Levels = NDArray[Any]  # uint8 or uint16
 
@@ -68,7 +69,11 @@ class Master:
 
     def strips(self, page: int = 0) -> Iterator[tuple[U16, Levels | None]]:
         """One pass over a page, from the top: whole rows as `L_u16` uint16[n,W], and alpha[n,W] or None."""
-        return self._pages[page].strips()
+        return ((l_u16, alpha) for l_u16, alpha, _ in self._pages[page].strips(colours=False))
+
+    def coloured_strips(self, page: int = 0) -> Iterator[tuple[U16, Levels | None, U8 | None]]:
+        """As `strips`, and with each the source's colours, uint8[n,W,3] sRGB, or None for gray."""
+        return self._pages[page].strips(colours=True)
 
 
 @dataclass(frozen=True)
@@ -87,11 +92,12 @@ class _Page:
         l_u16 = np.concatenate([part.L_u16 for part in parts])
         return Reduced(l_u16, np.concatenate(colours) if colours else None)
 
-    def strips(self) -> Iterator[tuple[U16, Levels | None]]:
+    def strips(self, colours: bool) -> Iterator[tuple[U16, Levels | None, U8 | None]]:
         for rows in self._rows(1):
             samples, light = self.layout.found.applied(self._colour(rows))
             alpha = np.ascontiguousarray(rows[..., -1]) if self.info.has_alpha else None
-            yield lightness(samples, light), alpha
+            rgb8 = to_srgb8(samples, light) if colours and samples.ndim == 3 else None
+            yield lightness(samples, light), alpha, rgb8
 
     @property
     def _colours(self) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ _LIGHTNESS_BINS = 32
 _LINE = 3.0  # stains reach 8.4 along their line, so 2.8
 
 
-def _residuals(lightness: F64, ab_n2: F64, kept: NDArray[np.bool_]) -> F64:
+def residuals(lightness: F64, ab_n2: F64, kept: NDArray[np.bool_]) -> F64:
     """ab less the mean ab of `kept` at the same lightness: means of bins, straight lines between them."""
     bins = np.minimum((lightness[kept] * (_LIGHTNESS_BINS / 100)).astype(np.intp), _LIGHTNESS_BINS - 1)
     counts = np.bincount(bins, minlength=_LIGHTNESS_BINS)
@@ -54,20 +54,21 @@ def colour_spread(rgb8: NDArray[np.uint8]) -> float:
     """
     if rgb8.dtype != np.uint8 or rgb8.ndim != 3 or rgb8.shape[2] != 3 or rgb8.size == 0:
         raise ValueError(f"want uint8[H,W,3]; got {rgb8.dtype} {rgb8.shape}")
-    lab = srgb_to_lab(_averaged_down(rgb8).astype(np.float64) / 255)
+    lab = srgb_to_lab(averaged_down(rgb8).astype(np.float64) / 255)
     top, left = int(lab.shape[0] * _MARGIN), int(lab.shape[1] * _MARGIN)
     pixels = lab[top : lab.shape[0] - top, left : lab.shape[1] - left].reshape(-1, 3).astype(np.float64)
     lightness, ab_n2 = np.clip(pixels[:, 0], 0, 100), pixels[:, 1:]
-    distances = np.hypot(*_residuals(lightness, ab_n2, np.ones(len(pixels), dtype=np.bool_)).T)
+    distances = np.hypot(*residuals(lightness, ab_n2, np.ones(len(pixels), dtype=np.bool_)).T)
     kept = distances <= np.quantile(distances, 1 - _OUTLIERS)
-    residuals = _residuals(lightness, ab_n2, kept)[kept]
-    covariance = residuals.T @ residuals / len(residuals)
+    strayed = residuals(lightness, ab_n2, kept)[kept]
+    covariance = strayed.T @ strayed / len(strayed)
     shorter, longer = np.sqrt(np.maximum(np.linalg.eigvalsh(covariance), 0))
     return float(max(np.sqrt(shorter * longer), longer / _LINE))
 
 
-def _averaged_down(rgb8: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = _SIDE / max(rgb8.shape[:2])
+def averaged_down(rgb8: NDArray[np.uint8], side: int = _SIDE) -> NDArray[np.uint8]:
+    """The picture with a longer side of `side` pixels; a smaller one as it is."""
+    scale = side / max(rgb8.shape[:2])
     if scale >= 1:
         return rgb8
     size = max(1, round(rgb8.shape[1] * scale)), max(1, round(rgb8.shape[0] * scale))

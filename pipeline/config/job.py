@@ -52,6 +52,9 @@ class ModelConfig(Section):
     batch: int | None = Field(None, ge=1, le=1024, description="images per step; null: 1 on CPU, 16 on GPU")
     chroma: float = Field(1.0, ge=0.0, le=3.0, description="factor on the predicted chroma")
     skip_color: bool = Field(True, description="leave images alone that already have real colour")
+    keep_color: bool = Field(
+        True, description="leave real colour inside a black-and-white scan as it is: targets, stamps, mounts"
+    )
     color_threshold: float = Field(
         REAL_COLOUR_SPREAD, ge=0.0, description="colour spread (ab units) of real colour"
     )
@@ -180,13 +183,15 @@ def job_digest(config: JobConfig, weights_digest: str) -> str:
     relevant = {
         "weights": weights_digest,
         # pictures count by content, and not at all where there are none: ledgers from before them stay good
-        "model": config.model.model_dump(mode="json", exclude={"weights", "batch", *PICTURES})
+        "model": config.model.model_dump(mode="json", exclude={"weights", "batch", "keep_color", *PICTURES})
         | {kind: uri.rpartition("#sha256=")[2] for kind in PICTURES if (uri := getattr(config.model, kind))},
         # where the key lies changes no signature
         "output": config.output.model_dump(
             mode="json", exclude={"c2pa": {"key", "timestamp_url"}, "pages": True}
         )
         | _other_pages(config.output),
+        # not where it is as by default: few images have real colour, and ledgers from before it stay good
+        **({} if config.model.keep_color else {"keep_color": False}),
         "pixels": config.limits.pixels,
         "stream_bytes": config.limits.stream_bytes,
     }

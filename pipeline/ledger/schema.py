@@ -50,6 +50,9 @@ LEDGER_SCHEMA = pa.schema(
         # are the first page's, in the order of the pages; null: there are no others.
         pa.field("further_keys", pa.list_(pa.string())),
         pa.field("further_sha256", pa.list_(pa.string())),
+        # Share of its area, 0 to 1, where a gray or toned scan has real colour (color.real_colour), or of
+        # several pages the largest; null unless colorized, and where color_spread is above its threshold.
+        pa.field("real_color_share", pa.float32()),
     ]
 )
 
@@ -113,6 +116,7 @@ class LedgerRow:
     seconds_compose: float | None = None
     further_keys: list[str] | None = None
     further_sha256: list[str] | None = None
+    real_color_share: float | None = None
 
 
 def ledger_table(rows: list[LedgerRow]) -> pa.Table:

@@ -20,12 +20,12 @@ from pipeline.codecs.in_memory import Skip, SourceMeta
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.metadata.manifest import ManifestSigner
 from pipeline.codecs.metadata.xmp import Provenance
+from pipeline.color.real_colour import RealColour
 from pipeline.config.job import JobConfig
 from pipeline.config.output import DerivativeConfig
 from pipeline.errors import AccessDenied, ObjectChanged, ObjectDamaged, ObjectMissing, RunError
 from pipeline.plan.outputs import derivative_key, document_key, page_key
 from pipeline.records import Item
-from pipeline.shard.compose import ComposeSettings
 from pipeline.shard.delivered import DeliveredFile, file_columns
 from pipeline.shard.finish import changes_beside, provenance_of
 from pipeline.shard.job import Job, SourceImage
@@ -79,6 +79,7 @@ def finish_master(
     out: Store,
     image: SourceImage,
     abs_: Sequence[NDArray[np.float32]],
+    real_colours: Sequence[RealColour | None],
     job: Job,
     signer: ManifestSigner | None = None,
 ) -> tuple[WrittenMaster, dict[str, object], int]:
@@ -86,6 +87,7 @@ def finish_master(
 
     Args:
         abs_: the chroma of each page, float32[2,h,w].
+        real_colours: from `prepare_master`.
 
     Returns:
         What was measured, the ledger's columns on keys and SHA-256, and the bytes of the colour images.
@@ -94,7 +96,8 @@ def finish_master(
     """
     output, item = job.config.output, image.item
     with _downloaded(source, item) as (path, source_sha256), _opened(path, item, job.config) as master:
-        finishing = _Finishing(path, out, job.config, provenance_of(job, image, source_sha256), signer)
+        provenance = provenance_of(job, image, source_sha256)
+        finishing = _Finishing(path, out, job.config, provenance, signer, real_colours)
         count = len(master.infos)
         if count == 1 or not output.has_separate_pages:
             key = image.output_key if count == 1 else document_key(item.key, output)
@@ -125,6 +128,7 @@ class _Finishing:
     config: JobConfig
     provenance: Provenance
     signer: ManifestSigner | None
+    real_colours: Sequence[RealColour | None]
 
     def one(
         self, key: str, master: IsolatedMaster, pages: Sequence[int], abs_: Sequence[NDArray[np.float32]]
@@ -133,14 +137,13 @@ class _Finishing:
         target, output = self.path.with_name("output.tif"), self.config.output
         with _disk(), target.open("w+b") as file:
             settings = MasterSettings(
-                ComposeSettings(chroma=self.config.model.chroma),
+                self.config.model,
                 depth=8 if output.depth == 8 else None,
                 compression=output.tiff_compression,
                 label=lambda width, height: make_label(output.label, output.label_text, width, height),
             )
-            written = write_pages(
-                master, pages, file, [abs_[page] for page in pages], self.provenance, settings
-            )
+            chosen, reals = [abs_[page] for page in pages], [self.real_colours[page] for page in pages]
+            written = write_pages(master, pages, file, chosen, self.provenance, settings, reals)
         second: tuple[str | None, str | None] = (None, None)
         if (second_key := derivative_key(key, output)) is not None:
             info = master.infos[pages[0]]

@@ -15,12 +15,15 @@ from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, der
 from pipeline.codecs.document import Page, encode_pages
 from pipeline.codecs.metadata.profiles import examine
 from pipeline.codecs.metadata.xmp import Provenance
+from pipeline.color.real_colour import RealColour
 from pipeline.color.spaces import L_U16_SCALE
 from pipeline.config.job import ModelConfig
 from pipeline.config.output import OutputConfig
 from pipeline.plan.outputs import derivative_key, document_key
 from pipeline.shard.compose import Compose, ComposeSettings, Measures, compose, measure
+from pipeline.shard.compose.keeper import ColourKeeper
 from pipeline.shard.job import Job, SourceImage
+from pipeline.shard.joined import joined_changes, joined_measures, joined_notes, joined_share
 from pipeline.shard.label import make_label
 
 # The design's promise by bits of the output: lightness moves by less than this, on every pixel.
@@ -49,6 +52,7 @@ class Finished:
     note: str | None
     metadata_changes: tuple[str, ...]
     derivative: SecondFile | None = None
+    real_color_share: float | None = None
 
 
 def finish_image(
@@ -81,7 +85,8 @@ def finish_image(
     derivative, report = _second_file(painted, decoded.meta, place, provenance, output)
     measured, changed = painted.measures, (*changes, *changes_beside(report, changes))
     measures = (measured.max_delta_l, measured.mean_chroma, measured.colorfulness)
-    return Finished(data, output.format, *measures, painted.note, changed, derivative)
+    share = real_color_share(decoded)
+    return Finished(data, output.format, *measures, painted.note, changed, derivative, share)
 
 
 def finish_document(
@@ -99,6 +104,7 @@ def finish_document(
     """
     painted: list[_Painted] = []
     derived: list[tuple[SecondFile | None, DerivativeReport]] = []
+    shares: list[float | None] = []
     provenance, output = provenance_of(job, image, sha256), job.config.output.of_one_document
     place = document_key(image.item.key, job.config.output)
 
@@ -108,6 +114,7 @@ def finish_document(
             if not painted:
                 derived.append(_second_file(page, decoded.meta, place, provenance, output))
             painted.append(replace(page, rgb=np.empty(0), alpha=None))
+            shares.append(real_color_share(decoded))
             yield Page(page.rgb, _Drawn(page.alpha, decoded.meta), page.icc)
 
     changes: list[str] = []
@@ -123,6 +130,7 @@ def finish_document(
         joined_notes(one.note for one in painted),
         (*changes, *changes_beside(of_first, (change.removeprefix("page 1: ") for change in changes))),
         derivative,
+        joined_share(shares),
     )
 
 
@@ -137,27 +145,13 @@ def joined_pages(pages: Sequence[Finished]) -> Finished:
         measures.colorfulness,
         joined_notes(page.note for page in pages),
         joined_changes(page.metadata_changes for page in pages),
+        real_color_share=joined_share(page.real_color_share for page in pages),
     )
 
 
-def joined_measures(pages: Iterable[Measures]) -> Measures:
-    """Of all pages: the largest max_delta_l, the means of chroma and colourfulness."""
-    measures = list(pages)
-    return Measures(
-        max(one.max_delta_l for one in measures),
-        float(np.mean([one.mean_chroma for one in measures])),
-        float(np.mean([one.colorfulness for one in measures])),
-    )
-
-
-def joined_notes(notes: Iterable[str | None]) -> str | None:
-    """Of all pages, each with its number."""
-    return "; ".join(f"page {number}: {note}" for number, note in enumerate(notes, 1) if note) or None
-
-
-def joined_changes(pages: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    """Of all pages, each with its number."""
-    return tuple(f"page {number}: {change}" for number, changes in enumerate(pages, 1) for change in changes)
+def real_color_share(decoded: in_memory.Decoded) -> float:
+    """The share of its area, 0 to 1, in which a gray or toned picture has real colour."""
+    return 0.0 if decoded.real_colour is None else decoded.real_colour.real_colour.share
 
 
 def changes_beside(report: DerivativeReport, known: Iterable[str]) -> tuple[str, ...]:
@@ -215,7 +209,11 @@ def _painted(
     composed = compose(decoded.L_u16, ab, decoded.alpha, settings, depth=depth)
     rgb, icc, note = composed.rgb, None, decoded.note
     measures: Measures = composed
-    if (converted := in_memory.to_profile(composed.rgb, decoded.icc)) is not None:
+    if (kept := decoded.real_colour) is not None:
+        note = "; ".join(filter(None, [note, colour_note(kept.real_colour, model)]))
+        if model.keep_color:
+            measures = _with_own_colour(rgb, decoded, kept)
+    if (converted := in_memory.to_profile(rgb, decoded.icc)) is not None:
         measured = _measured(converted, decoded)
         if measured.max_delta_l < MAX_DELTA_L[depth]:
             rgb, measures, icc = converted, measured, decoded.icc
@@ -227,6 +225,20 @@ def _painted(
         note = "; ".join(filter(None, [note, "written as sRGB, not in the source's profile"]))
     rgb, alpha, note = _labelled(rgb, decoded.alpha, note, output)
     return _Painted(rgb, alpha, icc, measures, note)
+
+
+def colour_note(real: RealColour, model: ModelConfig) -> str:
+    """For the ledger: real colour that a black-and-white scan has, and what became of it."""
+    kept = "was left as it is" if model.keep_color else "was coloured anew, for model.keep_color is false"
+    return f"real colour on {max(real.share, 0.001):.1%} of its area {kept}"
+
+
+def _with_own_colour(rgb: NDArray[Any], decoded: in_memory.Decoded, kept: in_memory.KeptColour) -> Measures:
+    """Lay the source's real colour over composed pixels, in place."""
+    down, across = kept.real_colour.box(*rgb.shape[:2])
+    keeper = ColourKeeper(kept.real_colour, *rgb.shape[:2])
+    keeper.lay(rgb[down, across], decoded.L_u16[down, across], kept.rgb8, down.start, across.start)
+    return measure(rgb, decoded.L_u16, decoded.alpha)
 
 
 def _measured(converted: NDArray[Any], decoded: in_memory.Decoded) -> Measures:

@@ -57,6 +57,9 @@ class Result(Protocol):
     @property
     def metadata_changes(self) -> tuple[str, ...]: ...
 
+    @property
+    def real_color_share(self) -> float | None: ...
+
 
 class Rows:
     """Makes the rows of one job."""
@@ -109,6 +112,7 @@ class Rows:
             mean_chroma=result.mean_chroma,
             colorfulness=result.colorfulness,
             metadata_changes=list(result.metadata_changes),
+            real_color_share=None if self._is_color(spread) else result.real_color_share,
             **self._color(spread, pages),
             **columns,
         )
@@ -145,6 +149,9 @@ class Rows:
         return self.failed(
             image, FailureCode.SOURCE_DAMAGED if damaged else FailureCode.SOURCE_DENIED, str(error)
         )
+
+    def _is_color(self, spread: float) -> bool:
+        return spread > self.job.config.model.color_threshold
 
     def _color(self, spread: float | None, pages: int | None) -> dict[str, object]:
         """The columns on pages and on what was measured to tell real colour from toning, where it was."""

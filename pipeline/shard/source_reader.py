@@ -83,7 +83,7 @@ class SourceReader:
             case LedgerRow():
                 return fetched
             case MasterSource():
-                return self._prepare_master(image, fetched)
+                return self._prepare_master(image)
         return self._decode_bytes(image, fetched, model_only)
 
     def prepared(
@@ -119,7 +119,7 @@ class SourceReader:
                 raise ImageFailure(code, f"page {number + 1}: {outcome.message}")
             yield outcome
 
-    def _prepare_master(self, image: SourceImage, master: MasterSource) -> Prepared[Here] | LedgerRow:
+    def _prepare_master(self, image: SourceImage) -> Prepared[Here] | LedgerRow:
         """The first pass over a master; where it cannot be read in strips, in memory if that can hold it."""
         start = time.perf_counter()
         try:
@@ -137,6 +137,7 @@ class SourceReader:
         seconds = time.perf_counter() - start
         if isinstance(outcome, Skipped):
             return self.rows.skipped(image, outcome, source_sha256=sha256, seconds_decode=seconds)
+        master = MasterSource(outcome.real_colours)
         return self._guided(image, master, outcome.L_pages, outcome.color_spread, seconds)
 
     def _decode_bytes(

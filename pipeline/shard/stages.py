@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.in_memory import Decoded
+from pipeline.color.real_colour import RealColour
 from pipeline.shard.job import SourceImage
 
 F32 = NDArray[np.float32]
@@ -40,7 +41,12 @@ class OpenSource:
 
 @dataclass(frozen=True)
 class MasterSource:
-    """A source that memory need not hold: each pass reads it from the store, in strips."""
+    """A source that memory need not hold: each pass reads it from the store, in strips.
+
+    real_colours: for each page where it has real colour, once the first pass has seen it.
+    """
+
+    real_colours: tuple[RealColour | None, ...] = ()
 
 
 Travelling = EncodedSource | MasterSource

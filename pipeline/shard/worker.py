@@ -64,7 +64,7 @@ class ShardWorker:
             return predicted
         source = predicted.source
         if isinstance(source, MasterSource):
-            return self._finish_master(predicted)
+            return self._finish_master(predicted, source)
         return self._finish_open(predicted, source)
 
     def _finish_open(self, predicted: Predicted[Here], source: OpenSource) -> LedgerRow | Future[LedgerRow]:
@@ -152,12 +152,18 @@ class ShardWorker:
         data = self.signer.sign(finished.data, source, finished.format, provenance)
         return replace(finished, data=data, derivative=second)
 
-    def _finish_master(self, predicted: Predicted[Here]) -> LedgerRow:
+    def _finish_master(self, predicted: Predicted[Here], source: MasterSource) -> LedgerRow:
         """The second pass over a master, and its upload: here, not on a thread, for it takes all there is."""
         image, start = predicted.image, time.perf_counter()
         try:
             master, columns, written = finish_master(
-                self.reader.source, self.out, image, predicted.ab_pages, self.job, self.signer
+                self.reader.source,
+                self.out,
+                image,
+                predicted.ab_pages,
+                source.real_colours,
+                self.job,
+                self.signer,
             )
         except Exception as error:
             return self.rows.of_error(image, error)

@@ -24,7 +24,7 @@ from pipeline.color.luminance import downscale_luminance
 from pipeline.config.job import ModelConfig
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.records import Status
-from pipeline.shard.compose import ComposeSettings, compose
+from pipeline.shard.compose import compose
 from pipeline.shard.streaming import MasterSettings, WrittenMaster, reduce_master, write_pages
 from tests.support.paths import REPO
 
@@ -42,7 +42,7 @@ def colour_master(master, target, predict, provenance, model) -> WrittenMaster |
     seen = reduce_master(master, model)
     if isinstance(seen, Skip):
         return seen
-    settings = MasterSettings(ComposeSettings(chroma=model.chroma))
+    settings = MasterSettings(model)
     return write_pages(master, [0], target, [predict(*seen.L_pages)], provenance, settings)
 
 
@@ -100,7 +100,7 @@ def test_sixteen_bits_become_eight_where_asked(tmp_path: Path) -> None:
     )
     master = Master(path, pixels=10**9)
     ab = predict(*reduce_master(master, MODEL).L_pages)  # type: ignore[union-attr]
-    write_pages(master, [0], file, [ab], PROVENANCE, MasterSettings(ComposeSettings(), 8))
+    write_pages(master, [0], file, [ab], PROVENANCE, MasterSettings(MODEL, 8))
     found = tifffile.imread(io.BytesIO(file.getvalue()))
     assert (found.shape, found.dtype) == ((90, 70, 4), np.uint8)
     assert np.abs(found[..., 3] - pixels[..., 1] / 257).max() <= 0.51

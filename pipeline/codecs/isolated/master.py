@@ -65,7 +65,16 @@ class IsolatedMaster:
 
     def strips(self, page: int = 0) -> Iterator[tuple[NDArray[np.uint16], NDArray[Any] | None]]:
         """See `Master.strips`."""
-        strip = self._child.ask(("strips", page))
+        yield from self._strips("strips", page)
+
+    def coloured_strips(
+        self, page: int = 0
+    ) -> Iterator[tuple[NDArray[np.uint16], NDArray[Any] | None, NDArray[np.uint8] | None]]:
+        """See `Master.coloured_strips`."""
+        yield from self._strips("coloured_strips", page)
+
+    def _strips(self, what: str, page: int) -> Iterator[Any]:
+        strip = self._child.ask((what, page))
         while strip is not None:
             yield strip
             strip = self._child.receive()
@@ -81,7 +90,8 @@ def _serve(connection: Connection) -> None:
         if what == "reduced":
             connection.send(master.reduced(*arguments))
         else:
-            for strip in master.strips(*arguments):
+            strips = master.strips if what == "strips" else master.coloured_strips
+            for strip in strips(*arguments):
                 connection.send(strip)
             connection.send(None)
 

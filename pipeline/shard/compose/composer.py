@@ -36,6 +36,7 @@ TO_LINEAR: dict[int, F32] = {
 _DTYPES: dict[int, type[np.uint8] | type[np.uint16]] = {8: np.uint8, 16: np.uint16}
 _8BIT_LEVELS = {8: 1, 16: 257}  # steps of this depth in one of 8 bits, in which colourfulness is defined
 
+_NO_FADE = 1e-6  # L*, less than a step of lightness
 _AB_LIMIT = np.float32(1000)  # no sRGB colour is beyond 130; keeps the gamut search fine for any input
 
 
@@ -44,9 +45,11 @@ class ComposeSettings:
     """What may be set about the composition.
 
     chroma: factor on the predicted chroma, 0 (gray) to 10; 1 as predicted.
+    fades: whether chroma fades out near black and near white.
     """
 
     chroma: float = 1.0
+    fades: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.chroma <= 10:
@@ -84,7 +87,7 @@ class Composed(Measures):
     rgb: Levels
 
 
-def _taps(low: int, full: int) -> F32:
+def taps(low: int, full: int) -> F32:
     """float32[3,full]: the two neighbours and the weight of the second, bilinear, pixel centres aligned
     at the corners of the image (align_corners=False), edges repeated."""
     position = np.clip((np.arange(full) + 0.5) * (low / full) - 0.5, 0, low - 1)
@@ -139,21 +142,38 @@ def _row_blocks(shape: tuple[int, ...], pixels: int) -> Iterator[slice]:
     return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
-def measure(rgb: Levels, l_u16: U16, alpha: U8 | U16 | None = None) -> Measures:
-    """Measure sRGB pixels uint8 or uint16[H,W,3] against their source's `L_u16`: for what was changed after
-    `compose`.
+class Measurer:
+    """Measures sRGB pixels of 8 or 16 bits strip by strip, for what was changed after `compose`."""
 
-    Raises ValueError for other arrays.
-    """
-    mask = _checked_alpha(l_u16, alpha)
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self._tally = Tally(depth)
+
+    def add(self, rgb: Levels, l_u16: U16, alpha: U8 | U16 | None = None) -> None:
+        """Rows of pixels, uint8 or uint16[n,W,3], against their source's `L_u16`. Raises ValueError for other
+        arrays."""
+        mask = _checked_alpha(l_u16, alpha)
+        if rgb.dtype != _DTYPES[self.depth] or rgb.shape != (*l_u16.shape, 3):
+            raise ValueError(f"want uint8 or uint16 {(*l_u16.shape, 3)}; got {rgb.dtype} {rgb.shape}")
+        pixels, lightness, tally = np.ascontiguousarray(rgb), np.ascontiguousarray(l_u16), self._tally
+        for rows in _row_blocks(l_u16.shape, LARGEST_STRIP):
+            at_rows = (pixels[rows], lightness[rows], mask[rows])
+            measure_pixels(*at_rows, TO_LINEAR[self.depth], tally.lanes, tally.strip)
+            tally.close_strip()
+
+    def measures(self) -> Measures:
+        """What was measured so far."""
+        return self._tally.measures()
+
+
+def measure(rgb: Levels, l_u16: U16, alpha: U8 | U16 | None = None) -> Measures:
+    """As `Measurer`, of a whole picture."""
     depth = {np.dtype(dtype): bits for bits, dtype in _DTYPES.items()}.get(rgb.dtype)
-    if depth is None or rgb.shape != (*l_u16.shape, 3):
+    if depth is None:
         raise ValueError(f"want uint8 or uint16 {(*l_u16.shape, 3)}; got {rgb.dtype} {rgb.shape}")
-    pixels, lightness, tally = np.ascontiguousarray(rgb), np.ascontiguousarray(l_u16), Tally(depth)
-    for rows in _row_blocks(l_u16.shape, LARGEST_STRIP):
-        measure_pixels(pixels[rows], lightness[rows], mask[rows], TO_LINEAR[depth], tally.lanes, tally.strip)
-        tally.close_strip()
-    return tally.measures()
+    measurer = Measurer(depth)
+    measurer.add(rgb, l_u16, alpha)
+    return measurer.measures()
 
 
 class Composer:
@@ -181,10 +201,12 @@ class Composer:
         if depth not in _DTYPES:
             raise ValueError(f"depth {depth}: allowed is 8 or 16")
         dark, light = spaces.NEUTRAL_FADE_DARK_L, 100 - spaces.NEUTRAL_FADE_LIGHT_L
+        if not settings.fades:
+            dark = light = _NO_FADE
         self.depth, self.height, self.width = depth, height, width
         self._next_row = 0
         self.ab_2hw = np.ascontiguousarray(np.clip(ab_2hw, -_AB_LIMIT, _AB_LIMIT))
-        self._rows, self.columns = _taps(ab_2hw.shape[1], height), _taps(ab_2hw.shape[2], width)
+        self._rows, self.columns = taps(ab_2hw.shape[1], height), taps(ab_2hw.shape[2], width)
         self.tuning = np.array(
             [settings.chroma / 500, settings.chroma / 200, 1 / dark, 1 / light], np.float32
         )
