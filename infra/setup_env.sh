@@ -71,7 +71,7 @@ main() {
     if cmp -s "$LOCK" "$STAMP" && is_311 "$VENV/bin/python"; then return; fi
     local begin=$SECONDS
     make_venv
-    echo "Installing $(grep -c '==' "$LOCK") packages into $VENV (once: about 650 MB to download, more with CUDA; 2.5 GB on disk; 2 to 10 minutes)"
+    echo "Installing $(grep -c '==' "$LOCK") packages into $VENV (once: about 690 MB to download, more with CUDA; 2.6 GB on disk; 2 to 10 minutes)"
     install_torch
     pip_install --requirement "$LOCK"
     cp "$LOCK" "$STAMP.part"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -46,6 +46,9 @@ class ModelConfig(Section):
     )
     weights: str | None = Field(
         None, description="shipped name, path or URI, optional #sha256=..., registry:URI/NAME; null: shipped"
+    )
+    contract: str | dict[str, Any] | None = Field(
+        None, description="of ONNX weights: path or URI of a contract, or the contract; null: search for it"
     )
     side: int = Field(384, ge=64, le=4096, multiple_of=8, description="longest side the network sees, pixels")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -180,10 +183,11 @@ def job_digest(config: JobConfig, weights_digest: str) -> str:
     An image is done when the ledger has its key and etag under this digest; so a setting that only moves work
     about (shards, workers, storage) must stay out, and one that changes an output must be in.
     """
+    apart = {"weights", "contract", "batch", "keep_color", *PICTURES}
     relevant = {
         "weights": weights_digest,
         # pictures count by content, and not at all where there are none: ledgers from before them stay good
-        "model": config.model.model_dump(mode="json", exclude={"weights", "batch", "keep_color", *PICTURES})
+        "model": config.model.model_dump(mode="json", exclude=apart)
         | {kind: uri.rpartition("#sha256=")[2] for kind in PICTURES if (uri := getattr(config.model, kind))},
         # where the key lies changes no signature
         "output": config.output.model_dump(

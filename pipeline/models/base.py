@@ -195,6 +195,24 @@ class TrainableColorizer(Colorizer):
 
 
 @dataclass(frozen=True)
+class ModelCard:
+    """Of weights that others published: their name, licence and source, the SHA-256 of the file, and that of
+    the contract under which it runs."""
+
+    name: str
+    licence: str
+    non_commercial: bool
+    source: str
+    sha256: str
+    contract_sha256: str
+
+    @property
+    def terms(self) -> str:
+        """The licence in words for a person."""
+        return f"{self.licence}, non-commercial use only" if self.non_commercial else self.licence
+
+
+@dataclass(frozen=True)
 class LoadedColorizer:
     """A colorizer ready for prediction: `precision` is what it runs at, never "auto"."""
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from pipeline.config.job import DEFAULT_METHOD
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
+from pipeline.models.base import Colorizer, LoadedColorizer, ModelCard, TrainableColorizer, resolve_precision
 from pipeline.models.inference import can_fuse, fuse, ready_for_inference
 from pipeline.models.methods.classification_cnn import ClassificationCnn
 from pipeline.models.methods.iizuka import IizukaColorizer
+from pipeline.models.methods.onnx import OnnxColorizer
+from pipeline.models.methods.onnx.find import is_onnx
+from pipeline.models.methods.onnx.weights import OnnxWeights, read_onnx
 from pipeline.models.methods.patch import PatchColorizer
 from pipeline.models.methods.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.methods.regression_cnn import RegressionCnn
@@ -32,7 +36,7 @@ SOLVERS: dict[str, type[Colorizer]] = {
 }
 """The methods that colour by guides alone, without weights."""
 
-METHODS: dict[str, type[Colorizer]] = {**NETWORKS, **SOLVERS}
+METHODS: dict[str, type[Colorizer]] = {**NETWORKS, **SOLVERS, OnnxColorizer.method: OnnxColorizer}
 
 DEFAULT_WEIGHTS = {"unet": "faithful"}
 """The shipped weights that a method takes by default, where their name is not the method's own."""
@@ -72,26 +76,44 @@ class OpenedWeights:
         method: the registry name of the method that it is for.
         digest: SHA-256 of the file, 64 hex digits; of a solver that of its name and revision.
         guides: what these weights take besides luminance.
-        weights: tensors and metadata; None for a solver, which has none.
+        weights: tensors and metadata; None for a solver, which has none, and for an ONNX file.
+        onnx: an ONNX file with its contract; None for all else.
     """
 
     method: str
     digest: str
     guides: frozenset[str]
     weights: Weights | None
+    onnx: OnnxWeights | None = None
+
+    @property
+    def card(self) -> ModelCard | None:
+        """What others' weights say of themselves."""
+        return None if self.onnx is None else self.onnx.card
 
 
 def open_weights(
-    method: str | None, weights: str | None, *, storage: StorageConfig | None = None
+    method: str | None,
+    weights: str | None,
+    *,
+    storage: StorageConfig | None = None,
+    contract: str | dict[str, Any] | None = None,
 ) -> OpenedWeights:
     """Read the weights file once; no network is built.
 
     `weights`: a path or URI, optionally with `#sha256=HEX`, the name of shipped weights, or None for the
-    method's default; `method` None takes the one that the weights are for.
+    method's default; `method` None takes the one that the weights are for; `contract` is that of an ONNX
+    file, as for `models.methods.onnx.find.find_contract`.
 
     Raises ConfigError for an unknown method, WeightsError for weights that are missing, damaged, of another
     digest or method.
     """
+    if is_onnx(weights):
+        onnx = _read_onnx(method, weights, storage, contract)
+        guides = frozenset({"scribbles"} if onnx.contract.takes_hints else ())
+        return OpenedWeights(OnnxColorizer.method, onnx.digest, guides, None, onnx)
+    if contract is not None:
+        raise ConfigError("configuration key 'model.contract': only ONNX weights (NAME.onnx) have one")
     if method in SOLVERS and weights is None:
         solver = SOLVERS[method]
         return OpenedWeights(method, weights_digest(method, None), solver.guides, None)
@@ -104,6 +126,18 @@ def open_weights(
         )
     guides = network.guides_of(loaded.info.architecture)
     return OpenedWeights(loaded.info.method, loaded.digest, guides, loaded)
+
+
+def _read_onnx(
+    method: str | None,
+    weights: str | None,
+    storage: StorageConfig | None,
+    contract: str | dict[str, Any] | None,
+) -> OnnxWeights:
+    if method not in (None, OnnxColorizer.method):
+        raise WeightsError(f"weights {weights} are for the method {OnnxColorizer.method!r}, not {method!r}")
+    assert weights is not None
+    return read_onnx(weights, storage, contract)
 
 
 def weights_digest(method: str | None, weights: str | None, *, storage: StorageConfig | None = None) -> str:
@@ -131,11 +165,14 @@ def load_colorizer(
     precision: str = "auto",
     device: str = "cpu",
     storage: StorageConfig | None = None,
+    contract: str | dict[str, Any] | None = None,
+    threads: int = 1,
 ) -> LoadedColorizer:
     """A colorizer in evaluation mode on `device`, its digest, and the precision that "auto" came to.
 
     `method` None takes the one that the weights are for; both None is the default of the whole project.
-    `storage` says how an S3 server with the weights is reached; local paths need none.
+    `storage` says how an S3 server with the weights is reached; local paths need none. `contract` as for
+    `open_weights`; the precision of an ONNX file is its own, and it alone computes on `threads` cores.
 
     Raises ConfigError for an unknown method, WeightsError for weights that are missing, damaged, of another
     digest or method, ValueError for an unknown precision.
@@ -144,6 +181,10 @@ def load_colorizer(
         solver = SOLVERS[method]()
         solver.precision = resolve_precision("fp32", device)  # the only one there is
         return LoadedColorizer(solver.eval(), method, weights_digest(method, None), solver.precision)
+    if is_onnx(weights):
+        onnx = _read_onnx(method, weights, storage, contract)
+        graph = onnx.open(device, threads)
+        return LoadedColorizer(graph.eval(), graph.method, onnx.digest, graph.precision)
     loaded = load_weights(location(method, weights), method, storage)
     colorizer: Colorizer = build_colorizer(loaded)
     ready_for_inference(colorizer)

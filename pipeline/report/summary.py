@@ -86,6 +86,17 @@ class Cost(Section):
     money: float | None = Field(None, ge=0)
 
 
+class Model(Section):
+    """Weights that others published: their name, licence and source, SHA-256 of the file and the contract."""
+
+    name: str
+    licence: str
+    non_commercial: bool
+    source: str
+    sha256: str
+    contract_sha256: str
+
+
 class Summary(Section):
     """Everything that summary.json says. Counts are of this run alone unless their name says `before`."""
 
@@ -118,6 +129,7 @@ class Summary(Section):
     exit_status: int = Field(description="0 done, 3 finished with failed images, 4 with too many")
     finished_at: str = Field(description="ISO 8601, UTC")
     versions: dict[str, str] = Field(default_factory=dict)
+    model: Model | None = Field(None, description="whose ONNX weights coloured; null: our own")
 
 
 def software_versions() -> dict[str, str]:

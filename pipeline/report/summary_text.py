@@ -123,4 +123,8 @@ def _places(summary: Summary, report: bool) -> list[str]:
     places = [("Images", IMAGES), ("Ledger", ledger_folder(summary.job_digest))]
     if report:
         places += [("Look", sheet_key(run_id)), ("", page_key(run_id))]
-    return [f"{label:<8}{out}/{key}" for label, key in places]
+    lines = [f"{label:<8}{out}/{key}" for label, key in places]
+    if (model := summary.model) is not None:
+        commercial = ", non-commercial use only" if model.non_commercial else ""
+        lines.append(f"Model   {model.name}, licence {model.licence}{commercial}, from {model.source}")
+    return lines

@@ -10,6 +10,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.engine.actors import RowActor
+from pipeline.engine.cluster import is_local
 from pipeline.engine.errors import explained
 from pipeline.engine.limits import bounded_actor, bounded_task, tune
 from pipeline.engine.transport import pack, shard_of, unpack
@@ -58,7 +59,8 @@ def _fused(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
         batch_size=1,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=workers),
-        num_cpus=1,
+        # a local Ray has as many logical CPUs as workers
+        num_cpus=1 if is_local(job.config.run.address) else layout.threads,
         num_gpus=gpu_share(workers, layout.gpus),
         ray_remote_args_fn=bounded_actor,
     )

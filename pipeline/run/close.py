@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,16 @@ from pipeline.plan.plan import Plan
 from pipeline.records import Status
 from pipeline.report.drift import reference_for
 from pipeline.report.gallery import make_report
-from pipeline.report.summary import Balance, Cost, Seconds, Summary, balance, software_versions, summary_json
+from pipeline.report.summary import (
+    Balance,
+    Cost,
+    Model,
+    Seconds,
+    Summary,
+    balance,
+    software_versions,
+    summary_json,
+)
 from pipeline.report.summary_text import headline, summary_text
 from pipeline.report.tally import RunTally
 from pipeline.run.retention import drop_old_runs
@@ -125,6 +134,7 @@ def _summary(
         exit_status=run_status(tally, failed_before, job.config.run.max_failed),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=software_versions(),
+        model=None if job.model is None else Model(**asdict(job.model)),
     )
 
 

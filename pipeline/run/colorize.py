@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.cli import log
@@ -26,6 +26,7 @@ from pipeline.run.notify import Outcome, deliver, notice
 from pipeline.run.plan_text import estimate_text, failed_text, plan_fields, plan_text
 from pipeline.shard.job import Job
 from pipeline.shard.open_guides import open_guides, pin_pictures
+from pipeline.shard.open_onnx import pin_onnx
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.lease import Lease, at_work
 
@@ -88,15 +89,15 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     from pipeline.engine.cluster import cores  # Ray is imported late: a mistake costs a second
 
     guides = open_guides(source, config)
+    job = Job(config, source.uri, out.uri, run_id, work_digest, digest, date, opened.card)
 
     def planned() -> Plan:
         workers = config.run.workers or cores()
         plan = make_plan(source, out, config, work_digest, workers=workers, guides=guides)
-        _say_plan(request, config, plan, work_digest, digest)
+        _say_plan(request, job, plan)
         return plan
 
     plan = planned()
-    job = Job(config, source.uri, out.uri, run_id, work_digest, digest, date)
     if request.dry_run:
         return _dry_run(job, plan)
     if not plan.shards:
@@ -112,13 +113,11 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
         return _work(job, plan, source, out, lease, started)
 
 
-def _say_plan(
-    request: ColorizeRequest, config: JobConfig, plan: Plan, work_digest: str, weights_digest: str
-) -> None:
-    text = plan_text(request.input, request.output, config, plan, work_digest, weights_digest)
+def _say_plan(request: ColorizeRequest, job: Job, plan: Plan) -> None:
+    places, weights = (request.input, request.output), (job.job_digest, job.weights_digest, job.card)
+    text = plan_text(*places, job.config, plan, *weights)
     message = f"{plan.todo_items:,} of {plan.items_listed:,} objects to do, in {len(plan.shards):,} shards"
-    fields = plan_fields(request.input, request.output, plan, work_digest, weights_digest)
-    log.say("plan", message, text=text, **fields)
+    log.say("plan", message, text=text, **plan_fields(*places, plan, *weights))
 
 
 def _dry_run(job: Job, plan: Plan) -> Outcome:
@@ -143,6 +142,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started
         with cluster(job.config.run.address, job.config.run.workers):
             stop_on_sigterm()
             layout = choose_layout(job.config)
+            job = replace(job, threads=layout.threads)
             began = ended = float("inf")
             message = f"run {job.run_id}: {layout.topology}, {layout.workers} workers"
             log.say(
@@ -194,8 +194,11 @@ def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
         raise ConfigError(
             f"configuration key 'model.method' has the value {model.method!r}: allowed is {known}"
         )
-    opened = open_weights(model.method if stated else None, weights, storage=config.storage)
+    method = model.method if stated else None
+    opened = open_weights(method, weights, storage=config.storage, contract=model.contract)
     model = model.model_copy(update={"weights": weights, "method": opened.method})
+    if opened.onnx is not None:
+        model = pin_onnx(model, opened.onnx)
     return config.model_copy(update={"model": model, "plan": plan}), opened
 
 

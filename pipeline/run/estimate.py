@@ -49,7 +49,7 @@ def estimate_seconds(job: Job, plan: Plan) -> Estimate:
         pixels = predicted.source.pixels
         # a failure is a row of the run, no end of an estimate; its time counts as any other's
         with suppress(ImageFailure):
-            finish_image(pixels, chroma(predicted, predicted.source), image, "", job)
+            finish_image(pixels, chroma(predicted, predicted.source, job.config), image, "", job)
 
     try:
         color(chosen[0])  # compiles and warms up

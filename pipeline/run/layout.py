@@ -9,16 +9,20 @@ from pipeline.config.job import JobConfig
 from pipeline.engine.cluster import capacity, is_local
 from pipeline.errors import ConfigError
 from pipeline.models.base import resolve_precision
+from pipeline.models.methods.onnx import OnnxColorizer
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the job uses the cluster; `gpus` that it does not use are not counted."""
+    """How the job uses the cluster; `gpus` that it does not use are not counted.
+
+    `threads`: cores of each worker."""
 
     topology: Literal["fused", "staged"]
     workers: int
     gpus: int
     precision: str
+    threads: int = 1
 
 
 class Resources(NamedTuple):
@@ -29,10 +33,10 @@ class Resources(NamedTuple):
 
 
 def occupied(layout: Layout, address: str | None) -> Resources:
-    """What the run occupies: fused, one CPU a worker; staged, all CPUs of the cluster, since its tasks take
-    what is free. To be called at the end of the work, when a cluster that grows has grown."""
+    """What the run occupies: fused, the CPUs of its workers; staged, all CPUs of the cluster, since its tasks
+    take what is free. To be called at the end of the work, when a cluster that grows has grown."""
     cpus, _ = capacity(address)
-    return Resources(layout.workers if layout.topology == "fused" else cpus, layout.gpus)
+    return Resources(layout.workers * layout.threads if layout.topology == "fused" else cpus, layout.gpus)
 
 
 def choose_layout(config: JobConfig) -> Layout:
@@ -68,4 +72,7 @@ def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
     # Staged predict actors on CPUs must leave CPUs to the tasks around them; fused actors are alone.
     default = max(cpus, gpus) if topology == "fused" else gpus or max(1, cpus // 2)
     precision = resolve_precision(config.model.precision, "cuda" if gpus else "cpu")
-    return Layout(topology, run.workers or default, gpus, precision)
+    workers = run.workers or default
+    # ONNX weights may take a gigabyte in each worker: fewer workers then have several cores each.
+    several = config.model.method == OnnxColorizer.method and topology == "fused"
+    return Layout(topology, workers, gpus, precision, max(1, cpus // workers) if several else 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from pipeline.config.job import JobConfig
+from pipeline.models.base import ModelCard
 from pipeline.plan.plan import Plan
 from pipeline.records import Status
 from pipeline.run.estimate import estimate_seconds
@@ -12,7 +14,13 @@ from pipeline.shard.job import Job
 
 
 def plan_text(
-    input: str, output: str, config: JobConfig, plan: Plan, digest: str, weights_sha256: str
+    input: str,
+    output: str,
+    config: JobConfig,
+    plan: Plan,
+    digest: str,
+    weights_sha256: str,
+    card: ModelCard | None = None,
 ) -> str:
     """What is listed, done and to do, line by line."""
     done = sum(plan.done.values())
@@ -25,7 +33,8 @@ def plan_text(
             f"input    {input}: {plan.items_listed:,} objects, {_size(plan.bytes_listed)}"
             + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
             f"output   {output} (job digest {digest})",
-            f"weights  {weights}#sha256={weights_sha256}",
+            f"weights  {weights}#sha256={card.sha256 if card else weights_sha256}",
+            *([] if card is None else [_model_line(card)]),
             *plan.guidance.notices,
             f"done     {done:,} objects in the ledger"
             + failed_text(plan)
@@ -36,7 +45,13 @@ def plan_text(
     )
 
 
-def plan_fields(input: str, output: str, plan: Plan, digest: str, weights_sha256: str) -> dict[str, Any]:
+def _model_line(card: ModelCard) -> str:
+    return f"model    {card.name}, licence {card.terms}, from {card.source}"
+
+
+def plan_fields(
+    input: str, output: str, plan: Plan, digest: str, weights_sha256: str, card: ModelCard | None = None
+) -> dict[str, Any]:
     """The same for a program."""
     return {
         "input": input,
@@ -53,6 +68,7 @@ def plan_fields(input: str, output: str, plan: Plan, digest: str, weights_sha256
         "archived": plan.archived_items,
         "archived_bytes": plan.archived_bytes,
         "shards": len(plan.shards),
+        **({} if card is None else {"model": asdict(card)}),
     }
 
 

@@ -268,6 +268,9 @@ def _labelled(
 
 def provenance_of(job: Job, image: SourceImage, source_sha256: str) -> Provenance:
     """The provenance that the result of a source carries."""
+    card = (
+        job.model if image.weights_digest == job.weights_digest else None
+    )  # a guide may name another method
     return Provenance(
         digital_source_type=job.config.output.digital_source_type,
         method=image.method,
@@ -276,4 +279,7 @@ def provenance_of(job: Job, image: SourceImage, source_sha256: str) -> Provenanc
         source_name=image.item.key.rsplit("/", 1)[-1],
         source_sha256=source_sha256,
         date=job.date,
+        model=None if card is None else card.name,
+        model_licence=None if card is None else card.terms,
+        model_sha256=None if card is None else card.sha256,
     )

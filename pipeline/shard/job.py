@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.config.job import JobConfig
 from pipeline.guides.guide import Guide
+from pipeline.models.base import ModelCard
 from pipeline.records import Item
 
 
@@ -33,7 +34,8 @@ class SourceImage:
 
 @dataclass(frozen=True)
 class Job:
-    """One run: travels to every worker once. date: the UTC day it began, YYYY-MM-DD; outputs state it."""
+    """One run: travels to every worker once. date: the UTC day it began, YYYY-MM-DD; outputs state it.
+    model: what weights of others say of themselves; outputs state it, too. threads: cores of each worker."""
 
     config: JobConfig
     input: str
@@ -42,6 +44,8 @@ class Job:
     job_digest: str
     weights_digest: str
     date: str | None = None
+    model: ModelCard | None = None
+    threads: int = 1
 
     def source_image(self, item: Item) -> SourceImage:
         """The item with its guide parsed; the job's own method colours it unless the guide names another."""

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from pipeline.errors import FailureCode
+from pipeline.errors import FailureCode, ImageFailure
 from pipeline.ledger.schema import LedgerRow
 from pipeline.models.method_list import load_colorizer
 from pipeline.shard.job import Job
@@ -27,6 +27,8 @@ def open_predictor(job: Job, device: str, method: str | None = None) -> Predicto
         precision=model.precision,
         device=device,
         storage=job.config.storage,
+        contract=model.contract if own else None,
+        threads=job.threads,
     )
     return Predictor(
         loaded.colorizer, device=device, batch=model.batch, neutral_borders=model.neutral_borders
@@ -67,13 +69,26 @@ class Predictors:
             else:
                 by_method[one.image.method].append(index)
         for method, indices in by_method.items():
-            predicted = _chroma(self.of(method), [waiting[index] for index in indices])
-            chroma |= zip(indices, predicted, strict=True)
+            for index, ab in zip(indices, self._colored(method, [waiting[i] for i in indices]), strict=True):
+                if isinstance(ab, LedgerRow):
+                    refused[index] = ab
+                else:
+                    chroma[index] = ab
         seconds = (time.perf_counter() - start) / max(1, len(waiting))
         return [
             refused[index] if index in refused else one.predicted(chroma[index], seconds)
             for index, one in enumerate(waiting)
         ]
+
+    def _colored(self, method: str, ones: Sequence[Prepared[S]]) -> list[tuple[F32, ...] | LedgerRow]:
+        """For each image the chroma of its pages; where an ONNX graph fails, the row of the image that it
+        fails for."""
+        try:
+            return list(_chroma(self.of(method), ones))
+        except ImageFailure as failure:
+            if len(ones) == 1:
+                return [self.rows.of_error(ones[0].image, failure)]
+        return [result for one in ones for result in self._colored(method, [one])]
 
     def _refused(self, one: Prepared[S]) -> LedgerRow | None:
         method = one.image.method

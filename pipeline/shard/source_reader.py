@@ -13,6 +13,7 @@ from pipeline.ledger.schema import LedgerRow
 from pipeline.shard.decode import Failed, Skipped, decode_item, open_decoder
 from pipeline.shard.delivery import SourceUnreadable, goes_through_files, prepare_master
 from pipeline.shard.guide_reader import GuideReader
+from pipeline.shard.hints import go_to_network, hints_of
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.read_ahead import in_flight
 from pipeline.shard.rows import UNREADABLE, Rows
@@ -144,6 +145,7 @@ class SourceReader:
         self, image: SourceImage, fetched: Fetched, model_only: bool = False
     ) -> Prepared[Here] | LedgerRow:
         encoded = EncodedSource(fetched.data, fetched.content_type)
+        model_only = model_only and not go_to_network(self.job.config, image)  # points are in its own pixels
         start = time.perf_counter()
         outcome = self._page(image.item.key, encoded, 0, model_only)
         if model_only and isinstance(outcome, Skipped):  # size and colour are judged by the whole picture
@@ -195,6 +197,9 @@ class SourceReader:
         """With what guides it; a guide that cannot be had makes a failed row."""
         try:
             pictures, scribbles = self.guides.read(image, pages=len(L_pages))
+            if isinstance(source, OpenSource) and go_to_network(self.job.config, image):
+                size = (source.pixels.width, source.pixels.height)
+                pictures, scribbles = pictures | {"scribbles": hints_of(image.guide, scribbles, *size)}, None
         except ImageFailure as failure:
             return self.rows.of_error(image, failure)
         return Prepared(image, source, L_pages, pictures, scribbles, spread, seconds)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.metadata.manifest import open_signer
+from pipeline.config.job import JobConfig
 from pipeline.errors import BadKey, FailureCode
 from pipeline.ledger.schema import LedgerRow
 from pipeline.ledger.write import commit_part
@@ -27,7 +28,7 @@ from pipeline.shard.compose import Compose, compose
 from pipeline.shard.delivered import DeliveredFile, file_columns
 from pipeline.shard.delivery import finish_master
 from pipeline.shard.finish import Finished, finish_document, finish_image, joined_pages, provenance_of
-from pipeline.shard.hints import spread_hints
+from pipeline.shard.hints import go_to_network, spread_hints
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.put import put_image
 from pipeline.shard.read_ahead import in_flight
@@ -110,7 +111,7 @@ class ShardWorker:
             finished = finish_document(pages, abs_, image, *given)
         else:
             key = image.output_key
-            finished = finish_image(source.pixels, chroma(predicted, source), image, *given)
+            finished = finish_image(source.pixels, chroma(predicted, source, self.job.config), image, *given)
         finished = self._signed(finished, image, source.encoded.data, digest)
         return key, replace(finished, note=with_guides(finished.note, image))
 
@@ -220,14 +221,15 @@ class ShardWorker:
         return ShardResult.of(shard_id, done, won, attempt, written)
 
 
-def chroma(predicted: Predicted[Here], source: OpenSource) -> NDArray[np.float32]:
-    """The chroma to compose, float32[2,h,w]: as it was predicted, or with the image's hints spread in it.
+def chroma(predicted: Predicted[Here], source: OpenSource, config: JobConfig) -> NDArray[np.float32]:
+    """The chroma to compose, float32[2,h,w]: as it was predicted, or with the image's hints spread in it,
+    unless the network has seen them.
 
     Raises:
         ImageFailure: the scribbles cannot be decoded or do not fit.
     """
     guide, ab_pages = predicted.image.guide, predicted.ab_pages
-    if guide.has_hints:
+    if guide.has_hints and not go_to_network(config, predicted.image):
         ab = ab_pages[0] if ab_pages else None
         return spread_hints(source.pixels.L_u16, ab, guide, predicted.scribbles)
     return ab_pages[0]

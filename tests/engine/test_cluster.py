@@ -149,6 +149,19 @@ def test_the_layout_over_what_the_cluster_has_or_the_run_asks_for(
     assert (layout.topology, layout.workers, layout.gpus) == expected
 
 
+def test_few_workers_of_an_onnx_graph_have_several_cores_each() -> None:
+    for method, settings, threads in (
+        ("onnx", ["run.workers=2"], 4),
+        ("onnx", ["run.workers=3"], 2),
+        ("onnx", ["run.workers=64"], 1),
+        ("onnx", [], 1),
+        ("onnx", ["run.topology=staged"], 1),
+        ("unet", ["run.workers=2"], 1),
+    ):
+        layout = layout_for(load(JobConfig, None, [f"model.method={method}", *settings]), 8, 0)
+        assert (layout.threads, layout.workers * layout.threads <= 8 or layout.workers > 8) == (threads, True)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

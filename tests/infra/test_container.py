@@ -53,7 +53,8 @@ def test_the_lock_pins_everything_that_runs() -> None:
     pip would choose by itself. The NVIDIA libraries are pinned by torch."""
     pinned = {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", LOCK, re.MULTILINE)}
     project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    waiting, seen = [Requirement(line) for line in project["dependencies"]], set[tuple[str, str]]()
+    installed = [*project["dependencies"], *project["optional-dependencies"]["onnx"]]
+    waiting, seen = [Requirement(line) for line in installed], set[tuple[str, str]]()
     while waiting:
         wanted = waiting.pop()
         for extra in ["", *sorted(wanted.extras)]:

@@ -106,14 +106,13 @@ def _definition(format_: str, provenance: Provenance, resized: bool) -> dict[str
     """The claim: the source was opened, then its colours were changed by a trained model."""
     name, _, version = provenance.software.rpartition(" ")
     agent = {"name": name or version, "version": version}
-    made_with = f"colorized: method {provenance.method}, weights sha256:{provenance.weights_digest}"
     actions: list[dict[str, object]] = [
         {"action": "c2pa.opened", "parameters": {"ingredientIds": [_SOURCE]}},
         {
             "action": "c2pa.color_adjustments",
             "softwareAgent": agent,
             "digitalSourceType": IPTC_SOURCE_TYPES + provenance.digital_source_type,
-            "description": f"{made_with}; the colours are a guess",
+            "description": f"colorized: {provenance.made_with}; the colours are a guess",
         },
     ]
     if resized:

@@ -71,6 +71,7 @@ class Provenance:
 
     date: the UTC day on which the run began, YYYY-MM-DD. A day and not a second, because two attempts at an
     image have to come out with the same bytes; the ledger has the second.
+    model, model_licence, model_sha256: of weights that others published, their name, licence and file.
     """
 
     digital_source_type: str
@@ -80,6 +81,15 @@ class Provenance:
     source_name: str
     source_sha256: str
     date: str | None = None
+    model: str | None = None
+    model_licence: str | None = None
+    model_sha256: str | None = None
+
+    @property
+    def made_with(self) -> str:
+        """Method and weights for a person."""
+        own = f"method {self.method}, weights sha256:{self.weights_digest}"
+        return own if self.model is None else f"{own}, model {self.model}, licence {self.model_licence}"
 
 
 @dataclass(frozen=True)
@@ -186,6 +196,14 @@ def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
         "fiat:SourceName": provenance.source_name,
         "fiat:SourceSHA256": provenance.source_sha256,
     }
+    of_model = {
+        "fiat:Model": provenance.model,
+        "fiat:ModelLicence": provenance.model_licence,
+        "fiat:ModelSHA256": provenance.model_sha256,
+    }
+    for name in of_model:  # a source that another model coloured before keeps nothing of it
+        _taken(rdf, name)
+    simple |= {name: value for name, value in of_model.items() if value is not None}
     before = {name: _taken(rdf, name) for name in _REPLACED}
     stale = [name for name in _STALE if _taken(rdf, name) is not None]
     for name in (*simple, "xmpNote:HasExtendedXMP"):
@@ -213,11 +231,10 @@ def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
 
 def _event(provenance: Provenance) -> dict[str, str | None]:
     """What we did; the standard lets verbs in the past tense extend its list of actions."""
-    made_with = f"method {provenance.method}, weights sha256:{provenance.weights_digest}"
     return {
         "action": "colorized",
         "softwareAgent": provenance.software,
-        "parameters": f"{made_with}, source sha256:{provenance.source_sha256}",
+        "parameters": f"{provenance.made_with}, source sha256:{provenance.source_sha256}",
         "when": provenance.date,
         "changed": "/",
     }
