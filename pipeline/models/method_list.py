@@ -141,20 +141,26 @@ def _read_onnx(
 
 
 def weights_digest(method: str | None, weights: str | None, *, storage: StorageConfig | None = None) -> str:
-    """SHA-256 (64 hex digits) of the weights file, or of a solver's name and revision; nothing is built.
+    """SHA-256 (64 hex digits) of the weights file, or of a solver's name and revision; of an ONNX file with
+    its contract. Nothing is built.
 
     `weights`: a path or URI, optionally with `#sha256=HEX`, the name of shipped weights, or None for the
     method's default. Raises ConfigError for an unknown method, WeightsError as `fetch_weights` does.
     """
     if method in SOLVERS and weights is None:
         return hashlib.sha256(f"{method} {SOLVERS[method].revision}".encode()).hexdigest()
+    if is_onnx(weights):
+        return _read_onnx(method, weights, storage, None).digest
     return fetch_weights(location(method, weights), storage)[1]
 
 
 def weights_info(
     method: str | None, weights: str | None, *, storage: StorageConfig | None = None
 ) -> WeightsInfo:
-    """What the weights file says about itself. Raises as `load_colorizer` does."""
+    """What the weights file says about itself. Raises as `load_colorizer` does, and WeightsError for an ONNX
+    file, which says nothing of a training."""
+    if is_onnx(weights):
+        raise WeightsError(f"the weights {weights} are an ONNX network, which colours and cannot be trained")
     return load_weights(location(method, weights), method, storage).info
 
 

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from pipeline.config.section import Section
 
-WEIGHTS_PATTERN = r"^weights/[0-9a-f]{64}\.safetensors#sha256=[0-9a-f]{64}$"
+WEIGHTS_PATTERN = r"^weights/[0-9a-f]{64}\.(safetensors|onnx)#sha256=[0-9a-f]{64}$"
 
 
 class Difference(Section):
@@ -48,7 +48,7 @@ class RegistryEntry(Section):
     moved or copied."""
 
     number: int = Field(ge=1, le=999_999)
-    reason: Literal["first", "promotion", "rollback"]
+    reason: Literal["first", "promotion", "rollback", "import"]
     method: str
     weights: str = Field(pattern=WEIGHTS_PATTERN)
     source: str = Field(description="where the file came from: a URI, or the entry that was rolled back to")
@@ -66,7 +66,7 @@ class RegistryEntry(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> RegistryEntry:
-        if self.weights != relative_weights(self.sha256):
+        if self.weights not in (relative_weights(self.sha256), relative_weights(self.sha256, ".onnx")):
             raise ValueError("the weights' name and their digest differ")
         if (self.reason == "rollback") != (self.restores is not None):
             raise ValueError("a rollback restores an entry, and nothing else does")
@@ -75,6 +75,6 @@ class RegistryEntry(Section):
         return self
 
 
-def relative_weights(digest: str) -> str:
+def relative_weights(digest: str, suffix: str = ".safetensors") -> str:
     """The file of this SHA-256 below a name's folder, with its `#sha256=`."""
-    return f"weights/{digest}.safetensors#sha256={digest}"
+    return f"weights/{digest}{suffix}#sha256={digest}"

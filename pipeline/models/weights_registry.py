@@ -4,6 +4,7 @@
 
     000001.json, 000002.json, ...    entries, each written once (`If-None-Match: *`) and never changed
     weights/<sha256>.safetensors     every champion's file, copied in, so that it cannot vanish
+    weights/<sha256>.onnx, .yaml     a champion that others published, and its contract
     000002.md                        the report of the decision behind an entry
 
 The champion is the newest entry. A rollback is a new entry with an earlier one's weights: history stays.
@@ -16,12 +17,17 @@ import hashlib
 import re
 import socket
 from datetime import UTC, datetime
+from typing import Literal
 
 from pydantic import ValidationError
 
 from pipeline import __version__
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists, ConfigError, ObjectMissing, RunError, WeightsError
+from pipeline.models.methods.onnx import OnnxColorizer
+from pipeline.models.methods.onnx.contract import contract_yaml
+from pipeline.models.methods.onnx.find import SUFFIX, is_onnx
+from pipeline.models.methods.onnx.weights import OnnxWeights, read_onnx
 from pipeline.models.registry_entries import Evaluation, RegistryEntry, relative_weights
 from pipeline.models.weights import decode_weights, fetch_weights
 from pipeline.storage import Store, open_store
@@ -113,16 +119,43 @@ class WeightsRegistry:
 
         Raises WeightsError for no usable weights file, RunError where another entry came first.
         """
-        data, digest = fetch_weights(weights, self._storage)
-        _, info = decode_weights(data, weights)
-        self._keep(data, digest)
+        if is_onnx(weights):
+            kept, method = self._keep_onnx(read_onnx(weights, self._storage)), OnnxColorizer.method
+        else:
+            data, digest = fetch_weights(weights, self._storage)
+            method = decode_weights(data, weights)[1].method
+            kept = self._keep(data, relative_weights(digest))
+        reason: Literal["first", "promotion"] = "promotion" if previous else "first"
+        return self._begin(reason, method, kept, weights, previous, evaluation)
+
+    def add(self, onnx: OnnxWeights, source: str) -> RegistryEntry:
+        """Copy an ONNX file and its contract in and make it the champion, without a comparison.
+
+        Raises WeightsError where the registry has another contract for the file, RunError where another
+        entry came first.
+        """
+        numbers = self.numbers()
+        kept = self._keep_onnx(onnx)
+        return self._begin(
+            "import", OnnxColorizer.method, kept, source, numbers[-1] if numbers else None, None
+        )
+
+    def _begin(
+        self,
+        reason: Literal["first", "promotion", "import"],
+        method: str,
+        kept: str,
+        source: str,
+        previous: int | None,
+        evaluation: Evaluation | None,
+    ) -> RegistryEntry:
         return self._append(
             RegistryEntry(
                 number=(previous or 0) + 1,
-                reason="promotion" if previous else "first",
-                method=info.method,
-                weights=relative_weights(digest),
-                source=weights,
+                reason=reason,
+                method=method,
+                weights=kept,
+                source=source,
                 previous=previous,
                 evaluation=evaluation,
                 software=SOFTWARE,
@@ -175,8 +208,8 @@ class WeightsRegistry:
         """The promotion that a rollback brought back; another entry itself."""
         return entry if entry.restores is None else self.read(entry.restores)
 
-    def _keep(self, data: bytes, digest: str) -> None:
-        key = relative_weights(digest).partition("#")[0]
+    def _keep(self, data: bytes, relative: str) -> str:
+        key, _, digest = relative.partition("#sha256=")
         try:
             self.store.put_if_absent(key, data)
         except AlreadyExists:
@@ -184,6 +217,21 @@ class WeightsRegistry:
                 raise WeightsError(
                     f"{self.uri}/{key} is damaged: its bytes have another sha256; delete it and run again"
                 ) from None
+        return relative
+
+    def _keep_onnx(self, onnx: OnnxWeights) -> str:
+        """The contract first: an entry's file has one from its first moment on, and always the same."""
+        relative = relative_weights(onnx.sha256, SUFFIX)
+        key, data = f"weights/{onnx.sha256}.yaml", contract_yaml(onnx.contract).encode()
+        try:
+            self.store.put_if_absent(key, data, "application/yaml")
+        except AlreadyExists:
+            if self.store.get(key).data != data:
+                raise WeightsError(
+                    f"{self.uri}/{key} is another contract for this file: entries mean that one; delete it "
+                    "if no job has used it, or import into a registry of another name"
+                ) from None
+        return self._keep(onnx.data, relative)
 
     def _append(self, entry: RegistryEntry) -> RegistryEntry:
         key = f"{entry.number:06d}.json"

@@ -14,9 +14,8 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import EXIT_DONE, ConfigError
 from pipeline.evaluate.evaluation import TABLE, evaluate_into
 from pipeline.evaluate.settings import GRAY, TINT, EvaluateConfig, NetworkEntry
-from pipeline.models.method_list import location
+from pipeline.models.method_list import location, open_weights
 from pipeline.models.registry_entries import Evaluation, RegistryEntry
-from pipeline.models.weights import load_weights
 from pipeline.models.weights_registry import WeightsRegistry, pin_weights
 from pipeline.retraining.decision import decision_markdown, history_text, why_not
 from pipeline.retraining.gate import GateSection, decide, promoted
@@ -136,9 +135,11 @@ def _match(catalog: WeightsRegistry, request: PromoteRequest, storage: StorageCo
             "with --first: the challenger is then compared with the gray image and the constant tint"
         )
     uri = location(None, pin_weights(request.challenger, storage))
-    loaded = load_weights(uri, None, storage)
-    pinned = f"{uri.partition('#')[0]}#sha256={loaded.digest}"
-    return _Match(catalog, champion, pinned, loaded.digest, loaded.info.method)
+    opened = open_weights(None, uri, storage=storage)
+    sha256 = (
+        opened.digest if opened.onnx is None else opened.onnx.sha256
+    )  # of the file: entries know no other
+    return _Match(catalog, champion, f"{uri.partition('#')[0]}#sha256={sha256}", sha256, opened.method)
 
 
 def _evaluation(match: _Match, request: PromoteRequest, config: PromoteConfig) -> Evaluation:
