@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.cli import log
 from pipeline.cli.progress import Reporter
+from pipeline.color.luminance import luminance_u16_from_srgb8
+from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, FiatColorError, RunError
+from pipeline.evaluate.cost import Cost, measure_costs
+from pipeline.evaluate.inception import Inception
 from pipeline.evaluate.measure import Measured, Task
 from pipeline.evaluate.perceptual import Lite0
-from pipeline.evaluate.photograph_list import Photograph, list_photographs, open_input
-from pipeline.evaluate.settings import BASELINES, EvaluateConfig
+from pipeline.evaluate.photograph_list import (
+    Photograph,
+    Reader,
+    Unreadable,
+    list_photographs,
+    open_input,
+    reduced,
+)
+from pipeline.evaluate.settings import BASELINES, EvaluateConfig, NetworkEntry
 from pipeline.evaluate.sheets import choose, draw, jpeg
-from pipeline.evaluate.summary import as_json, summarise
+from pipeline.evaluate.summary import as_json, summarise, with_costs
 from pipeline.evaluate.tables import html, markdown
-from pipeline.models.method_list import weights_digest, weights_info
+from pipeline.models.method_list import open_weights, weights_info
+from pipeline.models.methods.onnx.find import is_onnx
 from pipeline.models.weights_registry import pin_weights
 from pipeline.storage import Store, open_store, refuse_overlap
 
@@ -50,6 +65,8 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
     refuse_overlap(input_uri, target.uri)
     config = pinned(config)
     settings = config.evaluate
+    if settings.inception is not None:
+        Inception(settings.inception, config.storage)  # now, for the same reason as Lite0 below
     entries, tint = _entries(config)
     Lite0()  # now, so that missing weights of the classifier are one line and not a worker's traceback
     photos = list_photographs(input_uri, settings, config.storage)
@@ -63,6 +80,7 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
     absolute = f"{source.uri}/{part}" if part else source.uri  # workers may stand in another folder
     task = Task(absolute, config, tint, {key: tuple(sorted(sides)) for key, sides in shown.items()})
     measured = _measure(task, photos)
+    costs = measure_costs(config, _samples(task, photos))
     about = {
         "input": input_uri,
         "photographs": len(photos) - len(measured.unreadable),
@@ -74,34 +92,61 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
         "plates": list(settings.plates),
         "against": settings.against,
         "entries": entries,
+        "inception": settings.inception,
+        "cost_photographs": settings.cost_photographs,
         "resamples": settings.resamples,
         "frechet_resamples": settings.frechet_resamples,
         "seed": settings.seed,
     }
-    return _write(target, about, measured, config, chosen)
+    return _write(target, about, measured, config, chosen, costs)
+
+
+def _samples(task: Task, photos: list[Photograph]) -> list[NDArray[np.uint16]]:
+    """The lightness of the first photographs that can be read, as they are measured, for their cost."""
+    settings, samples = task.config.evaluate, list[NDArray[np.uint16]]()
+    reader = Reader(task.input, settings.pixels, task.config.storage)
+    for photo in photos:
+        if len(samples) == settings.cost_photographs:
+            break
+        with suppress(Unreadable):  # it is among the unreadable ones that the tables count
+            samples.append(luminance_u16_from_srgb8(reduced(reader.read(photo), settings.side)))
+    return samples
 
 
 def pinned(config: EvaluateConfig) -> EvaluateConfig:
-    """`registry:` weights as the files they stand for now: all workers must measure the same bytes, whatever
-    is promoted meanwhile."""
-    entries = tuple(
-        entry.model_copy(update={"weights": pin_weights(entry.weights, config.storage)})
-        for entry in config.evaluate.entries
-    )
+    """`registry:` weights as the files they stand for now, ONNX files with their digest and contract: all
+    workers must measure the same bytes, whatever is promoted meanwhile. Raises WeightsError where a probe
+    fails."""
+    entries = tuple(_pinned(entry, config.storage) for entry in config.evaluate.entries)
     settings = config.evaluate.model_copy(update={"entries": entries})
     return config.model_copy(update={"evaluate": settings})
 
 
+def _pinned(entry: NetworkEntry, storage: StorageConfig) -> NetworkEntry:
+    weights = pin_weights(entry.weights, storage)
+    if weights is None or not is_onnx(weights):
+        return entry.model_copy(update={"weights": weights})
+    opened = open_weights(entry.method, weights, storage=storage, contract=entry.contract)
+    assert opened.onnx is not None
+    opened.onnx.probe()
+    weights = f"{weights.partition('#')[0]}#sha256={opened.onnx.sha256}"
+    contract = opened.onnx.contract.model_dump(mode="json")
+    return entry.model_copy(update={"weights": weights, "contract": contract})
+
+
 def _entries(config: EvaluateConfig) -> tuple[list[dict[str, str]], tuple[float, float]]:
-    """What is measured, and the constant tint. Raises ConfigError for weights that cannot be had."""
+    """What is measured, and the constant tint: of the first entry that knows its training's, else that of the
+    shipped weights. Raises ConfigError for weights that cannot be had."""
     about, tint = [], config.evaluate.tint_ab
     for entry in config.evaluate.entries:
-        info = weights_info(entry.method, entry.weights, storage=config.storage)
-        digest = weights_digest(entry.method, entry.weights, storage=config.storage)
-        tint = tint or info.mean_ab
-        about.append({"name": entry.name, "method": info.method, "weights_sha256": digest})
-    assert tint is not None
-    return about, tint
+        opened = open_weights(entry.method, entry.weights, storage=config.storage, contract=entry.contract)
+        row = {"name": entry.name, "method": opened.method, "weights_sha256": opened.digest}
+        if opened.weights is not None:
+            tint = tint or opened.weights.info.mean_ab
+        if (card := opened.card) is not None:
+            row |= {"method": f"{opened.method} {card.name} ({card.terms})"}
+        about.append(row)
+    return about, tint or weights_info(None, None, storage=config.storage).mean_ab
 
 
 def _measure(task: Task, photos: list[Photograph]) -> Measured:
@@ -142,13 +187,14 @@ def _write(
     measured: Measured,
     config: EvaluateConfig,
     chosen: dict[str, list[str]],
+    costs: dict[str, Cost],
 ) -> str:
     if not measured.rows.num_rows:
         raise ConfigError(f"none of the photographs under {about['input']} could be read")
     buffer = io.BytesIO()
     pq.write_table(measured.rows, buffer, compression="zstd")
     target.put(TABLE, buffer.getvalue())
-    rows = summarise(measured.rows, config.evaluate)
+    rows = with_costs(summarise(measured.rows, config.evaluate), costs)
     drawn: dict[str, tuple[str, bytes]] = {}
     for sheet in config.evaluate.sheets:
         picture = draw(sheet, chosen[sheet.name], measured.pictures, config.evaluate.side)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipeline.color import metrics
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_srgb8
+from pipeline.evaluate.inception import Inception
 from pipeline.evaluate.perceptual import Lite0
 from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, reduced
 from pipeline.evaluate.settings import GRAY, SEEN, TINT, TRUTH, EvaluateConfig
@@ -46,10 +47,12 @@ SCHEMA = pa.schema(
         ("label", pa.string()),
         ("top1_correct", pa.bool_()),
         ("lite0_features", pa.list_(pa.float32())),
+        ("inception_features", pa.list_(pa.float32())),
     ]
 )
 """One row per photograph and colouring. Errors against the photograph are null for "ground truth";
-`top1_correct` is null where `label`, the ImageNet wnid, is ""; `psnr_db` is at most PSNR_CEILING. Sources:
+`top1_correct` is null where `label`, the ImageNet wnid, is ""; `inception_features` without
+`evaluate.inception`; `psnr_db` is at most PSNR_CEILING. Sources:
 `pipeline/color/metrics.py` and `perceptual.py`."""
 
 
@@ -86,6 +89,7 @@ class Painter:
             loaded = load_colorizer(
                 entry.method, entry.weights,
                 precision=settings.precision, device=device, storage=task.config.storage,
+                contract=entry.contract,
             )  # fmt: skip
             # One image a batch, also on a GPU: the result must not depend on what shares a shard.
             self._predictors[entry.name] = Predictor(loaded.colorizer, device=device, batch=1)
@@ -111,6 +115,9 @@ class Measurer:
         self._reader = Reader(task.input, settings.pixels, task.config.storage)
         self._painter = Painter(task, device)
         self._lite0 = Lite0(device)
+        self._inception = (
+            None if settings.inception is None else Inception(settings.inception, task.config.storage, device)
+        )
 
     def run(self, photos: Sequence[Photograph]) -> Measured:
         """Measure the photographs, each read once. Raises StorageError where the input cannot be read."""
@@ -138,6 +145,9 @@ class Measurer:
     def _rows(self, photo: Photograph, colored: dict[str, U8]) -> list[dict[str, Any]]:
         truth = colored[TRUTH]
         judged = self._lite0(list(colored.values()))  # the truth is the first
+        inception_N = (
+            [None] * len(colored) if self._inception is None else self._inception([*colored.values()])
+        )
         lab_truth = metrics.to_lab(truth)
         rows = []
         for number, (name, rgb8) in enumerate(colored.items()):
@@ -154,6 +164,7 @@ class Measurer:
                 "label": photo.wnid,
                 "top1_correct": judged.wnid_N[number] == photo.wnid if photo.wnid else None,
                 "lite0_features": judged.features_N1280[number],
+                "inception_features": inception_N[number],
             }
             if name != TRUTH:
                 row |= _errors(truth, lab_truth, rgb8, lab)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,6 +35,7 @@ class NetworkEntry(Section):
         None, description="a room of pipeline/models/methods; null: what the weights are for"
     )
     weights: str | None = Field(None, description="shipped name, path or URI, optional #sha256=...")
+    contract: str | dict[str, Any] | None = Field(None, description="of ONNX weights, as model.contract")
 
 
 def shortcuts(**options: str | None) -> list[str]:
@@ -63,7 +64,12 @@ def entries_of(methods: str) -> list[dict[str, str]]:
         name, equals, weights = text.strip().partition("=")
         if not equals or "#" in name or "/" in name:  # the "=" of a URI's "#sha256=" names nothing
             weights = text.strip()
-            name = weights.partition("#")[0].rsplit("/", 1)[-1].removesuffix(".safetensors")
+            name = (
+                weights.partition("#")[0]
+                .rsplit("/", 1)[-1]
+                .removesuffix(".safetensors")
+                .removesuffix(".onnx")
+            )
         if not name or not weights:
             raise ConfigError(f"--methods {methods!r}: want names of shipped weights, files, or name=file")
         entries.append({"name": name, "weights": weights})
@@ -114,6 +120,12 @@ class EvaluateSection(Section):
     seed: int = Field(0, ge=0, description="of the bootstrap")
     resamples: int = Field(2000, ge=100, description="of the bootstrap")
     frechet_resamples: int = Field(50, ge=0, description="of the Frechet distance's; 0: no interval")
+    inception: str | None = Field(
+        None, description="ONNX or TorchScript file of Inception's features, for FID; null: no FID"
+    )
+    cost_photographs: int = Field(
+        4, ge=0, le=1000, description="on which CPU seconds and peak memory are measured; 0: not at all"
+    )
     workers: int | None = Field(None, ge=1, description="null: one per core or GPU")
     address: str | None = Field(None, description="Ray cluster; null: the job's own, else a local one")
     shard: int = Field(8, ge=1, le=1000, description="photographs that a worker takes at a time")

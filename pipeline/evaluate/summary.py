@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.evaluate.bootstrap import interval, occurrences, resampled_means, weighted_means
+from pipeline.evaluate.cost import Cost
 from pipeline.evaluate.perceptual import frechet_distance
 from pipeline.evaluate.settings import TRUTH, EvaluateSection
 
@@ -36,7 +37,17 @@ SHARE = "colorfulness_share"
 CHROMA_SHARE = "chroma_share"
 """Mean chroma over that of the ground truth, likewise."""
 
+DELTA = "colorfulness_delta"
+"""Absolute difference of the mean absolute colourfulness to that of the ground truth, as DDColor and others
+print it ("delta CF")."""
+
 FRECHET = "lite0_frechet"
+FID = "fid"
+"""The Frechet distance of Inception's features (`inception`); there where its weights are given."""
+
+CPU_SECONDS, PEAK_BYTES = "cpu_seconds", "peak_bytes"
+"""What an image costs (`cost`); there where it is measured, and of networks alone."""
+
 CONFIDENCE = 0.95
 _FRECHET_MOST = 1000
 """Photographs above which the Frechet distance gets no interval: each resample is a singular value
@@ -56,7 +67,8 @@ class Interval:
 class Row:
     """One way to colour, over one group; `labelled` counts photographs with an ImageNet class.
 
-    `metrics`: by name of METRICS, SHARE, CHROMA_SHARE, FRECHET; `differences`: means of the paired ones to
+    `metrics`: by name of METRICS, SHARE, CHROMA_SHARE, DELTA, FRECHET, and where they are measured FID,
+    CPU_SECONDS and PEAK_BYTES; `differences`: means of the paired ones to
     `evaluate.against`."""
 
     group: str
@@ -69,12 +81,19 @@ class Row:
 
 @dataclass(frozen=True)
 class _Group:
-    """The photographs P of one group: `values_PEM` by entry E and metric M (NaN: null), `features_PED`."""
+    """The photographs P of one group: `values_PEM` by entry E and metric M (NaN: null), `features_PED` of
+    Lite0, `inception_PED` or None."""
 
     name: str
     entries: tuple[str, ...]
     values_PEM: F64
     features_PED: NDArray[np.float32]
+    inception_PED: NDArray[np.float32] | None
+
+    def of(self, name: str, chosen_P: NDArray[np.bool_]) -> _Group:
+        """Some of its photographs."""
+        inception = None if self.inception_PED is None else self.inception_PED[chosen_P]
+        return _Group(name, self.entries, self.values_PEM[chosen_P], self.features_PED[chosen_P], inception)
 
 
 def summarise(table: pa.Table, settings: EvaluateSection) -> list[Row]:
@@ -95,16 +114,29 @@ def _groups(table: pa.Table, settings: EvaluateSection) -> Iterator[_Group]:
     columns = [table[name].cast(pa.float64()) for name in METRICS[:-1]]
     columns.append(table["top1_correct"].cast(pa.int8()).cast(pa.float64()))
     values = np.stack([column.to_numpy().reshape(shape) for column in columns], axis=-1)
-    flat = table["lite0_features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    features = flat.reshape(*values.shape[:2], -1)
+    features, inception = (_features(table, name, values.shape[:2]) for name in _FEATURES)
+    assert features is not None
+    whole = _Group(ALL, entries, values, features, inception)
     names = np.array(table["group"].to_pylist()).reshape(shape)[:, 0]
     if len(settings.plates) > 1:
-        yield from (_Group(n, entries, values[names == n], features[names == n]) for n in settings.plates)
+        yield from (whole.of(name, names == name) for name in settings.plates)
         return
-    yield _Group(ALL, entries, values, features)
+    yield whole
     if len(set(names)) > 1:
         for name in sorted(set(names)):
-            yield _Group(str(name), entries, values[names == name], features[names == name])
+            yield whole.of(str(name), names == name)
+
+
+_FEATURES = ("lite0_features", "inception_features")
+
+
+def _features(table: pa.Table, name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    """float32[P,E,D]; None where they were not measured."""
+    column = table[name]
+    if column.null_count:
+        return None
+    flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat.reshape(*shape, -1), np.float32)
 
 
 def _rows(group: _Group, settings: EvaluateSection) -> Iterator[Row]:
@@ -125,7 +157,12 @@ def _rows(group: _Group, settings: EvaluateSection) -> Iterator[Row]:
                 share = means[e, m] / means[truth, m]
                 shares = resampled[:, e, m] / resampled[:, truth, m]
             metrics[name_of_share] = _interval(share, shares)
+        m = METRICS.index("colorfulness_absolute")
+        delta, deltas = abs(means[e, m] - means[truth, m]), abs(resampled[:, e, m] - resampled[:, truth, m])
+        metrics[DELTA] = _interval(delta, deltas) if e != truth else Interval(None)
         metrics[FRECHET] = _frechet(group, e, settings) if e != truth else Interval(None)
+        if group.inception_PED is not None:
+            metrics[FID] = _fid(group.inception_PED, e, truth)
         differences = {}
         if name not in (settings.against, TRUTH):
             differences = {
@@ -157,6 +194,28 @@ def _frechet(group: _Group, entry: int, settings: EvaluateSection) -> Interval:
         return Interval(value)
     moved = np.maximum(resampled - np.median(resampled) + value, 0.0)
     return _interval(value, moved)
+
+
+def _fid(inception_PED: NDArray[np.float32], entry: int, truth: int) -> Interval:
+    """Without an interval, as papers have it: each resample is a decomposition of 2048 features."""
+    if entry == truth or len(inception_PED) < 2:
+        return Interval(None)
+    return Interval(frechet_distance(inception_PED[:, truth], inception_PED[:, entry]))
+
+
+def with_costs(rows: list[Row], costs: Mapping[str, Cost]) -> list[Row]:
+    """The rows with what an image costs with each network, in the first group, which has all photographs."""
+    if not rows or not costs:
+        return rows
+
+    def of(row: Row) -> Row:
+        cost = costs.get(row.colored_by)
+        if row.group != rows[0].group or cost is None:
+            return row
+        more = {CPU_SECONDS: Interval(cost.cpu_seconds), PEAK_BYTES: Interval(float(cost.peak_bytes))}
+        return replace(row, metrics=row.metrics | more)
+
+    return [of(row) for row in rows]
 
 
 def as_json(rows: list[Row]) -> list[dict[str, Any]]:

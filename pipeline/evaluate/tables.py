@@ -10,7 +10,18 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.evaluate.settings import GRAY, OWN, TINT
-from pipeline.evaluate.summary import CHROMA_SHARE, FRECHET, SHARE, Interval, Row
+from pipeline.evaluate.summary import (
+    CHROMA_SHARE,
+    CPU_SECONDS,
+    DELTA,
+    FID,
+    FRECHET,
+    METRICS,
+    PEAK_BYTES,
+    SHARE,
+    Interval,
+    Row,
+)
 
 
 @dataclass(frozen=True)
@@ -29,14 +40,20 @@ _COLUMNS = (
     _Column("auc_ab", "AuC of ab error, % ↑", 1, 100),
     _Column("colorfulness_signed", "colourfulness, signed", 1),
     _Column("colorfulness_absolute", "colourfulness, absolute", 1),
+    _Column(DELTA, "Δ to the truth's (absolute) ↓", 2),
     _Column(SHARE, "of the truth's (signed), %", 0, 100),
     _Column("mean_chroma", "mean chroma", 1),
     _Column(CHROMA_SHARE, "of the truth's, %", 0, 100),
     _Column("lite0_perceptual", "Lite0 perceptual ↓", 4),
     _Column(FRECHET, "Fréchet distance, EfficientNet-Lite0 features ↓", 1),
+    _Column(FID, "FID ↓", 2),
     _Column("top1_correct", "top-1, % ↑", 1, 100),
+    _Column(CPU_SECONDS, "CPU, s an image ↓", 3),
+    _Column(PEAK_BYTES, "peak memory, MB ↓", 0, 1e-6),
 )
-_PAIRED = tuple(c for c in _COLUMNS if c.metric not in (SHARE, CHROMA_SHARE, FRECHET))
+_SOMETIMES = (FID, CPU_SECONDS, PEAK_BYTES)
+"""Columns that are there only where something is in them."""
+_PAIRED = tuple(c for c in _COLUMNS if c.metric in METRICS)
 
 NOTES = (
     "In brackets: 95% intervals, percentile bootstrap over photographs ({resamples} resamples, seed {seed}).",
@@ -47,8 +64,22 @@ NOTES = (
     "Lite0 perceptual: a distance in the manner of LPIPS on EfficientNet-Lite0, without learned weights. "
     "Fréchet distance: between Gaussians of its 1280 pooled features; biased upwards with few photographs: "
     "compare within one table only; its interval is of {frechet_resamples} resamples, moved to the estimate.",
+    "Δ: absolute difference of the mean colourfulness (absolute) to that of the photographs themselves, "
+    "as papers print it.",
     "Top-1: EfficientNet-Lite0 pretrained on ImageNet, on the {labelled} photographs with an ImageNet class. "
     "It sees 224 x 224 pixels, enlarged from a short side of at most {side}; small sides lower it for all.",
+)
+
+
+FID_NOTE = (
+    "FID (Heusel et al. 2017): on the features of {inception}, pictures enlarged bilinearly to 299 x 299. "
+    "It falls with the number of photographs ({photographs} here; papers on ImageNet use 5,000 or more): "
+    "compare it with others' only at their number and size of photographs."
+)
+COST_NOTE = (
+    "CPU and peak memory: of {count} photographs at the size measured, on one core, in a process for each "
+    "network; the first photograph is not counted in the time. The memory is the process's, with Python "
+    "and libraries."
 )
 
 
@@ -138,7 +169,15 @@ def _title(members: list[Row]) -> str:
 def _tables(
     members: list[Row], against: str
 ) -> Iterator[tuple[str, tuple[_Column, ...], list[tuple[str, list[str]]]]]:
-    yield "", _COLUMNS, [(m.colored_by, [_cell(m.metrics[c.metric], c) for c in _COLUMNS]) for m in members]
+    columns = tuple(
+        c for c in _COLUMNS if c.metric not in _SOMETIMES or any(c.metric in m.metrics for m in members)
+    )
+    nothing = Interval(None)
+    yield (
+        "",
+        columns,
+        [(m.colored_by, [_cell(m.metrics.get(c.metric, nothing), c) for c in columns]) for m in members],
+    )
     differing = [m for m in members if m.differences]
     body = [
         (m.colored_by, [_cell(m.differences[c.metric], c, signed=True) for c in _PAIRED]) for m in differing
@@ -175,4 +214,9 @@ def _notes(about: Mapping[str, Any], rows: list[Row]) -> list[str]:
         "labelled": rows[0].labelled,
         "side": about["short_side"],
     }
-    return [note.format(**values) for note in NOTES]
+    notes = [note.format(**values) for note in NOTES]
+    if any(FID in row.metrics for row in rows):
+        notes.append(FID_NOTE.format(inception=about["inception"], photographs=rows[0].photographs))
+    if any(CPU_SECONDS in row.metrics for row in rows):
+        notes.append(COST_NOTE.format(count=about["cost_photographs"]))
+    return notes

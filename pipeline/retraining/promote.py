@@ -148,7 +148,10 @@ def _evaluation(match: _Match, request: PromoteRequest, config: PromoteConfig) -
     if match.champion is not None:
         references = (f"entry {match.champion.number}",)
         entries.append(NetworkEntry(name=references[0], weights=match.catalog.locate(match.champion)))
-    update: dict[str, object] = {"entries": tuple(entries)}
+    update: dict[str, object] = {
+        "entries": tuple(entries),
+        "cost_photographs": 0,
+    }  # the gate asks for quality
     if request.output is None:
         update["frechet_resamples"] = 0  # its interval takes seconds and is not shown
     settings = config.evaluate.model_copy(update=update)
