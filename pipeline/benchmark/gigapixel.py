@@ -76,8 +76,7 @@ def colour(source: str, target: str, settings: str) -> dict[str, float]:
         assert not isinstance(reduced, Skip)
         ab = predictor([*reduced.L_pages])[0]
         predicted = time.perf_counter()
-        settings = MasterSettings(model)
-        outcome = write_pages(master, [0], file, [ab], provenance, settings)
+        outcome = write_pages(master, [0], file, [ab], provenance, MasterSettings(model))
         done = time.perf_counter()
         decoder = peak_rss_mib(master.pid)
     return {

@@ -114,10 +114,10 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
 
 
 def _say_plan(request: ColorizeRequest, job: Job, plan: Plan) -> None:
-    places, weights = (request.input, request.output), (job.job_digest, job.weights_digest, job.card)
-    text = plan_text(*places, job.config, plan, *weights)
+    source, out, digests = request.input, request.output, (job.job_digest, job.weights_digest)
+    text = plan_text(source, out, job.config, plan, *digests, job.model)
     message = f"{plan.todo_items:,} of {plan.items_listed:,} objects to do, in {len(plan.shards):,} shards"
-    log.say("plan", message, text=text, **plan_fields(*places, plan, *weights))
+    log.say("plan", message, text=text, **plan_fields(source, out, plan, *digests, job.model))
 
 
 def _dry_run(job: Job, plan: Plan) -> Outcome:
