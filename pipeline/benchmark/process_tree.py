@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from pipeline.engine.descendants import Descendants
 from pipeline.errors import ConfigError, RunError
 
 _INTERVAL = 0.25  # seconds; a reading takes some ms of one core
@@ -59,25 +60,6 @@ def _between(times: list[float], values: list[float], begin: float, end: float) 
     return float(high - low)
 
 
-@dataclass(frozen=True)
-class _Process:
-    parent: int
-    started: float
-    cpu: float
-    rss: int
-
-
-def _running() -> dict[int, _Process]:
-    """All processes that are alive, by id; what this user may not look into counts nothing."""
-    processes: dict[int, _Process] = {}
-    for process in psutil.process_iter(["ppid", "create_time", "cpu_times", "memory_info", "status"]):
-        info = process.info
-        if info["status"] != psutil.STATUS_ZOMBIE and info["cpu_times"] and info["memory_info"]:
-            cpu = info["cpu_times"].user + info["cpu_times"].system
-            processes[process.pid] = _Process(info["ppid"], info["create_time"], cpu, info["memory_info"].rss)
-    return processes
-
-
 def _machine_busy() -> float:
     """CPU seconds that all cores have worked since the machine started."""
     times = psutil.cpu_times()
@@ -90,25 +72,22 @@ class Tree:
     """A process and all that come from it, also after their parents have ended."""
 
     def __init__(self, root: int) -> None:
-        self._root = root
+        self._family = Descendants(root)
         self._cpu: dict[tuple[int, float], float] = {}  # by pid and start: pids are used again
 
     def read(self) -> tuple[float, int]:
         """CPU seconds so far, of those that have ended too, and bytes resident now."""
-        members = self.members()
-        for pid, process in members.items():
-            self._cpu[pid, process.started] = process.cpu
-        return sum(self._cpu.values()), sum(process.rss for process in members.values())
+        members = self._family.living("cpu_times", "memory_info")
+        for pid, info in members.items():
+            if times := info["cpu_times"]:
+                self._cpu[pid, info["create_time"]] = times.user + times.system
+        return sum(self._cpu.values()), sum(
+            i["memory_info"].rss for i in members.values() if i["memory_info"]
+        )
 
-    def members(self) -> dict[int, _Process]:
+    def members(self) -> set[int]:
         """The processes that still run."""
-        living = _running()
-        members = {pid: p for pid, p in living.items() if pid == self._root or (pid, p.started) in self._cpu}
-        while True:
-            more = {pid: p for pid, p in living.items() if p.parent in members and pid not in members}
-            if not more:
-                return members
-            members |= more
+        return set(self._family.living())
 
 
 def watched(command: list[str], use_cores: int, environment: dict[str, str], log: Path, cwd: Path) -> Trace:

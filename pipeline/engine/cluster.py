@@ -17,6 +17,7 @@ from pipeline.engine.address import check_answers, no_answer
 from pipeline.engine.ray_notice import without_level_notice
 from pipeline.engine.session_folder import session_folder
 from pipeline.engine.token import secure_token
+from pipeline.engine.watchdog import watchdog
 from pipeline.errors import ConfigError, RunError
 
 # Without these, an AWS-compatible server that the driver reaches is another one, or none, for the workers.
@@ -73,6 +74,7 @@ def cluster(
             _join(address, {"env_vars": variables} | hook, settings)
         else:
             cpus = cpus or max(cores(), workers or 0) + 2
+            stack.enter_context(watchdog())
             settings["_temp_dir"] = stack.enter_context(session_folder())
             _start_local(cpus, variables | {"PYTHONPATH": child_python_path()}, hook, settings)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, StorageError
 from pipeline.ledger.keys import RESERVED
 from pipeline.storage import Store, open_store, refuse_overlap
+from pipeline.storage.temporary import temporary_folder
 from pipeline.storage.uri import parse_uri
 
 
@@ -46,8 +46,8 @@ class Target:
 
 @contextmanager
 def _whole_object(store: Store, key: str, media_type: str) -> Iterator[BinaryIO]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "export")
+    with temporary_folder() as folder:
+        path = folder / "export"
         with path.open("wb") as file:
             yield file
         store.put_file(key, path, media_type)

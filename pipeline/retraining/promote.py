@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from pipeline.retraining.decision import decision_markdown, history_text, why_no
 from pipeline.retraining.gate import GateSection, decide, promoted
 from pipeline.retraining.heldout import refuse_trained_on
 from pipeline.storage import Store, open_store, refuse_overlap
+from pipeline.storage.temporary import temporary_folder
 
 EXIT_NOT_PROMOTED = 3
 CHALLENGER = "challenger"
@@ -170,8 +170,8 @@ def _evaluation(match: _Match, request: PromoteRequest, config: PromoteConfig) -
 
 def _table(request: PromoteRequest, config: EvaluateConfig) -> pa.Table:
     """One row per photograph and colouring, from an evaluation that is kept in `request.output` alone."""
-    with tempfile.TemporaryDirectory(prefix="promote-") as folder:
-        output = request.output or open_store(folder, config.storage)
+    with temporary_folder() as folder:
+        output = request.output or open_store(str(folder), config.storage)
         evaluate_into(output, request.photos, config)
         return pq.read_table(io.BytesIO(output.get(TABLE).data))
 

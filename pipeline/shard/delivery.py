@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ from pipeline.shard.streaming import (
 )
 from pipeline.storage import Store
 from pipeline.storage.files import get_file
+from pipeline.storage.temporary import temporary_folder
 
 
 class SourceUnreadable(Exception):
@@ -190,10 +191,9 @@ def _opened(path: Path, item: Item, config: JobConfig) -> IsolatedMaster:
 
 @contextmanager
 def _downloaded(store: Store, item: Item) -> Iterator[tuple[Path, str]]:
-    with _disk():
-        folder = tempfile.TemporaryDirectory(prefix="fiat-color-")
-    with folder as name:
-        path = Path(name) / "source.tif"
+    with ExitStack() as stack:
+        with _disk():
+            path = stack.enter_context(temporary_folder()) / "source.tif"
         try:
             with _disk():
                 saved = get_file(store, item.key, path, if_etag=item.etag, size=item.bytes)

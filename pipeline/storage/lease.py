@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import uuid4
 
 import psutil
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeline.cli import log
 from pipeline.errors import AlreadyExists, ObjectMissing, RunError, StorageError
 from pipeline.storage.base import Store
+from pipeline.storage.machine import is_alive, this_machine
 
 NAME = "at-work-"
 BEAT_SECONDS = 30.0
@@ -50,10 +50,7 @@ class Sign(BaseModel):
         """Whether the holder is alive; None where it is of another machine, whose processes we cannot see."""
         if self.machine != this_machine():
             return None
-        try:
-            return bool(abs(psutil.Process(self.process).create_time() - self.process_started) < 1)
-        except psutil.NoSuchProcess:
-            return False
+        return is_alive(self.process, self.process_started)
 
 
 class Lease:
@@ -241,14 +238,3 @@ def _read(store: Store, folder: str, number: int) -> Sign | None:
     except ValidationError:
         key = f"{store.uri}/{lease_key(folder, number)}"
         raise RunError(f"{key} is damaged: if nothing is at work there, delete it") from None
-
-
-def this_machine() -> str:
-    """What a process id is unique in: a boot of a machine and, in containers, a space of process ids."""
-    parts = [socket.gethostname()]
-    for file in (Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")):
-        try:
-            parts.append(str(file.readlink()) if file.is_symlink() else file.read_text().strip())
-        except OSError:  # no Linux: the name must do
-            continue
-    return " ".join(parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch import nn
 from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
+from pipeline.storage.temporary import temporary_folder
 
 STATE_FILE = "state.pt"
 WEIGHTS_FILE = "weights.safetensors"
@@ -73,7 +73,7 @@ class RunState:
     @contextmanager
     def saved(self, info: WeightsInfo) -> Iterator[Checkpoint]:
         """A checkpoint folder, removed at the end; it also holds the averaged weights as they would ship."""
-        with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
+        with temporary_folder() as folder:
             content: dict[str, Any] = {
                 "architecture": self.model.architecture(),
                 "labels": list(info.labels),
@@ -83,10 +83,10 @@ class RunState:
                 "step": self.step,
                 "seconds": self.seconds,
             }
-            torch.save(content, Path(folder) / STATE_FILE)
+            torch.save(content, folder / STATE_FILE)
             weights = encode_weights(self.averaged.module.state_dict(), info)
-            (Path(folder) / WEIGHTS_FILE).write_bytes(weights)
-            yield Checkpoint.from_directory(folder)
+            (folder / WEIGHTS_FILE).write_bytes(weights)
+            yield Checkpoint.from_directory(str(folder))
 
 
 def weights_in(checkpoint: Checkpoint) -> bytes:
@@ -100,11 +100,11 @@ def saved_step(checkpoint: Checkpoint) -> int | None:
 
     Raises OSError where the storage cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="checkpoint-") as folder:
+    with temporary_folder() as folder:
         try:
-            checkpoint.to_directory(folder)
-            saved = torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
-            parse_safetensors((Path(folder) / WEIGHTS_FILE).read_bytes())
+            checkpoint.to_directory(str(folder))
+            saved = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+            parse_safetensors((folder / WEIGHTS_FILE).read_bytes())
             return int(saved["step"])
         except (FileNotFoundError, RuntimeError, KeyError, EOFError, UnpicklingError, SafetensorError):
             return None

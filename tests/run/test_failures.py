@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.config.storage import StorageConfig
@@ -50,7 +51,7 @@ def until(condition, seconds: float, what: str) -> None:
 def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph):
     storage, settings = s3_ceph.storage_config, s3_ceph.settings
     root = f"s3://{s3_ceph.bucket()}"
-    fill(f"{root}/in", {f"{i:03d}.jpg": encoded(photograph(i, 300, 200)) for i in range(96)}, storage)
+    fill(f"{root}/in", {f"{i:03d}.jpg": encoded(photograph(i, 300, 200)) for i in range(112)}, storage)
     shards = (*FAST, *settings, "--set", "plan.shard_images=4")
     whole = run("--input", f"{root}/in", "--output", f"{root}/whole", *shards)
     assert whole.returncode == 0, whole.stderr
@@ -58,16 +59,16 @@ def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph):
     again = command("--input", f"{root}/in", "--output", f"{root}/cut", *shards)
     driver = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: parts(f"{root}/cut", storage) >= 2, 180, "no shard was committed in three minutes")
-    # Ray's own agents linger for a minute; whatever could still write must be gone at once.
-    working = {pid for pid in children_of(driver.pid) if is_worker(pid) or is_decoder(pid)}
-    assert len(working) >= 4
+    until(lambda: len(at_work(driver.pid)) >= 4, 60, "two workers and their decoders are not at work")
+    family, working = [psutil.Process(pid) for pid in children_of(driver.pid)], at_work(driver.pid)
     driver.kill()
     assert driver.wait() == -signal.SIGKILL
     until(
         lambda: not any(is_worker(p) or is_decoder(p) for p in working), 60, "workers outlive a killed driver"
     )
+    until(lambda: not any(map(is_running, family)), 60, "Ray's processes outlive a killed driver")
     committed = parts(f"{root}/cut", storage)
-    assert committed < 24, "the kill came too late to show anything"
+    assert committed < 28, "the kill came too late to show anything"
 
     resumed = subprocess.run(again, capture_output=True, text=True, timeout=240)
     assert resumed.returncode == 0, resumed.stderr
@@ -119,6 +120,16 @@ def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path)
     assert driver.returncode == 1
     assert "the same command goes on where this one stopped" in stderr
     assert "Traceback" not in stderr
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Not for one that has ended and whose parent has not asked for its status."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def at_work(driver: int) -> set[int]:
+    """The workers of a driver and their decoders: all that could still write."""
+    return {pid for pid in children_of(driver) if is_worker(pid) or is_decoder(pid)}
 
 
 def is_worker(pid: int) -> bool:

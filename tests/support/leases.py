@@ -7,7 +7,8 @@ import time
 import psutil
 
 from pipeline.storage import Store
-from pipeline.storage.lease import Sign, lease_key, this_machine
+from pipeline.storage.lease import Sign, lease_key
+from pipeline.storage.machine import this_machine
 
 #: A holder on another machine, silent for longer than any holder may be.
 ELSEWHERE = Sign(

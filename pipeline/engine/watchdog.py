@@ -1,0 +1,63 @@
+"""Ends what a job has started, whatever ended the job: Ray's own agents outlive a killed driver by a minute.
+
+A process of its own (`python -m pipeline.engine.watchdog DRIVER`) that holds a pipe to the job. The pipe
+closes when the job ends, by itself or by SIGKILL; what is left of the job's processes some seconds later is
+killed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psutil
+
+from pipeline import child_python_path
+from pipeline.engine.descendants import Descendants
+
+_LOOK_SECONDS = 1.0  # between two looks at what the job has started
+_GRACE_SECONDS = 5.0  # in which Ray's processes end by themselves
+
+
+@contextmanager
+def watchdog() -> Iterator[None]:
+    """While the block runs, and until all that it started has ended."""
+    command = [sys.executable, "-m", "pipeline.engine.watchdog", str(os.getpid())]
+    environment = os.environ | {"PYTHONPATH": child_python_path()}
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=environment,
+        cwd="/",
+    )
+    assert process.stdin is not None
+    with process.stdin:
+        yield
+
+
+def watch(driver: int) -> None:
+    """Until the pipe on standard input closes, then until nothing of the driver is left."""
+    family = Descendants(driver, left_out=[os.getpid()])
+    closed = False
+    while not closed:
+        family.living()
+        closed = bool(select.select([sys.stdin], [], [], _LOOK_SECONDS)[0])
+    deadline = time.monotonic() + _GRACE_SECONDS
+    while left := family.living().keys() - {driver}:
+        if time.monotonic() > deadline:
+            for pid in left:
+                with suppress(psutil.NoSuchProcess):
+                    psutil.Process(pid).kill()
+        time.sleep(_LOOK_SECONDS / 4)
+
+
+if __name__ == "__main__":
+    watch(int(sys.argv[1]))

@@ -1,0 +1,57 @@
+"""The watchdog: whatever ended the job, nothing that it started lives on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from pipeline import child_python_path
+
+#: A job with a child, whose own child leaves the family by a session of its own, as Ray's agents do.
+JOB = '''
+import subprocess, sys, time
+from pipeline.engine.watchdog import watchdog
+sleep = "import time; time.sleep(600)"
+start = f"""
+import subprocess, sys, time
+agent = subprocess.Popen([sys.executable, '-c', {sleep!r}], start_new_session=True)
+print(agent.pid, flush=True)
+time.sleep(1.5)  # long enough for a look of the watchdog
+"""
+with watchdog():
+    child = subprocess.Popen([sys.executable, "-c", sleep])
+    subprocess.run([sys.executable, "-c", start])
+    print(child.pid, flush=True)
+    sys.stdin.read()
+    child.kill()
+'''
+
+
+def start(folder: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A job, and the processes that it started, the watchdog among them."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    environment = {"PYTHONPATH": child_python_path()}
+    job = subprocess.Popen([sys.executable, "-c", JOB], **pipes, text=True, env=environment, cwd=folder)
+    assert job.stdout is not None
+    family = [psutil.Process(int(job.stdout.readline())) for _ in range(2)]
+    return job, [*family, *psutil.Process(job.pid).children()]
+
+
+def is_running(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_nothing_lives_on_after_a_kill_or_the_end(tmp_path: Path) -> None:
+    (killed, some), (ended, others) = start(tmp_path), start(tmp_path)
+    assert any("pipeline.engine.watchdog" in " ".join(process.cmdline()) for process in some)
+    killed.kill()
+    for job in (killed, ended):
+        job.communicate("")
+    deadline = time.monotonic() + 60
+    while any(map(is_running, some + others)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
