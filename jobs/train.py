@@ -12,6 +12,7 @@ from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
 from pipeline.retraining.family import load_run
+from pipeline.training.onnx_export import Terms
 from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import average, export, train
 from pipeline.training.weights_export import parse_decoding
@@ -26,7 +27,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run", metavar="NAME", help="a run of a family: configs/train_family/methods.yaml")
     parser.add_argument("--photos", metavar="URI", help="short for --set data.photos=URI")
     parser.add_argument("--storage", metavar="URI", help="short for --set train.storage=URI")
-    parser.add_argument("--export", metavar="FILE", help="write the newest checkpoint's weights; no training")
+    parser.add_argument(
+        "--export",
+        metavar="FILE",
+        help="write the newest checkpoint's weights, NAME.onnx: as ONNX; no training",
+    )
+    parser.add_argument("--licence", metavar="TEXT", help="with --export NAME.onnx: stated in the file")
+    parser.add_argument(
+        "--non-commercial", action="store_true", help="likewise; where no licence is stated it is so"
+    )
     parser.add_argument(
         "--average", nargs="+", metavar="WEIGHTS", help="with --export: the mean of these weights instead"
     )
@@ -54,10 +63,11 @@ def main(argv: list[str] | None = None) -> int:
             raise ConfigError("--average wants --export FILE, where the mean is to go")
         if args.export:
             decoding = parse_decoding(args.decoding) if args.decoding else None
+            terms = Terms(args.licence, args.non_commercial)
             if args.average:
-                average(loaded, args.average, args.export, decoding)
+                average(loaded, args.average, args.export, decoding, terms)
             else:
-                export(loaded, args.export, args.variant, decoding)
+                export(loaded, args.export, args.variant, decoding, terms)
             print(f"wrote {args.export}")
         else:
             print(f"trained; checkpoints are in {train(loaded)}")

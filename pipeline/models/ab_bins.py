@@ -109,8 +109,9 @@ def annealed_mean(logits_BQhw: Tensor, temperature: float = TEMPERATURE) -> Tens
     """`ab_B2hw`, float32, Lab units: the mean over the distribution sharpened by `temperature` in (0, 1]."""
     with torch.autocast(logits_BQhw.device.type, enabled=False):
         # bins last: of channels-last logits nothing is copied, and the mean is one matrix product
-        probability = torch.softmax(logits_BQhw.movedim(1, -1).float() / temperature, dim=-1)
-        return (probability @ bins().to(logits_BQhw.device)).movedim(-1, 1)
+        # (permute: the export to ONNX of movedim wants a rank, which it does not always know)
+        probability = torch.softmax(logits_BQhw.permute(0, 2, 3, 1).float() / temperature, dim=-1)
+        return (probability @ bins().to(logits_BQhw.device)).permute(0, 3, 1, 2)
 
 
 class BinHead(nn.Module):

@@ -117,10 +117,11 @@ class TrainableColorizer(Colorizer):
     `options` are the constructor's arguments that a training configuration may set; their annotations say
     which values are allowed. `decoding` are those that may still be chosen when training is over: they turn
     what was learned into colour. `ab_range` and `normalisation` say, for the weights file, how ab becomes the
-    network's numbers.
+    network's numbers. `exportable`: `predict_ab` is torch's operators alone, so that it can be traced.
     """
 
     trainable: ClassVar[bool] = True
+    exportable: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ()
     decoding: ClassVar[tuple[str, ...]] = ()
     ab_range: ClassVar[tuple[float, float]] = (-110.0, 110.0)

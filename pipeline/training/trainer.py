@@ -22,6 +22,7 @@ from pipeline.storage.lease import at_work
 from pipeline.training.checkpoint import weights_in
 from pipeline.training.data.dataset import Dataset, streams
 from pipeline.training.loop import train_worker
+from pipeline.training.onnx_export import NOT_STATED, Terms, in_format_of
 from pipeline.training.run_folder import RunFolder, check_writable, run_folder, s3_environment
 from pipeline.training.settings import TrainConfig
 from pipeline.training.warm_start import warm_start
@@ -126,10 +127,16 @@ def _cluster(config: TrainConfig, streamed: bool) -> AbstractContextManager[None
 
 
 def export(
-    config: TrainConfig, target: str, variant: str | None = None, decoding: dict[str, float] | None = None
+    config: TrainConfig,
+    target: str,
+    variant: str | None = None,
+    decoding: dict[str, float] | None = None,
+    terms: Terms = NOT_STATED,
 ) -> None:
-    """Write `newest_weights` to the path or URI `target`."""
-    write_weights(newest_weights(config, variant, decoding), target, config.storage)
+    """Write `newest_weights` to the path or URI `target`, as an ONNX file where that ends with .onnx; then
+    with `terms`. Raises ConfigError where the network cannot be one."""
+    data = newest_weights(config, variant, decoding)
+    write_weights(in_format_of(target, data, terms), target, config.storage)
 
 
 def newest_weights(
@@ -144,11 +151,16 @@ def newest_weights(
 
 
 def average(
-    config: TrainConfig, parts: Sequence[str], target: str, decoding: dict[str, float] | None = None
+    config: TrainConfig,
+    parts: Sequence[str],
+    target: str,
+    decoding: dict[str, float] | None = None,
+    terms: Terms = NOT_STATED,
 ) -> None:
-    """Write the mean of the weights `parts` (shipped names, paths or URIs) to the path or URI `target`.
+    """Write the mean of the weights `parts` (shipped names, paths or URIs) to `target`, as `export` does.
 
     Raises ConfigError where they are not of one network, WeightsError where one cannot be had.
     """
     loaded = [load_weights(location(None, part), None, config.storage) for part in parts]
-    write_weights(exported(mean_of(loaded), None, decoding), target, config.storage)
+    data = exported(mean_of(loaded), None, decoding)
+    write_weights(in_format_of(target, data, terms), target, config.storage)

@@ -44,6 +44,7 @@ class PatchColorizer(TrainableColorizer):
     """
 
     method: ClassVar[str] = "patch"
+    exportable: ClassVar[bool] = False  # U and V become a and b in numpy
     options: ClassVar[tuple[str, ...]] = ("width",)
     normalisation = "(L-50)/25; U/0.436, V/0.615 (ITU-R BT.601)"
 

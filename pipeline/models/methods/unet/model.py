@@ -144,6 +144,8 @@ class UnetColorizer(TrainableColorizer):
         stay in the cache."""
         assert self.classification is not None
         height, width = features_BChw.shape[-2:]
+        if torch.onnx.is_in_onnx_export():  # an exported graph is for any height: it cannot count its bands
+            return self._decoded(self.classification(features_BChw))
         rows = height if features_BChw.is_cuda else max(1, BAND_PIXELS // width)
         bands = torch.split(features_BChw, rows, 2)
         return torch.cat([self._decoded(self.classification(band)) for band in bands], 2)
