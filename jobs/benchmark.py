@@ -16,6 +16,7 @@ from pipeline.benchmark.compare import Comparison, default_contenders, default_w
 from pipeline.benchmark.contenders import CONTENDERS
 from pipeline.benchmark.gigapixel import compare_master
 from pipeline.benchmark.measure import BenchmarkRequest, run_benchmark
+from pipeline.benchmark.onnx_loop import compare_onnx
 from pipeline.benchmark.sample_photographs import SIZES
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
@@ -51,6 +52,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--master", type=master_size, metavar="WIDTHxHEIGHT", help="only colour one 16-bit master of this "
         "size, made in FOLDER (14 bytes a pixel); print its seconds and peak memory beside libvips, which "
         "re-encodes it")  # fmt: skip
+    add("--onnx", type=int, metavar="IMAGES", help="only colour so many images with an ONNX graph of DDColor "
+        "tiny's weight; print its seconds beside a bare onnxruntime loop's: minutes for 40")  # fmt: skip
     add("--photos", type=Path, default=ROOT / "tests" / "photos", help="gray samples to cut from")
     add("--folder", type=Path, default=ROOT / "benchmark-output", help="photographs, results, logs")
     add("--page", type=Path, help="the page to write (default: FOLDER/performance.md)")
@@ -95,6 +98,10 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         if args.master:
             measure_master(args)
+            return
+        if args.onnx:
+            compared = compare_onnx(args.photos, args.folder, args.onnx, list(args.overrides))
+            print(json.dumps(compared, indent=2))
             return
         comparison = None if args.page_only else comparison_of(args)
         parts = (args.stages, args.train, not args.no_plots)
