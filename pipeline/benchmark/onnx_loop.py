@@ -136,7 +136,7 @@ def write_heavy(path: Path, stages: Stages = _STAGES) -> int:
     return sum(int(array.size) for array in constants.values())
 
 
-def _loop(graph: Path, source: Path, output: Path) -> dict[str, float]:
+def color_in_a_loop(graph: Path, source: Path, output: Path) -> dict[str, float]:
     """Mean seconds of an image: of the graph, of all, and CPU of all; the first ones do not count."""
     session = Session(graph.read_bytes(), graph.name, "cpu")
     began = began_cpu = in_graph = 0.0
@@ -160,4 +160,4 @@ def _loop(graph: Path, source: Path, output: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_loop(*map(Path, sys.argv[1:4]))))
+    print(json.dumps(color_in_a_loop(*map(Path, sys.argv[1:4]))))

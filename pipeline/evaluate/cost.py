@@ -1,6 +1,6 @@
 """What an image costs with each network: CPU seconds and peak memory, each network in a process of its own.
 
-`python -m pipeline.evaluate.cost` is that process: it reads an `_Order` from stdin and prints a `Cost`, both
+`python -m pipeline.evaluate.cost` is that process: it reads an `Order` from stdin and prints a `Cost`, both
 as JSON.
 """
 
@@ -42,7 +42,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class _Order:
+class Order:
     """One network, and a file with the lightness `L_u16` of the photographs."""
 
     method: str | None
@@ -67,7 +67,7 @@ def measure_costs(config: EvaluateConfig, pictures: Sequence[U16]) -> dict[str, 
 
 
 def _in_a_process(entry: NetworkEntry, config: EvaluateConfig, file: Path) -> Cost:
-    order = _Order(
+    order = Order(
         entry.method, entry.weights, entry.contract, config.evaluate.precision,
         config.storage.model_dump(mode="json"), str(file),
     )  # fmt: skip
@@ -86,8 +86,9 @@ def _in_a_process(entry: NetworkEntry, config: EvaluateConfig, file: Path) -> Co
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def _measure(order: _Order) -> Cost:
-    """The first picture loads and compiles, and counts for the memory alone."""
+def measure(order: Order) -> Cost:
+    """The cost of one network in this process; the first picture loads and compiles, and counts for the
+    memory alone."""
     from pipeline.color.luminance import downscale_luminance
     from pipeline.models.method_list import load_colorizer
     from pipeline.shard.compose import compose
@@ -111,4 +112,4 @@ def _measure(order: _Order) -> Cost:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(_measure(_Order(**json.load(sys.stdin))))))
+    print(json.dumps(asdict(measure(Order(**json.load(sys.stdin))))))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from PIL import Image
 
 from pipeline import IMPORT_ROOT
-from pipeline.benchmark.onnx_loop import write_heavy
+from pipeline.benchmark.onnx_loop import color_in_a_loop, write_heavy
 from pipeline.benchmark.sample_photographs import photographs
 from pipeline.models.methods.onnx.weights import read_onnx
 
@@ -23,12 +19,7 @@ def test_the_graph_is_one_that_the_job_takes_and_the_loop_colours_with_it(tmp_pa
     assert 1 < read_onnx(str(graph)).probe().mean_chroma < 50
     source = photographs(IMPORT_ROOT / "tests" / "photos", tmp_path / "photographs", "512", 2)
     (tmp_path / "out").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.benchmark.onnx_loop", graph, source, tmp_path / "out"],
-        capture_output=True, text=True, check=True, cwd=IMPORT_ROOT,
-        env=os.environ | {"PYTHONPATH": str(IMPORT_ROOT)},
-    )  # fmt: skip
-    report = json.loads(done.stdout)
+    report = color_in_a_loop(graph, source, tmp_path / "out")
     assert 0 < report["graph"] < report["loop"]
     assert report["cpu"] > 0
     for file in sorted(source.iterdir()):

@@ -202,6 +202,9 @@ def test_what_the_command_says_and_writes(done: tuple[subprocess.CompletedProces
     assert (gray["group"], gray["colored_by"]) == ("all", "gray")
     value, low, high = gray["metrics"]["psnr_db"]
     assert low < value < high
+    costs = [row["metrics"].get("cpu_seconds") for row in report["rows"][:5]]
+    assert [cost is not None for cost in costs] == [False, False, True, True, False]  # the networks alone
+    assert "| CPU, s an image ↓ | peak memory, MB ↓ |" in finished.stdout
     page = (out / "evaluation.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 1
     assert "http" not in page

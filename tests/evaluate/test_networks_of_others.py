@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from jobs.evaluate import main
 from pipeline.color.luminance import luminance_u16_from_srgb8
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.evaluate.cost import Cost, measure_costs
+from pipeline.evaluate.cost import Cost, Order, measure, measure_costs
 from pipeline.evaluate.evaluation import pinned
 from pipeline.evaluate.inception import FEATURES, Inception
 from pipeline.evaluate.measure import Measurer, Task
@@ -139,14 +140,17 @@ def test_a_wrong_file_ends_the_evaluation_before_it_begins(photos: Path, tmp_pat
 
 
 def test_what_an_image_costs(tmp_path: Path) -> None:
-    """In a process of its own; the row says it, and the table has the columns only then."""
-    entries = [{"name": "tinted", "weights": str(write_weights(tmp_path / "tinted.safetensors"))}]
-    config = EvaluateConfig.model_validate({"evaluate": {"entries": entries, "precision": "fp32"}})
-    costs = measure_costs(config, [luminance_u16_from_srgb8(np.asarray(photograph(1)))])
-    assert set(costs) == {"tinted"}
-    assert 0.0005 < costs["tinted"].cpu_seconds < 5
-    assert 100e6 < costs["tinted"].peak_bytes < 2e9
-    assert measure_costs(config, []) == {}
+    """Measured in this process; a test with Ray does it as the evaluation does, in one of its own."""
+    weights = str(write_weights(tmp_path / "tinted.safetensors"))
+    picture = luminance_u16_from_srgb8(np.asarray(photograph(1)))
+    np.savez(tmp_path / "pictures.npz", picture, picture)
+    order = Order(None, weights, None, "fp32", {}, str(tmp_path / "pictures.npz"))
+    began = time.process_time()
+    cost = measure(order)
+    assert 0 < 2 * cost.cpu_seconds <= time.process_time() - began
+    assert 100e6 < cost.peak_bytes < 20e9
+    entries = [{"name": "tinted", "weights": weights}]
+    assert measure_costs(EvaluateConfig.model_validate({"evaluate": {"entries": entries}}), []) == {}
 
 
 def test_the_columns_of_cost(photos: Path, tmp_path: Path) -> None:

@@ -14,13 +14,11 @@ from pipeline.models.method_list import build_colorizer, load_colorizer, open_we
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.methods.onnx import OnnxColorizer
 from pipeline.models.methods.patch import PatchColorizer
-from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.weights import Weights, WeightsInfo
 from pipeline.training.onnx_export import Terms, onnx_file
 
 NETWORKS = {
-    "regression_cnn": lambda: RegressionCnn(0.125),
     "unet": lambda: UnetColorizer(0.125, head="both", blend=0.5, global_branch=True),
     "iizuka, yuv": lambda: IizukaColorizer(0.125, global_side=64, space="yuv"),
 }

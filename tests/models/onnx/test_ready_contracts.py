@@ -34,7 +34,20 @@ def test_each_ready_contract_has_its_graph() -> None:
         assert not contract.non_commercial
 
 
-@pytest.mark.parametrize("name", list(PUBLISHED))
+DISTINCT = ("ddcolor", "ddcolor_tiny", "deoldify", "eccv16", "siggraph17")
+
+
+def test_the_others_are_these_by_another_name() -> None:
+    """One graph and one digest of what changes pixels: what is right for one is right for the other."""
+    ready = ready_contracts()
+
+    def known(name: str) -> tuple[str, bytes]:
+        return ready[name].digest(), PUBLISHED[name].make().SerializeToString()
+
+    assert {known(name) for name in ready} == {known(name) for name in DISTINCT}
+
+
+@pytest.mark.parametrize("name", DISTINCT)
 def test_the_job_gives_the_colours_of_the_closed_form(name: str, tmp_path: Path) -> None:
     """At full resolution, in 16 bits, within 0.1 of a and b; and its lightness stays."""
     weights = tmp_path / f"{name}.onnx"
