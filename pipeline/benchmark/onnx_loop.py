@@ -1,12 +1,14 @@
 """The job with an ONNX network beside a bare onnxruntime loop: a graph as heavy as DDColor's smaller one.
 
-`python -m pipeline.benchmark.onnx_loop GRAPH SOURCE OUTPUT` is the loop: read, decode, run, encode, write,
-one photograph after the other, and nothing else.
+`python -m pipeline.benchmark.onnx_loop loop GRAPH SOURCE OUTPUT` is the loop: read, decode, run, encode,
+write, one photograph after the other, and nothing else. `worker` in place of `loop` is the job's worker in
+this process, without Ray.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -18,14 +20,19 @@ from PIL import Image
 
 from pipeline import IMPORT_ROOT
 from pipeline.benchmark.contenders import CONTENDERS, OURS, summary
-from pipeline.benchmark.process_tree import watched
+from pipeline.benchmark.process_tree import Trace, Tree, watched
 from pipeline.benchmark.sample_photographs import photographs
-from pipeline.benchmark.task import Task
+from pipeline.benchmark.task import DATE, Task
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
+from pipeline.models.method_list import open_weights
 from pipeline.models.methods.onnx.contract import METADATA_KEY, contract_of
 from pipeline.models.methods.onnx.graph import import_onnx
 from pipeline.models.methods.onnx.session import Session
+from pipeline.plan.plan import make_plan
+from pipeline.shard.fused import FusedWorker
+from pipeline.shard.job import Job
+from pipeline.shard.open_onnx import pin_onnx
 
 SIDE = 512
 _WARM_UP = 2
@@ -50,19 +57,21 @@ def compare_onnx(samples: Path, folder: Path, count: int, overrides: list[str]) 
     graph, source = folder / "heavy.onnx", photographs(samples, folder / "photographs", "512", count)
     parameters = write_heavy(graph)
     environment = {"PYTHONPATH": str(IMPORT_ROOT), "OMP_NUM_THREADS": "1"}
-    loop_out, job_out = folder / "loop", folder / f"job-{time.time_ns()}"
-    loop_out.mkdir(exist_ok=True)
-    log = folder / "onnx-loop.log"
-    loop_command = [
-        sys.executable,
-        "-m",
-        "pipeline.benchmark.onnx_loop",
-        str(graph),
-        str(source),
-        str(loop_out),
-    ]
-    loop = watched(loop_command, 1, environment, log, IMPORT_ROOT)
-    report = json.loads(log.read_text().strip().splitlines()[-1])
+    job_out, log = folder / f"job-{time.time_ns()}", folder / "onnx.log"
+
+    def colored_by(kind: str) -> tuple[Trace, dict[str, float]]:
+        out = folder / f"{kind}-{time.time_ns()}"
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline.benchmark.onnx_loop",
+            kind,
+            *map(str, (graph, source, out)),
+        ]
+        trace = watched(command, 1, environment, log, IMPORT_ROOT)
+        return trace, json.loads(log.read_text().strip().splitlines()[-1])
+
+    (loop, report), (_, worker) = colored_by("loop"), colored_by("worker")
     settings = ["run.workers=1", "run.topology=fused", "report.sample=0", *overrides]
     job_command = [
         sys.executable, str(IMPORT_ROOT / "jobs" / "colorize_bucket.py"), "--weights", str(graph),
@@ -81,6 +90,8 @@ def compare_onnx(samples: Path, folder: Path, count: int, overrides: list[str]) 
         "job_seconds": round(job_seconds, 3),
         "job_over_loop": round(job_seconds / report["loop"], 3),
         "loop_cpu_seconds": round(report["cpu"], 3),
+        "worker_cpu_seconds": round(worker["cpu"], 3),
+        "worker_over_loop_cpu": round(worker["cpu"] / report["cpu"], 3),
         "job_cpu_seconds": round(job_cpu, 3),
         "job_over_loop_cpu": round(job_cpu / report["cpu"], 3),
         "peak_mib": {"loop": round(loop.peak_rss / 2**20), "job": round(job.peak_rss / 2**20)},
@@ -138,6 +149,7 @@ def write_heavy(path: Path, stages: Stages = _STAGES) -> int:
 
 def color_in_a_loop(graph: Path, source: Path, output: Path) -> dict[str, float]:
     """Mean seconds of an image: of the graph, of all, and CPU of all; the first ones do not count."""
+    output.mkdir(exist_ok=True)
     session = Session(graph.read_bytes(), graph.name, "cpu")
     began = began_cpu = in_graph = 0.0
     files = sorted(source.glob("*.jpg"))
@@ -159,5 +171,41 @@ def color_in_a_loop(graph: Path, source: Path, output: Path) -> dict[str, float]
     return {name: value / len(files) for name, value in seconds.items()}
 
 
+def color_in_a_worker(graph: Path, source: Path, output: Path) -> dict[str, float]:
+    """Mean CPU seconds of an image, with its decoder: what the job's worker takes when it runs."""
+    config, opened = load(JobConfig, None, [f"model.weights={graph}"]), open_weights(None, str(graph))
+    assert opened.onnx is not None
+    model = pin_onnx(config.model.model_copy(update={"method": opened.method}), opened.onnx)
+    config = config.model_copy(update={"model": model})
+    job = Job(config, str(source), str(output), "run", "digest", opened.digest, DATE, model=opened.card)
+    worker, tree = FusedWorker(job, _FirstAttempts()), Tree(os.getpid())
+    shard_worker = worker.shard_worker
+    plan = make_plan(shard_worker.reader.source, shard_worker.out, config, "digest", workers=1)
+    try:
+        before, _ = tree.read()
+        for shard in plan.shards:
+            worker.run(shard.shard_id, shard.items)
+        after, _ = tree.read()
+    finally:
+        shard_worker.close()
+    return {"cpu": (after - before) / plan.todo_items}
+
+
+class _FirstAttempts:
+    """No worker is lost here."""
+
+    def begin(self, shard_id: str) -> int:
+        return 1
+
+    def touch(self, shard_id: str, key: str) -> None: ...
+
+    def finish(self, shard_id: str, key: str) -> None: ...
+
+    def lost(self, shard_id: str) -> set[str]:
+        return set()
+
+
+KINDS = {"loop": color_in_a_loop, "worker": color_in_a_worker}
+
 if __name__ == "__main__":
-    print(json.dumps(color_in_a_loop(*map(Path, sys.argv[1:4]))))
+    print(json.dumps(KINDS[sys.argv[1]](*map(Path, sys.argv[2:5]))))
