@@ -96,11 +96,16 @@ def _details(summary: Summary) -> dict[str, str]:
     seconds, stages = summary.seconds, summary.stage_seconds
     speed = f"{summary.images_per_second:.2f} images/s" if summary.images_per_second else "none coloured"
     lightness = "none coloured" if summary.max_delta_l is None else f"{summary.max_delta_l:.3f} L* (of 100)"
+    model = summary.model
+    of_others = (
+        {} if model is None else {"Weights of": f"{model.name}, licence {model.terms}, from {model.source}"}
+    )
     return {
         "Run": summary.run_id,
         "Exit status": f"{summary.exit_status}, {EXIT_MEANING.get(summary.exit_status, 'unknown')}",
         "Source": f"{summary.listed:,} objects, {summary.bytes:,} bytes; {summary.todo:,} to do",
         "Model": f"{summary.method}, weights {summary.weights_digest}, {summary.precision}",
+        **of_others,
         "Job digest": summary.job_digest,
         "Workers": f"{summary.workers}, {summary.topology}",
         "Speed": speed,

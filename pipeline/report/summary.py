@@ -96,6 +96,11 @@ class Model(Section):
     sha256: str
     contract_sha256: str
 
+    @property
+    def terms(self) -> str:
+        """The licence in words for a person."""
+        return f"{self.licence}, non-commercial use only" if self.non_commercial else self.licence
+
 
 class Summary(Section):
     """Everything that summary.json says. Counts are of this run alone unless their name says `before`."""

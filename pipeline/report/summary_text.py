@@ -125,6 +125,5 @@ def _places(summary: Summary, report: bool) -> list[str]:
         places += [("Look", sheet_key(run_id)), ("", page_key(run_id))]
     lines = [f"{label:<8}{out}/{key}" for label, key in places]
     if (model := summary.model) is not None:
-        commercial = ", non-commercial use only" if model.non_commercial else ""
-        lines.append(f"Model   {model.name}, licence {model.licence}{commercial}, from {model.source}")
+        lines.append(f"Model   {model.name}, licence {model.terms}, from {model.source}")
     return lines

@@ -36,6 +36,10 @@ def test_a_folder_is_coloured_with_a_non_commercial_graph(tmp_path: Path) -> Non
     folder, summary = written.parent, json.loads(written.read_text())
     assert summary["model"]["non_commercial"]
     assert summary["precision"] == "fp32"
+    assert (
+        "mine, licence CC BY-NC 4.0, non-commercial use only"
+        in (folder / "report" / "index.html").read_text()
+    )
     kept = yaml.safe_load((folder / "config.yaml").read_text())["model"]
     assert kept["contract"]["name"] == "mine"
     assert kept["weights"].endswith(f"mine.onnx#sha256={summary['model']['sha256']}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import IMPORT_ROOT
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import ObjectMissing, WeightsError
+from pipeline.errors import AccessDenied, ObjectMissing, WeightsError
 from pipeline.models.methods.onnx.contract import Contract, contract_of, parse_contract
 from pipeline.models.methods.onnx.graph import Graph
 from pipeline.models.weights import fetch_weights, split_digest
@@ -92,5 +92,5 @@ def _read_if_there(location: str, storage: StorageConfig) -> bytes | None:
     folder, _, name = location.rpartition("/")
     try:
         return open_store(folder or ("/" if location.startswith("/") else "."), storage).get(name).data
-    except ObjectMissing:
+    except (ObjectMissing, AccessDenied):  # who may not list a bucket is told 403 of what is not there
         return None
