@@ -247,6 +247,8 @@ class TestEfficientNetLite0:
         assert changed
         assert not any(name.startswith(frozen) for name in changed)
         assert any(name.startswith("blocks.3.") for name in changed)
+        assert not any("running_" in name for name in changed)  # its means and variances stay ImageNet's
+        assert colorizer.decoder.steps[0][1].running_mean.abs().sum() > 0  # a decoder's are its own
 
     def test_left_as_it_is_the_weights_do_not_hold_it(self) -> None:
         """What a step changes is all in `state_dict`; a network made anew predicts the same with it."""

@@ -59,6 +59,10 @@ class PretrainedEncoder(nn.Module):
     """EfficientNet-Lite0 on gray; the stem and the first `frozen` blocks do not learn, which a third of the
     training time is saved by: edges and textures need no learning again.
 
+    What learns keeps ImageNet's means and variances in its batch normalisation: those of small crops in old
+    light are others, and a job's photographs are larger (H. Touvron et al., "Fixing the train-test resolution
+    discrepancy", NeurIPS 2019).
+
     With all BLOCKS frozen it is the pretrained package's own and no part of `state_dict`: weights files hold
     only what was learned. `top` adds the classifier's last convolution, for `features`.
     """
@@ -87,8 +91,9 @@ class PretrainedEncoder(nn.Module):
 
     def train(self, mode: bool = True) -> PretrainedEncoder:
         super().train(mode)
-        for module in self.frozen:
-            module.eval()
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
         return self
 
     def forward(self, x_B1HW: Tensor) -> list[Tensor]:
