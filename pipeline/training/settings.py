@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -64,7 +64,12 @@ class DataConfig(Section):
     """Which photographs, and how crops are drawn from them."""
 
     photos: str = Field("train-photos", description="folder or bucket that prepare_photos.py wrote")
-    crop: int = Field(224, ge=64, le=1024, multiple_of=8, description="side of the crops, pixels")
+    crop: int = Field(
+        224, ge=64, le=1024, multiple_of=8, description="side of the crops and in validation, pixels"
+    )
+    crops: tuple[Annotated[int, Field(ge=64, le=1024, multiple_of=8)], ...] = Field(
+        (), description="sides by turns, one a step, of photographs at least as large; none: `crop` of all"
+    )
     scale: tuple[float, float] = Field((0.4, 1.0), description="area of a crop over the largest square")
     source_exponent: float = Field(0.7, ge=0, le=1, description="a source of n photographs weighs n**this")
     source_weights: dict[str, float] = Field({}, description="further factors by the source's name")
@@ -91,6 +96,11 @@ class DataConfig(Section):
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError("must be two numbers, 0 < smallest <= largest <= 1")
         return scale
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Sides of the crops of one step after the other, by turns."""
+        return self.crops or (self.crop,)
 
 
 class LossConfig(Section):

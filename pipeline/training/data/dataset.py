@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -38,10 +39,11 @@ class Dataset:
     @classmethod
     def open(cls, config: DataConfig, storage: StorageConfig) -> Dataset:
         """Read all columns but the images. Raises ConfigError where these are no training rows, no row is to
-        train on, or `source_weights` or `hold_out` names no source."""
+        train on or is as large as one of `crops`, or `source_weights` or `hold_out` names no source."""
         index = read_index(config.photos, storage).held_out(config.hold_out)
         train = index.of_split("train")
-        row_weights(train.table["source"].to_pylist(), config.source_exponent, config.source_weights)
+        for side in config.sides:
+            _weights(train, config, side)
         has_val = pa.compute.any(pa.compute.equal(index.table["split"], "val")).as_py()
         return cls(
             train,
@@ -66,19 +68,34 @@ class Dataset:
         From memory any photograph may follow upon any other. Streamed, `data.window` crops of row groups at
         random are shuffled among each other: rows should lie in random order, as `prepare_photos` has them.
         """
-        sources = self.train.table["source"].to_pylist()
-        weights = row_weights(sources, config.source_exponent, config.source_weights)
+        weights = _weights(self.train, config, config.sides[0])
         if streams(self, config):
             return Sampler(weights, self.train.group_numbers(), seed, batch, worker, workers, config.window)
         return Sampler(weights, np.arange(len(weights)), seed, batch, worker, workers, window=len(weights))
 
     def batches(self, sampler: Sampler, config: DataConfig, first: int) -> Iterator[Batch]:
-        """Training batches from step `first` on, without an end: streamed or from memory, see `streams`."""
+        """Training batches from step `first` on, without an end: streamed or from memory, see `streams`. All
+        workers are at the same of `config.sides` at the same step, so that none waits for another."""
         labels = self.label_numbers(self.train)
-        if streams(self, config):
-            return batches_from_stream(self.train, labels, sampler, config, first)
-        photos = Photos.of(self.train, labels, config.cache // sampler.workers)
-        return batches_from_memory(photos, sampler, config, first)
+        photos = None
+        if not streams(self, config):
+            photos = Photos.of(self.train, labels, config.cache // sampler.workers)
+        by_side = {}
+        for side, steps in steps_by_side(config.sides, first).items():
+            of_side = config.model_copy(update={"crop": side, "crops": ()})
+            chosen = self._sampler_of_side(sampler, config, side)
+            by_side[side] = (
+                batches_from_stream(self.train, labels, chosen, of_side, steps)
+                if photos is None
+                else batches_from_memory(photos, chosen, of_side, steps)
+            )
+        return by_turns(by_side, config.sides, first)
+
+    def _sampler_of_side(self, sampler: Sampler, config: DataConfig, side: int) -> Sampler:
+        if side == config.sides[0]:
+            return sampler
+        weights = _weights(self.train, config, side)
+        return replace(sampler, weights=weights, seed=sampler.seed + (side << 32), _epochs={})
 
     def validation(self, config: DataConfig) -> Photos | None:
         """The photographs kept for validation, in memory."""
@@ -102,6 +119,34 @@ class Dataset:
         if not counts.sum():
             raise ConfigError(f"no photograph at {self.train.store.uri} can be decoded; prepare them again")
         return np.asarray(counts / counts.sum(), dtype=np.float32)
+
+
+def _weights(train: RowIndex, config: DataConfig, side: int) -> NDArray[np.float64]:
+    """Of the rows, mean 1; with `config.crops`, 0 for photographs whose short side is below `side`: enlarged
+    ones are blurred, and the network would learn that large pictures are."""
+    weights = row_weights(train.table["source"].to_pylist(), config.source_exponent, config.source_weights)
+    if not config.crops:
+        return weights
+    short = train.short_sides()
+    weights = weights * (short >= side)
+    if not weights.sum() > 0:
+        raise ConfigError(
+            f"data.crops has {side}, but the short side of no photograph to train on has as many pixels, the "
+            f"largest {short.max()}: leave it out, or prepare photographs with a larger prepare.short_side"
+        )
+    return np.asarray(weights * (len(weights) / weights.sum()))
+
+
+def steps_by_side(sides: Sequence[int], step: int) -> dict[int, int]:
+    """How many of the steps before `step` had each of `sides`, which come by turns."""
+    turns, rest = divmod(step, len(sides))
+    return {side: turns * sides.count(side) + sides[:rest].count(side) for side in sides}
+
+
+def by_turns(batches: Mapping[int, Iterator[Batch]], sides: Sequence[int], first: int) -> Iterator[Batch]:
+    """From step `first` on, the next batch of the side whose turn it is."""
+    for step in itertools.count(first):
+        yield next(batches[sides[step % len(sides)]])
 
 
 def _evenly(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:

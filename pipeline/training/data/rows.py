@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.photographs.rows import SCHEMA, list_parts, open_part
 from pipeline.storage import ObjectInfo, Store, open_store
 
-LIGHT = ("key", "source", "label", "split", "mean_a", "mean_b")
+LIGHT = ("key", "source", "label", "split", "width", "height", "mean_a", "mean_b")
 """Columns that every worker holds of every row."""
 
 I64 = NDArray[np.int64]
@@ -61,6 +61,11 @@ class RowIndex:
     def column(self, name: str) -> I64:
         """`part`, `group` or `row` as numbers."""
         return np.asarray(self.table[name], dtype=np.int64)
+
+    def short_sides(self) -> I64:
+        """Of the photographs, pixels, int64[rows]."""
+        width, height = (np.asarray(self.table[name], dtype=np.int64) for name in ("width", "height"))
+        return np.minimum(width, height)
 
     def group_numbers(self) -> I64:
         """One number per row group over all parts, int64[rows], from 0 without gaps."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+import torch
+from pydantic import ValidationError
 
 from pipeline.color.spaces import srgb_to_lab
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.ab_bins import BINS
+from pipeline.training.data.batches import Batch
 from pipeline.training.data.crops import LUMINANCE, age, lab_crop, random_film
-from pipeline.training.data.dataset import Dataset, streams
+from pipeline.training.data.dataset import Dataset, steps_by_side, streams
 from pipeline.training.settings import AugmentConfig, DataConfig
 from tests.support.training_data import training_rows, write_parts
 
@@ -134,3 +139,63 @@ def test_from_memory_every_stretch_of_steps_is_like_the_whole(
     is_few = np.array(data.train.table["source"].to_pylist()) == "few"
     for first in range(0, 40, 10):  # 100 crops, of which one half is expected; deviation 5
         assert 0.3 < is_few[sampler.crops(range(first, first + 10)).rows].mean() < 0.7
+
+
+def sized(folder: Path, storage: StorageConfig, **settings: object) -> tuple[Dataset, DataConfig]:
+    """Eight photographs of 64 pixels ("low") and four of 128 ("high")."""
+    rows = pa.concat_tables([training_rows({"low": 8}, size=64), training_rows({"high": 4}, size=128)])
+    write_parts(folder, rows)
+    settings = {"photos": str(folder), "crop": 64, "crops": [64, 128, 64], "label_images": 1, **settings}
+    config = DataConfig.model_validate(settings)
+    return Dataset.open(config, storage), config
+
+
+def shown(data: Dataset, config: DataConfig, first: int, count: int, worker: int = 0) -> list[Batch]:
+    sampler = data.sampler(config, seed=3, batch=2, worker=worker, workers=2)
+    return list(itertools.islice(data.batches(sampler, config, first), count))
+
+
+def test_crops_of_several_sizes_come_by_turns(tmp_path: Path, no_storage: StorageConfig) -> None:
+    data, config = sized(tmp_path, no_storage)
+    for worker in (0, 1):
+        sides = [batch.L_B1HW.shape[-1] for batch in shown(data, config, 0, 6, worker)]
+        assert sides == [64, 128, 64, 64, 128, 64]
+    of_64: set[int] = set()
+    for batch in shown(data, config, 0, 12):
+        labels = set(batch.label_B.tolist())
+        if batch.L_B1HW.shape[-1] == 64:
+            of_64 |= labels
+        else:
+            assert labels == {data.labels.index("high")}  # small photographs are not enlarged
+    assert len(of_64) == 2
+
+
+def test_a_turn_is_the_same_in_every_run(tmp_path: Path, no_storage: StorageConfig) -> None:
+    data, config = sized(tmp_path, no_storage)
+    whole = shown(data, config, 0, 9)
+    for first in range(1, 8):
+        for one, other in zip(shown(data, config, first, 2), whole[first : first + 2], strict=True):
+            assert torch.equal(one.L_B1HW, other.L_B1HW)
+    assert len({batch.L_B1HW.numpy().tobytes() for batch in whole}) == 9
+
+
+def test_one_size_alone_takes_photographs_of_any_size(tmp_path: Path, no_storage: StorageConfig) -> None:
+    data, config = sized(tmp_path, no_storage, crop=128, crops=[])
+    labels = set(torch.cat([batch.label_B for batch in shown(data, config, 0, 12)]).tolist())
+    assert labels == {0, 1}
+
+
+def test_crops_larger_than_all_photographs_are_refused(tmp_path: Path, no_storage: StorageConfig) -> None:
+    with pytest.raises(
+        ConfigError, match=r"data.crops has 256, .* the largest 128: leave it out, or prepare"
+    ):
+        sized(tmp_path, no_storage, crops=[64, 256])
+    with pytest.raises(ValidationError, match="multiple of 8"):
+        DataConfig.model_validate({"crops": [100]})
+
+
+def test_steps_of_each_size_before_a_step() -> None:
+    sides = (64, 128, 64, 192)
+    for step in range(13):
+        passed = [sides[i % 4] for i in range(step)]
+        assert steps_by_side(sides, step) == {side: passed.count(side) for side in (64, 128, 192)}
