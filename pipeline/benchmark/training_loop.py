@@ -39,16 +39,17 @@ def train(loop: BareLoop) -> float:
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.optim.rate)
     bf16 = resolve_precision(config.train.precision, "cpu") == "bf16"
-    batch, side, objective = config.train.batch, config.data.crop, config.loss.objective()
-    L_B1HW = 100 * torch.rand(batch, 1, side, side)
-    ab_B2HW = 40 * torch.randn(batch, 2, side, side)
+    batch, sides, objective = config.train.batch, config.data.sides, config.loss.objective()
+    L_of_side = {side: 100 * torch.rand(batch, 1, side, side) for side in sides}
+    ab_of_side = {side: 40 * torch.randn(batch, 2, side, side) for side in sides}
     label_B = torch.full((batch,), -1)
     began = time.perf_counter()
     for step in range(loop.warm + loop.steps):
         if step == loop.warm:
             began = time.perf_counter()
+        side = sides[step % len(sides)]
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            losses = model(L_B1HW, ab_B2HW, label_B, objective)
+            losses = model(L_of_side[side], ab_of_side[side], label_B, objective)
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.optim.clip)
