@@ -115,7 +115,8 @@ class TrainableColorizer(Colorizer):
     `DistributedDataParallel` can wrap it as it is.
 
     `options` are the constructor's arguments that a training configuration may set; their annotations say
-    which values are allowed. `decoding` are those that may still be chosen when training is over: they turn
+    which values are allowed. `learning` are those of them that say what learns, and change nothing that is
+    computed. `decoding` are those that may still be chosen when training is over: they turn
     what was learned into colour. `ab_range` and `normalisation` say, for the weights file, how ab becomes the
     network's numbers. `exportable`: `predict_ab` is torch's operators alone, so that it can be traced.
     """
@@ -123,6 +124,7 @@ class TrainableColorizer(Colorizer):
     trainable: ClassVar[bool] = True
     exportable: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ()
+    learning: ClassVar[tuple[str, ...]] = ()
     decoding: ClassVar[tuple[str, ...]] = ()
     ab_range: ClassVar[tuple[float, float]] = (-110.0, 110.0)
     normalisation: str = ""

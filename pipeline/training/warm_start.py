@@ -28,7 +28,7 @@ def warm_start(
         for name, tensor in model.state_dict().items()
         if tensor.is_floating_point() and not (skipped and _LABEL_HEAD in name)
     }
-    tensors = _with_encoder(loaded, set(expected))
+    tensors = with_encoder(loaded, set(expected))
     given = {name: tensor for name, tensor in tensors.items() if not (skipped and _LABEL_HEAD in name)}
     odd = sorted(
         (expected.keys() ^ given.keys())
@@ -42,9 +42,9 @@ def warm_start(
     model.load_state_dict(given, strict=False)
 
 
-def _with_encoder(loaded: Weights, expected: set[str]) -> dict[str, Tensor]:
-    """The tensors of the weights; where they leave a pretrained encoder to its package and it is to learn
-    now, the package's too. Raises WeightsError where the weights do not fit their own description."""
+def with_encoder(loaded: Weights, expected: set[str]) -> dict[str, Tensor]:
+    """The tensors of the weights; where they leave a pretrained encoder to its package and `expected` are its
+    names too, the package's as well. Raises WeightsError where they do not fit their own description."""
     if expected <= loaded.tensors.keys():
         return loaded.tensors
     network = build_colorizer(loaded)

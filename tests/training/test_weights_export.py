@@ -86,6 +86,25 @@ def test_the_mean_of_two_trainings(both: UnetColorizer, tmp_path: Path) -> None:
     assert [made["steps"] for made in info.provenance["mean_of"]] == [7, 7]
 
 
+def test_the_mean_with_the_weights_before_the_encoder_learned(tmp_path: Path) -> None:
+    """Between a network whose encoder is the package's and one of which it has learned, counted twice."""
+    options = {"width": 0.25, "encoder": "efficientnet_lite0", "global_branch": True}
+    before = UnetColorizer(**options, frozen=16, gain=1.5)
+    after = UnetColorizer(**options, frozen=5)
+    parts = [read(weights_of(one), name) for one, name in ((before, "a"), (after, "b"), (after, "b"))]
+    tensors, info = decode_weights(mean_of(parts), "mean")
+    stem, step = "encoder.lite.stem.0.weight", "decoder.steps.0.0.weight"
+    assert set(tensors) == set(parts[1].tensors)
+    for name in (stem, step):
+        one, other = before.get_parameter(name), after.get_parameter(name)
+        torch.testing.assert_close(tensors[name], (one + 2 * other) / 3, rtol=1e-3, atol=1e-4)
+    assert not torch.equal(before.get_parameter(stem), after.get_parameter(stem))
+    assert info.architecture == after.architecture() | {"gain": 1.5}
+    assert [part["sha256"] for part in info.provenance["mean_of"]] == ["a", "b", "b"]
+    average_first = mean_of([parts[1], parts[0]])
+    assert decode_weights(average_first, "mean")[1].architecture == after.architecture()
+
+
 def test_other_networks_have_no_mean(both: UnetColorizer) -> None:
     for other in (UnetColorizer(0.25, head="both"), RegressionCnn(0.125)):
         with pytest.raises(ConfigError, match="--average: these weights are not of one network"):

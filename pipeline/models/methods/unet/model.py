@@ -53,6 +53,7 @@ class UnetColorizer(TrainableColorizer):
     options: ClassVar[tuple[str, ...]] = (
         "width", "encoder", "head", "frozen", "global_branch", "temperature",
     )  # fmt: skip
+    learning: ClassVar[tuple[str, ...]] = ("frozen",)
     decoding: ClassVar[tuple[str, ...]] = ("temperature", "correction", "gain", "blend")
     normalisation = "plain: L/100, efficientnet_lite0: sRGB gray - 127/255 over 128/255; ab/110"
 
