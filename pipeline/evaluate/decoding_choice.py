@@ -33,7 +33,9 @@ F64 = NDArray[np.float64]
 class ChoiceSection(Section):
     """What is tried, and on how many photographs."""
 
-    photographs: int = Field(400, ge=30, description="evenly spaced ones of those set aside")
+    photographs: int = Field(
+        400, ge=30, description="evenly spaced ones of those set aside, at least as large as `side`"
+    )
     side: int = Field(128, ge=64, le=512, multiple_of=32, description="of the middle squares, pixels")
     old_light: float = Field(0.5, ge=0, le=1, description="share of old prints in what is judged")
     damage: float = Field(0.2, ge=0, le=1, description="of the old prints, the share that is damaged")
@@ -122,10 +124,17 @@ def _photographs(config: ChoiceConfig) -> Iterator[_Photo]:
     settings = config.choice
     data = Dataset.open(config.data, config.storage)
     held = data.validation(config.data)
-    if held is None:
+    if held is None or data.val is None:
         raise ConfigError(f"{config.data.photos} holds no photographs that are set aside to choose on")
-    count = min(settings.photographs, len(held.images))
-    for number in np.linspace(0, len(held.images) - 1, count).astype(int).tolist():
+    short = data.val.short_sides()
+    large = np.flatnonzero(short >= settings.side)  # others would be enlarged: blurred as no scan is
+    if not large.size:
+        raise ConfigError(
+            f"choice.side is {settings.side}, but the short side of no photograph that is set aside has as "
+            f"many pixels, the largest {short.max()}"
+        )
+    count = min(settings.photographs, large.size)
+    for number in large[np.linspace(0, large.size - 1, count).astype(int)].tolist():
         pixels = held.pixels(number)
         if pixels is None:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -33,7 +34,8 @@ def test_the_least_error_is_chosen_and_of_equal_ones_the_colour_nearest_to_the_t
 
 def prepared(folder: Path) -> Path:
     folder.mkdir()
-    write_parts(folder, training_rows({"one": 4}, val=3))
+    rows = [training_rows({"large": 4}, val=3, size=64), training_rows({"small": 4}, val=3, size=48)]
+    write_parts(folder, pa.concat_tables(rows))
     return folder
 
 
@@ -67,6 +69,9 @@ def test_refusals(tmp_path: Path) -> None:
     photos = prepared(tmp_path / "photos")
     config = ChoiceConfig.model_validate({"data": {"photos": str(photos)}})
     weights = write(tmp_path / "plain.safetensors", RegressionCnn(0.125))
+    with pytest.raises(ConfigError, match=r"choice.side is 128, but the short side of no .*, the largest 64"):
+        choose_decoding(weights, config, lambda line: None)
+    config = ChoiceConfig.model_validate({"data": {"photos": str(photos)}, "choice": {"side": 64}})
     with pytest.raises(ConfigError, match="what decodes the method regression_cnn is nothing, not blend"):
         choose_decoding(weights, config, lambda line: None)
     (tmp_path / "none").mkdir()
