@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, ValidationError, create_model
 from torch import Tensor, nn
 
@@ -195,6 +196,13 @@ class TrainableColorizer(Colorizer):
     def variant(self, name: str) -> TrainableColorizer:
         """One of `variants`, sharing this network's tensors. Raises ValueError for another name."""
         raise ValueError(f"{self.method} as it was trained has no variant {name!r}")
+
+
+def label_loss(logits_BK: Tensor, label_B: Tensor) -> Tensor:
+    """Mean cross-entropy over the images whose label is known (not -1); 0 where none is."""
+    # ignore_index leaves unlabelled images out; the sum over none of them must be 0, not NaN.
+    known = (label_B >= 0).sum().clamp(min=1)
+    return F.cross_entropy(logits_BK.float(), label_B, ignore_index=-1, reduction="sum") / known
 
 
 @dataclass(frozen=True)

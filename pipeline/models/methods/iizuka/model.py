@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from pipeline.models.base import Objective, TrainableColorizer, Width
+from pipeline.models.base import Objective, TrainableColorizer, Width, label_loss
 from pipeline.models.methods.iizuka.network import GLOBAL_SIDE, IizukaNetwork
 from pipeline.models.methods.iizuka.spaces import AB_RANGE, CHANNELS, NORMALISATION, chroma_of, target_unit
 
@@ -106,8 +106,6 @@ class IizukaColorizer(TrainableColorizer):
         color = squared.flatten(1).sum(1).mean() if objective.reduction == "sum" else squared.mean()
         losses = {"loss": color, "color": color.detach()}
         if logits is not None:
-            # ignore_index leaves unlabelled images out; the sum over none of them must be 0, not NaN.
-            known = (label_B >= 0).sum().clamp(min=1)
-            cross = F.cross_entropy(logits.float(), label_B, ignore_index=-1, reduction="sum") / known
+            cross = label_loss(logits, label_B)
             losses |= {"loss": color + objective.alpha * cross, "class": cross.detach()}
         return losses

@@ -8,17 +8,18 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from pipeline.color.difference_torch import chroma_difference
 from pipeline.color.spaces_torch import gray_level_t, lab_to_srgb_t
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
-from pipeline.models.base import Objective, Temperature, TrainableColorizer, Width
+from pipeline.models.base import Objective, Temperature, TrainableColorizer, Width, label_loss
 from pipeline.models.blocks import OutputConv, scaled
 from pipeline.models.classifier_loss import classifier_losses
 from pipeline.models.methods.unet.network import (
     BLOCKS,
+    VECTOR,
     Decoder,
     GlobalFeatures,
     PlainEncoder,
@@ -41,7 +42,8 @@ class UnetColorizer(TrainableColorizer):
 
     `encoder` "plain" (at `width` of U-Net's channels) or "efficientnet_lite0" (pretrained; `width` is the
     decoder's; `frozen` of its 16 blocks do not learn, and where none does, weights hold the rest alone).
-    `global_branch` adds a vector of the whole picture (Iizuka et al. 2016). `head`: "regression",
+    `global_branch` adds a vector of the whole picture (Iizuka et al. 2016), from which with `classify` it
+    learns to tell the photographs' `classes` labels apart too, as in the paper. `head`: "regression",
     "classification", or "both", which learns both on one trunk and colours with the share `blend` in [0, 1]
     of the second and the rest of the first (0: the regression alone); `variant` makes a network of either. A
     predicted distribution is first freed of the share `correction` in [0, 1] of its class rebalancing (for
@@ -51,7 +53,7 @@ class UnetColorizer(TrainableColorizer):
 
     method: ClassVar[str] = "unet"
     options: ClassVar[tuple[str, ...]] = (
-        "width", "encoder", "head", "frozen", "global_branch", "temperature",
+        "width", "encoder", "head", "frozen", "global_branch", "classify", "temperature",
     )  # fmt: skip
     learning: ClassVar[tuple[str, ...]] = ("frozen",)
     decoding: ClassVar[tuple[str, ...]] = ("temperature", "correction", "gain", "blend")
@@ -64,10 +66,12 @@ class UnetColorizer(TrainableColorizer):
         head: Literal["regression", "classification", "both"] = "regression",
         frozen: Annotated[int, Field(ge=0, le=BLOCKS)] = 0,
         global_branch: bool = False,
+        classify: bool = False,
         temperature: Temperature = TEMPERATURE,
         gain: float = 1.0,
         correction: float = 0.0,
         blend: float = 0.0,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         if not (0 < temperature <= 1 and 0 <= correction <= 1 and gain >= 0 and 0 <= blend <= 1):
@@ -79,6 +83,7 @@ class UnetColorizer(TrainableColorizer):
             "width": width, "encoder": encoder, "head": head, "frozen": frozen,
             "temperature": temperature, "gain": gain, "correction": correction, "blend": blend,
         } | ({"global_branch": True} if global_branch else {})  # fmt: skip
+        self._architecture |= {"classify": True, "classes": classes} if classify else {}
         self.pretrained = encoder == "efficientnet_lite0"
         self.temperature, self.correction, self.gain, self.blend = temperature, correction, gain, blend
         self.head = head
@@ -92,10 +97,18 @@ class UnetColorizer(TrainableColorizer):
         self.global_features = (
             GlobalFeatures(self.encoder.feature_channels, deepest) if global_branch else None
         )
+        self.classifier = nn.Linear(VECTOR, classes) if classify and classes else None
         self.decoder = Decoder(self.encoder.channels, channels)
         self.regression = OutputConv(channels[3], 2, 3, padding=1) if head != "classification" else None
         self.classification = OutputConv(channels[2], BINS, 1) if head != "regression" else None
         self.bins = BinHead() if head != "regression" else None
+
+    @classmethod
+    def checked_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        checked = super().checked_options(options)
+        if checked.get("classify") and not checked.get("global_branch"):
+            raise ValueError("classify wants global_branch: true, whose vector it classifies")
+        return checked
 
     @classmethod
     def takes_classifier_loss(cls, options: Mapping[str, Any]) -> bool:
@@ -103,13 +116,17 @@ class UnetColorizer(TrainableColorizer):
 
     @classmethod
     def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:
-        network = cls(**options)
+        network = cls(**options, classes=classes if options.get("classify") else 0)
         if isinstance(network.encoder, PretrainedEncoder):
             network.encoder.fill()
         return network
 
     def architecture(self) -> dict[str, Any]:
         return dict(self._architecture)
+
+    @property
+    def classes(self) -> int:
+        return self.classifier.out_features if self.classifier is not None else 0
 
     @property
     def bin_head(self) -> BinHead | None:
@@ -129,16 +146,17 @@ class UnetColorizer(TrainableColorizer):
         network.load_state_dict({key: value for key, value in self.state_dict().items() if key in kept})
         return network
 
-    def _features(self, L_B1HW: Tensor) -> tuple[Tensor, Tensor]:
-        """Features at 1/4 and at 1/2 of the (padded) size."""
+    def _features(self, L_B1HW: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Features at 1/4 and at 1/2 of the (padded) size, and the global branch's vector."""
         x = L_B1HW / 100.0
         if self.pretrained:
             x = (gray_level_t(L_B1HW) - 127 / 255) * (255 / 128)
         maps = self.encoder(padded(x).contiguous(memory_format=torch.channels_last))
+        vector = None
         if self.global_features is not None:
-            maps[-1] = self.global_features(self.encoder.features(maps[-1]), maps[-1])
+            maps[-1], vector = self.global_features(self.encoder.features(maps[-1]), maps[-1])
         at_quarter, at_half = self.decoder(maps)
-        return at_quarter, at_half
+        return at_quarter, at_half, vector
 
     def _classified(self, features_BChw: Tensor) -> Tensor:
         """Chroma of the distributions at these features, on a CPU in bands of rows, whose 313 numbers a pixel
@@ -164,7 +182,7 @@ class UnetColorizer(TrainableColorizer):
         self.check_input(L_B1HW, guides)
         height, width = L_B1HW.shape[-2:]
         with torch.autocast(L_B1HW.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            at_quarter, at_half = self._features(L_B1HW)
+            at_quarter, at_half, _ = self._features(L_B1HW)
             guesses = []
             if self.regression is not None and (self.blend < 1 or self.classification is None):
                 guess = self.regression(at_half)[..., : height // 2, : width // 2].float() * AB_SCALE
@@ -183,7 +201,7 @@ class UnetColorizer(TrainableColorizer):
         self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, objective: Objective
     ) -> dict[str, Tensor]:
         """Error of ab/110 at 1/2, cross-entropy over bins at 1/4, or the first + `bins` x the second; to the
-        first the `classifier_losses` may be added.
+        first the `classifier_losses` may be added, to all `alpha` x the `label_loss` of what it `classify`s.
 
         "smooth_l1" is quadratic below 0.1 of 110 Lab units and linear above: outliers pull less towards gray.
         "psnr" is that of each image in RGB, negative: what cannot be guessed in one image does not outweigh
@@ -192,7 +210,7 @@ class UnetColorizer(TrainableColorizer):
         likeliest colour.
         """
         height, width = L_B1HW.shape[-2:]
-        at_quarter, at_half = self._features(L_B1HW)
+        at_quarter, at_half, vector = self._features(L_B1HW)
         losses: dict[str, Tensor] = {}
         loss = L_B1HW.new_zeros(())
         if self.regression is not None:
@@ -217,6 +235,10 @@ class UnetColorizer(TrainableColorizer):
             distance, divergence = classifier_losses(L_B1HW, unit * AB_SCALE, ab_B2HW)
             losses |= {"perceptual": distance.detach(), "semantic": divergence.detach()}
             loss = loss + objective.perceptual * distance + objective.semantic * divergence
+        if self.classifier is not None and vector is not None:
+            cross = label_loss(self.classifier(vector), label_B)
+            losses["class"] = cross.detach()
+            loss = loss + objective.alpha * cross
         return {"loss": loss, **losses}
 
 

@@ -130,9 +130,10 @@ class GlobalFeatures(nn.Module):
         self.vector = linear_bn_relu(features, VECTOR)
         self.spread = nn.Linear(VECTOR, channels)
 
-    def forward(self, features_BC: Tensor, deepest_BChw: Tensor) -> Tensor:
-        fused: Tensor = deepest_BChw + self.spread(self.vector(features_BC))[:, :, None, None]
-        return fused
+    def forward(self, features_BC: Tensor, deepest_BChw: Tensor) -> tuple[Tensor, Tensor]:
+        """The map with the vector added, and the vector, B x VECTOR."""
+        vector_BV = self.vector(features_BC)
+        return deepest_BChw + self.spread(vector_BV)[:, :, None, None], vector_BV
 
 
 class Decoder(nn.Module):
