@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from pipeline.errors import ConfigError
 from pipeline.storage import open_store
 from pipeline.training.data import stream
 from pipeline.training.data.batches import Batch
+from pipeline.training.data.dataset import Dataset
 from pipeline.training.data.memory import Photos, batches_from_memory, validation_batches
 from pipeline.training.data.rows import RowIndex, read_index
 from pipeline.training.data.sampling import Sampler, row_weights
@@ -96,6 +98,25 @@ def test_streamed_batches_are_those_from_memory(
         assert all(same(one, other) for one, other in zip(streamed, expected, strict=True))
         assert {key for batch in streamed for key in batch.unreadable} <= BROKEN
         assert any(batch.unreadable for batch in streamed)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_sizes_by_turns_are_streamed_as_from_memory(
+    tmp_path: Path, local_ray: None, no_storage: StorageConfig
+) -> None:
+    rows = [training_rows({"low": 12}, size=64), training_rows({"high": 8}, size=96)]
+    write_parts(tmp_path, pa.concat_tables(rows))
+    batches = []
+    for stream_ in (True, False):
+        config = CONFIG.model_copy(update={"photos": str(tmp_path), "crops": (64, 96, 64), "stream": stream_})
+        config = config.model_copy(update={"window": 10**6})  # an epoch in memory is one window
+        data = Dataset.open(config, no_storage)
+        sampler = data.sampler(config, seed=5, batch=4, worker=0, workers=1)
+        sampler = replace(sampler, groups=data.train.group_numbers())
+        batches.append(list(itertools.islice(data.batches(sampler, config, 1), 8)))
+    assert all(same(one, other) for one, other in zip(*batches, strict=True))
+    assert [batch.L_B1HW.shape[-1] for batch in batches[0]] == [96, 64, 64, 96, 64, 64, 96, 64]
 
 
 def test_batches_are_what_they_say(index: RowIndex) -> None:
