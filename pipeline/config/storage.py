@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.section import Section
 
@@ -29,6 +29,16 @@ class StorageConfig(Section):
     retries: int = Field(8, ge=0, le=100, description="tries after the first, for transient errors only")
     pool: int = Field(32, ge=1, le=1024, description="connections per process")
     verify_tls: bool = True
+    encryption: Literal["bucket", "AES256", "aws:kms", "aws:kms:dsse"] = Field(
+        "bucket", description="asked for with each object that is written; bucket: the bucket's own default"
+    )
+    kms_key: str | None = Field(None, description="id or ARN of the KMS key; null: the bucket's or AWS's own")
     request_payer: bool = Field(
         False, description="pay for requests to other people's requester-pays buckets"
     )
+
+    @model_validator(mode="after")
+    def _key_of_kms(self) -> StorageConfig:
+        if self.kms_key is not None and not self.encryption.startswith("aws:kms"):
+            raise ValueError("kms_key needs encryption=aws:kms or aws:kms:dsse: set it, or leave the key out")
+        return self

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.config.output import OutputConfig
 from pipeline.ledger.keys import plan_key
+from pipeline.plan.archived import still_archived
 from pipeline.plan.done import read_done
 from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
 from pipeline.plan.identities import hash_keys
@@ -33,8 +34,7 @@ class Plan:
     off is in none of `done` and `todo_items`. `others` counts images that another model coloured last: of the
     done ones with `plan.recolor` changed-settings, else of those to do. `guidance` has the guides of all that
     are listed, and the sidecars, which are in no count. `archived_items` and `archived_bytes` count those to
-    do that the listing shows as archived. They are asked for like all others: not every server lists which
-    of them are restored.
+    do that are archived as far as is known (`archived.still_archived`). They are asked for like all others.
     """
 
     items_listed: int
@@ -90,7 +90,7 @@ def make_plan(
         _item(objects[i], config.output, tried, refusals.get(i), item_guides.get(i))
         for i, tried in zip(todo.tolist(), done.tried(hashes[todo]), strict=True)
     ]
-    archived = [objects[i].bytes for i in todo.tolist() if objects[i].archived]
+    archived = still_archived(source, [objects[i] for i in todo.tolist() if objects[i].archived])
     return Plan(
         items_listed=len(objects),
         bytes_listed=sum(o.bytes for o in objects),
@@ -101,7 +101,7 @@ def make_plan(
         shards=cut(items, job_digest, config.plan, workers),
         others=int(np.count_nonzero(by_others & (statuses >= 0) if keep else by_others[todo])),
         archived_items=len(archived),
-        archived_bytes=sum(archived),
+        archived_bytes=sum(o.bytes for o in archived),
         guidance=guidance,
     )
 

@@ -91,6 +91,13 @@ class Store(Protocol):
 
     def exists(self, key: str) -> bool: ...
 
+    def is_restored(self, key: str) -> bool:
+        """Whether an object that is listed as archived can be read: a copy of it was restored.
+
+        Raises:
+            ObjectMissing, AccessDenied: as they say.
+        """
+
     def delete(self, key: str) -> None:
         """Remove the object; a missing one is no error, as on S3."""
 

@@ -153,6 +153,9 @@ class LocalStore:
         except OSError as error:
             raise _translated(error, self._path(key), "read") from None
 
+    def is_restored(self, key: str) -> bool:
+        return False
+
     def delete(self, key: str) -> None:
         try:
             self._path(key).unlink()
@@ -170,8 +173,7 @@ class LocalStore:
                     raise _translated(error, Path(below), "delete") from None
 
     def comparable(self, key: str) -> str:
-        if self._alike is None:
-            self._alike = probe(self.root)
+        self._alike = self._alike or probe(self.root)
         return self._alike.comparable(key)
 
     def check_readable(self) -> None:

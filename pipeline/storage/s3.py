@@ -6,6 +6,7 @@ import base64
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from botocore import exceptions as aws
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import (
+    AccessDenied,
     AlreadyExists,
     BadKey,
     CredentialsRefused,
@@ -27,6 +29,7 @@ from pipeline.storage.s3_listing import list_sorted
 from pipeline.storage.s3_refusals import ArrivedDamaged, Conflict, Unmet, UploadGone, refused
 
 T = TypeVar("T")
+Versions = list[str]  # ids
 
 #: Tries of an up-front check: a mistyped endpoint should cost seconds, not the full patience of a run.
 _CHECK_TRIES = 2
@@ -40,6 +43,7 @@ _UPLOAD = TransferConfig(
 #: answer; directory buckets (S3 Express), which archive nothing, do not support it.
 _RESTORE_STATUS = {"OptionalObjectAttributes": ["RestoreStatus"]}
 _DIRECTORY_BUCKET = "--x-s3"
+_AWS = (".amazonaws.com", ".amazonaws.com.cn")
 #: An object that comes with other bytes than it should is read so often again; most often it is the way here
 #: that is bad, and not the object.
 _WRONG_TRIES = 4
@@ -113,7 +117,8 @@ class S3Store:
 
     def put_file(self, key: str, path: Path, content_type: str | None = None) -> None:
         if path.stat().st_size < _UPLOAD.multipart_threshold:
-            return self._put(key, path.read_bytes(), content_type)
+            self._put(key, path.read_bytes(), content_type)
+            return
         check_key(key)
         extra = {"ContentType": content_type} if content_type else None
 
@@ -123,13 +128,13 @@ class S3Store:
                     file, self.bucket, self.prefix + key, ExtraArgs=extra, Config=_UPLOAD
                 )
 
-        return self._written(key, upload)
+        self._written(key, upload)
 
     def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
         in_doubt = False  # whether a request of ours was done, for its answer was lost
         for pause in _CONFLICT_PAUSES:
             try:
-                return self._put(key, data, content_type, IfNoneMatch="*")
+                return self._stay_if_first(key, self._put(key, data, content_type, IfNoneMatch="*"))
             except (Conflict, Unmet) as error:
                 in_doubt = in_doubt or error.retried
                 if in_doubt and self._holds(key, data):
@@ -153,6 +158,11 @@ class S3Store:
             return False
         return True
 
+    def is_restored(self, key: str) -> bool:
+        query = {"Bucket": self.bucket, "Key": self.prefix + key}
+        head = self._call("read", key, lambda: self._client().head_object(**query))
+        return "expiry-date" in head.get("Restore", "")
+
     def delete(self, key: str) -> None:
         query = {"Bucket": self.bucket, "Key": self.prefix + key}
         self._call("delete", key, lambda: self._client().delete_object(**query))
@@ -175,7 +185,52 @@ class S3Store:
         begun = self._call("write to", "", lambda: client.create_multipart_upload(**query))
         self._call("write to", "", lambda: client.abort_multipart_upload(**query, UploadId=begun["UploadId"]))
 
-    def _put(self, key: str, data: bytes, content_type: str | None, **condition: Any) -> None:
+    def _stay_if_first(self, key: str, versions: Versions) -> None:
+        """In a bucket that keeps versions, on a server that is not AWS: whether the condition held after all.
+
+        Ceph's gateway (16.2) puts a further version where If-None-Match: * should refuse it. The first one
+        since the key was last deleted wins; another takes itself back, if the bucket's locks let it.
+
+        Args:
+            versions: those that this put has made; empty where the bucket keeps none.
+
+        Raises:
+            AlreadyExists: another version was there before.
+        """
+        client = self._client()
+        if not versions or client.meta.endpoint_url.endswith(_AWS):
+            return
+        whole = self.prefix + key
+        since = list(self._versions_since_delete(whole))
+        if not since or since[-1] in versions:
+            return
+        query = {"Bucket": self.bucket, "Key": whole, "VersionId": versions[-1]}
+        with suppress(AccessDenied):
+            self._call("delete", key, lambda: client.delete_object(**query))
+        raise AlreadyExists(f"{self._name(key)} already exists")
+
+    def _versions_since_delete(self, whole: str) -> Iterator[str]:
+        """Version ids of a whole key, the newest first, one page each: boto3 sorts what a page mixes."""
+        client = self._client()
+        page: dict[str, Any] = {"Bucket": self.bucket, "Prefix": whole, "MaxKeys": 1}
+
+        def ask() -> Any:
+            return client.list_object_versions(**page)
+
+        while True:
+            answer = self._call("list", "", ask)
+            versions = answer.get("Versions", ())
+            if not versions or versions[0]["Key"] != whole:
+                return
+            yield versions[0]["VersionId"]
+            if not answer.get("IsTruncated"):
+                return
+            page.update(
+                {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer["NextVersionIdMarker"]}
+            )
+
+    def _put(self, key: str, data: bytes, content_type: str | None, **condition: Any) -> Versions:
+        """The ids of the versions that were made of it, in a bucket that keeps versions."""
         check_key(key)
         query: dict[str, Any] = {"Bucket": self.bucket, "Key": self.prefix + key, "Body": data}
         # A header, no trailer: servers that do not know it let it pass, others compare the body with it and
@@ -184,13 +239,17 @@ class S3Store:
         if content_type:
             query["ContentType"] = content_type
 
+        versions: Versions = []
+
         def put() -> None:
             answer = self._client().put_object(**query, **condition)
+            versions.extend(filter(_is_version, [answer.get("VersionId")]))
             condition.clear()  # what stands there is ours now, and may be written over
             if self.config.verify_reads:
                 check_md5(data, answer)
 
         self._written(key, put)
+        return versions
 
     def _written(self, key: str, put: Callable[[], None]) -> None:
         """Put, and again where other bytes arrive than were sent, or parts are lost."""
@@ -232,3 +291,7 @@ class S3Store:
             ) from None
         except aws.BotoCoreError as error:
             raise StorageError(f"cannot {action} {self._name(key)}: {one_line(error)}") from None
+
+
+def _is_version(version: str | None) -> bool:
+    return version not in (None, "null")

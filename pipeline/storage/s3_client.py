@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import threading
 from typing import Any
@@ -13,6 +15,7 @@ from botocore import exceptions as aws
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 
+_CHUNK = 2**20
 _clients: dict[tuple[StorageConfig, int, int], Any] = {}
 _clients_lock = threading.Lock()
 
@@ -56,8 +59,13 @@ def _make_client(config: StorageConfig, tries: int) -> Any:
         )
     except (aws.BotoCoreError, ValueError) as error:
         raise ConfigError(f"cannot set up S3 access: {one_line(error)}") from None
+    events = client.meta.events
     if config.request_payer:
-        client.meta.events.register("before-parameter-build.s3", _pay)
+        events.register("before-parameter-build.s3", _pay)
+    if config.encryption != "bucket":
+        events.register("before-parameter-build.s3", _encrypting(config))
+    for operation in ("PutObject", "UploadPart"):
+        events.register(f"before-call.s3.{operation}", _add_digest)
     return client
 
 
@@ -65,6 +73,40 @@ def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
     """Agree to be charged, in each request that can say so."""
     if "RequestPayer" in model.input_shape.members:
         params.setdefault("RequestPayer", "requester")
+
+
+def _encrypting(config: StorageConfig) -> Any:
+    """Ask for the encryption, in each request that begins an object: policies may refuse those without."""
+
+    def encrypt(params: dict[str, Any], model: Any, **_: Any) -> None:
+        if "ServerSideEncryption" in model.input_shape.members:
+            params.setdefault("ServerSideEncryption", config.encryption)
+            if config.kms_key is not None:
+                params.setdefault("SSEKMSKeyId", config.kms_key)
+
+    return encrypt
+
+
+def _add_digest(params: dict[str, Any], **_: Any) -> None:
+    """Content-MD5, unless the client sends a checksum already (`storage.checksums`).
+
+    A bucket that locks its objects takes no part of an upload without (S3 API reference, UploadPart), and
+    every server checks it: what arrives is what was sent.
+    """
+    headers = params["headers"]
+    is_sent = any(name.lower().startswith(("content-md5", "x-amz-checksum-")) for name in headers)
+    if is_sent or params["context"].get("checksum", {}).get("request_algorithm"):
+        return
+    digest = hashlib.md5(usedforsecurity=False)
+    body = params["body"]
+    if hasattr(body, "read"):
+        start = body.tell()
+        while chunk := body.read(_CHUNK):
+            digest.update(chunk)
+        body.seek(start)
+    else:
+        digest.update(body)
+    headers["Content-MD5"] = base64.b64encode(digest.digest()).decode()
 
 
 def one_line(error: BaseException) -> str:

@@ -88,6 +88,11 @@ def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> Stor
         return AccessDenied(f"not allowed to {action} {name} ({code}); check the credentials and policy")
     if status == 301 or code in ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
         return ConfigError(f"the bucket {bucket!r} is elsewhere ({code}); set storage.region")
+    if code.startswith("KMS."):
+        return AccessDenied(
+            f"not allowed to {action} {name}: its KMS key refuses ({code}); give the job kms:Decrypt and "
+            "kms:GenerateDataKey for it"
+        )
     if code in ("KeyTooLongError", "InvalidObjectName", "InvalidURI"):
         return BadKey(f"{name[:80]}... cannot be a key on this server ({code})")
     text = f"cannot {action} {name}: {code} {answer.get('Message') or ''} (HTTP {status})"

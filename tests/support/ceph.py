@@ -70,7 +70,12 @@ rgw dns name = 127.0.0.1
 rgw rados pool pg num min = 4
 rgw run sync thread = false
 rgw thread pool size = 64
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = test-key=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
 """
+#: A key of the gateway's stand-in for a key server.
+KMS_KEY = "test-key"
 
 
 def missing_programs() -> list[str]:

@@ -50,10 +50,10 @@ class S3Server:
             "s3", endpoint_url=self.endpoint, region_name="us-east-1"
         )
 
-    def bucket(self) -> str:
+    def bucket(self, **options: Any) -> str:
         """Make a new bucket; its name."""
         name = f"bucket-{uuid.uuid4().hex[:12]}"
-        self.client.create_bucket(Bucket=name)
+        self.client.create_bucket(Bucket=name, **options)
         return name
 
 
