@@ -24,8 +24,10 @@ from PIL import (
 )
 
 from pipeline.codecs import deep, integrity, jp2_source, sniff
-from pipeline.codecs.light import Statement, png_statements
+from pipeline.codecs.isobmff import primary_nclx
+from pipeline.codecs.light import Statement
 from pipeline.codecs.metadata import orientation
+from pipeline.codecs.statements import bmp_statements, isobmff_statements, png_statements
 from pipeline.codecs.tiff.directories import Directory, photographs, read_directories
 from pipeline.codecs.tiff.source import TiffSource, read_page
 from pipeline.codecs.upright import GRAY_MODES, U8, Levels, Pixels, finish_array, finish_eight
@@ -142,7 +144,7 @@ def _read(
     notes: list[str],
 ) -> Pixels:
     """The pixels of the frame that `image` stands at."""
-    statements = _statements(image, data)
+    statements = _statements(image, data, notes)
     if isinstance(image, TiffSource) and not image.is_plain:
         page = read_page(image, data, directory)
         statements = statements if page.stated is None else [page.stated]
@@ -172,7 +174,7 @@ def _read(
     return finish_eight(image, format_, statements, notes, opaque=opaque)
 
 
-def _statements(image: ImageFile.ImageFile, data: bytes) -> list[Statement]:
+def _statements(image: ImageFile.ImageFile, data: bytes, notes: list[str]) -> list[Statement]:
     """What the file says of its samples' light, the most binding first."""
     icc = image.info.get("icc_profile") or None
     if isinstance(image, TiffSource):
@@ -184,6 +186,10 @@ def _statements(image: ImageFile.ImageFile, data: bytes) -> list[Statement]:
         if source.icc:
             image.info["icc_profile"] = source.icc  # which Pillow does not look for
         return list(source.statements)
+    if image.format in ("HEIF", "AVIF"):
+        return isobmff_statements(icc, primary_nclx(data))
+    if image.format == "BMP":
+        return bmp_statements(data, notes)
     return [icc] if icc else []
 
 

@@ -6,6 +6,7 @@ python -m tests.support.formats_table > docs/formats.md
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,6 +74,20 @@ def _heic(image: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _linear_heic(image: Image.Image) -> bytes:
+    buffer, linear = io.BytesIO(), 8
+    pillow_heif.from_pillow(image).save(buffer, quality=90, exif=_exif(), transfer_characteristics=linear)
+    return buffer.getvalue()
+
+
+def _gamma_bmp(image: Image.Image) -> bytes:
+    plain = _pillow(image, "BMP", dpi=(DPI, DPI))
+    header = (
+        (108).to_bytes(4, "little") + plain[18:54] + bytes(16 + 4 + 36) + struct.pack("<3L", *[117_965] * 3)
+    )
+    return plain[:10] + (14 + 108).to_bytes(4, "little") + header + plain[54:]
+
+
 def _tiff(array: Any, *, more_tags: list[Any] | None = None, **options: Any) -> bytes:
     """What libvips does not write."""
     file, tags = io.BytesIO(), [(700, 1, len(XMP), XMP, True), *(more_tags or [])]
@@ -133,6 +148,9 @@ def sources() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "AVIF, 10 bits", lambda: _vips(rgb16, ".avif", bitdepth=10, Q=95)
     yield from _as_archives_hold_them()
     yield "AVIF", lambda: _pillow(rgb, "AVIF", quality=95)
+    yield "HEIC, linear light by its nclx", lambda: _linear_heic(rgb)
+    yield "BMP, gamma 1.8 in its header", lambda: _gamma_bmp(rgb)
+    yield "TIFF, ITULAB", lambda: _tiff(np.dstack([GRAY, GRAY * 0 + 128, GRAY * 0 + 96]), photometric=10)
 
 
 def _as_archives_hold_them() -> Iterator[tuple[str, Callable[[], bytes]]]:
@@ -221,11 +239,12 @@ def outcomes() -> list[Outcome]:
 _RULES = """\
 What samples mean is read in this order: an ICC profile, wherever it stands; of a PNG cICP, iCCP, sRGB,
 gAMA with cHRM (0.45455 alone is sRGB, as the standard prescribes beside it); of a JP2 the first `colr`
-box that is understood; of a TIFF TransferFunction and ReferenceBlackWhite; else sRGB. Of a TIFF the
-photograph is what neither NewSubfileType nor SubfileType calls a reduced copy or a mask. ExtraSamples 1
-and 2 are alpha, 0 is not, and a channel without the tag is taken for none: film scanners store infrared
-so. Where EXIF states no orientation, that of XMP counts. In memory and in strips the rules are the
-same.
+box that is understood; of a TIFF TransferFunction and ReferenceBlackWhite; of HEIF and AVIF `nclx`
+(HDR, PQ and HLG, is refused); of a BMP the gamma, primaries and profile of its header; else sRGB. Of a
+TIFF the photograph is what neither NewSubfileType nor SubfileType calls a reduced copy or a mask.
+ExtraSamples 1 and 2 are alpha, 0 is not, and a channel without the tag is taken for none: film scanners
+store infrared so. Where EXIF states no orientation, that of XMP counts. In memory and in strips the rules
+are the same.
 
 Of a TIFF of several pages every page is coloured. Formats that hold one picture get a file for each page,
 `KEY/page-0001.jpg` and so on: the IIIF Presentation API wants one image for each canvas, image servers

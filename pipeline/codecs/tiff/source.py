@@ -34,7 +34,7 @@ Levels = NDArray[Any]  # uint8 or uint16
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _COLOUR_MAP = 258, 262, 277, 320
 _COMPRESSION, _JPEG = 259, 7
 _PLANAR_CONFIGURATION, _SEPARATE, _ASSOCIATED = 284, 2, 1
-_S_MIN, _S_MAX, _ICC = 340, 341, 34675
+_S_MIN, _S_MAX, _DECODE, _ICC = 340, 341, 433, 34675
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _UNITS_PER_INCH = {2: 1.0, 3: 2.54}  # of a ResolutionUnit: inch, centimetre
 _DATA_TABLES = ((273, 279), (324, 325))  # offsets and byte counts, of strips and of tiles
@@ -136,6 +136,12 @@ class TiffSource(TiffImagePlugin.TiffImageFile):
         return channels(CHANNELS.get(self.photometric, 1), samples, extra)
 
     @property
+    def decode_ranges(self) -> tuple[float, ...] | None:
+        """The numbers of the least and greatest sample of each channel, by the tag Decode, or None."""
+        values = tuple(float(value) for value in np.ravel(self.tag_v2.get(_DECODE, ())))
+        return values if len(values) == 6 and np.isfinite(values).all() else None
+
+    @property
     def has_gray_planes(self) -> bool:
         """Whether gray and further channels stand one behind the other, which libvips mixes up."""
         separate = self.tag_v2.get(_PLANAR_CONFIGURATION, 1) == _SEPARATE
@@ -211,7 +217,9 @@ def read_page(image: TiffSource, data: bytes, directory: Directory) -> DeepPage:
     depth = 8 if array.dtype == np.uint8 else 16
     alpha = None if rule.alpha is None else _alpha(levels[..., bands])
     if photometric in lab.KINDS:
-        return DeepPage(lab.to_xyz16(colours, photometric), alpha, depth, notes, lab.MEANING)
+        return DeepPage(
+            lab.to_xyz16(colours, photometric, image.decode_ranges), alpha, depth, notes, lab.MEANING
+        )
     return DeepPage(colours, alpha, depth, notes)
 
 
