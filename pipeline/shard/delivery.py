@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, derive_file
-from pipeline.codecs.in_memory import Skip, SourceMeta
+from pipeline.codecs.in_memory import Skip
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.metadata.manifest import ManifestSigner
 from pipeline.codecs.metadata.xmp import Provenance
@@ -149,7 +149,11 @@ class _Finishing:
         if (second_key := derivative_key(key, output)) is not None:
             info = master.infos[pages[0]]
             derived, report = _derived(
-                self.path, target, info.meta, self.provenance, output.derivative, self.signer
+                self.path,
+                target,
+                DerivativeMetadata(info.meta, written.icc, self.provenance),
+                output.derivative,
+                self.signer,
             )
             second = (second_key, _sha256(derived))
             self.out.put_file(second_key, derived, CONTENT_TYPES[output.derivative.file_format])
@@ -169,17 +173,17 @@ class _Finishing:
 def _derived(
     source: Path,
     finished: Path,
-    meta: SourceMeta,
-    provenance: Provenance,
+    metadata: DerivativeMetadata,
     config: DerivativeConfig,
     signer: ManifestSigner | None,
 ) -> tuple[Path, DerivativeReport]:
     """The derivative of a finished file, beside it."""
     derived = finished.with_name(f"derivative.{config.file_format}")
     with _disk():
-        report = derive_file(finished, derived, DerivativeMetadata(meta, None, provenance), config)
+        report = derive_file(finished, derived, metadata, config)
     if signer is not None:
-        derived = _signed(source, derived, signer, provenance, config.file_format, resized=report.resized)
+        given = (metadata.provenance, config.file_format)
+        derived = _signed(source, derived, signer, *given, resized=report.resized)
     return derived, report
 
 

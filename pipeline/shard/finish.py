@@ -13,10 +13,8 @@ from pipeline import __version__
 from pipeline.codecs import in_memory
 from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, derive
 from pipeline.codecs.document import Page, encode_pages
-from pipeline.codecs.metadata.profiles import examine
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.color.real_colour import RealColour
-from pipeline.color.spaces import L_U16_SCALE
 from pipeline.config.job import ModelConfig
 from pipeline.config.output import OutputConfig
 from pipeline.plan.outputs import derivative_key, document_key
@@ -25,9 +23,8 @@ from pipeline.shard.compose.keeper import ColourKeeper
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.joined import joined_changes, joined_measures, joined_notes, joined_share
 from pipeline.shard.label import make_label
+from pipeline.shard.own_profile import in_profile, note_of
 
-# The design's promise by bits of the output: lightness moves by less than this, on every pixel.
-MAX_DELTA_L = {8: 1.0, 16: 0.1}
 _DEEP_FORMATS = ("tiff", "png", "jp2")
 
 
@@ -213,16 +210,13 @@ def _painted(
         note = "; ".join(filter(None, [note, colour_note(kept.real_colour, model)]))
         if model.keep_color:
             measures = _with_own_colour(rgb, decoded, kept)
-    if (converted := in_memory.to_profile(rgb, decoded.icc)) is not None:
-        measured = _measured(converted, decoded)
-        if measured.max_delta_l < MAX_DELTA_L[depth]:
-            rgb, measures, icc = converted, measured, decoded.icc
-        else:
-            note = "; ".join(
-                filter(None, [note, f"written as sRGB: its profile cannot hold the lightness in {depth} bit"])
-            )
-    elif decoded.icc is not None and not examine(decoded.icc).writable:
-        note = "; ".join(filter(None, [note, "written as sRGB, not in the source's profile"]))
+    under = in_profile(rgb, decoded.L_u16, decoded.icc)
+    if under is not None and under.holds:
+        measured = measure(under.srgb8, decoded.L_u16, decoded.alpha)
+        measures = Measures(under.max_delta_l, measured.mean_chroma, measured.colorfulness)
+        rgb, icc = under.pixels, decoded.icc
+    else:
+        note = "; ".join(filter(None, [note, note_of(decoded.icc, depth)])) or None
     rgb, alpha, note = _labelled(rgb, decoded.alpha, note, output)
     return _Painted(rgb, alpha, icc, measures, note)
 
@@ -239,15 +233,6 @@ def _with_own_colour(rgb: NDArray[Any], decoded: in_memory.Decoded, kept: in_mem
     keeper = ColourKeeper(kept.real_colour, *rgb.shape[:2])
     keeper.lay(rgb[down, across], decoded.L_u16[down, across], kept.rgb8, down.start, across.start)
     return measure(rgb, decoded.L_u16, decoded.alpha)
-
-
-def _measured(converted: NDArray[Any], decoded: in_memory.Decoded) -> Measures:
-    """What was measured on pixels under the source's profile, which are read as the source was."""
-    assert decoded.icc is not None
-    l_u16, rgb8 = in_memory.read_back(converted, decoded.icc)
-    measured = measure(rgb8, decoded.L_u16, decoded.alpha)
-    apart = np.abs(l_u16.astype(np.int32) - decoded.L_u16).max()
-    return Measures(float(apart / L_U16_SCALE), measured.mean_chroma, measured.colorfulness)
 
 
 def _labelled(

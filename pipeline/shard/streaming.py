@@ -5,6 +5,7 @@ Memory is that of a few strips and of the reduced image, whatever the size of th
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,6 @@ from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.master_pages import MasterInfo, in_page
 from pipeline.codecs.masters import Master
 from pipeline.codecs.metadata.block import result_metadata
-from pipeline.codecs.metadata.profiles import examine
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.tiff.writer import Compression, TiffPage, TiffWriter
 from pipeline.color.luminance import downscale_luminance
@@ -27,11 +27,12 @@ from pipeline.color.toning import colour_spread
 from pipeline.config.job import ModelConfig
 from pipeline.errors import ImageFailure
 from pipeline.records import Status
-from pipeline.shard.compose import Composer, ComposeSettings, Measurer, Measures
-from pipeline.shard.compose.keeper import ColourKeeper
+from pipeline.shard.compose import Measures
+from pipeline.shard.composing import PageComposing, ProfileTooSmall
 from pipeline.shard.finish import colour_note
 from pipeline.shard.joined import joined_changes, joined_measures, joined_notes, joined_share
 from pipeline.shard.label import Label
+from pipeline.shard.own_profile import can_keep, note_of
 
 _COMPRESSORS = 2  # strips compressed at a time: deflate costs three times what composing does
 
@@ -48,7 +49,8 @@ class MasterInput:
 
 @dataclass(frozen=True)
 class WrittenMaster:
-    """What was written, and what was measured on it; of several pages size and mode are the first one's."""
+    """What was written, and what was measured on it; of several pages size, mode and profile (None: sRGB) are
+    the first one's."""
 
     width: int
     height: int
@@ -57,6 +59,7 @@ class WrittenMaster:
     note: str | None
     metadata_changes: tuple[str, ...] = ()
     real_color_share: float | None = None
+    icc: bytes | None = None
 
     @property
     def max_delta_l(self) -> float:
@@ -127,7 +130,9 @@ def write_pages(
     settings: MasterSettings,
     real_colours: Sequence[RealColour | None] = (),
 ) -> WrittenMaster:
-    """Second pass: the colour images of some pages as one sRGB TIFF, to an empty file.
+    """Second pass: the colour images of some pages as one TIFF, to an empty file.
+
+    Each is under its source's profile, or sRGB where that cannot hold it (`own_profile`).
 
     Args:
         pages: which, from 0.
@@ -138,24 +143,112 @@ def write_pages(
         ImageFailure: the master cannot be read to its end.
         OSError: the file cannot be written.
     """
-    infos = [master.infos[page] for page in pages]
-    labels = [settings.label(info.width, info.height) for info in infos]
-    tiff_pages = [_tiff_page(*one, provenance, settings) for one in zip(infos, labels, strict=True)]
-    if len(pages) > 1:
-        tiff_pages = [replace(page, number=(i, len(pages))) for i, page in enumerate(tiff_pages)]
+    reals = real_colours or [None] * len(pages)
+    plans = [
+        _plan(master, page, ab, real, provenance, settings)
+        for page, ab, real in zip(pages, abs_, reals, strict=True)
+    ]
+    if len(pages) > 1:  # to begin again costs one pass for one page; of several all would be written again
+        plans = [plan if _fits(plan) else plan.as_srgb() for plan in plans]
+    try:
+        return _write(plans, target, settings)
+    except ProfileTooSmall:
+        target.seek(0)
+        target.truncate()
+        return _write([plan.as_srgb() for plan in plans], target, settings)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How one page is composed and written."""
+
+    master: Master | IsolatedMaster
+    page: int
+    ab: NDArray[np.float32]
+    real: RealColour | None
+    provenance: Provenance
+    settings: MasterSettings
+    icc: bytes | None
+
+    @property
+    def info(self) -> MasterInfo:
+        return self.master.infos[self.page]
+
+    @property
+    def depth(self) -> int:
+        return self.settings.depth or self.info.depth
+
+    @property
+    def label(self) -> Label | None:
+        return self.settings.label(self.info.width, self.info.height)
+
+    def as_srgb(self) -> _Plan:
+        return replace(self, icc=None)
+
+    def composing(self) -> PageComposing:
+        model = self.settings.model
+        return PageComposing(self.master, self.page, self.ab, model, self.depth, self.real, self.icc)
+
+    def tiff_page(self, number: tuple[int, int] | None, rows: int) -> TiffPage:
+        return TiffPage(
+            width=self.info.width,
+            height=self.info.height + rows,
+            channels=4 if self.info.has_alpha else 3,
+            depth=self.depth,
+            metadata=result_metadata(self.info.meta, self.icc, "tiff", self.provenance),
+            number=number,
+        )
+
+    def note(self, label: Label | None) -> str | None:
+        notes: list[str | None] = list(self.info.notes)
+        notes.append(None if self.real is None else colour_note(self.real, self.settings.model))
+        notes.append(None if self.icc is not None else note_of(self.info.meta.icc, self.depth))
+        notes.append(label.note if label is not None and label.rows else None)
+        return "; ".join(filter(None, notes)) or None
+
+
+def _plan(
+    master: Master | IsolatedMaster,
+    page: int,
+    ab: NDArray[np.float32],
+    real: RealColour | None,
+    provenance: Provenance,
+    settings: MasterSettings,
+) -> _Plan:
+    plan = _Plan(master, page, ab, real, provenance, settings, master.infos[page].meta.icc)
+    return plan if can_keep(plan.icc, plan.depth) else plan.as_srgb()
+
+
+def _fits(plan: _Plan) -> bool:
+    """Whether the page's profile can hold it: a pass of its own."""
+    if plan.icc is None:
+        return True
+    try:
+        with _page(plan.page, len(plan.master.infos)):
+            deque(plan.composing().strips(), maxlen=0)
+    except ProfileTooSmall:
+        return False
+    return True
+
+
+def _write(plans: Sequence[_Plan], target: BinaryIO, settings: MasterSettings) -> WrittenMaster:
+    labels, count = [plan.label for plan in plans], len(plans)
+    tiff_pages = [
+        plan.tiff_page((i, count) if count > 1 else None, 0 if label is None else label.rows)
+        for i, (plan, label) in enumerate(zip(plans, labels, strict=True))
+    ]
     most = sum(page.bytes_at_most(settings.compression) for page in tiff_pages)
     given: dict[str, Any] = {"compression": settings.compression, "threads": _COMPRESSORS}
     writer, written = TiffWriter(target, bytes_at_most=most, **given), []
-    reals = real_colours or [None] * len(pages)
-    for page, ab, label, tiff_page, real in zip(pages, abs_, labels, tiff_pages, reals, strict=True):
-        composing = _Composing(master, page, ab, settings.model, tiff_page.depth, real)
-        with _page(page, len(master.infos)):
+    for plan, label, tiff_page in zip(plans, labels, tiff_pages, strict=True):
+        composing = plan.composing()
+        with _page(plan.page, len(plan.master.infos)):
             writer.write(tiff_page, _rows(composing, label, tiff_page))
-        info, share = master.infos[page], 0.0 if real is None else real.share
+        info, share = plan.info, 0.0 if plan.real is None else plan.real.share
         assert tiff_page.metadata is not None
         size, changes = (info.width, info.height, info.mode), tiff_page.metadata.changes
-        note = _note(info, label, real, settings.model)
-        written.append(WrittenMaster(*size, composing.measures(), note, changes, share))
+        note = plan.note(label)
+        written.append(WrittenMaster(*size, composing.measures(), note, changes, share, plan.icc))
     writer.close()
     return joined_masters(written)
 
@@ -169,69 +262,7 @@ def _page(page: int, count: int) -> Iterator[None]:
         raise in_page(page + 1, count, failure) from None
 
 
-def _tiff_page(
-    info: MasterInfo, label: Label | None, provenance: Provenance, settings: MasterSettings
-) -> TiffPage:
-    return TiffPage(
-        width=info.width,
-        height=info.height + (label.rows if label is not None else 0),
-        channels=4 if info.has_alpha else 3,
-        depth=settings.depth or info.depth,
-        metadata=result_metadata(info.meta, None, "tiff", provenance),
-    )
-
-
-def _note(info: MasterInfo, label: Label | None, real: RealColour | None, model: ModelConfig) -> str | None:
-    notes, icc = list(info.notes), info.meta.icc
-    if real is not None:
-        notes.append(colour_note(real, model))
-    if icc is not None and not examine(icc).is_srgb and examine(icc).mode == "RGB":
-        notes.append("written as sRGB, not in the source's profile")
-    if label is not None and label.rows:
-        notes.append(label.note)
-    return "; ".join(notes) or None
-
-
-class _Composing:
-    """One page, composed strip by strip, with its real colour laid over."""
-
-    def __init__(
-        self,
-        master: Master | IsolatedMaster,
-        page: int,
-        ab: NDArray[np.float32],
-        model: ModelConfig,
-        depth: int,
-        real: RealColour | None,
-    ) -> None:
-        self.master, self.page, self.info = master, page, master.infos[page]
-        height, width = self.info.height, self.info.width
-        self._composer = Composer(ab, height, width, ComposeSettings(chroma=model.chroma), depth=depth)
-        is_kept = real is not None and model.keep_color
-        self._keeper = ColourKeeper(real, height, width) if real is not None and is_kept else None
-        self._measurer = Measurer(depth)
-
-    def strips(self) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
-        """From the top: the colour pixels of whole rows, and alpha of the master's depth or None."""
-        if self._keeper is None:
-            for l_u16, alpha in self.master.strips(self.page):
-                yield self._composer.strip(l_u16, alpha), alpha
-            return
-        top = 0
-        for l_u16, alpha, rgb8 in self.master.coloured_strips(self.page):
-            rgb = self._composer.strip(l_u16, alpha)
-            assert rgb8 is not None
-            self._keeper.lay(rgb, l_u16, rgb8, top)
-            self._measurer.add(rgb, l_u16, alpha)
-            top += len(rgb)
-            yield rgb, alpha
-
-    def measures(self) -> Measures:
-        """Of the strips so far."""
-        return (self._composer if self._keeper is None else self._measurer).measures()
-
-
-def _rows(composing: _Composing, label: Label | None, written: TiffPage) -> Iterator[NDArray[Any]]:
+def _rows(composing: PageComposing, label: Label | None, written: TiffPage) -> Iterator[NDArray[Any]]:
     """The rows of the colour image, strip by strip, with the label's."""
     top = 0
     for rgb, alpha in composing.strips():

@@ -31,6 +31,7 @@ class IsolatedMaster:
 
     def __init__(self, path: Path, *, pixels: int, memory: int, seconds: float) -> None:
         self._child = ChildProcess("pipeline.codecs.isolated.master", memory=memory, seconds=seconds)
+        self._is_sending = False
         try:
             self._child.start()
             self.infos: tuple[MasterInfo, ...] = self._child.ask((str(path), pixels, seconds))
@@ -60,6 +61,7 @@ class IsolatedMaster:
 
     def reduced(self, side: int, page: int = 0) -> Reduced:
         """See `Master.reduced`."""
+        self._read_to_end()
         reduced: Reduced = self._child.ask(("reduced", side, page))
         return reduced
 
@@ -74,10 +76,18 @@ class IsolatedMaster:
         yield from self._strips("coloured_strips", page)
 
     def _strips(self, what: str, page: int) -> Iterator[Any]:
+        self._read_to_end()
         strip = self._child.ask((what, page))
+        self._is_sending = strip is not None
         while strip is not None:
             yield strip
             strip = self._child.receive()
+            self._is_sending = strip is not None
+
+    def _read_to_end(self) -> None:
+        """Take the strips of a pass that was given up: the child sends them all the same."""
+        while self._is_sending:
+            self._is_sending = self._child.receive() is not None
 
 
 def _serve(connection: Connection) -> None:
