@@ -29,6 +29,7 @@ _MODES = {(1, 8): "L", (2, 8): "LA", (3, 8): "RGB", (4, 8): "RGBA"}
 _MODES |= {(1, 16): "I;16", (2, 16): "LA;16", (3, 16): "RGB;16", (4, 16): "RGBA;16"}
 _PALETTE, _STREAMED = 3, (0, 1, 2, 3, 6)  # photometric interpretations
 _ASSOCIATED = 1
+_NOT_HERE = ("not supported", "not configured", "unknown pixel mode", "samples out of range")
 _CUT_SHORT = ("read error", "truncat", "end of file", "not enough data", "seek error", "past end")
 
 
@@ -139,6 +140,8 @@ def _bands(source: TiffSource, image: pyvips.Image, pixels: int) -> tuple[_Bands
     extra = tuple(source.tag_v2[EXTRA_SAMPLES]) if tagged else None
     rule = channels(colours, image.bands, extra)
     associated = rule.alpha is not None and extra is not None and extra[rule.alpha - colours] == _ASSOCIATED
+    if associated and extra is not None and len(extra) > 1:
+        raise _unsupported("a large TIFF of premultiplied alpha among other channels")
     return _Bands(tuple(range(colours)), rule.alpha, associated), [rule.note] if rule.note else []
 
 
@@ -161,7 +164,7 @@ def _unsupported(what: str) -> ImageFailure:
 
 def damage(error: Exception) -> ImageFailure:
     words = " ".join(str(error).split())[:200]
-    if "not supported" in words or "unknown pixel mode" in words:
+    if any(sign in words for sign in _NOT_HERE):
         return _unsupported(f"a large TIFF of this kind ({words})")
     if any(sign in words.lower() for sign in _CUT_SHORT):
         return ImageFailure(FailureCode.TRUNCATED, f"the TIFF is cut short: {words}")

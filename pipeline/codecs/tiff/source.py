@@ -17,6 +17,7 @@ from PIL import ImagePalette, TiffImagePlugin
 from pipeline.codecs import deep
 from pipeline.codecs.light import Stated, Statement, tiff_statements
 from pipeline.codecs.tiff import lab
+from pipeline.codecs.tiff.big_endian import BIG_ENDIAN_BIG, BigEndianFile
 from pipeline.codecs.tiff.directories import (
     EXTRA_SAMPLES,
     PHOTOMETRIC,
@@ -32,7 +33,8 @@ U16 = NDArray[np.uint16]
 Levels = NDArray[Any]  # uint8 or uint16
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _COLOUR_MAP = 258, 262, 277, 320
-_COMPRESSION, _JPEG = 259, 7
+_COMPRESSION, _JPEG, _WEBP = 259, 7, 50001
+_SAMPLE_FORMAT, _SIGNED = 339, 2
 _PLANAR_CONFIGURATION, _SEPARATE, _ASSOCIATED = 284, 2, 1
 _S_MIN, _S_MAX, _DECODE, _ICC = 340, 341, 433, 34675
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
@@ -43,7 +45,6 @@ _MIN_IS_WHITE, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 2, 3, 5, 6
 CHANNELS = {_MIN_IS_WHITE: 1, 1: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4, _YCBCR: 3, **dict.fromkeys(lab.KINDS, 3)}
 _READ_HERE = {_MIN_IS_WHITE, 1, _RGB, _CMYK, *lab.KINDS}
 _WHITE = 65535
-_BIG_ENDIAN_BIG = b"MM\x00+"
 
 
 @dataclass
@@ -59,31 +60,6 @@ class DeepPage:
     stated: Stated | None = None
 
 
-class _BigEndianHead(bytes):
-    """The first bytes of a big-endian BigTIFF: Pillow looks for the version where other files have it."""
-
-    def __getitem__(self, key: Any) -> Any:
-        return 43 if key == 2 else super().__getitem__(key)
-
-    def __add__(self, other: Any) -> Any:
-        return _BigEndianHead(super().__add__(other))
-
-
-class _BigEndianFile:
-    """A file whose head Pillow takes for what it is."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def read(self, size: int = -1) -> bytes:
-        start = self._file.tell() == 0
-        data: bytes = self._file.read(size)
-        return _BigEndianHead(data) if start else data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
 class TiffSource(TiffImagePlugin.TiffImageFile):
     """A TIFF whose tags can be read whatever its pixels are: what Pillow cannot hold libvips decodes."""
 
@@ -92,12 +68,12 @@ class TiffSource(TiffImagePlugin.TiffImageFile):
     def _open(self) -> None:
         file = self.fp
         assert file is not None
-        self._by_libvips = file.read(4) == _BIG_ENDIAN_BIG
+        self._by_libvips = file.read(4) == BIG_ENDIAN_BIG
         file.seek(0)
         if not self._by_libvips:
             super()._open()
             return
-        self.fp = cast(Any, _BigEndianFile(file))
+        self.fp = cast(Any, BigEndianFile(file))
         super()._open()
         self.fp = self._fp = file
 
@@ -117,6 +93,8 @@ class TiffSource(TiffImagePlugin.TiffImageFile):
         colours = CHANNELS.get(self.photometric, 1)
         if self.is_jpeg_with_more and self.mode != "F":
             return True
+        if self._compression_scheme == _WEBP or _SIGNED in self.tag_v2.get(_SAMPLE_FORMAT, ()):
+            return False
         more = self._by_libvips or int(self.tag_v2.get(_SAMPLES_PER_PIXEL, 1)) > colours
         return self.bits <= 8 and self.photometric not in lab.KINDS and not (more and self._is_read_here)
 
@@ -153,7 +131,13 @@ class TiffSource(TiffImagePlugin.TiffImageFile):
         icc = self.tag_v2.get(_ICC)
         return tiff_statements(self.tag_v2, icc if isinstance(icc, bytes) and icc else None, self.bits)
 
+    @property
+    def _compression_scheme(self) -> int:
+        return int(self.tag_v2.get(_COMPRESSION, 1))
+
     def _setup(self) -> None:
+        if self._compression_scheme not in TiffImagePlugin.COMPRESSION_INFO:
+            raise _unsupported(f"a TIFF of compression scheme {self._compression_scheme}")
         try:
             super()._setup()
         except (SyntaxError, IndexError) as error:  # the second for planes that it has no letters for
@@ -205,9 +189,14 @@ def read_page(image: TiffSource, data: bytes, directory: Directory) -> DeepPage:
     notes: list[str] = []
     rule = image.channels(array.shape[2])
     notes += [rule.note] if rule.note else []
-    if rule.alpha is not None and extra and not array[..., rule.alpha].any():
-        # what was divided by an alpha of nothing is lost: once more, as if it were none
+    associated = rule.alpha is not None and extra is not None and extra[rule.alpha - bands] == _ASSOCIATED
+    among_others = associated and extra is not None and len(extra) > 1
+    if rule.alpha is not None and extra and (among_others or not array[..., rule.alpha].any()):
+        # what was divided by an alpha of nothing is lost, and of several channels libvips takes the last for
+        # alpha: once more, as if there were none
         array = deep.samples(retagged(data, directory, {EXTRA_SAMPLES: 0}), "TIFF", page=directory.index)
+        if associated and array[..., rule.alpha].any():
+            array = _divided(array, bands, rule.alpha)
     kept = list(range(bands)) + ([] if rule.alpha is None else [rule.alpha])
     levels = _to_levels(array[..., kept], image, notes)
     undone = array.dtype in (np.uint8, np.uint16) and not gray_planes
@@ -221,6 +210,17 @@ def read_page(image: TiffSource, data: bytes, directory: Directory) -> DeepPage:
             lab.to_xyz16(colours, photometric, image.decode_ranges), alpha, depth, notes, lab.MEANING
         )
     return DeepPage(colours, alpha, depth, notes)
+
+
+def _divided(array: Levels, bands: int, alpha: int) -> Levels:
+    """Colours that were multiplied by alpha, without it."""
+    if array.dtype not in (np.uint8, np.uint16):
+        raise _unsupported("a TIFF of premultiplied alpha among other channels, of these samples")
+    most = np.iinfo(array.dtype).max
+    cover = np.maximum(array[..., alpha, None], 1).astype(np.float64) / most
+    divided = array.copy()
+    divided[..., :bands] = np.rint(np.clip(array[..., :bands] / cover, 0, most))
+    return divided
 
 
 def _alpha(cover: Levels) -> U8 | None:
