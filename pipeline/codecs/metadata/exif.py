@@ -68,6 +68,12 @@ for _group, _tags in _UNDEFINED.items():
 
 Tags = dict[int, Any]
 
+_UTF16 = b"UNICODE\x00"
+_WITH_CODE: dict[int, tuple[int, ...]] = {
+    int(IFD.Exif): (int(Base.UserComment),),
+    int(IFD.GPSInfo): (int(GPS.GPSProcessingMethod), int(GPS.GPSAreaInformation)),
+}
+
 
 class Utf8(str):
     """The text of a field of type UTF-8 (EXIF 3.0, 4.6.2), each byte as one character, as Pillow has it."""
@@ -106,6 +112,8 @@ def carried_exif(image: Image.Image, width: int, height: int) -> tuple[bytes | N
         source = image.getexif()
         exif_ifd = dict(source.get_ifd(IFD.Exif))
         gps = dict(source.get_ifd(IFD.GPSInfo))
+        if source.endian == "<":  # the block is written big-endian
+            exif_ifd, gps = in_other_order(exif_ifd, IFD.Exif), in_other_order(gps, IFD.GPSInfo)
         main = {tag: source[tag] for tag in source if tag not in _LAYOUT}
         changes = _changes(image, source)
     except UNREADABLE:
@@ -134,6 +142,22 @@ def carried_exif(image: Image.Image, width: int, height: int) -> tuple[bytes | N
         if written is not None and len(written) <= _LARGEST:
             return written, [*changes, *losses]
     return None, [*changes, "exif: cannot be written again, left out"]
+
+
+def in_other_order(tags: Tags, group: int) -> Tags:
+    """The tags of a directory with their texts of UTF-16, which follow the block, in the other byte order.
+
+    These are the texts that begin with a character code, UserComment and two of GPS.
+    """
+    turned = dict(tags)
+    for tag in _WITH_CODE.get(group, ()):
+        value = tags.get(tag)
+        if isinstance(value, bytes) and value.startswith(_UTF16):
+            text = value[len(_UTF16) :]
+            even = len(text) // 2 * 2
+            pairs = bytes(byte for at in range(0, even, 2) for byte in (text[at + 1], text[at]))
+            turned[tag] = _UTF16 + pairs + text[even:]
+    return turned
 
 
 def _changes(image: Image.Image, source: Image.Exif) -> list[str]:

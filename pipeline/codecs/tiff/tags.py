@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
 
 from pipeline.codecs.metadata.block import ResultMetadata
+from pipeline.codecs.metadata.exif import in_other_order
 from pipeline.codecs.metadata.iptc import IPTC_TAG, tiff_words
 
 LONG, LONG8 = TiffTags.LONG, TiffTags.LONG8
@@ -55,7 +56,8 @@ def append_directories(
         main[IPTC_TAG] = tiff_words(metadata.iptc)
     if metadata.dpi is not None:
         main |= dict(zip(RESOLUTION, (*metadata.dpi, _INCH), strict=True))
-    directories = {tag: dict(exif.get_ifd(tag)) for tag in _POINTERS}
+    # the block is big-endian, the file is not
+    directories = {tag: in_other_order(dict(exif.get_ifd(tag)), tag) for tag in _POINTERS}
     written = {
         name: _append(file, _directory(directories[tag], big, tag), big)
         for tag, name in _POINTERS.items()

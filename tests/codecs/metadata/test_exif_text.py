@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,7 +18,7 @@ from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.codecs.tiff.writer import tiff_bytes
 from pipeline.config.output import OutputConfig
 from tests.codecs.metadata.test_provenance import PROVENANCE
-from tests.support.exiftool import tags_of
+from tests.support.exiftool import tags_of, write_tags
 from tests.support.samples import colourful, decoded, encoded, photo
 
 FORMATS = ["jpeg", "png", "webp", "tiff", "jp2"]
@@ -173,3 +174,19 @@ def test_a_master_read_in_strips_keeps_its_bytes(tmp_path: Path) -> None:
     exif = Master(path, pixels=10**9).info.meta.exif
     assert exif is not None
     assert all(text + b"\x00" in exif for fields in values.values() for text in fields.values())
+
+
+@pytest.mark.parametrize("order", ["II", "MM"])
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "png", "webp"])
+def test_texts_of_utf16_follow_the_byte_order_of_the_block(suffix: str, order: str, tmp_path: Path) -> None:
+    source = tmp_path / f"source.{suffix}"
+    Image.fromarray(photo()).save(source)
+    written = {"ExifByteOrder": order, "UserComment": "港町 1923", "GPSAreaInformation": "港町"}
+    write_tags(source, written)
+    for format_ in FORMATS:
+        image = decoded(source.read_bytes())
+        data = encode(np.dstack([photo()] * 3), image, None, OutputConfig(format=format_), PROVENANCE)
+        result = tmp_path / f"result.{format_}"
+        result.write_bytes(data)
+        tags = tags_of(result)
+        assert (tags["UserComment"], tags["GPSAreaInformation"]) == ("港町 1923", "港町"), format_
