@@ -36,8 +36,8 @@ def samples(data: bytes, format_: str, **options: Any) -> NDArray[Any]:
     return array.reshape(shape)  # which libvips leaves out where a side is 1
 
 
-def read_deep(data: bytes, format_: str, bits: int = 16) -> tuple[U16, U8 | None]:
-    """uint16[H,W] or [H,W,3] of a PNG of 16 bits or an AVIF of 10 or 12; alpha uint8[H,W], None for opaque.
+def read_deep(data: bytes, format_: str, bits: int = 16) -> tuple[U16, U16 | None]:
+    """uint16[H,W] or [H,W,3] of a PNG of 16 bits or an AVIF of 10 or 12; alpha uint16[H,W], None for opaque.
 
     Raises:
         ImageFailure: TRUNCATED or CORRUPT for damage, UNSUPPORTED where the depth was not kept.
@@ -55,12 +55,12 @@ def widened(array: NDArray[Any], bits: int) -> U16:
     return np.asarray(levels, dtype=np.uint16)
 
 
-def split(array: U16) -> tuple[U16, U8 | None]:
-    """[H,W,bands] as gray or colours, and alpha in 8 bits."""
+def split(array: U16) -> tuple[U16, U16 | None]:
+    """[H,W,bands] as gray or colours, and alpha."""
     alpha = None
     if array.shape[2] in (2, 4):
-        alpha = np.ascontiguousarray(array[..., -1] >> 8).astype(np.uint8)
-        alpha = None if alpha.min() == 255 else alpha
+        alpha = np.ascontiguousarray(array[..., -1])
+        alpha = None if alpha.min() == _FULL else alpha
     colours = array[..., 0] if array.shape[2] < 3 else array[..., :3]
     return np.ascontiguousarray(colours), alpha
 

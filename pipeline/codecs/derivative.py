@@ -53,7 +53,7 @@ class DerivativeReport:
 def derive(
     rgb: Levels, alpha: Any, metadata: DerivativeMetadata, config: DerivativeConfig
 ) -> tuple[bytes, DerivativeReport]:
-    """The derivative of coloured pixels, uint8 or uint16[H,W,3], with alpha uint8[H,W] or None.
+    """The derivative of coloured pixels, uint8 or uint16[H,W,3], with alpha uint8 or uint16[H,W], or None.
 
     Raises:
         ImageFailure: ENCODE_FAILED where it cannot be written.

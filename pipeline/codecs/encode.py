@@ -39,7 +39,7 @@ class Source(Protocol):
     """The part of `in_memory.Decoded` that encoding needs."""
 
     @property
-    def alpha(self) -> U8 | None: ...
+    def alpha(self) -> Levels | None: ...
 
     @property
     def meta(self) -> SourceMeta: ...
@@ -89,7 +89,9 @@ def _options(metadata: ResultMetadata) -> dict[str, Any]:
     return options if metadata.dpi is None else {**options, "dpi": metadata.dpi}
 
 
-def _jpeg(rgb8: U8, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO) -> None:
+def _jpeg(
+    rgb8: U8, alpha: Levels | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
+) -> None:
     subsampling: str = output.subsampling
     if subsampling == "auto":
         subsampling = "4:4:4" if output.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
@@ -102,7 +104,7 @@ def _jpeg(rgb8: U8, alpha: U8 | None, output: OutputConfig, metadata: ResultMeta
 
 
 def _png(
-    rgb: Levels, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
+    rgb: Levels, alpha: Levels | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
 ) -> None:
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8"))
@@ -122,19 +124,21 @@ def _png(
         to.write(_PNG_SIGNATURE + b"".join([pixels[0], *beside, *pixels[1:]]))
 
 
-def _webp(rgb8: U8, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO) -> None:
+def _webp(
+    rgb8: U8, alpha: Levels | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
+) -> None:
     options = {"quality": output.quality, "method": _WEBP_METHOD, "exact": True, "xmp": metadata.xmp}
     _with_alpha(rgb8, alpha).save(to, "WEBP", **options, **_options(metadata))
 
 
 def _tiff(
-    rgb: Levels, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
+    rgb: Levels, alpha: Levels | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
 ) -> None:
     to.write(tiff_bytes(stacked(rgb, alpha), metadata, output.tiff_compression))
 
 
 def _jp2(
-    rgb: Levels, alpha: U8 | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
+    rgb: Levels, alpha: Levels | None, output: OutputConfig, metadata: ResultMetadata, to: io.BytesIO
 ) -> None:
     written = jp2_bytes(
         stacked(rgb, alpha),
@@ -151,17 +155,26 @@ _Writer = Callable[[Levels, U8 | None, OutputConfig, ResultMetadata, io.BytesIO]
 _WRITERS: dict[str, _Writer] = {"jpeg": _jpeg, "png": _png, "webp": _webp, "tiff": _tiff, "jp2": _jp2}
 
 
-def stacked(rgb: Levels, alpha: U8 | None) -> Levels:
-    """The pixels with alpha uint8[H,W] as a fourth channel of their depth, where there is one."""
+def stacked(rgb: Levels, alpha: Levels | None) -> Levels:
+    """The pixels with alpha, uint8 or uint16[H,W], as a fourth channel of their depth, where there is one."""
     if alpha is None:
         return rgb
-    return np.dstack([rgb, alpha if rgb.dtype == np.uint8 else alpha.astype(np.uint16) * 257])
+    if rgb.dtype == np.uint8:
+        return np.dstack([rgb, eight_bits(alpha)])
+    return np.dstack([rgb, alpha if alpha.dtype == np.uint16 else alpha.astype(np.uint16) * 257])
 
 
-def _with_alpha(rgb8: U8, alpha: U8 | None) -> Image.Image:
+def eight_bits(alpha: Levels) -> U8:
+    """Alpha of either depth as uint8."""
+    if alpha.dtype == np.uint8:
+        return alpha
+    return np.rint(alpha / np.float32(257)).astype(np.uint8)
+
+
+def _with_alpha(rgb8: U8, alpha: Levels | None) -> Image.Image:
     return Image.fromarray(stacked(rgb8, alpha))
 
 
-def _on_white(rgb8: U8, alpha: U8) -> U8:
-    cover = alpha[..., None].astype(np.float32) / 255
+def _on_white(rgb8: U8, alpha: Levels) -> U8:
+    cover = alpha[..., None].astype(np.float32) / np.iinfo(alpha.dtype).max
     return np.rint(rgb8 * cover + 255 * (1 - cover)).astype(np.uint8)

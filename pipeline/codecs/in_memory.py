@@ -64,7 +64,7 @@ class Decoded:
 
     Attributes:
         L_u16: uint16[H,W], CIE L* with 65535 for L* 100, upright.
-        alpha: uint8[H,W], or None where all is opaque.
+        alpha: uint8 or uint16[H,W], or None where all is opaque.
         model_L: float32[h,w], L* in [0, 100], h and w multiples of 8: what the network sees.
         mode: Pillow mode of the source.
         meta: what the result carries over from the source.
@@ -77,7 +77,7 @@ class Decoded:
     """
 
     L_u16: NDArray[np.uint16]
-    alpha: NDArray[np.uint8] | None
+    alpha: NDArray[Any] | None
     model_L: NDArray[np.float32]
     mode: str
     meta: SourceMeta
@@ -178,11 +178,11 @@ def read_back(rgb: NDArray[Any], icc: bytes) -> tuple[NDArray[np.uint16], NDArra
     return luminance_u16(samples, light), to_srgb8(samples, light)
 
 
-def _visible(rgb8: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+def _visible(rgb8: NDArray[np.uint8], alpha: NDArray[Any] | None) -> NDArray[np.uint8]:
     """Transparent pixels may hide any colour: white takes its place before colour is judged."""
     return rgb8 if alpha is None else np.where(alpha[..., None] == 0, np.uint8(255), rgb8)
 
 
-def _on_white(L_u16: NDArray[np.uint16], alpha: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    cover = alpha.astype(np.float32) / 255
+def _on_white(L_u16: NDArray[np.uint16], alpha: NDArray[Any]) -> NDArray[np.uint16]:
+    cover = alpha.astype(np.float32) / np.iinfo(alpha.dtype).max
     return np.rint(L_u16 * cover + _WHITE_U16 * (1 - cover)).astype(np.uint16)

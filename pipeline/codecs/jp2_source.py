@@ -143,8 +143,8 @@ def _header(data: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def read_samples(data: bytes, source: Jp2Source) -> tuple[Levels, U8 | None]:
-    """Samples [H,W], [H,W,3] or, for CMYK, [H,W,4] with 0 for no ink, uint8 or uint16; alpha uint8[H,W].
+def read_samples(data: bytes, source: Jp2Source) -> tuple[Levels, Levels | None]:
+    """Samples [H,W], [H,W,3] or, for CMYK, [H,W,4] with 0 for no ink, and alpha [H,W], uint8 or uint16.
 
     Raises:
         ImageFailure: UNSUPPORTED for other channels and depths, CORRUPT or TRUNCATED for damage.
@@ -174,11 +174,11 @@ def read_samples(data: bytes, source: Jp2Source) -> tuple[Levels, U8 | None]:
     if alpha_at is None or alpha_at >= array.shape[2]:
         return samples, None
     cover = array[..., alpha_at]
-    alpha = np.ascontiguousarray(cover >> 8 if cover.dtype == np.uint16 else cover).astype(np.uint8)
+    alpha = np.ascontiguousarray(cover)
     if any(kind == _PREMULTIPLIED for _, kind, _ in source.cdef) and alpha.any():
         share = np.maximum(cover, 1)[..., None] if samples.ndim == 3 else np.maximum(cover, 1)
         samples = np.clip(np.rint(samples / (share / np.float32(full))), 0, full).astype(samples.dtype)
-    return samples, None if alpha.min() == 255 else alpha
+    return samples, None if alpha.min() == full else alpha
 
 
 def _decoded(data: bytes) -> Levels:

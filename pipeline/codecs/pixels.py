@@ -30,7 +30,7 @@ from pipeline.codecs.metadata import orientation
 from pipeline.codecs.statements import bmp_statements, isobmff_statements, png_statements
 from pipeline.codecs.tiff.directories import Directory, photographs, read_directories
 from pipeline.codecs.tiff.source import TiffSource, read_page
-from pipeline.codecs.upright import GRAY_MODES, U8, Levels, Pixels, finish_array, finish_eight
+from pipeline.codecs.upright import GRAY_MODES, Levels, Pixels, finish_array, finish_eight
 from pipeline.errors import FailureCode, ImageFailure
 
 # Our own limits are checked before anything is decoded, with messages that name their keys.
@@ -201,7 +201,7 @@ def _plugin(format_: str) -> type[ImageFile.ImageFile]:
     return _PLUGINS[format_]
 
 
-def _heif_samples(data: bytes, format_: str, bits: int) -> tuple[Levels, U8 | None]:
+def _heif_samples(data: bytes, format_: str, bits: int) -> tuple[Levels, Levels | None]:
     """As `deep.read_deep`: the Pillow plugin reduces to 8 bits, this door to the same library does not."""
     from pillow_heif import open_heif
 

@@ -35,14 +35,15 @@ _TURNS = {
 
 @dataclass
 class Pixels:
-    """An upright picture: `array` uint8 or uint16, [H,W] gray or [H,W,3]; `alpha` uint8[H,W] or None.
+    """An upright picture: `array` uint8 or uint16, [H,W] gray or [H,W,3]; `alpha` uint8 or
+    uint16[H,W], or None.
 
     light: what the samples of the array mean; depth: bits per sample of the source, 8 or 16. meta.icc is the
     profile that a result can carry; pages: how many the file has, of which this is one.
     """
 
     array: Levels
-    alpha: U8 | None
+    alpha: Levels | None
     mode: str
     meta: SourceMeta
     notes: list[str] = field(default_factory=list)
@@ -83,7 +84,7 @@ def finish_eight(
 def finish_array(
     image: ImageFile.ImageFile,
     array: Levels,
-    alpha: U8 | None,
+    alpha: Levels | None,
     format_: str,
     statements: Iterable[Statement],
     notes: list[str],
@@ -125,7 +126,7 @@ def _pixels(
     format_: str,
     array: Levels,
     found: Meaning,
-    alpha: U8 | None,
+    alpha: Levels | None,
     mode: str,
     notes: list[str],
     depth: int,

@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image, ImageCms, ImageOps
 
 from pipeline.codecs import sniff
+from pipeline.codecs.encode import eight_bits
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
 from pipeline.config.job import ReportConfig
 from pipeline.errors import ImageFailure, StorageError
@@ -96,7 +97,7 @@ def _as_decoded(data: bytes, side: int) -> Image.Image:
         raise ValueError(pixels.message)
     image = Image.fromarray(pixels.srgb8()).convert("RGB")
     if pixels.alpha is not None:
-        image.putalpha(Image.fromarray(pixels.alpha))
+        image.putalpha(Image.fromarray(eight_bits(pixels.alpha)))
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     return _on_white(image)
 

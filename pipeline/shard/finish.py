@@ -179,7 +179,7 @@ class _Painted:
     """Colour pixels in the space of `icc` (None: sRGB), what was measured, a note for the ledger."""
 
     rgb: NDArray[Any]
-    alpha: NDArray[np.uint8] | None
+    alpha: NDArray[Any] | None
     icc: bytes | None
     measures: Measures
     note: str | None
@@ -189,7 +189,7 @@ class _Painted:
 class _Drawn:
     """What encoding needs besides colours."""
 
-    alpha: NDArray[np.uint8] | None
+    alpha: NDArray[Any] | None
     meta: in_memory.SourceMeta
 
 
@@ -236,8 +236,8 @@ def _with_own_colour(rgb: NDArray[Any], decoded: in_memory.Decoded, kept: in_mem
 
 
 def _labelled(
-    rgb: NDArray[Any], alpha: NDArray[np.uint8] | None, note: str | None, output: OutputConfig
-) -> tuple[NDArray[Any], NDArray[np.uint8] | None, str | None]:
+    rgb: NDArray[Any], alpha: NDArray[Any] | None, note: str | None, output: OutputConfig
+) -> tuple[NDArray[Any], NDArray[Any] | None, str | None]:
     """Colours and alpha with the label drawn in or added below, and the note."""
     label = make_label(output.label, output.label_text, rgb.shape[1], rgb.shape[0])
     if label is None:
@@ -247,7 +247,8 @@ def _labelled(
         return rgb, alpha, note
     rgb = np.vstack([rgb, label.band(3, rgb.dtype)])
     if alpha is not None:
-        alpha = np.vstack([alpha, np.full((label.rows, alpha.shape[1]), 255, np.uint8)])
+        opaque = np.full((label.rows, alpha.shape[1]), np.iinfo(alpha.dtype).max, alpha.dtype)
+        alpha = np.vstack([alpha, opaque])
     return rgb, alpha, "; ".join(filter(None, [note, label.note]))
 
 

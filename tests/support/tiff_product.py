@@ -166,7 +166,7 @@ def file_of(kind: Kind) -> bytes:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one way gave: `failure` and nothing else, or lightness, alpha of 8 bits, and what the row says."""
+    """What one way gave: `failure` and nothing else, or lightness, alpha, and what the row says."""
 
     failure: FailureCode | None = None
     l_u16: np.ndarray[Any, Any] | None = None
@@ -199,7 +199,6 @@ def in_strips(data: bytes, folder: Path) -> Reading:
     alpha = None
     if master.info.has_alpha:
         alpha = np.concatenate([cover for _, cover in parts if cover is not None])
-        alpha = alpha if master.info.depth == 8 else (alpha >> 8).astype(np.uint8)
     info = master.info
     note = "; ".join(info.notes) or None
     return Reading(

@@ -47,7 +47,8 @@ def _reply(request: DecodeRequest, exchange: int) -> object:
             write_all(exchange, np.ascontiguousarray(pixels.alpha).data, end)
         shape, deep = pixels.array.shape, pixels.array.dtype == np.uint16
         rest = (pixels.meta, pixels.notes, pixels.pages, pixels.light, pixels.depth)
-        return shape, deep, pixels.alpha is not None, pixels.mode, *rest
+        alpha_bytes = 0 if pixels.alpha is None else pixels.alpha.itemsize
+        return shape, deep, alpha_bytes, pixels.mode, *rest
     except ImageFailure as failure:
         return failure
     except MemoryError:

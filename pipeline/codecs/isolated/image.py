@@ -109,14 +109,15 @@ class IsolatedDecoder:
         match reply:
             case NoImage():
                 return reply
-            case (tuple() as shape, deep, bool() as has_alpha, str() as mode, *rest):
+            case (tuple() as shape, deep, int() as alpha_bytes, str() as mode, *rest):
                 count, plane = int(np.prod(shape)), int(np.prod(shape[:2]))
                 size = count * (2 if deep else 1)
-                mapped = mmap.mmap(self._exchange, size + plane * has_alpha, access=mmap.ACCESS_READ)
+                mapped = mmap.mmap(self._exchange, size + plane * alpha_bytes, access=mmap.ACCESS_READ)
                 array = np.frombuffer(mapped, np.uint16 if deep else np.uint8, count).reshape(shape)
+                cover = np.uint8 if alpha_bytes == 1 else np.uint16
                 alpha = (
-                    np.frombuffer(mapped, np.uint8, plane, size).reshape(shape[:2]).copy()
-                    if has_alpha
+                    np.frombuffer(mapped, cover, plane, size).reshape(shape[:2]).copy()
+                    if alpha_bytes
                     else None
                 )
                 return Pixels(array, alpha, mode, *rest)  # type: ignore[arg-type]

@@ -49,12 +49,12 @@ _WHITE = 65535
 
 @dataclass
 class DeepPage:
-    """Not turned: `levels` uint8 or uint16, [H,W] gray, [H,W,3] RGB or [H,W,4] CMYK; `alpha` uint8[H,W] or
-    None; `depth`: bits of the samples in the file, 8 or 16; `stated`: what the levels mean, where that does
-    not follow from the file's tags."""
+    """Not turned: `levels` uint8 or uint16, [H,W] gray, [H,W,3] RGB or [H,W,4] CMYK; `alpha` uint8 or
+    uint16[H,W], or None; `depth`: bits of the samples in the file, 8 or 16; `stated`: what the levels mean,
+    where that does not follow from the file's tags."""
 
     levels: Levels
-    alpha: U8 | None
+    alpha: Levels | None
     depth: int
     notes: list[str] = field(default_factory=list)
     stated: Stated | None = None
@@ -223,12 +223,9 @@ def _divided(array: Levels, bands: int, alpha: int) -> Levels:
     return divided
 
 
-def _alpha(cover: Levels) -> U8 | None:
-    """In 8 bits; None where all is opaque."""
-    if int(cover.min()) == np.iinfo(cover.dtype).max:
-        return None
-    eight = cover if cover.dtype == np.uint8 else cover >> 8
-    return np.ascontiguousarray(eight).astype(np.uint8)
+def _alpha(cover: Levels) -> Levels | None:
+    """None where all is opaque."""
+    return None if int(cover.min()) == np.iinfo(cover.dtype).max else np.ascontiguousarray(cover)
 
 
 def _check_data(image: TiffSource, size: int) -> None:

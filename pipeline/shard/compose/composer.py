@@ -63,7 +63,7 @@ class Compose(Protocol):
     """`compose`, or what stands for it on another device."""
 
     def __call__(
-        self, l_u16: U16, ab_2hw: F32, alpha: U8 | None, settings: ComposeSettings, *, depth: int
+        self, l_u16: U16, ab_2hw: F32, alpha: U8 | U16 | None, settings: ComposeSettings, *, depth: int
     ) -> Composed: ...
 
 

@@ -164,7 +164,7 @@ class TorchCompose:
         self,
         l_u16: U16,
         ab_2hw: F32,
-        alpha: U8 | None = None,
+        alpha: U8 | U16 | None = None,
         settings: ComposeSettings = DEFAULT_SETTINGS,
         *,
         depth: int = 8,

@@ -83,7 +83,7 @@ def test_alpha_planes_and_channels() -> None:
     both = pixels(tiff(np.dstack([GRAY16, alpha]), photometric="minisblack", extrasamples=["unassalpha"]))
     np.testing.assert_array_equal(both.array, GRAY16)
     assert both.alpha is not None
-    assert set(np.unique(both.alpha)) == {0x80}
+    assert set(np.unique(both.alpha)) == {0x8080}
     halved = np.dstack([np.rint(GRAY16 * (0x8080 / 65535)).astype(np.uint16)] * 3)
     whole = pixels(tiff(np.dstack([halved, alpha]), photometric="rgb", extrasamples=["assocalpha"]))
     assert near(whole, np.dstack([GRAY16] * 3), 3)
