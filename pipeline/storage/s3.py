@@ -26,7 +26,7 @@ from pipeline.storage.base import Fetched, ObjectInfo, check_key, damaged, print
 from pipeline.storage.s3_body import BrokenBody, WrongBody, check_md5, fetch
 from pipeline.storage.s3_client import client_of, one_line
 from pipeline.storage.s3_listing import list_sorted
-from pipeline.storage.s3_refusals import ArrivedDamaged, Conflict, Unmet, UploadGone, refused
+from pipeline.storage.s3_refusals import ArrivedDamaged, Busy, Conflict, Unmet, UploadGone, refused
 
 T = TypeVar("T")
 Versions = list[str]  # ids
@@ -174,16 +174,23 @@ class S3Store:
         return key
 
     def check_readable(self) -> None:
-        client = self._client(_CHECK_TRIES)
         query: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix, "MaxKeys": 1}
-        self._call("list", "", lambda: client.list_objects_v2(**query))
+        self._checked("list", lambda client: client.list_objects_v2(**query))
 
     def check_writable(self) -> None:
         """An upload that is begun and given up asks for the right to put, and leaves no object behind."""
-        client = self._client(_CHECK_TRIES)
         query: dict[str, Any] = {"Bucket": self.bucket, "Key": f"{self.prefix}write-check"}
-        begun = self._call("write to", "", lambda: client.create_multipart_upload(**query))
-        self._call("write to", "", lambda: client.abort_multipart_upload(**query, UploadId=begun["UploadId"]))
+        begun = self._checked("write to", lambda client: client.create_multipart_upload(**query))
+        ended = query | {"UploadId": begun["UploadId"]}
+        with suppress(UploadGone):  # an abort whose first answer was lost
+            self._checked("write to", lambda client: client.abort_multipart_upload(**ended))
+
+    def _checked(self, action: str, request: Callable[[Any], Any]) -> Any:
+        """The answer: soon where nothing answers at all, with a run's patience where a server is busy."""
+        try:
+            return self._call(action, "", lambda: request(self._client(_CHECK_TRIES)))
+        except Busy:
+            return self._call(action, "", lambda: request(self._client()))
 
     def _stay_if_first(self, key: str, versions: Versions) -> None:
         """In a bucket that keeps versions, on a server that is not AWS: whether the condition held after all.
@@ -285,7 +292,8 @@ class S3Store:
         except aws.ParamValidationError as error:
             raise BadKey(f"cannot {action} {self._name(key)}: {one_line(error)}") from None
         except (aws.ConnectionError, aws.HTTPClientError) as error:
-            raise StorageError(
+            answered = isinstance(error, aws.ConnectionClosedError | aws.ReadTimeoutError)
+            raise (Busy if answered else StorageError)(
                 f"cannot reach the S3 server for {self._name(key)}: {one_line(error)}; "
                 "check storage.endpoint and the network"
             ) from None

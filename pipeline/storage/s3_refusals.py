@@ -32,7 +32,12 @@ _CREDENTIALS = {
     "TokenRefreshRequired",
 }
 _CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
+_BUSY = {"RequestTimeout", "RequestTimeoutException", "SlowDown", "Throttling", "ThrottlingException"}
 _GOES_ON = "the same command goes on where this one stopped"
+
+
+class Busy(StorageError):
+    """The server is there, and has no time or an error of its own: worth all the patience of a run."""
 
 
 class Conflict(StorageError):
@@ -96,4 +101,6 @@ def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> Stor
     if code in ("KeyTooLongError", "InvalidObjectName", "InvalidURI"):
         return BadKey(f"{name[:80]}... cannot be a key on this server ({code})")
     text = f"cannot {action} {name}: {code} {answer.get('Message') or ''} (HTTP {status})"
+    if status >= 500 or status == 429 or code in _BUSY:
+        return Busy(text)
     return ArrivedDamaged(text) if code in _OTHER_BYTES else StorageError(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import boto3
 import pytest
@@ -188,11 +189,25 @@ def test_a_put_whose_answer_is_lost_was_done(kind, request, tmp_path):
         assert store.get("part").data == DATA
 
 
-def test_a_large_file_whose_last_answer_is_lost_is_there(s3_ceph, tmp_path):
-    bucket, path = s3_ceph.bucket(), tmp_path / "master.tif"
+def test_a_large_file_whose_last_answer_is_lost_is_there(s3_moto, tmp_path):
+    """Some servers forget an upload that is completed: moto and Ceph would complete it again."""
+    bucket, path = s3_moto.bucket(), tmp_path / "master.tif"
     path.write_bytes(DATA * 1700)
     lost = Fault("lose_answer", method="POST", path="uploadId", times=1)
-    with fault_proxy(s3_ceph, lost) as proxy:
+    forgotten = replace(lost, kind="refuse", status=404, code="NoSuchUpload")
+    with fault_proxy(s3_moto, lost, forgotten) as proxy:
         _patient(proxy, bucket).put_file("master.tif", path)
-        assert proxy.count("lose_answer") == 1
-    assert s3_ceph.client.head_object(Bucket=bucket, Key="in/master.tif")["ContentLength"] == 1700 * len(DATA)
+        assert (proxy.count("lose_answer"), proxy.count("refuse")) == (1, 1)
+    assert s3_moto.client.head_object(Bucket=bucket, Key="in/master.tif")["ContentLength"] == 1700 * len(DATA)
+
+
+@pytest.mark.parametrize("fault", [Fault("refuse", times=3), Fault("reset", times=3)], ids=["503", "reset"])
+def test_a_server_that_is_busy_at_the_start_is_asked_again(stored, fault):
+    server, bucket = stored
+    for method, check in (("GET", "check_readable"), ("POST", "check_writable")):
+        with fault_proxy(server, replace(fault, method=method)) as proxy:
+            getattr(_patient(proxy, bucket), check)()
+            assert proxy.count(fault.kind) == 3
+    with fault_proxy(server, replace(fault, path="list-type")) as proxy:
+        assert [info.key for info in _patient(proxy, bucket).list()] == ["a.jpg"]
+        assert proxy.count(fault.kind) == 3
