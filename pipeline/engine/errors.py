@@ -26,12 +26,15 @@ def explained(error: Exception, advice: str) -> FiatColorError:
         RunError: the error's first line, the line of our code that met it if there is one, and the advice.
     """
     original: BaseException | None = None
+    traceback = str(error) if isinstance(error, RayTaskError) else ""
     for each in _behind(error):
         if isinstance(each, FiatColorError):
             return _in_one_line(each)
-        if each is not error:
+        if hasattr(each, "_base_exc"):  # Ray Train's wrapper, whose text is a traceback
+            traceback = traceback or str(each)
+        elif each is not error:
             original = original or each
-    return RunError(f"the run stopped: {_reason(error, original)}; {advice}")
+    return RunError(f"the run stopped: {_reason(error, original, traceback)}; {advice}")
 
 
 def _behind(error: Exception) -> Iterator[BaseException]:
@@ -48,7 +51,8 @@ def _behind(error: Exception) -> Iterator[BaseException]:
             continue
         met.add(id(each))
         failures = getattr(each, "worker_failures", {})
-        pending += [*failures.values(), getattr(each, "cause", None), each.__cause__, each.__context__]
+        pending += [*failures.values(), getattr(each, "cause", None), getattr(each, "_base_exc", None)]
+        pending += [each.__cause__, each.__context__]
         if not isinstance(each, RayTaskError):
             yield each
 
@@ -60,10 +64,10 @@ def _in_one_line(error: FiatColorError) -> FiatColorError:
     return error
 
 
-def _reason(error: Exception, original: BaseException | None) -> str:
+def _reason(error: Exception, original: BaseException | None, traceback: str) -> str:
     text = str(error)
-    if isinstance(error, RayTaskError) and original is not None:
-        frames = _FRAME.findall(text)
+    if traceback and original is not None:
+        frames = _FRAME.findall(traceback)
         place = f" ({frames[-1][0]}, line {frames[-1][1]})" if frames else ""
         return f"{type(original).__name__}: {str(original).partition(chr(10))[0]}{place}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.base import Fetched, ObjectInfo, Store, check_key
 from pipeline.storage.local import LocalStore
+from pipeline.storage.local_errors import unusable
 from pipeline.storage.s3 import S3Store
 from pipeline.storage.uri import S3Location, parse_uri, refuse_overlap
 
-__all__ = ["Fetched", "ObjectInfo", "Store", "check_key", "open_store", "refuse_overlap"]
+__all__ = ["Fetched", "ObjectInfo", "Store", "check_key", "open_store", "refuse_overlap", "unusable"]
 
 
 def open_store(uri: str, config: StorageConfig) -> Store:

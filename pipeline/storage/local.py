@@ -18,16 +18,15 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from pipeline.errors import (
-    AccessDenied,
     AlreadyExists,
     BadKey,
     ConfigError,
     ObjectChanged,
     ObjectMissing,
-    StorageError,
 )
 from pipeline.storage.alike import Alike, probe
 from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
+from pipeline.storage.local_errors import translated
 
 _WORKING_DIR = "/runtime_resources/working_dir_files/"  # below the session's folder of Ray
 _COPY_BYTES = 4 * 2**20
@@ -36,7 +35,6 @@ _STRAY = re.compile("[\udc80-\udcff]|\ufffd(?=[89A-F][0-9A-F])")
 _ESCAPED = re.compile("\ufffd([89A-F][0-9A-F])")
 #: What os.link says where the file system has no hard links (FAT, some network mounts).
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_BAD_KEY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EILSEQ}
 
 
 def escape_name(name: str) -> str:
@@ -111,7 +109,7 @@ class LocalStore:
                 if _etag(os.fstat(file.fileno())) != etag:
                     raise ObjectChanged(f"{printable(str(path))} changed while it was read")
         except OSError as error:
-            raise _translated(error, path, "read") from None
+            raise translated(error, path, "read") from None
         return Fetched(data, etag, None)
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
@@ -130,7 +128,7 @@ class LocalStore:
                 temporary.unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise _translated(error, path, "write") from None
+            raise translated(error, path, "write") from None
 
     def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
         path = self._path(key)
@@ -143,7 +141,7 @@ class LocalStore:
         except FileExistsError:
             raise AlreadyExists(f"{printable(str(path))} already exists") from None
         except OSError as error:
-            raise _translated(error, path, "write") from None
+            raise translated(error, path, "write") from None
 
     def exists(self, key: str) -> bool:
         try:
@@ -151,7 +149,7 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
-            raise _translated(error, self._path(key), "read") from None
+            raise translated(error, self._path(key), "read") from None
 
     def is_restored(self, key: str) -> bool:
         return False
@@ -162,7 +160,7 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:
-            raise _translated(error, self._path(key), "delete") from None
+            raise translated(error, self._path(key), "delete") from None
 
     def drop_empty_folders(self, folder: str) -> None:
         for below, _, _ in os.walk(self._path(folder), topdown=False):
@@ -170,7 +168,7 @@ class LocalStore:
                 Path(below).rmdir()
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
-                    raise _translated(error, Path(below), "delete") from None
+                    raise translated(error, Path(below), "delete") from None
 
     def comparable(self, key: str) -> str:
         self._alike = self._alike or probe(self.root)
@@ -185,7 +183,7 @@ class LocalStore:
         try:
             os.scandir(self.root).close()
         except OSError as error:
-            raise _translated(error, self.root, "list") from None
+            raise translated(error, self.root, "list") from None
 
     def check_writable(self) -> None:
         _refuse_working_dir(self.root)
@@ -196,7 +194,7 @@ class LocalStore:
         except (FileExistsError, NotADirectoryError):
             raise ConfigError(f"{self.root} lies below a file; give a folder for the results") from None
         except OSError as error:
-            raise _translated(error, self.root, "write to") from None
+            raise translated(error, self.root, "write to") from None
 
     def _path(self, key: str) -> Path:
         check_key(key)
@@ -219,7 +217,7 @@ def _entries(folder: Path, prefix: str, start: str = "") -> Iterator[ObjectInfo 
         with os.scandir(folder) as scan:
             entries = [(_key_part(entry), entry) for entry in scan if not _TEMPORARY.fullmatch(entry.name)]
     except OSError as error:
-        raise _translated(error, folder, "list") from None
+        raise translated(error, folder, "list") from None
     for part, entry in sorted(entries, key=lambda pair: pair[0]):
         if not part.startswith(start):
             continue
@@ -255,7 +253,7 @@ def _identity(folder: Path) -> tuple[int, int]:
     try:
         status = folder.stat()
     except OSError as error:
-        raise _translated(error, folder, "list") from None
+        raise translated(error, folder, "list") from None
     return status.st_dev, status.st_ino
 
 
@@ -286,15 +284,3 @@ def _publish(temporary: Path, path: Path) -> None:
             raise
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         temporary.replace(path)
-
-
-def _translated(error: OSError, path: Path, action: str) -> StorageError:
-    name = printable(str(path))
-    missing = isinstance(error, FileNotFoundError)
-    if missing or (action == "read" and isinstance(error, NotADirectoryError | IsADirectoryError)):
-        return ObjectMissing(f"{name} does not exist")
-    if isinstance(error, PermissionError):
-        return AccessDenied(f"no permission to {action} {name}; check its owner and mode")
-    if error.errno in _BAD_KEY:
-        return BadKey(f"cannot {action} {name}: {error.strerror}")
-    return StorageError(f"cannot {action} {name}: {error.strerror}")

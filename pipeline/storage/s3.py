@@ -295,7 +295,7 @@ class S3Store:
             answered = isinstance(error, aws.ConnectionClosedError | aws.ReadTimeoutError)
             raise (Busy if answered else StorageError)(
                 f"cannot reach the S3 server for {self._name(key)}: {one_line(error)}; "
-                "check storage.endpoint and the network"
+                "check storage.endpoint and the network, and run the same command again"
             ) from None
         except aws.BotoCoreError as error:
             raise StorageError(f"cannot {action} {self._name(key)}: {one_line(error)}") from None

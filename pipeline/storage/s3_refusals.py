@@ -102,5 +102,5 @@ def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> Stor
         return BadKey(f"{name[:80]}... cannot be a key on this server ({code})")
     text = f"cannot {action} {name}: {code} {answer.get('Message') or ''} (HTTP {status})"
     if status >= 500 or status == 429 or code in _BUSY:
-        return Busy(text)
+        return Busy(f"{text}; run the same command again when the server has recovered")
     return ArrivedDamaged(text) if code in _OTHER_BYTES else StorageError(text)

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from pipeline.storage import unusable
 from pipeline.training.data.batches import Batch
 from pipeline.training.reporting import Clock, Meter, TensorBoard
 from pipeline.training.settings import OptimConfig, TrainConfig
@@ -31,6 +32,8 @@ def train_worker(settings: dict[str, Any]) -> str | None:
         _run(worker, worker.data.batches(worker.sampler, config.data, worker.state.step))
     except UnusableData as error:
         return str(error)
+    except OSError as error:  # of TensorBoard, of Ray Train's checkpoints, of Arrow's S3 client
+        raise unusable(error, config.train.storage) from None
     return None
 
 

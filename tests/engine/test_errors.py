@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ray.exceptions import RayTaskError
+from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from pipeline.engine.actors import RowActor
@@ -96,6 +97,20 @@ def test_our_error_is_found_inside_ray_trains() -> None:
     assert type(other) is RunError
     assert str(other).startswith("the run stopped: ")
     assert str(other).endswith("a worker was lost; run it again")
+
+
+def test_ray_trains_wrapper_of_a_workers_error_is_looked_through() -> None:
+    frames = 'Traceback\n  File "/opt/x/pipeline/training/loop.py", line 30, in train_worker\n'
+    ours = UserExceptionWithTraceback(
+        StorageError("the disk is full"), f"{frames}StorageError: the disk is full"
+    )
+    assert str(explained(WorkerGroupError("many lines", {0: ours}), "")) == "the disk is full"
+    defect = UserExceptionWithTraceback(
+        ZeroDivisionError("division by zero"), f"{frames}ZeroDivisionError: ..."
+    )
+    line = str(explained(WorkerGroupError("many lines", {1: defect}), "run it again"))
+    reason = "ZeroDivisionError: division by zero (pipeline/training/loop.py, line 30)"
+    assert line == f"the run stopped: {reason}; run it again"
 
 
 def test_a_defect_names_its_place() -> None:

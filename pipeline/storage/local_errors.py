@@ -1,0 +1,51 @@
+"""Errors of file systems, in the user's words."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from pipeline.errors import AccessDenied, BadKey, ObjectMissing, StorageError
+from pipeline.storage.base import printable
+
+_BAD_KEY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EILSEQ}
+
+#: What a person does about an error of the file system.
+_ADVICE = {
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space below its quota",
+    errno.EFBIG: "raise the limit on the size of files",
+    errno.EROFS: "make it writable",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "raise the limit on open files (sysctl fs.file-max)",
+}
+
+
+def unusable(error: OSError, place: str) -> StorageError:
+    """The error where something else than a store read or wrote below `place`, with what to do about it."""
+    if isinstance(error, PermissionError):
+        return AccessDenied(f"no permission to use {place}; check its owner and mode")
+    advice = _ADVICE.get(error.errno or 0)
+    # Arrow's own words are many; of a system's error its number says the same
+    reason = (
+        os.strerror(error.errno or 0) if advice else " ".join(str(error).split()).partition(" Detail: ")[0]
+    )
+    advice = advice or "check the storage and its credentials"
+    return StorageError(
+        f"cannot read or write below {place}: {reason}; {advice} and run the same command again"
+    )
+
+
+def translated(error: OSError, path: Path, action: str) -> StorageError:
+    """The error of a store that could not `action` this path: what it is, and what to do about it."""
+    name = printable(str(path))
+    missing = isinstance(error, FileNotFoundError)
+    if missing or (action == "read" and isinstance(error, NotADirectoryError | IsADirectoryError)):
+        return ObjectMissing(f"{name} does not exist")
+    if isinstance(error, PermissionError):
+        return AccessDenied(f"no permission to {action} {name}; check its owner and mode")
+    if error.errno in _BAD_KEY:
+        return BadKey(f"cannot {action} {name}: {error.strerror}")
+    advice = _ADVICE.get(error.errno or 0, "check the disk or the share")
+    return StorageError(f"cannot {action} {name}: {error.strerror}; {advice} and run the same command again")
