@@ -6,6 +6,7 @@ line and exit with the class's `exit_status`; a traceback therefore always means
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 EXIT_DONE = 0
@@ -15,10 +16,34 @@ EXIT_FAILED_IMAGES = 3
 EXIT_TOO_MANY_FAILED = 4
 
 
+#: What stands in place of a secret.
+HIDDEN = "***"
+_IN_URLS = (
+    (re.compile(r"(\w://)[^/\s'\"]*@"), rf"\1{HIDDEN}@"),  # scheme://user:password@host
+    (
+        re.compile(r"(?i)((?:signature|credential|token|secret|password|apikey|sig)=)[^&\s'\"]+"),
+        rf"\1{HIDDEN}",
+    ),
+)
+
+
+def without_secrets(text: str) -> str:
+    """The text without credentials in URLs: what comes before the host, and the values of signed queries."""
+    for pattern, instead in _IN_URLS:
+        text = pattern.sub(instead, text)
+    return text
+
+
 class FiatColorError(Exception):
-    """Base of all errors this project raises on purpose; `str(error)` is one line for the user."""
+    """Base of all errors this project raises on purpose; `str(error)` is one line for the user.
+
+    It goes to logs, ledgers, reports and webhooks, so credentials in URLs are left out of it.
+    """
 
     exit_status = EXIT_UNFINISHED
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(each) if isinstance(each, str) else each for each in args))
 
 
 class ConfigError(FiatColorError):

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 
 from pipeline.color.toning import REAL_COLOUR_SPREAD
 from pipeline.config.output import OutputConfig
 from pipeline.config.section import Quantity, Section
 from pipeline.config.storage import StorageConfig
+from pipeline.errors import HIDDEN, without_secrets
 
 
 class PlanConfig(Section):
@@ -154,6 +156,24 @@ class NotifyConfig(Section):
         None, pattern=r"^https?://[^/\s]+\S*$", description="URL that gets a JSON POST; null: none"
     )
     seconds: float = Field(10.0, gt=0, le=300, description="longest wait for it, each of up to 4 tries")
+
+    @field_validator("webhook")
+    @classmethod
+    def _whole(cls, webhook: str | None) -> str | None:
+        if webhook is not None and webhook.endswith(f"/{HIDDEN}"):
+            raise ValueError(
+                "a run leaves the rest of it out of the configuration that it keeps: give it whole"
+            )
+        return webhook
+
+    @field_serializer("webhook", when_used="json")
+    def _host_alone(self, webhook: str | None) -> str | None:
+        """What is printed and kept: for many receivers the path is the secret."""
+        if webhook is None:
+            return None
+        url = urlsplit(without_secrets(webhook))
+        rest = f"/{HIDDEN}" if url.path.strip("/") or url.query or url.fragment else url.path
+        return f"{url.scheme}://{url.netloc}{rest}"
 
 
 class JobConfig(Section):

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pipeline.errors import ConfigError
+from pipeline.errors import HIDDEN, ConfigError
 
 C = TypeVar("C", bound=BaseModel)
+_SECRET = ("webhook",)  # keys whose values are not printed
 
 
 def load(model: type[C], file: str | None = None, overrides: list[str] | None = None) -> C:
@@ -43,14 +44,24 @@ def read_yaml(file: str) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{file} is not YAML: {_yaml_problem(error)}") from None
     if not isinstance(data or {}, dict):
         raise ConfigError(f"{file} must hold sections such as 'output:', not a {type(data).__name__}")
     return data or {}
 
 
+def _yaml_problem(error: Exception) -> str:
+    """Without the line of the file that the parser quotes: there may be a secret in it."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    return " ".join(str(error).split())
+
+
 def effective_yaml(config: BaseModel) -> str:
-    """The whole configuration, defaults included, as YAML that `load` reads back to an equal object."""
+    """The whole configuration, defaults included, as YAML that `load` reads back to an equal object.
+
+    But for a webhook with a path, which may be a secret: only its host is in there, and `load` asks for it.
+    """
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
@@ -91,8 +102,10 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         return f"unknown configuration key {key!r}; allowed {where}: {allowed}{more}"
     if first["type"] == "value_error" and isinstance(first["input"], dict):  # of keys that do not go together
         return f"configuration section {key!r}: {first['ctx']['error']}{more}"
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    return f"configuration key {key!r} has the value {first['input']!r}: {reason}{more}"
+    reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+    reason = reason[0].lower() + reason[1:]
+    value = HIDDEN if location[-1] in _SECRET else repr(first["input"])
+    return f"configuration key {key!r} has the value {value}: {reason}{more}"
 
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.section import Section
 
@@ -42,3 +43,17 @@ class StorageConfig(Section):
         if self.kms_key is not None and not self.encryption.startswith("aws:kms"):
             raise ValueError("kms_key needs encryption=aws:kms or aws:kms:dsse: set it, or leave the key out")
         return self
+
+    @field_validator("endpoint")
+    @classmethod
+    def _no_secret(cls, endpoint: str | None) -> str | None:
+        refuse_credentials(endpoint)
+        return endpoint
+
+
+def refuse_credentials(endpoint: str | None) -> None:
+    """Raises ValueError for `http://user:password@host`: S3 takes none such, and URLs are printed."""
+    if "@" in urlsplit(endpoint or "").netloc:
+        raise ValueError(
+            "credentials do not belong into a URL: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +17,14 @@ from urllib3.util import Retry
 
 from pipeline.cli import log
 from pipeline.config.job import NotifyConfig
-from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED, EXIT_UNFINISHED, EXIT_USAGE
+from pipeline.errors import (
+    EXIT_DONE,
+    EXIT_FAILED_IMAGES,
+    EXIT_TOO_MANY_FAILED,
+    EXIT_UNFINISHED,
+    EXIT_USAGE,
+    without_secrets,
+)
 from pipeline.report.summary import Summary
 
 TOKEN_VARIABLE = "FIAT_COLOR_WEBHOOK_TOKEN"
@@ -44,8 +54,8 @@ def notice(run_id: str, source: str, output: str, outcome: Outcome) -> dict[str,
     return {
         "job": "colorize_bucket",
         "run": run_id,
-        "input": source,
-        "output": output,
+        "input": without_secrets(source),
+        "output": without_secrets(output),
         "status": STATUS[outcome.exit_status],
         "exit_status": outcome.exit_status,
         "message": outcome.message,
@@ -65,7 +75,7 @@ def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
     if config.webhook is None:
         return True
     try:
-        with requests.Session() as session:
+        with _unlogged(), requests.Session() as session:
             for scheme in ("http://", "https://"):
                 session.mount(scheme, HTTPAdapter(max_retries=_retry()))
             answer = session.post(
@@ -86,6 +96,21 @@ def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
         warning = f"the webhook at {host} did not receive the end of the run: {reason}"
         log.say("warning", warning, level="warning", text=f"warning: {warning}")
     return not reason
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """urllib3 logs each new try with the path of the URL, which may be a secret."""
+    logger = logging.getLogger("urllib3.connectionpool")
+    logger.addFilter(_is_error)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
 
 
 def _retry() -> Retry:

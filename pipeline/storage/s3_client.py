@@ -12,7 +12,7 @@ import boto3
 import botocore.config
 from botocore import exceptions as aws
 
-from pipeline.config.storage import StorageConfig
+from pipeline.config.storage import StorageConfig, refuse_credentials
 from pipeline.errors import ConfigError
 
 _CHUNK = 2**20
@@ -59,6 +59,10 @@ def _make_client(config: StorageConfig, tries: int) -> Any:
         )
     except (aws.BotoCoreError, ValueError) as error:
         raise ConfigError(f"cannot set up S3 access: {one_line(error)}") from None
+    try:
+        refuse_credentials(client.meta.endpoint_url)  # of the environment or of AWS's own files
+    except ValueError as error:
+        raise ConfigError(f"the S3 endpoint {client.meta.endpoint_url}: {error}") from None
     events = client.meta.events
     if config.request_payer:
         events.register("before-parameter-build.s3", _pay)

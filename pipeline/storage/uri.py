@@ -60,6 +60,11 @@ def _one_root(path: str) -> Path:
 
 def _s3(uri: str, rest: str) -> S3Location:
     bucket, _, prefix = rest.partition("/")
+    if "@" in bucket:
+        raise ConfigError(
+            f"{uri!r} has credentials in it; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and give "
+            "s3://bucket/prefix"
+        )
     if not _BUCKET.fullmatch(bucket):
         raise ConfigError(f"{uri!r} has no valid bucket name ({bucket!r}); give s3://bucket/prefix")
     prefix = prefix.strip("/")

@@ -11,7 +11,7 @@ from tests.support import code_names, references
 from tests.support.paths import REPO
 
 PAGES = [
-    *(REPO / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+    *(REPO / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((REPO / "docs").rglob("*.md")),
     *sorted((REPO / "pipeline" / "weights").glob("*.md")),
     *sorted((REPO / "tests").glob("*.md")),
