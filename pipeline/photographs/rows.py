@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, ObjectDamaged
 from pipeline.storage import ObjectInfo, Store
 from pipeline.storage.ranges import RangedObject
 
@@ -35,6 +35,8 @@ SCHEMA = pa.schema(
 
 _PART = "photos-{:05d}.parquet"
 _FOOTERS_KEPT = 1000
+_TRIES = 3
+_MOST_OF_A_REASON = 200
 _footers: dict[tuple[str, ObjectInfo], pq.FileMetaData] = {}
 
 
@@ -42,7 +44,7 @@ def write_part(target: Store, number: int, rows: list[dict[str, object]], group_
     """Write rows of SCHEMA as the part `number`, in row groups of `group_images`."""
     buffer = io.BytesIO()
     table = pa.Table.from_pylist(rows, SCHEMA)
-    pq.write_table(table, buffer, compression="zstd", row_group_size=group_images)
+    pq.write_table(table, buffer, compression="zstd", row_group_size=group_images, write_page_checksum=True)
     target.put(_PART.format(number), buffer.getvalue())
 
 
@@ -65,18 +67,43 @@ def remove_later_parts(store: Store, parts: int) -> None:
 def open_part(store: Store, part: ObjectInfo) -> pq.ParquetFile:
     """A part whose columns and row groups are read by ranges; its footer is read once per process.
 
-    Raises ConfigError where it is no Parquet file.
+    Raises ConfigError where it is no Parquet file, also when it is read again.
     """
-    file = pa.PythonFile(RangedObject(store, part), mode="r")
-    try:
-        return pq.ParquetFile(file, metadata=_footer(store.uri, part, file), pre_buffer=True)
-    except pa.ArrowInvalid as error:
-        raise ConfigError(f"{store.uri}/{part.key} is no Parquet file: {error}") from None
+    for tried in range(_TRIES):
+        file = pa.PythonFile(RangedObject(store, part), mode="r")
+        try:
+            footer = _footer(store.uri, part, file)
+            return pq.ParquetFile(file, metadata=footer, pre_buffer=True, page_checksum_verification=True)
+        except pa.ArrowInvalid as error:
+            if tried + 1 == _TRIES:
+                raise ConfigError(f"{store.uri}/{part.key} is no Parquet file: {error}") from None
+    raise AssertionError
+
+
+def read_part(store: Store, part: ObjectInfo, read: Callable[[pq.ParquetFile], pa.Table]) -> pa.Table:
+    """What `read` takes out of a part, and again where that is not what was written: a range of an object has
+    no checksum, but Parquet's pages do.
+
+    Raises:
+        ObjectDamaged: it is other bytes each time. Others as `open_part` and the store.
+    """
+    for _ in range(_TRIES):
+        try:
+            return read(open_part(store, part))
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())[:_MOST_OF_A_REASON]
+            _footers.pop((store.uri, part), None)
+    raise ObjectDamaged(
+        f"{store.uri}/{part.key} is damaged in the store or on the way from it: {reason}; it was read "
+        f"{_TRIES} times; restore it from a backup, or prepare it again with jobs/prepare_photos.py"
+    )
 
 
 def read_parts(store: Store, parts: Sequence[ObjectInfo], columns: Sequence[str]) -> pa.Table:
-    """Some columns of all rows of at least one part, in order."""
-    return pa.concat_tables(open_part(store, part).read(columns=list(columns)) for part in parts)
+    """Some columns of all rows of at least one part, in order. Raises as `read_part`."""
+    return pa.concat_tables(
+        read_part(store, part, lambda file: file.read(columns=list(columns))) for part in parts
+    )
 
 
 def _footer(uri: str, part: ObjectInfo, file: pa.PythonFile) -> pq.FileMetaData:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.photographs.rows import SCHEMA, list_parts, open_part
+from pipeline.photographs.rows import SCHEMA, list_parts, open_part, read_part
 from pipeline.storage import ObjectInfo, Store, open_store
 
 LIGHT = ("key", "source", "label", "split", "width", "height", "mean_a", "mean_b")
@@ -90,7 +91,7 @@ def _light_rows(store: Store, number: int, part: ObjectInfo) -> pa.Table:
     file = open_part(store, part)
     _check_columns(f"{store.uri}/{part.key}", file.schema_arrow)
     sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-    table = file.read(columns=list(LIGHT))
+    table = read_part(store, part, lambda file: file.read(columns=list(LIGHT)))
     added = {
         "part": np.full(table.num_rows, number),
         "group": np.repeat(np.arange(len(sizes)), sizes),
@@ -129,8 +130,11 @@ def read_images(
     def read(number: int) -> dict[int, tuple[str, bytes]]:
         place = int(places[number])
         rows = np.unique(row[place_of == number])
-        file = open_part(store, parts[place >> 32])
-        table = file.read_row_group(place & 0xFFFFFFFF, columns=["key", "image"]).take(rows)
+
+        def group_of(file: pq.ParquetFile) -> pa.Table:
+            return file.read_row_group(place & 0xFFFFFFFF, columns=["key", "image"])
+
+        table = read_part(store, parts[place >> 32], group_of).take(rows)
         pairs = zip(table["key"].to_pylist(), table["image"].to_pylist(), strict=True)
         return dict(zip(rows.tolist(), pairs, strict=True))
 
