@@ -2,7 +2,8 @@
 
 A whole object is checked by its length, by the checksum that the answer states (botocore does that, for
 CRC-32, SHA-1 and SHA-256 over the whole object), and by its ETag where that is the MD5 of the object: 32 hex
-digits, and not encrypted with keys of KMS or of the customer (Amazon S3 API Reference, "Object", ETag). Of a
+digits, and not encrypted with keys of KMS or of the customer (Amazon S3 API Reference, "Object", ETag). So
+is the ETag of an object of several parts, where these have one size (`pipeline.storage.s3_parts`). Of a
 range only the length can be checked, unless it is the whole object after all.
 """
 
@@ -17,6 +18,7 @@ from botocore import exceptions as aws
 
 from pipeline.storage.base import Fetched, wrong_md5
 from pipeline.storage.s3_client import one_line
+from pipeline.storage.s3_parts import differs
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -65,6 +67,9 @@ def fetch(client: Any, query: dict[str, Any], wanted: int | None, verify: bool) 
     _check_length(len(data), wanted)
     if whole and verify:
         check_md5(data, answer)
+        plain = {k: v for k, v in query.items() if k != "Range"}
+        if _encrypted_by_server_alone(answer) and differs(client, plain, data, answer["ETag"].strip('"')):
+            raise WrongBody("the MD5s of its parts are not those that the server states")
     return Fetched(
         data, answer["ETag"].strip('"'), answer.get("ContentType"), _md5_of(answer) if verify else None
     )
@@ -73,8 +78,12 @@ def fetch(client: Any, query: dict[str, Any], wanted: int | None, verify: bool) 
 def _md5_of(answer: Any) -> str | None:
     """The MD5 of the object, in hex, where the ETag of an answer is that."""
     etag = str(answer.get("ETag", "")).strip('"')
-    plain = answer.get("ServerSideEncryption") in (None, "AES256") and not answer.get("SSECustomerAlgorithm")
-    return etag if plain and _MD5.fullmatch(etag) else None
+    return etag if _encrypted_by_server_alone(answer) and _MD5.fullmatch(etag) else None
+
+
+def _encrypted_by_server_alone(answer: Any) -> bool:
+    """Or not at all: with keys of KMS or of the customer the ETag is no MD5."""
+    return answer.get("ServerSideEncryption") in (None, "AES256") and not answer.get("SSECustomerAlgorithm")
 
 
 def check_md5(data: bytes, answer: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from dataclasses import replace
 
 import boto3
@@ -25,7 +26,11 @@ def _fetched(proxy: FaultProxy, bucket: str, key: str = "in/a.jpg") -> bytes:
 
 
 def _plain(server: S3Server):
-    once = Config(retries={"total_max_attempts": 1}, response_checksum_validation="when_required")
+    once = Config(
+        retries={"total_max_attempts": 1},
+        response_checksum_validation="when_required",
+        request_checksum_calculation="when_required",
+    )
     return boto3.session.Session().client(
         "s3", endpoint_url=server.endpoint, region_name="us-east-1", config=once
     )
@@ -100,6 +105,14 @@ def test_bytes_that_come_otherwise_than_they_are_stored_are_read_again(kind, req
             assert proxy.count(fault) == 2
 
 
+def test_an_answer_that_does_not_come_is_asked_for_again(stored):
+    server, bucket = stored
+    with fault_proxy(server, Fault("stall", path="a.jpg", seconds=3, times=1)) as proxy:
+        impatient = proxy.server.storage_config.model_copy(update={"read_seconds": 1.0})
+        assert open_store(f"s3://{bucket}/in", impatient).get("a.jpg").data == DATA
+        assert [fault for _, _, fault in proxy.seen] == ["stall", None]
+
+
 def test_an_object_that_stays_damaged_is_an_error_of_its_own(stored, tmp_path):
     server, bucket = stored
     with fault_proxy(server, Fault("flip", path="a.jpg")) as proxy:
@@ -132,6 +145,39 @@ def test_a_checksum_that_the_server_keeps_is_compared_where_the_etag_is_none(s3_
     with fault_proxy(s3_moto, Fault("flip", path="parts.tif", times=1)) as proxy:
         fetched = _patient(proxy, bucket).get("parts.tif")
         assert (fetched.data, fetched.md5, proxy.count("flip")) == (DATA, None, 1)
+
+
+def _in_parts(server: S3Server, bucket: str, key: str, sizes: list[int]) -> bytes:
+    """Upload an object in parts of these sizes, with no other checksum than its ETag; its bytes."""
+    client, names = _plain(server), {"Bucket": bucket, "Key": f"in/{key}"}
+    data, listed, start = random.Random(1).randbytes(sum(sizes)), [], 0
+    begun = client.create_multipart_upload(**names)["UploadId"]
+    for number, size in enumerate(sizes, 1):
+        body = data[start : start + size]
+        part = client.upload_part(**names, UploadId=begun, PartNumber=number, Body=body)
+        listed.append({"PartNumber": number, "ETag": part["ETag"]})
+        start += size
+    client.complete_multipart_upload(**names, UploadId=begun, MultipartUpload={"Parts": listed})
+    return data
+
+
+@pytest.mark.parametrize("sizes", [[8, 3], [5, 7, 1]], ids=["usual", "mixed"])
+def test_an_object_of_parts_is_compared_with_the_md5s_of_its_parts(s3_moto, sizes):
+    bucket = s3_moto.bucket()
+    data = _in_parts(s3_moto, bucket, "master.tif", [size * 2**20 for size in sizes])
+    with fault_proxy(s3_moto, Fault("flip", path="master.tif")) as proxy:
+        store = _patient(proxy, bucket)
+        with pytest.raises(ObjectDamaged, match="the MD5s of its parts are not those that the server states"):
+            store.get("master.tif")
+        proxy.faults[:] = [Fault("flip", path="master.tif", times=1)]
+        assert store.get("master.tif").data == data
+        assert proxy.count("flip") == 6
+
+
+def test_an_object_of_parts_whose_server_does_not_tell_their_sizes_is_believed(s3_ceph):
+    bucket = s3_ceph.bucket()
+    data = _in_parts(s3_ceph, bucket, "master.tif", [5 * 2**20, 7 * 2**20, 2**20])
+    assert open_store(f"s3://{bucket}/in", s3_ceph.storage_config).get("master.tif").data == data
 
 
 @pytest.mark.parametrize("kind", ["moto", "ceph"])
