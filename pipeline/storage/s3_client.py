@@ -62,7 +62,7 @@ def _make_client(config: StorageConfig, tries: int) -> Any:
     try:
         refuse_credentials(client.meta.endpoint_url)  # of the environment or of AWS's own files
     except ValueError as error:
-        raise ConfigError(f"the S3 endpoint {client.meta.endpoint_url}: {error}") from None
+        raise ConfigError(f"the S3 endpoint of the environment: {error}") from None
     events = client.meta.events
     if config.request_payer:
         events.register("before-parameter-build.s3", _pay)
