@@ -11,6 +11,8 @@
     runs/<run id>/report/index.html, contact-sheet.png
     runs/<time>-verify/findings.parquet, summary.json
     runs/at-work-<number>.json                 the lease of the run that is at work, or of the last one
+    gallery/index.html                         all images in one page, with the files that it reads below it
+    decisions/<time>-<id>.json                 what a person decided about one image; never changed
 
 Folders end in "/". A function whose arguments are "*" gives a glob pattern.
 """
@@ -21,6 +23,8 @@ IMAGES = "images/"
 DERIVATIVES = "derivatives/"
 LEDGER = "ledger/"
 RUNS = "runs/"
+GALLERY = "gallery/"
+DECISIONS = "decisions/"
 #: Folders that hold nothing but what a ledger names.
 DELIVERED = (IMAGES, DERIVATIVES)
 #: Folders in which only colouring runs may write.

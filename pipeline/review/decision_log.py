@@ -1,0 +1,28 @@
+"""The decisions below OUT, of which each look reads those alone that are new."""
+
+from __future__ import annotations
+
+import threading
+
+from pipeline.review.decisions import Decision, decision_keys, read_decision_objects, standing
+from pipeline.storage import Store
+
+
+class DecisionLog:
+    """What is decided, this person's decisions and those of others; any thread may ask."""
+
+    def __init__(self, out: Store) -> None:
+        self._out = out
+        self._by_key: dict[str, Decision] = {}
+        self._lock = threading.Lock()
+
+    def decisions(self) -> list[Decision]:
+        """All decisions by time. Raises as `read_decisions`."""
+        with self._lock:
+            fresh = [key for key in decision_keys(self._out) if key not in self._by_key]
+            self._by_key.update(zip(fresh, read_decision_objects(self._out, fresh), strict=True))
+            return sorted(self._by_key.values(), key=lambda decision: (decision.when, decision.id))
+
+    def standing(self) -> dict[str, Decision]:
+        """By source key the decision that stands. Raises as `read_decisions`."""
+        return standing(self.decisions())

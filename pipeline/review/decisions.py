@@ -1,0 +1,187 @@
+"""What people decide about single images: one object for each decision, written once and never changed.
+
+    decisions/<time>-<id>.json    {"id", "key", "etag", "output_sha256", "verdict", "undoes", "who", "when"}
+
+A later decision stands over an earlier one; `undo` names the decision that it takes back. Two people who
+decide at once lose nothing: each writes objects of its own, and the page of the other shows both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, ValidationError, model_validator
+
+from pipeline.config.section import Section
+from pipeline.errors import AlreadyExists, ConfigError, StorageError
+from pipeline.ledger.keys import DECISIONS
+from pipeline.storage import Store
+from pipeline.storage.base import MAX_KEY_BYTES
+
+#: Bytes of a file of decisions that `--decisions` takes in, and of one stored decision.
+MOST_FILE_BYTES = 64 * 2**20
+MOST_DECISION_BYTES = 8 * 2**10
+_THREADS = 16
+_JSON = "application/json"
+_NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{32}\.json")
+_EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+#: A clock that goes before ours by more than this would rule every later decision.
+_AHEAD = timedelta(minutes=10)
+
+
+def _in_time(when: datetime) -> datetime:
+    when = when.astimezone(UTC)
+    if when < _EARLIEST or when > datetime.now(UTC) + _AHEAD:
+        raise ValueError("is no time at which a decision can have been taken: look at the clock")
+    return when
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable() or text != text.strip():
+        raise ValueError("must be one line of printable characters")
+    return text
+
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Verdict = Literal["accept", "reject", "gray", "undo"]
+
+
+class Decision(Section):
+    """One decision of one person about one version of a source."""
+
+    id: Identifier = Field(default_factory=lambda: uuid4().hex)
+    key: str = Field(min_length=1, max_length=MAX_KEY_BYTES, description="source key, as in the ledger")
+    etag: str = Field(min_length=1, max_length=256, description="the version of the source")
+    output_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="the result that was looked at; null: there was none"
+    )
+    verdict: Verdict
+    undoes: Identifier | None = Field(None, description="of undo: the id of the decision it takes back")
+    who: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=200)
+    when: Annotated[AwareDatetime, AfterValidator(_in_time)] = Field(description="ISO 8601 with a time zone")
+
+    @model_validator(mode="after")
+    def _undo_names_one(self) -> Decision:
+        if (self.verdict == "undo") != (self.undoes is not None):
+            raise ValueError("undo, and nothing else, names the decision that it takes back")
+        return self
+
+    @property
+    def object_key(self) -> str:
+        """Where it stands below OUT: names sort by time."""
+        return f"{DECISIONS}{self.when:%Y%m%dT%H%M%S.%fZ}-{self.id}.json"
+
+
+class DecisionFile(Section):
+    """What the page downloads where no server takes the decisions."""
+
+    decisions: tuple[Decision, ...] = Field(max_length=200_000, fail_fast=True)
+
+
+def write_decision(out: Store, decision: Decision) -> bool:
+    """Keep the decision. False: it is there already, as where a file is taken in twice.
+
+    Raises:
+        StorageError: it cannot be written, or another one stands under its name.
+    """
+    data = decision.model_dump_json().encode()
+    try:
+        out.put_if_absent(decision.object_key, data, _JSON)
+    except AlreadyExists:
+        if out.get(decision.object_key, max_bytes=MOST_DECISION_BYTES).data != data:
+            raise StorageError(
+                f"{out.uri}/{decision.object_key} is another decision than the one to keep; both say who and "
+                "when: let somebody look at them"
+            ) from None
+        return False
+    return True
+
+
+def read_decisions(out: Store) -> list[Decision]:
+    """All decisions below OUT, by time. Files in the folder that have no decision's name are left alone.
+
+    Raises:
+        StorageError: one cannot be read, or says what no decision says; the message names it.
+    """
+    decisions = read_decision_objects(out, decision_keys(out))
+    return sorted(decisions, key=lambda decision: (decision.when, decision.id))
+
+
+def decision_keys(out: Store) -> list[str]:
+    """The keys of all decisions below OUT. Raises StorageError."""
+    names = (info.key for info in out.list(DECISIONS))
+    return [key for key in names if _NAME.fullmatch(key.removeprefix(DECISIONS))]
+
+
+def read_decision_objects(out: Store, keys: Sequence[str]) -> list[Decision]:
+    """The decisions at these keys, in their order. Raises as `read_decisions`."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(lambda key: _read(out, key), keys))
+
+
+def _read(out: Store, key: str) -> Decision:
+    data = out.get(key, max_bytes=MOST_DECISION_BYTES + 1).data
+    try:
+        if len(data) > MOST_DECISION_BYTES:
+            raise ValueError
+        return Decision.model_validate_json(data)
+    except ValueError:  # pydantic's errors are among them
+        raise StorageError(
+            f"{out.uri}/{key} is no decision: move it away, or restore it from a backup"
+        ) from None
+
+
+def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """By source key the decision that stands: the newest that no other takes back; `undo` is none itself.
+
+    Args:
+        decisions: by time.
+    """
+    by_time = list(decisions)
+    undone = {decision.undoes for decision in by_time}
+    return {d.key: d for d in by_time if d.verdict != "undo" and d.id not in undone}
+
+
+def read_file(path: str) -> Sequence[Decision]:
+    """The decisions in a file that the page downloaded.
+
+    Raises:
+        ConfigError: it cannot be read, is too large, or something in it is no decision; nothing is taken.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MOST_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"cannot read the decisions {path!r}: {getattr(error, 'strerror', error)}"
+        ) from None
+    if len(data) > MOST_FILE_BYTES:
+        raise ConfigError(f"{path!r} has over {MOST_FILE_BYTES // 2**20} MiB, more than any page downloads")
+    try:
+        return DecisionFile.model_validate_json(data).decisions
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])[:200]
+        raise ConfigError(
+            f"{path!r} is no file of decisions: {place or 'JSON'}: {first['msg'][:200]}"
+        ) from None
+
+
+def refuse_unknown(decisions: Iterable[Decision], known: Iterable[str]) -> None:
+    """Refuse decisions about what the ledger does not have.
+
+    Raises:
+        ConfigError: one names another image.
+    """
+    keys = set(known)
+    for decision in decisions:
+        if decision.key not in keys:
+            name = json.dumps(decision.key)[:200]
+            raise ConfigError(f"the decisions name {name}, which the ledger does not have: another output's?")

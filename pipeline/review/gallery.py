@@ -1,0 +1,149 @@
+"""The gallery: static files below OUT/gallery/, for a folder, a bucket's static hosting or the server.
+
+The page reads its rows from `data/page-*.js`. They are scripts, for a page that is opened from a folder may
+load no other kind of file; each holds one JSON text and a call.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.ledger.keys import GALLERY
+from pipeline.report.advice import ADVICE
+from pipeline.review.decisions import Decision, standing
+from pipeline.review.thumbnails import Thumbnails
+from pipeline.storage import Store
+
+PAGE_ROWS = 5000
+CONTENT_TYPES = {
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "txt": "text/plain; charset=utf-8",
+}
+_SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".png", ".webp", ".avif")
+_DATA = f"{GALLERY}data/"
+
+
+def write_gallery(
+    out: Store, cards: pa.Table, thumbnails: Thumbnails, decisions: Sequence[Decision], *, side: int
+) -> str:
+    """Write the page, its scripts and its rows; returns the key of index.html.
+
+    What is there is written over, the list of the pages last: who opens the gallery meanwhile sees the old
+    one or the other.
+
+    Args:
+        cards: CARD_SCHEMA, by key. side: longest side of the thumbnails, pixels.
+
+    Raises:
+        StorageError: something cannot be written.
+    """
+    names = list(_put_pages(out, cards, thumbnails))
+    for info in list(out.list(f"{_DATA}page-")):
+        if info.key.removeprefix(_DATA) not in {name.partition("?")[0] for name in names}:
+            out.delete(info.key)
+    for name, data in page_files():
+        out.put(GALLERY + name, data, CONTENT_TYPES[name.rpartition(".")[2]])
+    _put_decisions(out, decisions)
+    index = {
+        "rows": cards.num_rows,
+        "pages": names,
+        "side": side,
+        "built": datetime.now(UTC).isoformat(timespec="seconds"),
+        "advice": {str(code): text for code, text in ADVICE.items()},
+    }
+    out.put(f"{_DATA}index.js", _script("fiatIndex", index), CONTENT_TYPES["js"])
+    return f"{GALLERY}index.html"
+
+
+def _put_decisions(out: Store, decisions: Iterable[Decision]) -> None:
+    """Write the decisions that stand, for the page. Raises StorageError."""
+    out.put(f"{_DATA}decisions.js", shown_script(decisions), CONTENT_TYPES["js"])
+
+
+def shown_script(decisions: Iterable[Decision]) -> bytes:
+    """The decisions that stand, as the page takes them; they come by time."""
+    shown = [decision.model_dump(mode="json") for decision in standing(decisions).values()]
+    return _script("fiatDecisions", shown)
+
+
+def page_files() -> Iterable[tuple[str, bytes]]:
+    """The files that are the same in every gallery: name below its folder, and bytes."""
+    folder = resources.files("pipeline.review") / "page"
+    for place, start in ((folder, ""), (folder / "vendor", "vendor/")):
+        for file in sorted(place.iterdir(), key=lambda file: file.name):
+            if file.is_file():
+                yield start + file.name, file.read_bytes()
+
+
+def _put_pages(out: Store, cards: pa.Table, thumbnails: Thumbnails) -> Iterable[str]:
+    """Write the rows; yields the name of each page, with what tells a browser's cache that it is another."""
+    for number, start in enumerate(range(0, cards.num_rows, PAGE_ROWS)):
+        stop = start + PAGE_ROWS
+        columns = _columns(cards.slice(start, PAGE_ROWS))
+        columns["before"] = thumbnails.before[start:stop]
+        columns["after"] = [int(bool(name)) for name in thumbnails.after[start:stop]]
+        data = _script("fiatPage", columns, number)
+        name = f"page-{number:05d}.js"
+        out.put(_DATA + name, data, CONTENT_TYPES["js"])
+        yield f"{name}?{sha256(data).hexdigest()[:12]}"
+
+
+def _columns(cards: pa.Table) -> dict[str, Any]:
+    """The rows by column; texts that come often as a place in `words`. Times: seconds since 1970."""
+    words: dict[str, int] = {}
+
+    def placed(name: str) -> list[int]:
+        return [words.setdefault(text or "", len(words)) for text in cards[name].to_pylist()]
+
+    repeated = {name: placed(name) for name in ("status", "failure_code", "method", "run_id")}
+    texts = ("key", "etag", "message", "output_key", "output_sha256")
+    columns = {name: [text or "" for text in cards[name].to_pylist()] for name in texts}
+    columns["view"] = [  # which file a browser can show at full size: 1 the result, 2 the derivative, 0 none
+        1 if _shows(output) else 2 if _shows(derivative) else 0
+        for output, derivative in zip(
+            cards["output_key"].to_pylist(), cards["derivative_key"].to_pylist(), strict=True
+        )
+    ]
+    columns["derivative_key"] = [
+        (text or "") if view == 2 else ""
+        for text, view in zip(cards["derivative_key"].to_pylist(), columns["view"], strict=True)
+    ]
+    seconds = pc.divide(cards["finished_at"].cast(pa.int64()), 1_000_000)
+    numbers = {name: [value or 0 for value in cards[name].to_pylist()] for name in ("width", "height")}
+    chroma = [_rounded(value) for value in cards["mean_chroma"].to_pylist()]
+    return {
+        **columns,
+        **repeated,
+        **numbers,
+        "mean_chroma": chroma,
+        "finished_at": seconds.to_pylist(),
+        "words": list(words),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    """JSON has no word for what is not a number."""
+    return None if value is None or not math.isfinite(value) else round(value, 2)
+
+
+def _shows(key: str | None) -> bool:
+    return bool(key) and str(key).lower().endswith(_SHOWN_BY_BROWSERS)
+
+
+def _script(function: str, value: object, *before: int) -> bytes:
+    """A call with one JSON text. The text is ASCII in quotes, so that nothing in it can be code, and browsers
+    read JSON faster than a program."""
+    text = json.dumps(json.dumps(value, ensure_ascii=True, separators=(",", ":")), ensure_ascii=True)
+    arguments = ", ".join([*map(str, before), f"JSON.parse({text})"])
+    return f"{function}({arguments});\n".encode("ascii")

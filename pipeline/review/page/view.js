@@ -1,0 +1,86 @@
+"use strict";
+// One picture at full size, with zoom: the result lies over the source, and the slider cuts it off.
+const view = { viewer: null, row: -1, after: null };
+
+function pictures(row) {
+  const key = encodeURIComponent(table.key[row]);
+  if (served) return {
+    before: beforeThumb(row) && `/view/before?key=${key}`, after: table.output_key[row] && `/view/after?key=${key}`, small: false,
+  };
+  const file = [null, table.output_key[row], table.derivative_key[row]][table.view[row]];
+  return { before: beforeThumb(row), after: file ? "../" + encoded(file) : afterThumb(row), small: true };
+}
+
+function openView(row) {
+  view.row = row;
+  const dialog = document.getElementById("view");
+  if (!dialog.open) dialog.showModal();
+  document.getElementById("view-title").textContent = table.key[row];
+  const { before, after, small } = pictures(row);
+  document.getElementById("view-note").textContent = before || after ? (small ? text("small") : "") : text("noPicture");
+  document.getElementById("canvas").setAttribute("aria-label", table.key[row]);
+  showFacts(row);
+  view.viewer?.destroy();
+  view.after = null;
+  view.viewer = OpenSeadragon({
+    element: document.getElementById("canvas"), showNavigationControl: false, drawer: "canvas",
+    maxZoomPixelRatio: 8, animationTime: 0.3, imageSmoothingEnabled: true,
+  });
+  view.viewer.addHandler("canvas-key", (event) => { event.preventDefaultAction = true; }); // the page has its own keys
+  const add = (url, then) => view.viewer.addTiledImage({
+    tileSource: { type: "image", url }, x: 0, y: 0, width: 1, success: (event) => then(event.item),
+    error: () => { document.getElementById("view-note").textContent = text("noPicture"); },
+  });
+  if (before) add(before, () => { if (after) add(after, onAfter); });
+  else if (after) add(after, onAfter);
+  const both = Boolean(before && after);
+  document.getElementById("slide").disabled = !both;
+  function onAfter(item) { view.after = both ? item : null; cut(); }
+}
+
+function cut() {
+  if (!view.after) return;
+  const size = view.after.getContentSize(), share = document.getElementById("slide").value / 100;
+  view.after.setClip(new OpenSeadragon.Rect(size.x * share, 0, Math.max(1, size.x * (1 - share)), size.y));
+}
+
+function showFacts(row) {
+  const list = document.getElementById("facts");
+  list.replaceChildren();
+  const code = table.failure_code[row];
+  const facts = [
+    ["status", text(table.status[row])], ["code", code], ["", code ? index.advice[code] : ""], ["", table.message[row]],
+    ["decision", verdictText(row)], ["size", table.width[row] ? `${table.width[row]} × ${table.height[row]}` : ""],
+    ["chroma", table.mean_chroma[row] === null ? "" : String(table.mean_chroma[row])], ["method", table.method[row]],
+    ["finished", day(table.finished_at[row])], ["run", table.run_id[row]], ["output", table.output_key[row]],
+  ];
+  for (const [name, value] of facts) {
+    if (!value) continue;
+    const dt = document.createElement("dt"), dd = document.createElement("dd");
+    dt.textContent = name ? text(name) : "";
+    dd.textContent = value;
+    list.append(dt, dd);
+  }
+  document.getElementById("view-decide").replaceChildren(...verdictButtons(row));
+}
+
+const day = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
+const DONE = { accept: "accepted", reject: "rejected", gray: "kept" };
+
+function verdictText(row) {
+  const verdict = verdictOf(row);
+  return verdict ? `${text(DONE[verdict])} ${text("by")} ${decisions.get(table.key[row]).who}` : "";
+}
+
+function verdictButtons(row) {
+  return ["accept", "reject", "gray", "undo"].map((verdict) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = text(verdict);
+    button.setAttribute("aria-pressed", String(verdictOf(row) === verdict));
+    button.dataset.verdict = verdict;
+    button.disabled = verdict === "undo" && !verdictOf(row);
+    button.addEventListener("click", () => act(row, verdict));
+    return button;
+  });
+}

@@ -1,0 +1,110 @@
+"""The job as a user calls it: the gallery, decisions from a file, and one line for each mistake."""
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.request import HTTPCookieProcessor, build_opener
+
+import pytest
+
+from jobs.review import main
+from pipeline.ledger.keys import summary_key
+from pipeline.review.decisions import read_decisions
+from tests.support.gallery_samples import sample_output
+from tests.support.paths import REPO
+
+
+def test_the_gallery_is_made_and_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample_output(tmp_path)
+    line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in")]
+    assert main(line) == 0
+    assert "6 images, 9 thumbnails written, 1 pictures that cannot be shown" in capsys.readouterr().out
+    assert main(line) == 0
+    assert "6 images, 0 thumbnails written" in capsys.readouterr().out
+    assert (tmp_path / "out/gallery/index.html").is_file()
+
+
+def test_the_sources_are_where_the_last_run_read_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out = sample_output(tmp_path)
+    out.put(
+        summary_key("20260101T000000Z-0000"), json.dumps({"job_digest": "d", "input": "/not/there"}).encode()
+    )
+    assert main(["--output", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr()
+    assert "4 thumbnails written" in printed.out
+    assert "give --input" in printed.err
+    last = json.dumps({"job_digest": "d", "input": str(tmp_path / "in")})
+    out.put(summary_key("20260102T000000Z-0000"), last.encode())
+    assert main(["--output", str(tmp_path / "out")]) == 0
+    assert "5 thumbnails written" in capsys.readouterr().out
+
+
+def test_decisions_of_the_page_are_taken_in_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out = sample_output(tmp_path)
+    one = {"id": "1" * 32, "key": "1920s/a.jpg", "etag": "e", "verdict": "accept", "who": "Kim"}
+    one["when"] = datetime(2026, 1, 1, tzinfo=UTC).isoformat()
+    file = tmp_path / "decisions.json"
+    file.write_text(json.dumps({"decisions": [one]}))
+    line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in"), "--decisions", str(file)]
+    assert main(line) == 0
+    assert "took in 1 of 1" in capsys.readouterr().out
+    assert main(line) == 0
+    assert "took in 0 of 1" in capsys.readouterr().out
+    assert [decision.who for decision in read_decisions(out)] == ["Kim"]
+    assert b"1" * 32 in out.get("gallery/data/decisions.js").data
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--decisions", "missing.json"], "cannot read the decisions"),
+        (["--who", "two\nlines"], "is no name"),
+        (["--input", "gopher://x"], "no place this job knows"),
+        (["--set", "report.thumbnail=0"], "report.thumbnail"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str
+) -> None:
+    sample_output(tmp_path)
+    assert main(["--output", str(tmp_path / "out"), *more]) == 2
+    printed = capsys.readouterr().err.strip().splitlines()
+    assert len(printed) == 1
+    assert message in printed[0]
+    assert not (tmp_path / "out/gallery").exists()
+
+
+def test_sources_inside_the_gallery_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample_output(tmp_path)
+    line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "out/gallery/scans")]
+    assert main(line) == 2
+    assert "lies among the results" in capsys.readouterr().err
+
+
+def test_an_output_without_a_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").mkdir()
+    assert main(["--output", str(tmp_path / "out")]) == 2
+    assert "no ledger" in capsys.readouterr().err
+
+
+def test_it_serves_until_it_is_stopped(tmp_path: Path) -> None:
+    sample_output(tmp_path)
+    line = [sys.executable, str(REPO / "jobs/review.py"), "--output", str(tmp_path / "out"), "--serve"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        with contextlib.ExitStack() as stack:
+            stack.callback(process.kill)
+            address = next(
+                match[0] for text in process.stdout if (match := re.search(r"http://127\S+", text))
+            )
+            page = build_opener(HTTPCookieProcessor()).open(address, timeout=30).read()
+            assert b'name="fiat-server" content="yes"' in page
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
