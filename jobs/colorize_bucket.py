@@ -49,8 +49,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--recolor",
-        choices=("changed-model", "changed-settings"),
-        help="short for --set plan.recolor=...: whether what another model coloured is coloured again",
+        choices=("changed-model", "changed-settings", "accepted"),
+        help="short for --set plan.recolor=...: whether what another model coloured is coloured again; "
+        "accepted: and what people accepted, too",
     )
     parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
     return parser.parse_args(argv)

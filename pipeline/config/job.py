@@ -29,10 +29,11 @@ class PlanConfig(Section):
     exclude: tuple[str, ...] = Field((), description="keys to leave out, as glob patterns")
     limit: int | None = Field(None, ge=1, description="work on the first N objects that are not done")
     retry_failed: bool = Field(False, description="also take images whose ledger row says failed")
-    recolor: Literal["changed-model", "changed-settings"] | None = Field(
+    recolor: Literal["changed-model", "changed-settings", "accepted"] | None = Field(
         None,
-        description="colour again what another model has coloured, or only what other settings have; null: "
-        "changed-settings where the weights are registry:, else changed-model",
+        description="colour again what another model has coloured, or only what other settings have; "
+        "accepted: as changed-model, and what people accepted too; null: changed-settings where the weights "
+        "are registry:, else changed-model",
     )
 
 

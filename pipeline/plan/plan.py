@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.config.output import OutputConfig
 from pipeline.ledger.keys import plan_key
 from pipeline.plan.archived import still_archived
+from pipeline.plan.decided import read_accepted
 from pipeline.plan.done import read_done
 from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
 from pipeline.plan.identities import hash_keys
@@ -32,9 +34,10 @@ class Plan:
     `items_listed` and `bytes_listed` count the objects under the input that the patterns keep, `excluded`
     those they leave out; `done` counts the listed ones that the ledger has, by status. What `plan.limit` cuts
     off is in none of `done` and `todo_items`. `others` counts images that another model coloured last: of the
-    done ones with `plan.recolor` changed-settings, else of those to do. `guidance` has the guides of all that
-    are listed, and the sidecars, which are in no count. `archived_items` and `archived_bytes` count those to
-    do that are archived as far as is known (`archived.still_archived`). They are asked for like all others.
+    done ones with `plan.recolor` changed-settings, else of those to do. `accepted` counts done ones that
+    would be to do, had nobody accepted their result. `guidance` has the guides of all that are listed, and
+    the sidecars, which are in no count. `archived_items` and `archived_bytes` count those to do that are
+    archived as far as is known (`archived.still_archived`). They are asked for like all others.
     """
 
     items_listed: int
@@ -45,6 +48,7 @@ class Plan:
     todo_bytes: int
     shards: list[Shard]
     others: int = 0
+    accepted: int = 0
     archived_items: int = 0
     archived_bytes: int = 0
     guidance: Guidance = field(default_factory=Guidance)
@@ -65,7 +69,7 @@ def make_plan(
       1. read the ledger's done-set and list the source: M rows, N objects in key order;
       2. subtract: N - M objects to do, at most `plan.limit` of them; a guide that is new, changed or gone
          makes an image undone, another model's result as `plan.recolor` says; so is what the storage denied
-         or gave damaged, and gives now;
+         or gave damaged, and gives now; what somebody accepted stays, unless `plan.recolor` is accepted;
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
@@ -85,6 +89,8 @@ def make_plan(
     by_others = np.isin(hashes, done.others)
     if not keep:
         statuses[by_others] = -1
+    stays = _accepted(out, config.plan, hashes) & (statuses < 0)
+    statuses[stays] = _COLORIZED
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
     items = [
         _item(objects[i], config.output, tried, refusals.get(i), item_guides.get(i))
@@ -100,6 +106,7 @@ def make_plan(
         todo_bytes=sum(item.bytes for item in items),
         shards=cut(items, job_digest, config.plan, workers),
         others=int(np.count_nonzero(by_others & (statuses >= 0) if keep else by_others[todo])),
+        accepted=int(np.count_nonzero(stays)),
         archived_items=len(archived),
         archived_bytes=sum(o.bytes for o in archived),
         guidance=guidance,
@@ -126,6 +133,13 @@ def _list_objects(
     if guidance.sidecars:
         objects = [info for info in objects if info.key not in guidance.sidecars]
     return objects, excluded, guidance
+
+
+def _accepted(out: Store, config: PlanConfig, hashes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Of each object whether its result is kept because somebody accepted it."""
+    if config.recolor == "accepted":
+        return np.zeros(len(hashes), bool)
+    return np.isin(hashes, read_accepted(out))
 
 
 def _by_index(keys: list[str], guidance: Guidance) -> Mapping[int, ItemGuide]:

@@ -38,7 +38,8 @@ def plan_text(
             *plan.guidance.notices,
             f"done     {done:,} objects in the ledger"
             + failed_text(plan)
-            + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else ""),
+            + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else "")
+            + (f", {plan.accepted:,} that people accepted" if plan.accepted else ""),
             work + (f", {plan.others:,} coloured before by another model" if not kept and by_others else ""),
             *_archived_lines(plan),
         ]
@@ -63,6 +64,7 @@ def plan_fields(
         "done_before": sum(plan.done.values()),
         "failed_before": plan.done.get(Status.FAILED, 0),
         "by_other_models": plan.others,
+        "accepted": plan.accepted,
         "todo": plan.todo_items,
         "todo_bytes": plan.todo_bytes,
         "archived": plan.archived_items,
