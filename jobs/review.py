@@ -17,8 +17,9 @@ EPILOG = """\
 examples: python jobs/review.py --output colored/            # write colored/gallery/index.html
           python jobs/review.py --output colored/ --serve    # and take decisions from the browser
 
-Writes below OUTPUT/gallery/ and OUTPUT/decisions/ alone. Thumbnails are written once: run it again after each
-colouring run.
+Writes below OUTPUT/gallery/ and OUTPUT/decisions/ alone; with --apply also a ledger part, and removes files
+of rejected images below OUTPUT/images/ and OUTPUT/derivatives/. Thumbnails are written once: run it again
+after each colouring run.
 Exit status: 0 done; 1 did not finish, run it again; 2 bad usage or configuration.
 """
 
@@ -33,6 +34,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, metavar="URI", help="the --output of colouring runs")
     parser.add_argument("--input", metavar="URI", help="the sources; default: where the last run read them")
     parser.add_argument("--decisions", metavar="FILE", help="take in what the page downloaded")
+    parser.add_argument(
+        "--apply", action="store_true", help="remove the results of rejected images, and say so in the ledger"
+    )
     parser.add_argument("--serve", action="store_true", help="serve it to a browser of this machine")
     parser.add_argument("--who", metavar="NAME", help="who decides; default: the account's name")
     parser.add_argument("--port", type=int, default=0, metavar="N", help="serve at this port; default: any")
@@ -48,9 +52,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(JobConfig, args.config, args.overrides)
-        return run_review(
-            ReviewRequest(args.output, loaded, args.input, args.decisions, args.serve, args.who, args.port)
+        request = ReviewRequest(
+            args.output, loaded, args.input, args.decisions, args.apply, args.serve, args.who, args.port
         )
+        return run_review(request)
 
     return exit_status(work, args.log_format)
 

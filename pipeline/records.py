@@ -20,6 +20,11 @@ class Status(StrEnum):
     SKIPPED_OTHER = "skipped_other"
     FAILED = "failed"
     ARCHIVED = "archived"  # in a storage class that gives nothing out before it is restored; never done
+    REJECTED = "rejected"  # somebody refused the result; the files that the row names were removed
+
+
+#: What becomes of an object in a colouring run.
+RUN_STATUSES = tuple(status for status in Status if status != Status.REJECTED)
 
 
 ITEM_TYPE = pa.struct(

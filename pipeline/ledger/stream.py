@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pipeline.ledger.files import named_files
 from pipeline.ledger.newest import newest_of_all_jobs
 from pipeline.ledger.read import list_some_parts, stream_parts
+from pipeline.ledger.removed import removed_files, without_removed
 from pipeline.ledger.schema import LEDGER_SCHEMA, OUTPUT_COLUMNS, SOURCE_COLUMNS
 from pipeline.records import Status
 from pipeline.storage import Store
@@ -61,7 +62,7 @@ def newest_objects(parts: LedgerParts) -> pa.Table:
     """PLACE_SCHEMA, one row a delivered object (key below OUT), by place.
 
     As in a verification: of several rows for one object the one finished last counts, and an image that was
-    delivered stays so when a later run failed to colour its source again.
+    delivered stays so when a later run failed to colour its source again. What was rejected is none.
     """
     return _newest(parts, OUTPUT_COLUMNS)
 
@@ -84,10 +85,13 @@ def rows_at(parts: LedgerParts, places: pa.Table) -> Iterator[pa.Table]:
 
 def _newest(parts: LedgerParts, columns: Sequence[tuple[str, str]]) -> pa.Table:
     names = ("key", "status", "finished_at", *(name for pair in columns for name in pair if name != "key"))
-    tables = [PLACE_SCHEMA.empty_table()]
+    tables, removed = [PLACE_SCHEMA.empty_table()], list[pa.Table]()
     for number, table in enumerate(parts.read(range(len(parts.keys)), names)):
         tables.append(_places(table, number, columns))
-    return newest_of_all_jobs(pa.concat_tables(tables), ["key"]).sort_by(_IN_PLACE)
+        if columns == OUTPUT_COLUMNS:
+            removed.append(removed_files(table))
+    newest = newest_of_all_jobs(pa.concat_tables(tables), ["key"])
+    return without_removed(newest, removed).sort_by(_IN_PLACE)
 
 
 def _places(table: pa.Table, number: int, columns: Sequence[tuple[str, str]]) -> pa.Table:

@@ -1,8 +1,9 @@
-"""What people accepted: results that no later run replaces, whatever its model, settings or guides are."""
+"""What people decided: accepted results that no later run replaces, and rejected images that stay out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,21 +17,41 @@ from pipeline.records import Status
 from pipeline.review.decisions import Decision, read_decisions, standing
 from pipeline.storage import Store
 
+_SAY_WHAT_STANDS = pa.array([str(Status.COLORIZED), str(Status.REJECTED)])
 _COLUMNS = ("key", "etag", "status", "finished_at", "output_sha256")
 
 
-def read_accepted(out: Store) -> NDArray[np.int64]:
-    """The identities (`hash_keys`) of images whose result somebody accepted, and that have this result still.
+@dataclass(frozen=True)
+class Decided:
+    """Identities (`hash_keys`) of images by what stands about them.
 
-    A decision counts where the newest result that any ledger has for the source is the one that was looked
+    An acceptance counts where the newest result that any ledger has for the source is the one that was looked
     at: of that version of the source, with that checksum. What a later run coloured anew nobody has accepted.
+    A rejection counts for the version of the source, whatever its result.
+    """
+
+    accepted: NDArray[np.int64]
+    rejected: NDArray[np.int64]
+
+
+def read_decided(out: Store) -> Decided:
+    """What OUT/decisions/ says about images.
 
     Raises:
         DamagedLedgerPart, StorageError: a decision or a ledger part is damaged, or cannot be read.
     """
+    decisions = standing(read_decisions(out))
+    rejected = [decision for decision in decisions.values() if decision.verdict == "reject"]
+    return Decided(
+        accepted=_accepted(out, decisions),
+        rejected=hash_keys((one.key for one in rejected), (one.etag for one in rejected)),
+    )
+
+
+def _accepted(out: Store, decisions: Mapping[str, Decision]) -> NDArray[np.int64]:
     accepted = {
-        decision.key: decision
-        for decision in standing(read_decisions(out)).values()
+        key: decision
+        for key, decision in decisions.items()
         if decision.verdict == "accept" and decision.output_sha256
     }
     if not accepted:
@@ -41,16 +62,19 @@ def read_accepted(out: Store) -> NDArray[np.int64]:
 
 
 def _results(out: Store, keys: Iterable[str]) -> list[dict[str, str]]:
-    """The newest coloured row of each of these sources, of all job digests."""
+    """The newest coloured row of each source, of all job digests; none where it was rejected since."""
     wanted = pa.array(list(keys), pa.string())
     tables = []
     for table in stream_parts(out, list_parts(out), _COLUMNS):
-        coloured = table.filter(pc.equal(table["status"], str(Status.COLORIZED)))
-        tables.append(coloured.filter(pc.is_in(coloured["key"], value_set=wanted)))
+        rows = table.filter(pc.is_in(table["key"], value_set=wanted))
+        tables.append(rows.filter(pc.is_in(rows["status"], value_set=_SAY_WHAT_STANDS)))
     if not tables:
         return []
-    newest: list[dict[str, str]] = newest_of_all_jobs(pa.concat_tables(tables), ["key"]).to_pylist()
-    return newest
+    newest = newest_of_all_jobs(pa.concat_tables(tables), ["key"])
+    results: list[dict[str, str]] = newest.filter(
+        pc.equal(newest["status"], str(Status.COLORIZED))
+    ).to_pylist()
+    return results
 
 
 def _is_of(decision: Decision, result: dict[str, str]) -> bool:

@@ -25,7 +25,7 @@ from pipeline.records import Status
 from pipeline.storage import Store
 
 _FAILED = STATUSES.index(Status.FAILED)
-_ARCHIVED = STATUSES.index(Status.ARCHIVED)
+_NEVER = [STATUSES.index(status) for status in (Status.ARCHIVED, Status.REJECTED)]
 
 
 def _none() -> NDArray[np.int64]:
@@ -81,7 +81,8 @@ def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> DoneImages:
     """What all ledger parts of one job digest say.
 
     Of several rows for one identity the one that `newest_in_job` takes counts. With `retry_failed` failed
-    images are not done; archived ones never are.
+    images are not done; archived ones never are, and rejected ones are not by their rows: a rejection may
+    have been taken back.
 
     Raises:
         DamagedLedgerPart: a part is damaged. StorageError: the ledger cannot be listed, or a part not read.
@@ -89,7 +90,7 @@ def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> DoneImages:
     rows = newest_in_job(read_rows(out, list_parts(out, job_digest)), ["identity"])
     hashes, attempts = rows["identity"].to_numpy(), rows["attempts"].to_numpy()
     statuses = rows["status"].to_numpy()
-    retried = ((statuses == _FAILED) & retry_failed) | (statuses == _ARCHIVED)
+    retried = ((statuses == _FAILED) & retry_failed) | np.isin(statuses, _NEVER)
     counted = retried | (attempts > 1)
     done = rows.filter(pa.array(~retried))
     return DoneImages(

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.config.output import OutputConfig
 from pipeline.ledger.keys import plan_key
 from pipeline.plan.archived import still_archived
-from pipeline.plan.decided import read_accepted
+from pipeline.plan.decided import read_decided
 from pipeline.plan.done import read_done
 from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
 from pipeline.plan.identities import hash_keys
@@ -24,7 +23,7 @@ from pipeline.plan.shards import Shard, cut, write_shards
 from pipeline.records import Item, Status
 from pipeline.storage import ObjectInfo, Store
 
-_COLORIZED = list(Status).index(Status.COLORIZED)
+_COLORIZED, _REJECTED = (list(Status).index(status) for status in (Status.COLORIZED, Status.REJECTED))
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,8 @@ def make_plan(
       1. read the ledger's done-set and list the source: M rows, N objects in key order;
       2. subtract: N - M objects to do, at most `plan.limit` of them; a guide that is new, changed or gone
          makes an image undone, another model's result as `plan.recolor` says; so is what the storage denied
-         or gave damaged, and gives now; what somebody accepted stays, unless `plan.recolor` is accepted;
+         or gave damaged, and gives now; what somebody accepted stays, unless `plan.recolor` is accepted, and
+         what somebody rejected stays out;
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
@@ -89,8 +89,10 @@ def make_plan(
     by_others = np.isin(hashes, done.others)
     if not keep:
         statuses[by_others] = -1
-    stays = _accepted(out, config.plan, hashes) & (statuses < 0)
+    decided = read_decided(out)
+    stays = np.isin(hashes, decided.accepted) & (statuses < 0) & (config.plan.recolor != "accepted")
     statuses[stays] = _COLORIZED
+    statuses[np.isin(hashes, decided.rejected)] = _REJECTED
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
     items = [
         _item(objects[i], config.output, tried, refusals.get(i), item_guides.get(i))
@@ -133,13 +135,6 @@ def _list_objects(
     if guidance.sidecars:
         objects = [info for info in objects if info.key not in guidance.sidecars]
     return objects, excluded, guidance
-
-
-def _accepted(out: Store, config: PlanConfig, hashes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Of each object whether its result is kept because somebody accepted it."""
-    if config.recolor == "accepted":
-        return np.zeros(len(hashes), bool)
-    return np.isin(hashes, read_accepted(out))
 
 
 def _by_index(keys: list[str], guidance: Guidance) -> Mapping[int, ItemGuide]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.records import Status
+from pipeline.records import RUN_STATUSES, Status
 from pipeline.report.advice import ADVICE
 from pipeline.report.drift import Chroma
 from pipeline.report.summary import Example, FailureGroup, StageSeconds
@@ -45,7 +45,7 @@ class RunTally:
     """
 
     def __init__(self, sample: int = 0) -> None:
-        self.counts: dict[str, int] = {str(status): 0 for status in Status}
+        self.counts: dict[str, int] = {str(status): 0 for status in RUN_STATUSES}
         self.stage_seconds = StageSeconds()
         self.max_delta_l: float | None = None
         self.guided = 0

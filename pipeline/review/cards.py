@@ -32,7 +32,8 @@ def read_cards(out: Store) -> pa.Table:
     """CARD_SCHEMA, one row a source in the order of their keys.
 
     Of several rows for a source the one finished last says what became of it. Where that one failed and an
-    earlier one coloured the image, the result is the earlier one's: its file still stands.
+    earlier one coloured the image, the result is the earlier one's: its file still stands. What was rejected
+    has none.
 
     Raises:
         ConfigError: there is no ledger. DamagedLedgerPart: a part is damaged. StorageError: one is not read.
@@ -46,7 +47,8 @@ def read_cards(out: Store) -> pa.Table:
     results = newest_of_all_jobs(coloured, ["key"])
     at = pc.index_in(newest["key"], value_set=results["key"])
     same = pc.fill_null(pc.equal(results["etag"].take(at), newest["etag"]), False)
-    at = pc.if_else(same, at, pa.scalar(None, at.type))  # a result of other bytes is of another picture
+    stands = pc.and_(same, pc.not_equal(newest["status"], str(Status.REJECTED)))
+    at = pc.if_else(stands, at, pa.scalar(None, at.type))  # of other bytes is another picture's
     for name in _OF_RESULT:
         taken = results[name].take(at)
         if name not in ("output_key", "output_sha256", "derivative_key"):  # what failed has these of its own

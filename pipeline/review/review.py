@@ -12,15 +12,18 @@ import pyarrow as pa
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.progress import Reporter
+from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, FiatColorError, StorageError
 from pipeline.ledger.keys import DECISIONS, GALLERY, RUNS, SUMMARY
 from pipeline.review.cards import read_cards
-from pipeline.review.decisions import read_decisions, read_file, refuse_unknown, write_decision
+from pipeline.review.decisions import read_decisions, read_file, refuse_unknown, standing, write_decision
 from pipeline.review.gallery import write_gallery
+from pipeline.review.rejecting import reject
 from pipeline.review.server import ReviewServer
 from pipeline.review.thumbnails import make_thumbnails
 from pipeline.storage import Store, open_store, refuse_overlap
+from pipeline.storage.lease import at_work
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,22 @@ class ReviewRequest:
     """The command line of a review.
 
     `input`: where the sources are; None: where the last run read them. `decisions`: a file that the page
-    downloaded. `who`: the name that served decisions carry; None: of the account. `port`: 0: any.
+    downloaded. `apply`: remove what is rejected. `who`: the name that served decisions carry; None: of the
+    account. `port`: 0: any.
     """
 
     output: str
     config: JobConfig
     input: str | None = None
     decisions: str | None = None
+    apply: bool = False
     serve: bool = False
     who: str | None = None
     port: int = 0
 
 
 def run_review(request: ReviewRequest) -> int:
-    """Take the decisions in, write OUT/gallery/, and serve it where that is asked for, until Ctrl-C.
+    """Take decisions in, carry them out if asked to, write OUT/gallery/, and serve it if asked to.
 
     Returns:
         0.
@@ -70,6 +75,8 @@ def _review(request: ReviewRequest) -> int:
     kept = sum(write_decision(out, decision) for decision in taken)
     if request.decisions is not None:
         log.say("decisions", f"took in {kept:,} of {len(taken):,} decisions; the others are there already")
+    if request.apply:
+        cards = _apply(out)
     side, threads = request.config.report.thumbnail, request.config.run.threads
     with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
         pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
@@ -82,6 +89,16 @@ def _review(request: ReviewRequest) -> int:
     if request.serve:
         _serve(source, out, cards, who, request.port)
     return 0
+
+
+def _apply(out: Store) -> pa.Table:
+    """Carry out the rejections that stand; returns the cards as they are then."""
+    run_id = make_run_id("review")
+    out.check_writable()
+    with at_work(out, RUNS, what=f"review {run_id}"):
+        count = reject(out, standing(read_decisions(out)), run_id)
+    log.say("rejected", f"removed the results of {count:,} rejected images", images=count)
+    return read_cards(out)
 
 
 def _serve(source: Store | None, out: Store, cards: pa.Table, who: str, port: int) -> None:

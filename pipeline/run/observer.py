@@ -19,7 +19,7 @@ from pipeline.cli.durations import duration
 from pipeline.cli.progress import Reporter
 from pipeline.errors import EXIT_UNFINISHED
 from pipeline.plan.plan import Plan
-from pipeline.records import Status
+from pipeline.records import RUN_STATUSES, Status
 from pipeline.report.tally import RunTally
 from pipeline.run.attempts import AtWork
 from pipeline.run.close import run_status
@@ -116,7 +116,7 @@ class Observer:
 
 def _log_shard(result: ShardResult) -> None:
     """A line for the shard, after one for each of its images that was not coloured."""
-    counts: dict[str, Any] = {str(status): 0 for status in Status}
+    counts: dict[str, Any] = {str(status): 0 for status in RUN_STATUSES}
     for row in result.rows.to_pylist():
         counts[row["status"]] += 1
         if row["status"] == Status.COLORIZED:

@@ -23,7 +23,7 @@ def plan_text(
     card: ModelCard | None = None,
 ) -> str:
     """What is listed, done and to do, line by line."""
-    done = sum(plan.done.values())
+    done, rejected = sum(plan.done.values()), plan.done.get(Status.REJECTED, 0)
     weights = (config.model.weights or "shipped").partition("#")[0]
     kept = config.plan.recolor == "changed-settings"
     by_others = f", {plan.others:,} by another model" if plan.others else ""
@@ -39,7 +39,8 @@ def plan_text(
             f"done     {done:,} objects in the ledger"
             + failed_text(plan)
             + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else "")
-            + (f", {plan.accepted:,} that people accepted" if plan.accepted else ""),
+            + (f", {plan.accepted:,} that people accepted" if plan.accepted else "")
+            + (f", {rejected:,} that people rejected" if rejected else ""),
             work + (f", {plan.others:,} coloured before by another model" if not kept and by_others else ""),
             *_archived_lines(plan),
         ]

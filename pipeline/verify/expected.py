@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError, CredentialsRefused, DamagedLedgerPart, 
 from pipeline.ledger.files import named_files
 from pipeline.ledger.newest import newest_of_all_jobs
 from pipeline.ledger.read import list_some_parts, map_parts, read_part
+from pipeline.ledger.removed import removed_files, without_removed
 from pipeline.ledger.schema import OUTPUT_COLUMNS, SOURCE_COLUMNS
 from pipeline.records import Status
 from pipeline.storage import Store
@@ -42,19 +43,20 @@ class Expected:
 class _Part(NamedTuple):
     outputs: pa.Table
     sources: pa.Table
+    removed: pa.Table
 
 
 def read_expected(out: Store) -> Expected:
     """What the ledgers of all job digests below OUT name; of several rows for one key the latest counts.
 
-    Sources are those whose bytes were read and hashed, whatever became of them. A damaged part is a finding:
-    what the other parts name can be verified all the same.
+    Files of rejected results are not expected. Sources are those whose bytes were read and hashed, whatever
+    became of them. A damaged part is a finding: what the other parts name can be verified all the same.
 
     Raises:
         ConfigError: there is no ledger at all. StorageError: the store fails, not just one part.
     """
     outputs, sources = [EXPECTED_SCHEMA.empty_table()], [EXPECTED_SCHEMA.empty_table()]
-    unreadable, count = list[Finding](), 0
+    removed, unreadable, count = list[pa.Table](), list[Finding](), 0
     for part in map_parts(partial(_read, out), list_some_parts(out)):
         count += 1
         if isinstance(part, Finding):
@@ -62,7 +64,9 @@ def read_expected(out: Store) -> Expected:
         else:
             outputs.append(part.outputs)
             sources.append(part.sources)
-    return Expected(_newest(outputs), _newest(sources), count, unreadable)
+            removed.append(part.removed)
+    delivered = without_removed(_newest(outputs), removed).combine_chunks()
+    return Expected(delivered, _newest(sources), count, unreadable)
 
 
 def finding_unless_store_fails(store: Store, error: StorageError, finding: Finding) -> Finding:
@@ -86,7 +90,9 @@ def _read(out: Store, key: str) -> _Part | Finding:
         return finding_unless_store_fails(out, error, finding)
     colorized = table.filter(pc.equal(table["status"], str(Status.COLORIZED)))
     hashed = table.filter(pc.is_valid(table["source_sha256"]))
-    return _Part(_expected(colorized, OUTPUT_COLUMNS), _expected(hashed, SOURCE_COLUMNS))
+    return _Part(
+        _expected(colorized, OUTPUT_COLUMNS), _expected(hashed, SOURCE_COLUMNS), removed_files(table)
+    )
 
 
 def _expected(table: pa.Table, columns: Sequence[tuple[str, str]]) -> pa.Table:

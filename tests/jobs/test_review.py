@@ -13,9 +13,10 @@ from urllib.request import HTTPCookieProcessor, build_opener
 import pytest
 
 from jobs.review import main
-from pipeline.ledger.keys import summary_key
+from pipeline.ledger.keys import RUNS, summary_key
 from pipeline.review.decisions import read_decisions
-from tests.support.gallery_samples import sample_output
+from pipeline.storage.lease import at_work
+from tests.support.gallery_samples import etag_of, sample_output
 from tests.support.paths import REPO
 
 
@@ -108,3 +109,22 @@ def test_it_serves_until_it_is_stopped(tmp_path: Path) -> None:
             assert b'name="fiat-server" content="yes"' in page
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
+
+
+def test_apply_removes_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = sample_output(tmp_path)
+    key = "1920s/a.jpg"
+    one = {"id": "2" * 32, "key": key, "etag": etag_of(source, key), "verdict": "reject", "who": "Kim"}
+    one["when"] = datetime(2026, 1, 9, tzinfo=UTC).isoformat()
+    file = tmp_path / "decisions.json"
+    file.write_text(json.dumps({"decisions": [one]}))
+    line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in"), "--decisions", str(file)]
+    assert main(line) == 0
+    assert out.exists(f"images/{key}"), "nothing is removed unless that is asked for"
+    with at_work(out, RUNS, what="run 1"):
+        assert main([*line, "--apply"]) == 1
+    assert "run 1 is at work" in capsys.readouterr().err
+    assert main([*line, "--apply"]) == 0
+    assert "removed the results of 1 rejected images" in capsys.readouterr().out
+    assert not out.exists(f"images/{key}")
+    assert source.exists(key)

@@ -82,10 +82,18 @@ def test_what_the_run_has_done_itself_is_no_exception(archive: Archive) -> None:
     assert (todo(plan), plan.accepted, plan.done) == ([], 0, {Status.COLORIZED: 2})
 
 
-@pytest.mark.parametrize("verdict", ["reject", "gray"])
-def test_other_verdicts_accept_nothing(archive: Archive, verdict: str) -> None:
+def test_a_later_verdict_stands_over_the_acceptance(archive: Archive) -> None:
     archive.decide("1.jpg", "accept")
-    archive.decide("1.jpg", verdict)
+    archive.decide("1.jpg", "gray")
+    assert todo(archive.plan()) == ["1.jpg", "2.jpg"]
+
+
+def test_what_is_rejected_stays_out_even_if_what_is_accepted_does_not(archive: Archive) -> None:
+    rejected = archive.decide("1.jpg", "reject")
+    for recolor in (None, "accepted"):
+        plan = archive.plan(recolor=recolor)
+        assert (todo(plan), plan.done, plan.accepted) == (["2.jpg"], {Status.REJECTED: 1}, 0)
+    archive.decide("1.jpg", "undo", undoes=rejected.id)
     assert todo(archive.plan()) == ["1.jpg", "2.jpg"]
 
 

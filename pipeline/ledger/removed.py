@@ -1,0 +1,41 @@
+"""The files of rejected results: a row names them, and they are gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.ledger.files import named_files
+from pipeline.ledger.newest import newest_of_all_jobs
+from pipeline.ledger.schema import OUTPUT_COLUMNS
+from pipeline.records import Status
+
+#: `finished_at`: microseconds since 1970, when the file was removed.
+REMOVED_SCHEMA = pa.schema([("key", pa.large_string()), ("finished_at", pa.int64())])
+
+
+def removed_files(table: pa.Table) -> pa.Table:
+    """REMOVED_SCHEMA: the outputs that rejected rows name.
+
+    Args:
+        table: ledger rows with `status`, `finished_at` and OUTPUT_COLUMNS.
+    """
+    rejected = table.filter(pc.equal(table["status"], str(Status.REJECTED)))
+    files = named_files(rejected, OUTPUT_COLUMNS)
+    finished_at = rejected["finished_at"].take(files["row"]).cast(pa.int64())
+    return pa.table([files["key"], finished_at], schema=REMOVED_SCHEMA)
+
+
+def without_removed(files: pa.Table, removed: Sequence[pa.Table]) -> pa.Table:
+    """The files without those that were removed after they were written.
+
+    Args:
+        files: one row a file, with `key` and `finished_at` in microseconds; all columns stay.
+        removed: REMOVED_SCHEMA, any number of rows a key.
+    """
+    newest = newest_of_all_jobs(pa.concat_tables([REMOVED_SCHEMA.empty_table(), *removed]), ["key"])
+    at = pc.index_in(files["key"], value_set=newest["key"].combine_chunks())
+    gone = pc.greater_equal(newest["finished_at"].take(at), files["finished_at"])
+    return files.filter(pc.invert(pc.fill_null(gone, False)))

@@ -1,0 +1,103 @@
+"""Rejections carried out: the rows that say so, then the files away.
+
+A rejected row is the coloured row that it follows, with the status `rejected`; the keys and checksums in it
+name the files that are gone. It stands in the ledger of the same job digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import StorageError
+from pipeline.ledger.keys import DELIVERED
+from pipeline.ledger.newest import newest_in_job, newest_of_all_jobs
+from pipeline.ledger.read import list_some_parts, stream_parts
+from pipeline.ledger.schema import LEDGER_SCHEMA, LedgerRow
+from pipeline.ledger.write import commit_part
+from pipeline.records import Status
+from pipeline.review.decisions import Decision
+from pipeline.storage import Store
+
+_STATUSES = pa.array([str(Status.COLORIZED), str(Status.REJECTED)])
+
+
+def reject(out: Store, decisions: Mapping[str, Decision], run_id: str) -> int:
+    """Carry out the rejections among the decisions that stand; the lease of OUT must be held.
+
+    Rows come first: where this is interrupted, files remain that nothing expects, and the next call removes
+    them. A rejection of another version of the source than the one that was coloured last does nothing, for
+    what stands there now is of the other version.
+
+    Args:
+        decisions: by source key, as of `standing`.
+        run_id: for the rows.
+
+    Returns:
+        How many images lost their result now.
+
+    Raises:
+        DamagedLedgerPart, StorageError: a part or a file cannot be read, written or removed.
+    """
+    rejected = {key: one for key, one in decisions.items() if one.verdict == "reject"}
+    rows = _newest_rows(out, rejected)
+    fresh = defaultdict[str, list[LedgerRow]](list)
+    for row in rows:
+        if row.status == Status.COLORIZED:
+            fresh[row.job_digest].append(_rejected(row, rejected[row.key], run_id))
+    for digest, of_digest in fresh.items():
+        if not commit_part(out, digest, _part_name(of_digest), of_digest):
+            raise StorageError(f"the ledger of {digest} has these rejections already; run it again")
+    for row in rows:
+        for key in _files(row):
+            out.delete(key)
+    for folder in DELIVERED if rows else ():
+        out.drop_empty_folders(folder.removesuffix("/"))
+    return len({row.key for of_digest in fresh.values() for row in of_digest})
+
+
+def _newest_rows(out: Store, rejected: Mapping[str, Decision]) -> list[LedgerRow]:
+    """Of each job digest the coloured or rejected row that counts, of the versions that were rejected."""
+    if not rejected:
+        return []
+    keys = pa.array(list(rejected), pa.string())
+    tables = [LEDGER_SCHEMA.empty_table()]
+    for table in stream_parts(out, list_some_parts(out)):
+        rows = table.filter(pc.is_in(table["key"], value_set=keys))
+        tables.append(rows.filter(pc.is_in(rows["status"], value_set=_STATUSES)))
+    all_rows = pa.concat_tables(tables).combine_chunks()
+    last = newest_of_all_jobs(all_rows.select(["key", "etag", "finished_at"]), ["key"]).to_pylist()
+    meant = {one["key"] for one in last if one["etag"] == rejected[one["key"]].etag}
+    newest = newest_in_job(all_rows, ["job_digest", "key", "etag"])
+    decided = (LedgerRow(**{**row, "status": Status(row["status"])}) for row in newest.to_pylist())
+    return [row for row in decided if row.key in meant and row.etag == rejected[row.key].etag]
+
+
+def _rejected(row: LedgerRow, decision: Decision, run_id: str) -> LedgerRow:
+    when = f"{decision.when:%Y-%m-%d %H:%M} UTC"
+    return replace(
+        row,
+        status=Status.REJECTED,
+        message=f"rejected by {decision.who}, {when}; its files were removed",
+        attempts=row.attempts + 1,
+        run_id=run_id,
+        finished_at=datetime.now(UTC),
+    )
+
+
+def _part_name(rows: Iterable[LedgerRow]) -> str:
+    """Equal for equal rejections, so that of two who carry them out at once one wins."""
+    names = sorted(f"{row.key}\0{row.etag}\0{row.attempts}" for row in rows)
+    return "rejected-" + hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
+
+
+def _files(row: LedgerRow) -> list[str]:
+    """The outputs that a row names; nothing outside the folders of outputs."""
+    keys = [row.output_key, row.derivative_key, *(row.further_keys or ())]
+    return [key for key in keys if key and key.startswith(DELIVERED)]
