@@ -137,3 +137,11 @@ def test_a_changed_source_is_new_work(archive: Archive) -> None:
     archive.ran(A, *NAMES)
     archive.source.put("1.jpg", b"scanned again")
     assert todo(archive.plan(B, "changed-settings")) == ["1.jpg"]
+
+
+def test_nothing_is_kept_of_what_was_rejected_since(archive: Archive) -> None:
+    archive.ran(A, *NAMES)
+    archive.ran(A, "2.jpg", status=Status.REJECTED, attempts=2)
+    kept = archive.plan(B, "changed-settings")
+    assert (todo(kept), kept.others) == (["2.jpg"], 2)
+    assert todo(archive.plan(A, "changed-settings")) == ["2.jpg"]
