@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from mmap import mmap
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -89,6 +90,12 @@ class Store(Protocol):
             holds these bytes after such a try has taken them.
         """
 
+    def fits_parts(self, key: str, data: bytes | mmap, etag: str) -> bool:
+        """Whether the bytes of a whole object are what the store knows of the parts that it was uploaded in.
+
+        True, too, where the store knows nothing of them.
+        """
+
     def exists(self, key: str) -> bool: ...
 
     def is_restored(self, key: str) -> bool:
@@ -118,6 +125,10 @@ class Store(Protocol):
 def printable(text: str) -> str:
     """The text on one line: control characters and lone surrogates as escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+#: How an object of parts differs, in words.
+OTHER_PARTS = "the MD5s of its parts are not those that the server states"
 
 
 def damaged(name: str, difference: str, times: int) -> ObjectDamaged:

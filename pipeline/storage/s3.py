@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from mmap import mmap
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,9 +24,10 @@ from pipeline.errors import (
     StorageError,
 )
 from pipeline.storage.base import Fetched, ObjectInfo, check_key, damaged, printable
-from pipeline.storage.s3_body import BrokenBody, WrongBody, check_md5, fetch
+from pipeline.storage.s3_body import BrokenBody, WrongBody, check_md5, fetch, fits_parts
 from pipeline.storage.s3_client import client_of, one_line
 from pipeline.storage.s3_listing import list_sorted
+from pipeline.storage.s3_parts import is_of_parts
 from pipeline.storage.s3_refusals import ArrivedDamaged, Busy, Conflict, Unmet, UploadGone, refused
 
 T = TypeVar("T")
@@ -149,6 +151,12 @@ class S3Store:
             return self.get(key).data == data
         except ObjectMissing:
             return False
+
+    def fits_parts(self, key: str, data: bytes | mmap, etag: str) -> bool:
+        query = {"Bucket": self.bucket, "Key": self.prefix + key, "IfMatch": f'"{etag}"'}
+        if not self.config.verify_reads or not is_of_parts(etag):
+            return True
+        return self._call("read", key, lambda: fits_parts(self._client(), query, data))
 
     def exists(self, key: str) -> bool:
         query = {"Bucket": self.bucket, "Key": self.prefix + key}

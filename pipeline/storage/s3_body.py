@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from mmap import mmap
 from typing import Any
 
 import urllib3.exceptions
 from botocore import exceptions as aws
 
-from pipeline.storage.base import Fetched, wrong_md5
+from pipeline.storage.base import OTHER_PARTS, Fetched, wrong_md5
 from pipeline.storage.s3_client import one_line
 from pipeline.storage.s3_parts import differs
 
@@ -69,10 +70,18 @@ def fetch(client: Any, query: dict[str, Any], wanted: int | None, verify: bool) 
         check_md5(data, answer)
         plain = {k: v for k, v in query.items() if k != "Range"}
         if _encrypted_by_server_alone(answer) and differs(client, plain, data, answer["ETag"].strip('"')):
-            raise WrongBody("the MD5s of its parts are not those that the server states")
+            raise WrongBody(OTHER_PARTS)
     return Fetched(
         data, answer["ETag"].strip('"'), answer.get("ContentType"), _md5_of(answer) if verify else None
     )
+
+
+def fits_parts(client: Any, query: dict[str, Any], data: bytes | mmap) -> bool:
+    """Whether the object that `query` names has these bytes, as far as the MD5s of its parts tell."""
+    answer = client.head_object(**query)
+    if not _encrypted_by_server_alone(answer):
+        return True
+    return not differs(client, query, data, answer["ETag"].strip('"'))
 
 
 def _md5_of(answer: Any) -> str | None:

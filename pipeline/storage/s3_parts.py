@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from mmap import mmap
 from typing import Any
 
 from botocore import exceptions as aws
@@ -15,12 +16,17 @@ _USUAL = (8, 16, 5, 15, 10, 25, 32, 50, 64, 100, 128)
 _MOST_PARTS = 200  # a request for each, and only for an object that no usual size fits
 
 
-def differs(client: Any, query: dict[str, Any], data: bytes, etag: str) -> bool:
+def is_of_parts(etag: str) -> bool:
+    """Whether it is of this kind."""
+    return _OF_PARTS.fullmatch(etag) is not None
+
+
+def differs(client: Any, query: dict[str, Any], data: bytes | mmap, etag: str) -> bool:
     """Whether these bytes are not those of the parts. False also where that cannot be told: another kind of
     ETag, very many parts, a server that does not tell their sizes.
 
     Args:
-        query: Bucket, Key and conditions of the object, for a request for each part where no usual size fits.
+        query: names the object, for a request for each part where no usual size fits.
     """
     number = _OF_PARTS.fullmatch(etag)
     if number is None:
@@ -32,6 +38,8 @@ def differs(client: Any, query: dict[str, Any], data: bytes, etag: str) -> bool:
             return False
     if count > _MOST_PARTS:
         return False
+    # no condition: some servers compare it with the ETag of the part
+    query = {name: query[name] for name in ("Bucket", "Key")}
     try:
         heads = [client.head_object(**query, PartNumber=part) for part in range(1, count + 1)]
     except aws.ClientError:  # not every server knows parts; what the object is, the GET has told already
@@ -45,7 +53,7 @@ def _equal(size: int, part: int) -> list[int]:
     return [min(part, size - start) for start in range(0, size, part)]
 
 
-def _etag(data: bytes, sizes: list[int]) -> str:
+def _etag(data: bytes | mmap, sizes: list[int]) -> str:
     view, md5s = memoryview(data), b""
     for size in sizes:
         md5s += hashlib.md5(view[:size], usedforsecurity=False).digest()

@@ -174,6 +174,19 @@ def test_an_object_of_parts_is_compared_with_the_md5s_of_its_parts(s3_moto, size
         assert proxy.count("flip") == 6
 
 
+def test_a_master_of_parts_is_compared_too(s3_moto, tmp_path):
+    bucket, path = s3_moto.bucket(), tmp_path / "master.tif"
+    data = _in_parts(s3_moto, bucket, "master.tif", [8 * 2**20, 2**20])
+    with fault_proxy(s3_moto, Fault("flip", path="master.tif", times=1, after=1)) as proxy:
+        store = _patient(proxy, bucket)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pipeline.storage.files._PART_BYTES", 4 * 2**20)
+            saved = get_file(store, "master.tif", path, size=len(data))
+        assert proxy.count("flip") == 1
+    assert saved.sha256 == hashlib.sha256(data).hexdigest()
+    assert path.read_bytes() == data
+
+
 def test_an_object_of_parts_whose_server_does_not_tell_their_sizes_is_believed(s3_ceph):
     bucket = s3_ceph.bucket()
     data = _in_parts(s3_ceph, bucket, "master.tif", [5 * 2**20, 7 * 2**20, 2**20])
