@@ -29,6 +29,7 @@ from pipeline.storage.s3_client import client_of, one_line
 from pipeline.storage.s3_listing import list_sorted
 from pipeline.storage.s3_parts import is_of_parts
 from pipeline.storage.s3_refusals import ArrivedDamaged, Busy, Conflict, Unmet, UploadGone, refused
+from pipeline.storage.s3_versions import since_delete
 
 T = TypeVar("T")
 Versions = list[str]  # ids
@@ -216,33 +217,17 @@ class S3Store:
         if not versions or client.meta.endpoint_url.endswith(_AWS):
             return
         whole = self.prefix + key
-        since = list(self._versions_since_delete(whole))
+
+        def list_page(**page: Any) -> Any:
+            return self._call("list", "", lambda: client.list_object_versions(**page))
+
+        since = list(since_delete(self.bucket, whole, list_page))
         if not since or since[-1] in versions:
             return
         query = {"Bucket": self.bucket, "Key": whole, "VersionId": versions[-1]}
         with suppress(AccessDenied):
             self._call("delete", key, lambda: client.delete_object(**query))
         raise AlreadyExists(f"{self._name(key)} already exists")
-
-    def _versions_since_delete(self, whole: str) -> Iterator[str]:
-        """Version ids of a whole key, the newest first, one page each: boto3 sorts what a page mixes."""
-        client = self._client()
-        page: dict[str, Any] = {"Bucket": self.bucket, "Prefix": whole, "MaxKeys": 1}
-
-        def ask() -> Any:
-            return client.list_object_versions(**page)
-
-        while True:
-            answer = self._call("list", "", ask)
-            versions = answer.get("Versions", ())
-            if not versions or versions[0]["Key"] != whole:
-                return
-            yield versions[0]["VersionId"]
-            if not answer.get("IsTruncated"):
-                return
-            page.update(
-                {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer["NextVersionIdMarker"]}
-            )
 
     def _put(self, key: str, data: bytes, content_type: str | None, **condition: Any) -> Versions:
         """The ids of the versions that were made of it, in a bucket that keeps versions."""
