@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -144,7 +144,8 @@ def at_work(store: Store, folder: str = "", *, what: str = "a job", wait: float 
     try:
         yield lease
     finally:
-        lease.end()
+        with suppress(StorageError):  # the work meets the same store; a dead holder is succeeded
+            lease.end()
         thread.join()
 
 
