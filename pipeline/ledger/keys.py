@@ -10,7 +10,7 @@
     runs/<run id>/summary.json                 written last: the run has finished
     runs/<run id>/report/index.html, contact-sheet.png
     runs/<time>-verify/findings.parquet, summary.json
-    runs/at-work-<number>.json                 the lease of the run that is at work, or of the last one
+    lease/at-work-<number>.json                the lease of the run that is at work, or of the last one
     gallery/index.html                         all images in one page, with the files that it reads below it
     decisions/<time>-<id>.json                 what a person decided about one image; never changed
 
@@ -23,6 +23,7 @@ IMAGES = "images/"
 DERIVATIVES = "derivatives/"
 LEDGER = "ledger/"
 RUNS = "runs/"
+LEASE = "lease/"
 GALLERY = "gallery/"
 DECISIONS = "decisions/"
 #: Folders that hold nothing but what a ledger names.

@@ -15,7 +15,7 @@ from pipeline.cli.progress import Reporter
 from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, FiatColorError, StorageError
-from pipeline.ledger.keys import DECISIONS, GALLERY, RUNS, SUMMARY
+from pipeline.ledger.keys import DECISIONS, GALLERY, LEASE, RUNS, SUMMARY
 from pipeline.review.cards import read_cards
 from pipeline.review.decisions import read_decisions, read_file, refuse_unknown, standing, write_decision
 from pipeline.review.gallery import write_gallery
@@ -95,7 +95,7 @@ def _apply(out: Store) -> pa.Table:
     """Carry out the rejections that stand; returns the cards as they are then."""
     run_id = make_run_id("review")
     out.check_writable()
-    with at_work(out, RUNS, what=f"review {run_id}"):
+    with at_work(out, LEASE, what=f"review {run_id}"):
         count = reject(out, standing(read_decisions(out)), run_id)
     log.say("rejected", f"removed the results of {count:,} rejected images", images=count)
     return read_cards(out)

@@ -14,7 +14,7 @@ from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
-from pipeline.ledger.keys import RUNS, config_key
+from pipeline.ledger.keys import LEASE, config_key
 from pipeline.models.method_list import METHODS, OpenedWeights, open_weights
 from pipeline.models.weights_registry import SCHEME, pin_weights
 from pipeline.plan.plan import Plan, make_plan, write_plan
@@ -103,7 +103,7 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     if not plan.shards:
         return _nothing_to_do(plan)
     out.check_writable()
-    with at_work(out, RUNS, what=f"run {run_id}", wait=60 * config.run.wait_minutes) as lease:
+    with at_work(out, LEASE, what=f"run {run_id}", wait=60 * config.run.wait_minutes) as lease:
         if lease.follows_another_since(started):  # and what that one has done is not to be done again
             plan = planned()
         if not plan.shards:

@@ -13,7 +13,7 @@ from urllib.request import HTTPCookieProcessor, build_opener
 import pytest
 
 from jobs.review import main
-from pipeline.ledger.keys import RUNS, summary_key
+from pipeline.ledger.keys import LEASE, summary_key
 from pipeline.review.decisions import read_decisions
 from pipeline.storage.lease import at_work
 from tests.support.gallery_samples import etag_of, sample_output
@@ -121,7 +121,7 @@ def test_apply_removes_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureFi
     line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in"), "--decisions", str(file)]
     assert main(line) == 0
     assert out.exists(f"images/{key}"), "nothing is removed unless that is asked for"
-    with at_work(out, RUNS, what="run 1"):
+    with at_work(out, LEASE, what="run 1"):
         assert main([*line, "--apply"]) == 1
     assert "run 1 is at work" in capsys.readouterr().err
     assert main([*line, "--apply"]) == 0

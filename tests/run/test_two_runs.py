@@ -26,7 +26,7 @@ def test_the_second_run_leaves_or_waits(tmp_path: Path) -> None:
         text=True,
         env=os.environ | shared_head(),
     )
-    lease = tmp_path / "out" / "runs" / "at-work-00000001.json"
+    lease = tmp_path / "out" / "lease" / "at-work-00000001.json"
     while not lease.exists():
         assert first.poll() is None
         time.sleep(0.05)
