@@ -12,7 +12,8 @@ from PIL import ExifTags, Image, ImageCms
 
 from pipeline.codecs.encode import encode
 from pipeline.codecs.in_memory import Decoded
-from pipeline.codecs.metadata.xmp import FIAT_NAMESPACE, LARGEST_SOURCE, Provenance, xmp_packet
+from pipeline.codecs.metadata.xmp import Provenance, xmp_packet
+from pipeline.codecs.metadata.xmp_source import FIAT_NAMESPACE, LARGEST_SOURCE
 from pipeline.config.output import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
 from tests.codecs.test_in_memory import wide_profile

@@ -10,33 +10,15 @@ that one JPEG segment cannot hold; IPTC Photo Metadata 2023.1 for DigitalSourceT
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
+from pipeline.codecs.metadata.xmp_source import SPACES, forgetting_prefixes, qualified, rdf_of
+
 IPTC_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-FIAT_NAMESPACE = "urn:fiat-color:provenance:1#"
-_SPACES = {
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "x": "adobe:ns:meta/",
-    "xmp": "http://ns.adobe.com/xap/1.0/",
-    "xmpMM": "http://ns.adobe.com/xap/1.0/mm/",
-    "xmpNote": "http://ns.adobe.com/xmp/note/",
-    "stEvt": "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#",
-    "stRef": "http://ns.adobe.com/xap/1.0/sType/ResourceRef#",
-    "tiff": "http://ns.adobe.com/tiff/1.0/",
-    "exif": "http://ns.adobe.com/exif/1.0/",
-    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
-    "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
-    "fiat": FIAT_NAMESPACE,
-}
 # What described the source's pixels and would be wrong of the result's. The resolution is in the file's own
 # fields, in one unit; the digest is of IPTC-IIM data that another program may have written since.
 # fmt: off
@@ -51,18 +33,10 @@ _STALE = [
 # fmt: on
 _REPLACED = ["xmpMM:DocumentID", "xmpMM:InstanceID", "xmpMM:OriginalDocumentID", "xmpMM:DerivedFrom"]
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_RESERVED_PREFIX = re.compile(r"ns\d+$")
 _STANDARD, _EXTENSION = b"http://ns.adobe.com/xap/1.0/\x00", b"http://ns.adobe.com/xmp/extension/\x00"
 _LARGEST_CONTENT = 65_533
 #: Most bytes of a packet in one JPEG segment (65,502 by part 3), with some room.
 LARGEST_PACKET = 65_000
-#: Most bytes of a source's packet that is read: real ones with thumbnails and histories stay far below.
-LARGEST_SOURCE = 4 * 2**20
-_DEEPEST = 64  # the writer of ElementTree is recursive
-#: Real packets declare fewer than 40. ElementTree looks at all that it knows for each one that it learns.
-_MOST_NAMESPACES = 200
-#: ElementTree has one registry of prefixes for all threads.
-_REGISTRY = Lock()
 
 
 @dataclass(frozen=True)
@@ -112,79 +86,23 @@ def xmp_packet(provenance: Provenance, *sources: bytes, most: int | None = None)
         sources: the source's packet, and its extended one where it has that.
         most: bytes that the format's one segment holds; beyond them the source's part goes into `extended`.
     """
-    with _REGISTRY, _forgetting_prefixes():
+    with forgetting_prefixes():
         return _packet(provenance, sources, most)
 
 
-@contextmanager
-def _forgetting_prefixes() -> Iterator[None]:
-    """What one image declares must neither reach the next image nor make the registry grow for ever."""
-    registry: dict[str, str] = ElementTree._namespace_map  # type: ignore[attr-defined]  # no public way
-    before = dict(registry)
-    try:
-        yield
-    finally:
-        registry.clear()
-        registry.update(before)
-
-
 def _packet(provenance: Provenance, sources: tuple[bytes, ...], most: int | None) -> Packet:
-    rdf, changes = _joined(sources)
+    rdf, changes = rdf_of(sources)
     ours = _ours(rdf, provenance, changes)
     carried = list(rdf)
     main = _wrapped([*carried, ours])
     if most is None or len(main) <= most:
         return Packet(main, None, tuple(changes))
     extended = _written(carried)
-    ours.set(_q("xmpNote:HasExtendedXMP"), hashlib.md5(extended).hexdigest().upper())
+    ours.set(qualified("xmpNote:HasExtendedXMP"), hashlib.md5(extended).hexdigest().upper())
     main = _wrapped([ours])
     if len(main) <= most:
         return Packet(main, extended, (*changes, "xmp: over 64 KB, continued as extended XMP"))
     return Packet(_packet(provenance, (), None).main, None, ("xmp: too long for the format, left out",))
-
-
-def _q(name: str) -> str:
-    """`prefix:name` as ElementTree writes it."""
-    prefix, _, local = name.partition(":")
-    return f"{{{_SPACES[prefix]}}}{local}"
-
-
-def _joined(sources: tuple[bytes, ...]) -> tuple[Element, list[str]]:
-    """One rdf:RDF of all sound packets, and what was wrong with the others."""
-    rdf, changes = Element(_q("rdf:RDF")), []
-    for source in sources:
-        try:
-            rdf.extend(list(_parsed(source)))
-        except (ElementTree.ParseError, ValueError, LookupError) as error:
-            reason = str(error) if type(error) is ValueError else "did not parse"
-            changes.append(f"xmp: {reason}, left out")
-    return rdf, changes
-
-
-def _parsed(source: bytes) -> Element:
-    """The packet's rdf:RDF. Raises ParseError, ValueError or LookupError where it is not sound."""
-    if len(source) > LARGEST_SOURCE:
-        raise ValueError("over 4 MiB")
-    if b"<!" in source.replace(b"\x00", b"").replace(b"<!--", b""):
-        raise ValueError("declares a DTD")
-    depth, text, namespaces = 0, source.strip(b"\x00 \r\n\t"), set[str]()
-    for event, item in ElementTree.iterparse(io.BytesIO(text), events=("start-ns", "start", "end")):
-        depth += {"start": 1, "end": -1}.get(event, 0)
-        if depth > _DEEPEST:
-            raise ValueError("nested too deep")
-        if event == "start-ns":
-            prefix, uri = item
-            namespaces.add(uri)
-            if len(namespaces) > _MOST_NAMESPACES:
-                raise ValueError(f"declares over {_MOST_NAMESPACES} namespaces")
-            if not prefix or _RESERVED_PREFIX.match(prefix) or prefix in _SPACES:
-                prefix = f"q{zlib.crc32(uri.encode()):08x}"  # the registry is global: none may use another's
-            ElementTree.register_namespace(prefix, uri)
-    root = ElementTree.fromstring(text)
-    rdf = root if root.tag == _q("rdf:RDF") else root.find(_q("rdf:RDF"))
-    if rdf is None:
-        raise ValueError("has no rdf:RDF")
-    return rdf
 
 
 def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
@@ -217,15 +135,15 @@ def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
         simple["xmpMM:OriginalDocumentID"] = first
     if not _holds(rdf, "xmp:CreatorTool"):
         simple["xmp:CreatorTool"] = provenance.software  # the first known tool (part 2): a scanner's stays
-    abouts = [value for block in rdf if (value := block.get(_q("rdf:about")))]
-    description = Element(_q("rdf:Description"), {_q("rdf:about"): abouts[0] if abouts else ""})
+    abouts = [value for block in rdf if (value := block.get(qualified("rdf:about")))]
+    description = Element(qualified("rdf:Description"), {qualified("rdf:about"): abouts[0] if abouts else ""})
     for key, value in simple.items():
-        description.set(_q(key), _NOT_XML.sub("\ufffd", value))
+        description.set(qualified(key), _NOT_XML.sub("\ufffd", value))
     source = {"filePath": provenance.source_name, "documentID": document, "instanceID": instance}
     _resource(description, "xmpMM:DerivedFrom", "stRef", source)
     history = _history(_taken(rdf, "xmpMM:History"), changes)
     _resource(history, "rdf:li", "stEvt", _event(provenance))
-    ElementTree.SubElement(description, _q("xmpMM:History")).append(history)
+    ElementTree.SubElement(description, qualified("xmpMM:History")).append(history)
     return description
 
 
@@ -243,32 +161,33 @@ def _event(provenance: Provenance) -> dict[str, str | None]:
 def _history(source: Element | str | None, changes: list[str]) -> Element:
     """The source's rdf:Seq of events, to be continued; an empty one without any."""
     if source is None:
-        return Element(_q("rdf:Seq"))
-    sequence = source.find(_q("rdf:Seq")) if isinstance(source, Element) else None
+        return Element(qualified("rdf:Seq"))
+    sequence = source.find(qualified("rdf:Seq")) if isinstance(source, Element) else None
     if sequence is None:
         changes.append("xmp: xmpMM:History was no sequence, replaced")
-        return Element(_q("rdf:Seq"))
+        return Element(qualified("rdf:Seq"))
     return sequence
 
 
 def _resource(parent: Element, name: str, space: str, fields: dict[str, str | None]) -> None:
     """A structure below `parent`, without the fields that are None."""
-    element = ElementTree.SubElement(parent, _q(name), {_q("rdf:parseType"): "Resource"})
+    element = ElementTree.SubElement(parent, qualified(name), {qualified("rdf:parseType"): "Resource"})
     for field, value in fields.items():
         if value is not None:
-            ElementTree.SubElement(element, _q(f"{space}:{field}")).text = _NOT_XML.sub("\ufffd", value)
+            child = ElementTree.SubElement(element, qualified(f"{space}:{field}"))
+            child.text = _NOT_XML.sub("\ufffd", value)
 
 
 def _holds(rdf: Element, name: str) -> bool:
-    return any(block.get(_q(name)) or block.find(_q(name)) is not None for block in rdf)
+    return any(block.get(qualified(name)) or block.find(qualified(name)) is not None for block in rdf)
 
 
 def _taken(rdf: Element, name: str) -> Element | str | None:
     """Remove a property from all descriptions: its element, its text where it was an attribute, or None."""
     taken: Element | str | None = None
-    for description in rdf.findall(_q("rdf:Description")):
-        taken = description.attrib.pop(_q(name), taken)
-        for element in description.findall(_q(name)):
+    for description in rdf.findall(qualified("rdf:Description")):
+        taken = description.attrib.pop(qualified(name), taken)
+        for element in description.findall(qualified(name)):
             description.remove(element)
             taken = element
     return taken
@@ -279,10 +198,10 @@ def _text(value: Element | str | None) -> str | None:
 
 
 def _written(descriptions: list[Element]) -> bytes:
-    for prefix, uri in _SPACES.items():
+    for prefix, uri in SPACES.items():
         ElementTree.register_namespace(prefix, uri)
-    root = Element(_q("x:xmpmeta"))
-    ElementTree.SubElement(root, _q("rdf:RDF")).extend(descriptions)
+    root = Element(qualified("x:xmpmeta"))
+    ElementTree.SubElement(root, qualified("rdf:RDF")).extend(descriptions)
     written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=False)
     return written
 
