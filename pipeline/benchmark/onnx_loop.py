@@ -61,13 +61,8 @@ def compare_onnx(samples: Path, folder: Path, count: int, overrides: list[str]) 
 
     def colored_by(kind: str) -> tuple[Trace, dict[str, float]]:
         out = folder / f"{kind}-{time.time_ns()}"
-        command = [
-            sys.executable,
-            "-m",
-            "pipeline.benchmark.onnx_loop",
-            kind,
-            *map(str, (graph, source, out)),
-        ]
+        module = [sys.executable, "-m", "pipeline.benchmark.onnx_loop"]
+        command = [*module, kind, *map(str, (graph, source, out))]
         trace = watched(command, 1, environment, log, IMPORT_ROOT)
         return trace, json.loads(log.read_text().strip().splitlines()[-1])
 
@@ -81,10 +76,8 @@ def compare_onnx(samples: Path, folder: Path, count: int, overrides: list[str]) 
     began, ended = CONTENDERS[OURS].window(Task(source=source, output=job_out, workers=1), log)
     colored = summary(job_out)["counts"]["colorized"]
     job_seconds, job_cpu = (ended - began) / colored, job.cpu_seconds(began, ended) / colored
-    return {
-        "parameters": parameters,
-        "side": SIDE,
-        "photographs": count,
+    sizes = {"parameters": parameters, "side": SIDE, "photographs": count}
+    return sizes | {
         "graph_seconds": round(report["graph"], 3),
         "loop_seconds": round(report["loop"], 3),
         "job_seconds": round(job_seconds, 3),

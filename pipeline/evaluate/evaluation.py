@@ -29,7 +29,7 @@ from pipeline.evaluate.photograph_list import (
     open_input,
     reduced,
 )
-from pipeline.evaluate.settings import BASELINES, EvaluateConfig, NetworkEntry
+from pipeline.evaluate.settings import BASELINES, EvaluateConfig, EvaluateSection, NetworkEntry
 from pipeline.evaluate.sheets import choose, draw, jpeg
 from pipeline.evaluate.summary import as_json, summarise, with_costs
 from pipeline.evaluate.tables import html, markdown
@@ -72,10 +72,7 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
     photos = list_photographs(input_uri, settings, config.storage)
     chosen = {sheet.name: choose(sheet, photos) for sheet in settings.sheets}
     target.check_writable()
-    shown: dict[str, set[int]] = {}
-    for sheet in settings.sheets:
-        for key in chosen[sheet.name]:
-            shown.setdefault(key, set()).add(sheet.side or settings.side)
+    shown = _shown(settings, chosen)
     source, part = open_input(input_uri, config.storage)
     absolute = f"{source.uri}/{part}" if part else source.uri  # workers may stand in another folder
     task = Task(absolute, config, tint, {key: tuple(sorted(sides)) for key, sides in shown.items()})
@@ -99,6 +96,15 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
         "seed": settings.seed,
     }
     return _write(target, about, measured, config, chosen, costs)
+
+
+def _shown(settings: EvaluateSection, chosen: dict[str, list[str]]) -> dict[str, set[int]]:
+    """The sizes in which the sheets show a photograph, by its key."""
+    shown: dict[str, set[int]] = {}
+    for sheet in settings.sheets:
+        for key in chosen[sheet.name]:
+            shown.setdefault(key, set()).add(sheet.side or settings.side)
+    return shown
 
 
 def _samples(task: Task, photos: list[Photograph]) -> list[NDArray[np.uint16]]:

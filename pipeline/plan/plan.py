@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.config.output import OutputConfig
 from pipeline.ledger.keys import plan_key
 from pipeline.plan.archived import still_archived
 from pipeline.plan.decided import read_decided
-from pipeline.plan.done import read_done
+from pipeline.plan.done import DoneImages, read_done
 from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
 from pipeline.plan.identities import hash_keys
 from pipeline.plan.other_models import read_other_models, with_other_models
@@ -66,10 +67,8 @@ def make_plan(
 
     In steps:
       1. read the ledger's done-set and list the source: M rows, N objects in key order;
-      2. subtract: N - M objects to do, at most `plan.limit` of them; a guide that is new, changed or gone
-         makes an image undone, another model's result as `plan.recolor` says; so is what the storage denied
-         or gave damaged, and gives now; what somebody accepted stays, unless `plan.recolor` is accepted, and
-         what somebody rejected stays out;
+      2. subtract: N - M objects to do, at most `plan.limit` of them; guides, other models, storage that can
+         be read again and people's decisions make images undone, or let them stay;
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
@@ -84,15 +83,7 @@ def make_plan(
     statuses, keys = done.statuses(hashes), [o.key for o in objects]
     refusals = find_refusals(keys, config.output, statuses == _COLORIZED, out.comparable)
     item_guides = _by_index(keys, guidance)
-    statuses[done.otherwise_guided(hashes, {i: guide.digest for i, guide in item_guides.items()})] = -1
-    statuses[readable_again(source, objects, statuses, np.isin(hashes, done.storage_failed))] = -1
-    by_others = np.isin(hashes, done.others)
-    if not keep:
-        statuses[by_others] = -1
-    decided = read_decided(out)
-    stays = np.isin(hashes, decided.accepted) & (statuses < 0) & (config.plan.recolor != "accepted")
-    statuses[stays] = _COLORIZED
-    statuses[np.isin(hashes, decided.rejected)] = _REJECTED
+    by_others, stays = _reconsider(statuses, done, hashes, (source, objects), out, config.plan, item_guides)
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
     items = [
         _item(objects[i], config.output, tried, refusals.get(i), item_guides.get(i))
@@ -113,6 +104,32 @@ def make_plan(
         archived_bytes=sum(o.bytes for o in archived),
         guidance=guidance,
     )
+
+
+def _reconsider(
+    statuses: NDArray[np.int8],
+    done: DoneImages,
+    hashes: NDArray[np.int64],
+    listed: tuple[Store, list[ObjectInfo]],
+    out: Store,
+    config: PlanConfig,
+    item_guides: Mapping[int, ItemGuide],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Change in place what the ledger says (-1: not done), as guides, storage, models and people ask for.
+
+    Returns:
+        Which objects another model coloured last, and which stay because somebody accepted them.
+    """
+    statuses[done.otherwise_guided(hashes, {i: guide.digest for i, guide in item_guides.items()})] = -1
+    statuses[readable_again(*listed, statuses, np.isin(hashes, done.storage_failed))] = -1
+    by_others = np.isin(hashes, done.others)
+    if config.recolor != "changed-settings":
+        statuses[by_others] = -1
+    decided = read_decided(out)
+    stays = np.isin(hashes, decided.accepted) & (statuses < 0) & (config.recolor != "accepted")
+    statuses[stays] = _COLORIZED
+    statuses[np.isin(hashes, decided.rejected)] = _REJECTED
+    return by_others, stays
 
 
 def write_plan(out: Store, run_id: str, plan: Plan) -> None:

@@ -186,17 +186,10 @@ def read_page(image: TiffSource, data: bytes, directory: Directory) -> DeepPage:
         raise _unsupported(
             f"a TIFF of {array.shape[2]} channels and photometric interpretation {photometric}"
         )
-    notes: list[str] = []
     rule = image.channels(array.shape[2])
-    notes += [rule.note] if rule.note else []
-    associated = rule.alpha is not None and extra is not None and extra[rule.alpha - bands] == _ASSOCIATED
-    among_others = associated and extra is not None and len(extra) > 1
-    if rule.alpha is not None and extra and (among_others or not array[..., rule.alpha].any()):
-        # what was divided by an alpha of nothing is lost, and of several channels libvips takes the last for
-        # alpha: once more, as if there were none
-        array = deep.samples(retagged(data, directory, {EXTRA_SAMPLES: 0}), "TIFF", page=directory.index)
-        if associated and array[..., rule.alpha].any():
-            array = _divided(array, bands, rule.alpha)
+    notes = [rule.note] if rule.note else []
+    if rule.alpha is not None and extra:
+        array = _with_alpha(array, data, directory, extra, (bands, rule.alpha))
     kept = list(range(bands)) + ([] if rule.alpha is None else [rule.alpha])
     levels = _to_levels(array[..., kept], image, notes)
     undone = array.dtype in (np.uint8, np.uint16) and not gray_planes
@@ -210,6 +203,22 @@ def read_page(image: TiffSource, data: bytes, directory: Directory) -> DeepPage:
             lab.to_xyz16(colours, photometric, image.decode_ranges), alpha, depth, notes, lab.MEANING
         )
     return DeepPage(colours, alpha, depth, notes)
+
+
+def _with_alpha(
+    array: Levels, data: bytes, directory: Directory, extra: tuple[int, ...], channels: tuple[int, int]
+) -> Levels:
+    """The samples with colours that are not multiplied with alpha, whatever libvips took for it.
+
+    What it divided by an alpha of nothing is lost, and of several channels it takes the last for alpha: then
+    they are read once more, as if there were none. `channels`: how many of colour, and which one is alpha.
+    """
+    bands, alpha = channels
+    associated = extra[alpha - bands] == _ASSOCIATED
+    if not (associated and len(extra) > 1) and array[..., alpha].any():
+        return array
+    array = deep.samples(retagged(data, directory, {EXTRA_SAMPLES: 0}), "TIFF", page=directory.index)
+    return _divided(array, bands, alpha) if associated and array[..., alpha].any() else array
 
 
 def _divided(array: Levels, bands: int, alpha: int) -> Levels:
