@@ -15,34 +15,35 @@ from tests.support.job_runner import FAST, command, encoded, fill, ledger, photo
 SHARDS = (*FAST, "--set", "plan.shard_images=4")
 
 
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """The job, on the head that all tests share."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command(*arguments), **pipes, text=True, env=os.environ | shared_head())
+
+
 @pytest.mark.ray
 def test_the_second_run_leaves_or_waits(tmp_path: Path) -> None:
-    fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(24)})
+    fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(64)})
     asked = ("--input", tmp_path / "in", "--output", tmp_path / "out", *SHARDS)
-    first = subprocess.Popen(
-        command(*asked),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | shared_head(),
-    )
+    first = start(*asked)
     lease = tmp_path / "out" / "lease" / "at-work-00000001.json"
     while not lease.exists():
         assert first.poll() is None
-        time.sleep(0.05)
+        time.sleep(0.02)
+    third = start(*asked, "--set", "run.wait_minutes=10")
     second = run(*asked, "--set", "plan.shard_images=8")
     assert second.returncode == 1
     [line] = second.stderr.strip().splitlines()
     assert line.startswith("error: run 20")
     assert f"(process {first.pid} on " in line
-    third = run(*asked, "--set", "run.wait_minutes=10")
-    assert third.returncode == 0, third.stderr
-    assert "waiting for its end" in third.stderr
-    assert "Nothing to do: all 24 objects are in the ledger" in third.stdout
+    stdout, stderr = third.communicate(timeout=240)
+    assert third.returncode == 0, stderr
+    assert "waiting for its end" in stderr
+    assert "Nothing to do: all 64 objects are in the ledger" in stdout
     _, stderr = first.communicate(timeout=240)
     assert first.returncode == 0, stderr
-    assert len(list((tmp_path / "out").glob("ledger/*/*.parquet"))) == 6
-    assert len(ledger(str(tmp_path / "out"))) == 24
+    assert len(list((tmp_path / "out").glob("ledger/*/*.parquet"))) == 16
+    assert len(ledger(str(tmp_path / "out"))) == 64
 
 
 @pytest.mark.ray
