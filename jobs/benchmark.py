@@ -2,113 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import shlex
 import sys
-import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.benchmark.compare import Comparison, default_contenders, default_workers
-from pipeline.benchmark.contenders import CONTENDERS
-from pipeline.benchmark.gigapixel import compare_master
-from pipeline.benchmark.measure import BenchmarkRequest, run_benchmark
-from pipeline.benchmark.onnx_loop import compare_onnx
-from pipeline.benchmark.sample_photographs import SIZES
-from pipeline.cli.command import JobParser, exit_status
-from pipeline.config.job import JobConfig
-from pipeline.config.loading import load
-from pipeline.errors import RunError
+from pipeline.commands.benchmark import main, parse
 
-
-def master_size(text: str) -> tuple[int, int]:
-    """WIDTHxHEIGHT as (width, height)."""
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form WIDTHxHEIGHT, e.g. 30000x33400")
-    return int(width), int(height)
-
-
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = JobParser(
-        description="Measure the batch job beside what a user would write. The same command goes on where it "
-        "was stopped. Takes two hours of two cores; --quick a minute.",
-        config=None,
-    )
-    add = parser.add_argument
-    add("--quick", action="store_true", help="few images of 512 x 512, one round: a test that it runs")
-    add("--sizes", nargs="*", choices=SIZES, help="default: all")
-    add("--counts", nargs="+", type=int, help="images of 512 x 512; the first also decides how many of the "
-        "larger ones, the others show growth (default: 1000 4000 16000)")  # fmt: skip
-    add("--workers", nargs="+", type=int, help="default: 1, and one per core")
-    add("--rounds", type=int, help="default: 2, the second in reverse order")
-    add("--contenders", nargs="+", choices=CONTENDERS, help="default: all that this machine can run")
-    add("--stages", action="store_true", help="also every stage alone on one core")
-    add("--train", action="store_true", help="also training beside a bare torch loop")
-    add("--master", type=master_size, metavar="WIDTHxHEIGHT", help="only colour one 16-bit master of this "
-        "size, made in FOLDER (14 bytes a pixel); print its seconds and peak memory beside libvips, which "
-        "re-encodes it")  # fmt: skip
-    add("--onnx", type=int, metavar="IMAGES", help="only colour so many images with an ONNX graph of DDColor "
-        "tiny's weight; print its seconds beside a bare onnxruntime loop's: minutes for 40")  # fmt: skip
-    add("--photos", type=Path, default=ROOT / "tests" / "photos", help="gray samples to cut from")
-    add("--folder", type=Path, default=ROOT / "benchmark-output", help="photographs, results, logs")
-    add("--page", type=Path, help="the page to write (default: FOLDER/performance.md)")
-    add("--page-only", action="store_true", help="measure nothing, only write the page of earlier results")
-    add("--no-plots", action="store_true")
-    return parser.parse_args(argv)
-
-
-def comparison_of(args: argparse.Namespace) -> Comparison:
-    """The comparison that the command line describes. Raises ConfigError for bad overrides."""
-    quick = args.quick
-    load(JobConfig, None, list(args.overrides))  # now, before anything is measured
-    return Comparison(
-        samples=args.photos,
-        folder=args.folder,
-        sizes=args.sizes if args.sizes is not None else (["512"] if quick else list(SIZES)),
-        counts=sorted(args.counts or ([40] if quick else [1000, 4000, 16000])),
-        workers=args.workers or default_workers(quick),
-        contenders=args.contenders or default_contenders(),
-        rounds=args.rounds or (1 if quick else 2),
-        overrides=args.overrides,
-    )
-
-
-def measure_master(args: argparse.Namespace) -> None:
-    """Print what `--master` measures, as JSON."""
-    config = load(JobConfig, None, list(args.overrides))
-    width, height = args.master
-    try:
-        args.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=args.folder) as scratch:
-            print(json.dumps(compare_master(Path(scratch), height, width, config), indent=2))
-    except OSError as error:
-        raise RunError(str(error)) from error
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
-    args = parse(argv)
-    command = shlex.join(["python", "jobs/benchmark.py", *(sys.argv[1:] if argv is None else argv)])
-
-    def work() -> None:
-        if args.master:
-            measure_master(args)
-            return
-        if args.onnx:
-            compared = compare_onnx(args.photos, args.folder, args.onnx, list(args.overrides))
-            print(json.dumps(compared, indent=2))
-            return
-        comparison = None if args.page_only else comparison_of(args)
-        parts = (args.stages, args.train, not args.no_plots)
-        run_benchmark(BenchmarkRequest(args.folder, args.page, comparison, command, *parts))
-
-    return exit_status(work, args.log_format)
-
+__all__ = ["main", "parse"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.cli.command import JobParser, exit_status
-from pipeline.config.loading import load
-from pipeline.evaluate.decoding_choice import ChoiceConfig, choose_decoding
+from pipeline.commands.choose_decoding import main, parse
 
-EPILOG = """\
-example: python jobs/choose_decoding.py --weights own.safetensors --set data.photos=train-photos
-
-Printed: a table of all decodings tried, the best first, and the options that jobs/train.py --export wants.
-"""
-
-
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = JobParser(
-        description="Choose how a trained network decodes, on photographs set aside.",
-        epilog=EPILOG,
-        config="YAML, see configs/choose_decoding/old-light.yaml",
-    )
-    parser.add_argument("--weights", required=True, metavar="URI", help="shipped name, path or URI")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
-    args = parse(argv)
-
-    def work() -> None:
-        loaded = load(ChoiceConfig, args.config, args.overrides)
-
-        def say(line: str) -> None:
-            print(f"tried: {line}", file=sys.stderr, flush=True)
-
-        print(choose_decoding(args.weights, loaded, say), end="")
-
-    return exit_status(work, args.log_format)
-
+__all__ = ["main", "parse"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,76 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.cli.command import JobParser, exit_status
-from pipeline.config.job import JobConfig
-from pipeline.config.loading import load
+from pipeline.commands.colorize import main, parse
 
-EPILOG = """\
-examples:
-  python jobs/colorize_bucket.py --input scans/ --output colored/
-  python jobs/colorize_bucket.py --input s3://archive/1920s --output s3://archive-color/1920s --dry-run
-  ray job submit --working-dir . -- python jobs/colorize_bucket.py --input s3://a/b --output s3://a-color/b
-
-The same command again does only what is missing. Exit status: 0 all done; 3 finished, some images failed
-(see the ledger); 4 finished, more of them failed than run.max_failed allows; 1 did not finish, run it again;
-2 bad usage or configuration.
-"""
-
-
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = JobParser(
-        description=__doc__.split(".")[0] + "." if __doc__ else None,
-        epilog=EPILOG,
-        config="YAML; configs/colorize/default.yaml lists every key",
-    )
-    parser.add_argument(
-        "--input", required=True, metavar="URI", help="folder or s3://bucket/prefix; only read"
-    )
-    parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
-    parser.add_argument("--method", metavar="NAME", help="short for --set model.method=NAME")
-    parser.add_argument(
-        "--weights", metavar="URI", help="short for --set model.weights=URI; registry:URI/NAME: the champion"
-    )
-    parser.add_argument(
-        "--guides",
-        metavar="URI",
-        help="short for --set guides.file=URI: scribbles, references, styles",
-    )
-    parser.add_argument(
-        "--limit", metavar="N", help="short for --set plan.limit=N: the first N undone objects"
-    )
-    parser.add_argument(
-        "--recolor",
-        choices=("changed-model", "changed-settings", "accepted"),
-        help="short for --set plan.recolor=...: whether what another model coloured is coloured again; "
-        "accepted: and what people accepted, too",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
-    args = parse(argv)
-    short = {"model.method": args.method, "model.weights": args.weights, "plan.limit": args.limit}
-    short |= {"guides.file": args.guides, "plan.recolor": args.recolor}
-    overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
-
-    def work() -> int:
-        loaded = load(JobConfig, args.config, overrides)
-        from pipeline.run.colorize import ColorizeRequest, run_job
-
-        return run_job(ColorizeRequest(args.input, args.output, loaded, args.dry_run))
-
-    return exit_status(work, args.log_format)
-
+__all__ = ["main", "parse"]
 
 if __name__ == "__main__":
     sys.exit(main())

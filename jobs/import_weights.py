@@ -2,62 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.cli.command import JobParser, exit_status
-from pipeline.config.loading import parse as parse_config
-from pipeline.config.section import Section
-from pipeline.config.storage import StorageConfig
+from pipeline.commands.import_weights import main, parse
 
-EPILOG = """\
-examples:
-  python jobs/import_weights.py ddcolor.onnx
-  python jobs/import_weights.py mine.onnx --contract ddcolor_tiny --registry s3://archive-weights/ddcolor
-
-The contract that is written holds the file's SHA-256 and what the probe gave, so that every later job
-refuses another file, and a contract with a wrong range. docs/models.md says what a contract holds. With
---registry the file is the champion of that name, without a comparison; jobs/promote.py compares.
-Exit status: 0 done; 2 the file or its contract is refused; 1 a store could not be read or written.
-"""
-
-
-class ImportConfig(Section):
-    """The configuration of this job."""
-
-    storage: StorageConfig = StorageConfig()
-
-
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = JobParser(description="Bring another's ONNX network in.", epilog=EPILOG, config=None)
-    parser.add_argument("source", metavar="SOURCE", help="path or URI of NAME.onnx, optional #sha256=...")
-    parser.add_argument(
-        "--contract",
-        metavar="FILE",
-        help="path or URI, or the name of one in configs/models; default: as the job finds it",
-    )
-    parser.add_argument(
-        "--registry", metavar="URI/NAME", help="copy both there; default: write NAME.yaml beside the file"
-    )
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
-    args = parse(argv)
-
-    def work() -> None:
-        config = parse_config(ImportConfig, {}, args.overrides)
-        from pipeline.models.import_onnx import import_weights
-
-        print(import_weights(args.source, args.contract, args.registry, config.storage))
-
-    return exit_status(work, args.log_format)
-
+__all__ = ["main", "parse"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.cli.command import JobParser, exit_status
-from pipeline.config.loading import load
-from pipeline.photographs.prepare import Preparation, prepare_photos
-from pipeline.photographs.settings import PrepareConfig
+from pipeline.commands.prepare import main, parse
 
-
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = JobParser(
-        description="Turn colour photographs into training data (Parquet).",
-        config="YAML, see configs/prepare/default.yaml",
-    )
-    parser.add_argument(
-        "--input",
-        required=True,
-        action="append",
-        metavar="URI",
-        help="image files, or Parquet files with the columns key and image; only read; repeatable",
-    )
-    parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
-    parser.add_argument(
-        "--manifest", metavar="FILE", help="CSV of file, source, label (default: manifest.csv)"
-    )
-    return parser.parse_args(argv)
-
-
-def show(result: Preparation) -> None:
-    """The counts."""
-    print(f"kept {result.kept.total()}: {result.kept['train']} to train on, {result.kept['val']} to validate")
-    for reason, count in result.dropped.most_common():
-        print(f"left out, {reason}: {count}")
-
-
-def say(line: str) -> None:
-    """Print a line of progress to stderr at once, also where that is a file."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
-    args = parse(argv)
-
-    def work() -> None:
-        loaded = load(PrepareConfig, args.config, args.overrides)
-        show(prepare_photos(args.input, args.output, loaded, args.manifest, say))
-
-    return exit_status(work, args.log_format)
-
+__all__ = ["main", "parse"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,78 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.cli.command import JobParser, exit_status
-from pipeline.config.loading import load
-from pipeline.errors import ConfigError
-from pipeline.retraining.family import load_run
-from pipeline.training.onnx_export import Terms
-from pipeline.training.settings import TrainConfig
-from pipeline.training.trainer import average, export, train
-from pipeline.training.weights_export import parse_decoding
+from pipeline.commands.train import main, parse
 
-
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = JobParser(
-        description="Train a colouring network. The same command resumes a run that was stopped.",
-        config="YAML, such as configs/train/own.yaml",
-    )
-    parser.add_argument("--run", metavar="NAME", help="a run of a family: configs/train_family/methods.yaml")
-    parser.add_argument("--photos", metavar="URI", help="short for --set data.photos=URI")
-    parser.add_argument("--storage", metavar="URI", help="short for --set train.storage=URI")
-    parser.add_argument(
-        "--export",
-        metavar="FILE",
-        help="write the newest checkpoint's weights, NAME.onnx: as ONNX; no training",
-    )
-    parser.add_argument("--licence", metavar="TEXT", help="with --export NAME.onnx: stated in the file")
-    parser.add_argument(
-        "--non-commercial", action="store_true", help="likewise; where no licence is stated it is so"
-    )
-    parser.add_argument(
-        "--average", nargs="+", metavar="WEIGHTS", help="with --export: the mean of these weights instead"
-    )
-    parser.add_argument("--variant", metavar="NAME", help="with --export: one head of a network with both")
-    parser.add_argument(
-        "--decoding",
-        metavar="name=X,...",
-        help="with --export: temperature, correction, gain (see the method)",
-    )
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
-    args = parse(argv)
-    short = {"data.photos": args.photos, "train.storage": args.storage}
-    overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
-
-    def work() -> None:
-        if args.run:
-            loaded = load_run(args.config or "configs/train_family/methods.yaml", args.run, overrides)
-        else:
-            loaded = load(TrainConfig, args.config, overrides)
-        if args.average and not args.export:
-            raise ConfigError("--average wants --export FILE, where the mean is to go")
-        if args.export:
-            decoding = parse_decoding(args.decoding) if args.decoding else None
-            terms = Terms(args.licence, args.non_commercial)
-            if args.average:
-                average(loaded, args.average, args.export, decoding, terms)
-            else:
-                export(loaded, args.export, args.variant, decoding, terms)
-            print(f"wrote {args.export}")
-        else:
-            print(f"trained; checkpoints are in {train(loaded)}")
-
-    return exit_status(work, args.log_format)
-
+__all__ = ["main", "parse"]
 
 if __name__ == "__main__":
     sys.exit(main())

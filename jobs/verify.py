@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.cli.command import JobParser, exit_status
-from pipeline.config.job import JobConfig
-from pipeline.config.loading import load
-from pipeline.verify.verification import VerifyRequest, run_verify
+from pipeline.commands.verify import main, parse
 
-EPILOG = """\
-example: python jobs/verify.py --output s3://archive-color/1920s --input s3://archive/1920s
-
-Images are only read. Verify when no colouring run is under way: what it has not yet committed is unexpected.
-Exit status: 0 all is as the ledger says; 3 there are findings (see the report); 1 did not finish, run it
-again; 2 bad usage or configuration.
-"""
-
-
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = JobParser(
-        description="Fixity: compare every delivered image with the SHA-256 in the ledger.",
-        epilog=EPILOG,
-        config="YAML, the one that coloured will do",
-    )
-    parser.add_argument("--output", required=True, metavar="URI", help="the --output of colouring runs")
-    parser.add_argument("--input", metavar="URI", help="compare the sources too, from where they were read")
-    parser.add_argument("--report", metavar="URI", help="default: OUTPUT/runs/<time>-verify")
-    return parser.parse_args(argv)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
-    args = parse(argv)
-
-    def work() -> int:
-        loaded = load(JobConfig, args.config, args.overrides)
-        return run_verify(VerifyRequest(args.output, loaded, args.input, args.report))
-
-    return exit_status(work, args.log_format)
-
+__all__ = ["main", "parse"]
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,9 +1,11 @@
-"""What every job in `jobs/` does around its work: shared options, and one line for a user's mistake."""
+"""What every command does around its work: shared options, and one line for a user's mistake."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import io
+import re
 import signal
 import sys
 import threading
@@ -11,6 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from pipeline.cli import log
+from pipeline.cli.places import Places
+from pipeline.cli.shipped import config_of
 from pipeline.errors import EXIT_USAGE, FiatColorError
 
 _OPTION = "--log-format"
@@ -22,16 +26,22 @@ class JobParser(argparse.ArgumentParser):
     Parsed, they are `config` (a path or None), `overrides` (a list of `section.key=value`) and `log_format`.
     """
 
-    def __init__(self, *, config: str | None, **settings: Any) -> None:
-        """`config`: the help of `--config`; None for a job that has no such file. `settings`: argparse's."""
+    def __init__(self, *, config: str | None, shipped: str = "", **settings: Any) -> None:
+        """
+        Args:
+            config: the help of `--config`; None for a job that has no such file.
+            shipped: the folder of `configs/` whose files are named without a path.
+            settings: argparse's.
+        """
         if "epilog" in settings:  # examples, to be shown as they are written
             settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**settings)
         print_every_character()
         self._typed: Sequence[str] = ()
+        self.places: Places | None = None
         common = self.add_argument_group("options of all jobs")
         if config is not None:
-            common.add_argument("--config", metavar="FILE", help=config)
+            common.add_argument("--config", metavar="FILE", type=config_of(shipped), help=config)
         common.add_argument(
             "--set",
             action="append",
@@ -44,19 +54,50 @@ class JobParser(argparse.ArgumentParser):
             _OPTION, choices=log.FORMATS, default="text", help="json: one JSON object a line, on stderr"
         )
 
+    def add_places(self, many: bool = False, optional: Sequence[str] = (), **helps: str) -> None:
+        """Options for places, which may also be typed without their names, in this order.
+
+        Args:
+            many: whether the first may be several: then it is a list.
+            optional: those that may be left out.
+            helps: the help of each, by its name.
+        """
+        for name, text in helps.items():
+            self.add_argument(f"--{name}", metavar="URI", help=text)
+        shown = {"input": "IN ..." if many else "IN", "output": "OUT"}
+        self.usage = f"%(prog)s {' '.join(shown[name] for name in helps)} [options]"
+        self.add_argument("places", nargs="*", help=argparse.SUPPRESS)
+        self.places = Places(tuple(helps), many, tuple(name for name in helps if name not in optional))
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does; what was typed is kept for `error`."""
+        """As argparse does; what was typed is kept for `error`, and places get the words without options."""
         self._typed = sys.argv[1:] if args is None else list(args)
-        return super().parse_known_args(args, namespace)
+        parsed, others = super().parse_known_args(args, namespace)
+        if self.places is None or any(word.startswith("-") for word in others):
+            return parsed, others
+        # argparse takes them in one piece: those behind the next option are left over
+        if wrong := self.places.assign(parsed, [*parsed.places, *others]):
+            self.error(wrong)
+        return parsed, []
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2; in JSON where the command line asks for it, though the rest of it is wrong."""
+        message += self._nearest(message)
         options = " ".join(self._typed).replace(f"{_OPTION} ", f"{_OPTION}=").split()
         if f"{_OPTION}=json" not in options:
             super().error(message)
         log.set_up("json")
         log.say("error", f"{message} (see --help)", level="error", exit_status=EXIT_USAGE)
         raise SystemExit(EXIT_USAGE)
+
+    def _nearest(self, message: str) -> str:
+        """Behind an option that there is not, the one that was meant; empty where that is not clear."""
+        _, unknown, words = message.partition("unrecognized arguments: --")
+        if not unknown:
+            return ""
+        option = "--" + re.split(r"[ =]", words)[0]
+        near = difflib.get_close_matches(option, self._option_string_actions, n=1, cutoff=0.8)
+        return f"; did you mean {near[0]}?" if near else ""
 
 
 def exit_status(work: Callable[[], int | None], log_format: str = "text") -> int:

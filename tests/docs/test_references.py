@@ -64,10 +64,12 @@ WRONG = {
     "`make nothing`": "no target: make nothing",
     "`python -m tests.support.nothing`": "no module tests.support.nothing",
     "`python jobs/nothing.py`": "there is no jobs/nothing.py",
-    "`python jobs/verify.py --recolor x`": "unrecognized arguments: --recolor x",
+    "`python jobs/verify.py --recolor x`": "unrecognized arguments: --recolor",
     "use `--set output.nothing=1`": "no configuration of it has the key output.nothing",
     "```\npython jobs/verify.py\n```\n": "the following arguments are required: --output",
     "`python jobs/verify.py --output x --set data.crop=1`": "no configuration of it has the key data.crop",
+    "`fiat-color colour IN OUT`": "fiat-color has no command colour",
+    "```\nfiat-color colorize IN\n```\n": "the following arguments are required: --output",
     "    python jobs/train.py --run\n": "argument --run: expected one argument",
 }
 
@@ -84,6 +86,7 @@ def test_what_is_there_is_not_reported() -> None:
 ```
 python jobs/colorize_bucket.py --input IN --output OUT \\
     --set run.workers=64    # a comment
+fiat-color colorize IN --limit 5 OUT
 ```
 """
     assert references.in_page(REPO / "docs" / "page.md", text) == []

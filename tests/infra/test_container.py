@@ -18,7 +18,9 @@ from sysconfig import get_path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from PIL import Image
 
+from tests.support.job_runner import encoded, photograph
 from tests.support.paths import REPO
 
 DOCKERFILE = REPO / "infra" / "Dockerfile"
@@ -77,7 +79,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         (root / "src").mkdir(exist_ok=True)
         shutil.copy(REPO / name, root / "src" / name)
-    shutil.copytree(REPO / "pipeline", root / "src" / "pipeline", ignore=left_out)
+    for name in ("pipeline", "fiat_color", "configs"):
+        shutil.copytree(REPO / name, root / "src" / name, ignore=left_out, symlinks=True)
     for name in ("jobs", "configs"):
         shutil.copytree(REPO / name, root / "app" / name, ignore=left_out)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
@@ -87,13 +90,31 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_package_brings_all_that_pipeline_holds(installed: Path) -> None:
     def held(folder: Path) -> set[str]:
-        files = (path for path in folder.rglob("*") if path.is_file())
+        files = (Path(at, name) for at, _, names in os.walk(folder, followlinks=True) for name in names)
         left_out = ("*.pyc", "*.nbi", "*.nbc")
         return {str(p.relative_to(folder)) for p in files if not any(fnmatch(p.name, x) for x in left_out)}
 
     expected = held(REPO / "pipeline")
+    assert "configs/colorize/demo.yaml" in expected
     assert {"weights/faithful.safetensors", "evaluate/imagenet_wnids.txt"} <= expected
     assert held(installed / "site" / "pipeline") == expected
+    assert held(installed / "site" / "fiat_color") == held(REPO / "fiat_color")
+
+
+@pytest.mark.ray
+def test_the_installed_command_colours_a_folder_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "a.jpg").write_bytes(encoded(photograph(1, 64, 48)))
+    command = [str(installed / "site" / "bin" / "fiat-color"), "colorize", "scans", "colored"]
+    done = subprocess.run(
+        [*command, "--config", "demo", "--set", "model.side=64", "--set", "run.workers=1"],
+        capture_output=True, text=True, cwd=tmp_path, check=False, timeout=200,
+        env={**os.environ, "PYTHONPATH": str(installed / "site")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (image,) = (path for path in (tmp_path / "colored" / "images").rglob("*") if path.is_file())
+    with Image.open(image) as colored:
+        assert (colored.size, colored.mode) == ((64, 48), "RGB")
 
 
 def test_the_job_runs_from_the_installed_package(installed: Path) -> None:

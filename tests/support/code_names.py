@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.paths import REPO
 
-ROOTS = ("pipeline", "jobs", "tests")
+ROOTS = ("pipeline", "fiat_color", "jobs", "tests")
 
 
 @dataclass

@@ -16,6 +16,7 @@ from unittest.mock import patch
 from pydantic import BaseModel
 
 from pipeline.cli.command import JobParser
+from pipeline.commands.program import COMMANDS
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
@@ -38,7 +39,10 @@ CONFIGS: tuple[type[BaseModel], ...] = (
 OPTIONS = {option for network in NETWORKS.values() for option in network.options}
 """Keys of the section `model` of a training configuration that belong to the methods."""
 
-JOB_COMMAND = re.compile(r"(?:python|\.venv/bin/python|\$\(PY\)|\$PY) jobs/(\w+)\.py")
+JOB_COMMAND = re.compile(
+    r"(?:python|\.venv/bin/python|\$\(PY\)|\$PY) jobs/(?P<job>\w+)\.py"
+    r"|(?<![\w/.-])(?<!-n )fiat-color (?P<command>[a-z][\w-]*)"
+)
 
 
 class _Parser(Exception):
@@ -67,13 +71,22 @@ def jobs() -> list[str]:
 
 def parser_of(job: str) -> JobParser:
     """The job's own parser, as its module builds it."""
-    module = importlib.import_module(f"jobs.{job}")
+    return _parser_in(_module_of_job(job))
+
+
+def _module_of_job(job: str) -> str:
+    """The name of the module whose `main` a job calls."""
+    return str(importlib.import_module(f"jobs.{job}").main.__module__)
+
+
+def _parser_in(name: str) -> JobParser:
+    module = importlib.import_module(name)
     with patch.object(JobParser, "parse_args", _hand_over):
         try:
             getattr(module, "parse", module.main)([])
         except _Parser as found:
             return found.parser
-    raise AssertionError(f"jobs/{job}.py does not read its command line with JobParser")
+    raise AssertionError(f"{name} does not read its command line with JobParser")
 
 
 @cache
@@ -85,9 +98,9 @@ def options() -> frozenset[str]:
 
 
 @cache
-def configs_of(job: str) -> tuple[type[BaseModel], ...]:
-    """The configuration models that the job hands to `load`; all of them where it leaves that to others."""
-    module = importlib.import_module(f"jobs.{job}")
+def configs_of(name: str) -> tuple[type[BaseModel], ...]:
+    """The configuration models that a module hands to `load`; all of them where it leaves that to others."""
+    module = importlib.import_module(name)
     names = {
         call.args[0].id
         for call in ast.walk(ast.parse(inspect.getsource(module)))
@@ -100,24 +113,30 @@ def configs_of(job: str) -> tuple[type[BaseModel], ...]:
 
 
 def problem(command: str, *, whole: bool) -> str | None:
-    """What is wrong with `python jobs/NAME.py ...`, None where nothing is.
+    """What is wrong with `python jobs/NAME.py ...` or `fiat-color NAME ...`, None where nothing is.
 
     whole: a line to be typed as it stands; otherwise required options may be missing, as in the middle of a
     sentence.
     """
     found = JOB_COMMAND.search(command)
     assert found
-    if found[1].isupper():
+    job, name = found["job"], found["command"]
+    if (job or "").isupper():
         return None
-    if found[1] not in jobs():
-        return f"there is no jobs/{found[1]}.py"
+    if job is not None and job not in jobs():
+        return f"there is no jobs/{job}.py"
+    if name is not None and name not in COMMANDS:
+        return f"fiat-color has no command {name}"
+    module = _module_of_job(job) if job else f"pipeline.commands.{name.replace('-', '_')}"
     words = list(_until_the_shell(_words(command[found.end() :])))
     if "--help" in words:
         return None
-    parser = parser_of(found[1])
+    parser = _parser_in(module)
     if not whole:
         for action in parser._actions:
             action.required = False
+        if parser.places is not None:
+            parser.places.required = ()
         for group in parser._mutually_exclusive_groups:
             group.required = False
     try:
@@ -125,7 +144,7 @@ def problem(command: str, *, whole: bool) -> str | None:
             args = argparse.ArgumentParser.parse_args(parser, words)
     except _Refused as refused:
         return str(refused)
-    models = configs_of(found[1])
+    models = configs_of(module)
     problems = (setting_problem(setting, models) for setting in _settings(parser, args))
     return next(filter(None, problems), None)
 

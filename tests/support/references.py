@@ -10,12 +10,14 @@ from pathlib import Path
 from tests.support import code_names, job_commands
 from tests.support.paths import REPO
 
-TOP = ("pipeline", "jobs", "infra", "tests", "configs", "docs", ".ci")
-PATH = re.compile(r"(?<![\w/.:-])((?:pipeline|jobs|infra|tests|configs|docs|\.ci)/[\w./-]*\w)(?![\w]*[*<{$])")
+TOP = ("pipeline", "fiat_color", "jobs", "infra", "tests", "configs", "docs", ".ci")
+PATH = re.compile(
+    r"(?<![\w/.:-])((?:pipeline|fiat_color|jobs|infra|tests|configs|docs|\.ci)/[\w./-]*\w)(?![\w]*[*<{$])"
+)
 ROOM_FILE = re.compile(r"(?<![\w/.])((?:\w+/)*\w+\.py)\b(?!/)")
 DOTTED = re.compile(r"(?<![\w./:@-])([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+)(?![\w/-]|\.\w)")
 BARE = re.compile(r"(?<![\w./:@`-])([a-z]\w*(?:\.[A-Za-z_]\w*)+)(?![\w/(-]|\.\w)")
-FROM_A_ROOT = re.compile(r"(?<![\w./:@-])((?:pipeline|jobs|tests)(?:\.\w+)+)(?![\w/-])")
+FROM_A_ROOT = re.compile(r"(?<![\w./:@-])((?:pipeline|fiat_color|jobs|tests)(?:\.\w+)+)(?![\w/-])")
 OURS = "README|CHANGELOG|LICENSE|ARCHITECTURE|CONTRIBUTING"
 OWN = re.compile(rf"(?:^|[/_])(?!{OURS})(?:[A-Z]+|\.\.\.)(?:/|$|\.)")
 """Any other word in capitals on a path stands for the reader's own."""
@@ -24,7 +26,10 @@ SHAPED = re.compile(r"(?:ab|L|rgb)_[A-Z]\w*")
 INLINE = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)")
 SETTING = re.compile(r"--set[ =]'?((?:[\w]+\.)+[\w]+=(?:\[[^\]]*\]|[^\s'`\"),;]+))")
-COMMAND = re.compile(r"(?<![\w/])(?:python|\.venv/bin/python) (?:jobs/\w+\.py|-m \w[\w.]*)[^`]*")
+COMMAND = re.compile(
+    r"(?<![\w/])(?:(?:python|\.venv/bin/python) (?:jobs/\w+\.py|-m \w[\w.]*)"
+    r"|(?<![.-])(?<!-n )fiat-color [a-z][\w-]*)[^`]*"
+)
 MAKE = re.compile(r"(?:^|[`(]|&& )make ([a-z]+)", re.MULTILINE)
 SUFFIXES = re.compile(r"py|md|yaml|jsonl?|csv|toml|sh|tf|jpg|png|parquet|html|txt|xml|io")
 """Ends of names that are files and hosts, not attributes."""
@@ -222,8 +227,8 @@ def _key(name: str) -> Iterator[str]:
 
 @cache
 def rooms() -> frozenset[str]:
-    """The folders of `pipeline/`."""
-    return frozenset(path.name for path in (REPO / "pipeline").iterdir() if path.is_dir())
+    """The folders of `pipeline/`, without the link to `configs/`."""
+    return frozenset(p.name for p in (REPO / "pipeline").iterdir() if p.is_dir() and not p.is_symlink())
 
 
 def _in_a_room(span: str) -> bool:

@@ -24,9 +24,8 @@ def is_onnx(weights: str | None) -> bool:
 
 
 def ready_contracts() -> dict[str, Contract]:
-    """The contracts in configs/models of the checkout, or of the working folder where the package is
-    installed without it; by name."""
-    folders = dict.fromkeys([IMPORT_ROOT / _READY, Path.cwd() / _READY])
+    """The contracts in configs/models, which the package brings, and of the working folder; by name."""
+    folders = [IMPORT_ROOT / "pipeline" / _READY, Path.cwd() / _READY]
     files = (file for folder in folders for file in sorted(folder.glob("*.yaml")))
     ready: dict[str, Contract] = {}
     for file in files:

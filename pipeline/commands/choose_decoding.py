@@ -1,0 +1,48 @@
+"""Choose how a trained network decodes, on photographs set aside from training. `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.evaluate.decoding_choice import ChoiceConfig, choose_decoding
+
+EPILOG = """\
+example: fiat-color choose-decoding --weights own.safetensors --set data.photos=train-photos
+
+Printed: a table of all decodings tried, the best first, and the options that jobs/train.py --export wants.
+"""
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(
+        description="Choose how a trained network decodes, on photographs set aside.",
+        epilog=EPILOG,
+        config="YAML, or a shipped name: old-light",
+        shipped="choose_decoding",
+    )
+    parser.add_argument("--weights", required=True, metavar="URI", help="shipped name, path or URI")
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed."""
+    return make_parser().parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+
+    def work() -> None:
+        loaded = load(ChoiceConfig, args.config, args.overrides)
+
+        def say(line: str) -> None:
+            print(f"tried: {line}", file=sys.stderr, flush=True)
+
+        print(choose_decoding(args.weights, loaded, say), end="")
+
+    return exit_status(work, args.log_format)

@@ -1,0 +1,52 @@
+"""Measure colouring networks on colour photographs. `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.evaluate import EvaluateConfig, evaluate, shortcuts
+
+EPILOG = """\
+example: fiat-color evaluate --input photos/eval --output out --methods iizuka,mine=mine.safetensors
+
+Input: image files (with manifest.csv: file, source, label) or Parquet with encoded images. Written: a row per
+photograph and colouring (evaluation.parquet), tables with 95% intervals (.md, .html, .json), contact sheets.
+"""
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(
+        description="Measure colouring networks on colour photographs, beside gray and a constant tint.",
+        epilog=EPILOG,
+        config="YAML, or a shipped name: family, historic ...",
+        shipped="evaluate",
+    )
+    parser.add_argument("--input", "--photos", required=True, metavar="URI", help="only read")
+    parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
+    parser.add_argument(
+        "--methods", metavar="LIST", help="shipped weights, files, URIs: a,b,name=URI; or all"
+    )
+    parser.add_argument("--split", metavar="NAME", help="of Parquet input (default: val)")
+    parser.add_argument("--limit", metavar="N", help="measure the first N photographs")
+    parser.add_argument("--sheets", metavar="FILE", help="YAML with 'sheets:', in place of the config's")
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed."""
+    return make_parser().parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+
+    def work() -> None:
+        short = shortcuts(methods=args.methods, sheets=args.sheets, split=args.split, limit=args.limit)
+        loaded = load(EvaluateConfig, args.config, args.overrides + short)
+        print(evaluate(args.input, args.output, loaded), end="")
+
+    return exit_status(work, args.log_format)

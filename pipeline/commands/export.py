@@ -1,0 +1,56 @@
+"""Export the ledger of an output in the formats of archives. `--help` says how; docs/export.md says more."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
+from pipeline.export.hand_over import FORMATS, ExportRequest, run_export
+
+EPILOG = """\
+example: fiat-color export colored/ --format premis --to premis.xml
+
+The output is only read. Export when no colouring run is under way. No file is overwritten.
+Exit status: 0 exported; 3 objects differ from the ledger: nothing is exported, TO.findings.csv names
+them; 1 did not finish, run it again; 2 bad usage or configuration.
+"""
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(
+        description="Export the ledger: a row per source image (csv), preservation metadata (premis), or the "
+        "coloured images with both (bagit).",
+        epilog=EPILOG,
+        config="YAML, the one that coloured will do",
+        shipped="colorize",
+    )
+    parser.add_places(output="the output of colouring runs")
+    parser.add_argument("--format", required=True, choices=FORMATS)
+    parser.add_argument("--to", required=True, metavar="URI", help="the file to make; bagit: a local folder")
+    parser.add_argument(
+        "--prefix", default="", metavar="TEXT", help="premis: put in front of each originalName"
+    )
+    parser.add_argument(
+        "--bag-info", action="append", default=[], metavar="LABEL=VALUE", help="bagit: more tags"
+    )
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed."""
+    return make_parser().parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+
+    def work() -> int:
+        loaded = load(JobConfig, args.config, args.overrides)
+        request = ExportRequest(args.output, args.format, args.to, loaded, args.prefix, tuple(args.bag_info))
+        return run_export(request)
+
+    return exit_status(work, args.log_format)

@@ -1,0 +1,60 @@
+"""Turn folders or buckets of colour photographs into training data. See `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.photographs.prepare import Preparation, prepare_photos
+from pipeline.photographs.settings import PrepareConfig
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(
+        description="Turn colour photographs into training data (Parquet).",
+        config="YAML, or a shipped name: default, open",
+        shipped="prepare",
+    )
+    parser.add_argument(
+        "--input",
+        required=True,
+        action="append",
+        metavar="URI",
+        help="image files, or Parquet files with the columns key and image; only read; repeatable",
+    )
+    parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
+    parser.add_argument(
+        "--manifest", metavar="FILE", help="CSV of file, source, label (default: manifest.csv)"
+    )
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed."""
+    return make_parser().parse_args(argv)
+
+
+def show(result: Preparation) -> None:
+    """The counts."""
+    print(f"kept {result.kept.total()}: {result.kept['train']} to train on, {result.kept['val']} to validate")
+    for reason, count in result.dropped.most_common():
+        print(f"left out, {reason}: {count}")
+
+
+def say(line: str) -> None:
+    """Print a line of progress to stderr at once, also where that is a file."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+
+    def work() -> None:
+        loaded = load(PrepareConfig, args.config, args.overrides)
+        show(prepare_photos(args.input, args.output, loaded, args.manifest, say))
+
+    return exit_status(work, args.log_format)

@@ -1,0 +1,110 @@
+"""`fiat-color`: one program with a command for every job. Each command's modules load when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import shtab
+
+from pipeline import __version__
+from pipeline.cli.command import print_every_character
+from pipeline.errors import EXIT_USAGE
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+PROGRAM = "fiat-color"
+COMMANDS = {
+    "colorize": "colour a folder, a bucket or single photographs",
+    "verify": "compare every delivered image with the ledger",
+    "review": "the gallery of all results, and what people decide about them",
+    "export": "the ledger as CSV or PREMIS, the images as a bag",
+    "weights": "list the weights that ship, and who may use them",
+    "import-weights": "bring another's ONNX network in",
+    "prepare": "turn colour photographs into training data",
+    "train": "train a network",
+    "retrain-family": "train all methods with the same budget, and compare them",
+    "choose-decoding": "choose how a trained network decodes",
+    "evaluate": "measure networks on colour photographs",
+    "promote": "put better weights into a registry, or go back",
+    "retrain": "one cycle of retraining: photographs, training, the gate",
+    "benchmark": "measure the job beside simpler programs (needs the checkout)",
+}
+"""Every command and what it does, in the order of the help."""
+
+_SHELLS = ("bash", "zsh", "tcsh")
+_EPILOG = f"""\
+example: {PROGRAM} colorize scans/ colored/
+
+{PROGRAM} COMMAND --help says more of each. Tab completion: {PROGRAM} --print-completion bash, put where the
+shell looks for it, e.g. ~/.local/share/bash-completion/completions/{PROGRAM}
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Call the command that is named first; returns its exit status.
+
+    Raises:
+        SystemExit: of argparse, with 0 after --help and --version, with 2 after bad usage.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    print_every_character()
+    if words[:1] and words[0] in COMMANDS:
+        with _called(f"{PROGRAM} {words[0]}", words[1:]):
+            status: int = _module(words[0]).main(words[1:])
+            return status
+    parser, commands = _top_parser()
+    for command, line in COMMANDS.items():
+        commands.add_parser(command, help=line, add_help=False)
+    args = parser.parse_args(words)
+    if args.print_completion is not None:
+        print(completion(args.print_completion))
+        return 0
+    parser.print_help(sys.stderr)
+    return EXIT_USAGE
+
+
+def completion(shell: str) -> str:
+    """The script that teaches a shell all commands and options. Loads every command: seconds."""
+    parser, commands = _top_parser()
+    for command, line in COMMANDS.items():
+        with _called(f"{PROGRAM} {command}", []):
+            own: argparse.ArgumentParser = _module(command).make_parser()
+        for action in own._actions:
+            if action.metavar in ("FILE", "URI") or action.dest == "places":
+                action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab's own way
+        commands.add_parser(command, help=line, parents=[own], add_help=False)
+    return str(shtab.complete(parser, shell))
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"pipeline.commands.{command.replace('-', '_')}")
+
+
+def _top_parser() -> tuple[argparse.ArgumentParser, Subparsers]:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Colour for archives of black-and-white photographs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--print-completion", choices=_SHELLS, help="the completion script of a shell")
+    return parser, parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+
+
+@contextmanager
+def _called(program: str, words: list[str]) -> Iterator[None]:
+    """argparse takes the program's name from sys.argv; the parser of each command is built as for its job."""
+    before = sys.argv
+    sys.argv = [program, *words]
+    try:
+        yield
+    finally:
+        sys.argv = before

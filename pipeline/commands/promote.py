@@ -1,0 +1,91 @@
+"""Replace the network in use by a retrained one if that is better, or go back. See `--help`."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.models.weights_registry import WeightsRegistry
+from pipeline.retraining.promote import PromoteConfig, PromoteRequest, promote, roll_back, show_history
+from pipeline.storage import open_store
+
+EPILOG = """\
+Neither network may have been trained on the photographs. Weights do not say what they were trained on, so
+you must take care of it; --trained-on compares with what prepare_photos.py wrote. A registry without a
+champion is refused, for its name may be misspelt: --first begins one, compared with the gray image and the
+constant tint.
+
+Use the champion with: fiat-color colorize IN OUT --weights registry:URI/NAME
+Exit status: 0 promoted, rolled back, or champion already; 3 measured and not promoted (the table says why);
+1 did not finish, or another promoter came first: run it again; 2 bad usage or configuration.
+"""
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(
+        description="The gate for retraining: challenger against champion on held-out photographs.",
+        epilog=EPILOG,
+        config="YAML, such as configs/promote/default.yaml",
+        shipped="promote",
+    )
+    add, one = parser.add_argument, parser.add_mutually_exclusive_group(required=True)
+    add(
+        "--registry",
+        required=True,
+        metavar="URI/NAME",
+        help="a folder or s3://bucket/prefix, and a name in it",
+    )
+    one.add_argument(
+        "--challenger", metavar="URI", help="its weights: path, URI, shipped name, registry:URI/NAME"
+    )
+    one.add_argument(
+        "--rollback", nargs="?", type=int, const=True, metavar="N", help="to entry N; default: one back"
+    )
+    one.add_argument("--history", action="store_true", help="list the entries")
+    add("--photos", metavar="URI", help="held-out colour photographs, as jobs/evaluate.py takes them")
+    add(
+        "--trained-on",
+        action="append",
+        default=[],
+        metavar="URI",
+        help="refuse photographs in there; repeatable",
+    )
+    add("--first", action="store_true", help="begin the registry if it is empty")
+    add("--output", metavar="URI", help="keep the whole evaluation there")
+    add("--dry-run", action="store_true", help="decide, and write nothing")
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed."""
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if args.challenger and not args.photos:
+        parser.error("--challenger needs --photos")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+
+    def work() -> int:
+        loaded = load(PromoteConfig, args.config, args.overrides)
+        catalog = WeightsRegistry(args.registry, loaded.storage)
+        if args.history:
+            return show_history(catalog)
+        if args.rollback is not None:
+            return roll_back(catalog, None if args.rollback is True else args.rollback, args.dry_run)
+        request = PromoteRequest(
+            args.challenger,
+            args.photos,
+            open_store(args.output, loaded.storage) if args.output else None,
+            tuple(open_store(uri, loaded.storage) for uri in args.trained_on),
+            first=args.first,
+            dry_run=args.dry_run,
+        )
+        return promote(catalog, request, loaded)
+
+    return exit_status(work, args.log_format)

@@ -1,0 +1,59 @@
+"""One retraining cycle: new photographs, training from the champion, the gate. See `--help`."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.retraining.champion import RetrainConfig, RetrainRequest, retrain_champion
+
+EPILOG = """\
+example:
+  fiat-color retrain --config champion --registry s3://models/faces \\
+      --photos s3://archive/new --held-out s3://archive/held-out --output s3://models/retraining
+
+Run it on a schedule. A cycle reads only photographs that no earlier cycle has read, and without new ones it
+does nothing. The same command continues a cycle that was stopped. jobs/promote.py --first begins a registry.
+Exit status: 0 promoted, or nothing new; 3 trained and not promoted (the table says why); 1 did not finish,
+or another process is at work at the output: run it again; 2 bad usage or configuration.
+"""
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(
+        description="Retrain the champion of a registry on new photographs, and promote what is better.",
+        epilog=EPILOG,
+        config="YAML, or a shipped name: champion",
+        shipped="retrain",
+    )
+    add = parser.add_argument
+    add("--registry", required=True, metavar="URI/NAME", help="whose champion is retrained")
+    add(
+        "--photos",
+        required=True,
+        action="append",
+        metavar="URI",
+        help="colour photographs, as jobs/prepare_photos.py takes them; repeatable",
+    )
+    add("--held-out", required=True, metavar="URI", help="colour photographs to judge on, none of --photos")
+    add("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix of all cycles")
+    add("--dry-run", action="store_true", help="print what is new, and write nothing")
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed."""
+    return make_parser().parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+    request = RetrainRequest(args.registry, tuple(args.photos), args.held_out, args.output, args.dry_run)
+
+    def work() -> int:
+        return retrain_champion(request, load(RetrainConfig, args.config, args.overrides))
+
+    return exit_status(work, args.log_format)

@@ -1,0 +1,60 @@
+"""Train every method on the same photographs with the same budget, and evaluate them side by side."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.cli.shipped import config_of
+from pipeline.retraining.retrain_family import FamilyRequest, retrain_family
+
+EPILOG = """\
+example:
+  fiat-color retrain-family --photos photos/open --held-out photos/eval --output family
+
+The same command continues where it was stopped. OUTPUT/weights/NAME.safetensors are for --weights;
+the tables and picture sheets are in OUTPUT/evaluation.
+"""
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(description=__doc__, epilog=EPILOG, config=None)
+    parser.add_argument(
+        "--photos", required=True, action="append", metavar="URI", help="to train on; repeatable"
+    )
+    parser.add_argument(
+        "--exclude", action="append", default=[], metavar="GLOB", help="of --photos; repeatable"
+    )
+    parser.add_argument(
+        "--held-out", required=True, action="append", metavar="URI", help="to evaluate on; repeatable"
+    )
+    parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
+    for name, default, kind in (("family", "methods", "train_family"), ("evaluation", "family", "evaluate")):
+        parser.add_argument(
+            f"--{name}", default=default, metavar="FILE", type=config_of(kind), help=f"default: {default}"
+        )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="RUN", help="train this run; repeatable"
+    )
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed."""
+    return make_parser().parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+    lists = {
+        name: tuple(getattr(args, name)) for name in ("photos", "held_out", "only", "exclude", "overrides")
+    }
+    request = FamilyRequest(**lists, output=args.output, family=args.family, evaluation=args.evaluation)
+
+    def work() -> None:
+        for table in retrain_family(request):
+            print(table)
+
+    return exit_status(work, args.log_format)

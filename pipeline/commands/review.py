@@ -1,0 +1,63 @@
+"""Look at all results of an output, and decide about them. `--help` says how; docs/review.md says more."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
+from pipeline.review.review import ReviewRequest, run_review
+
+EPILOG = """\
+examples: fiat-color review colored/            # write colored/gallery/index.html
+          fiat-color review colored/ --serve    # and take decisions from the browser
+
+Writes below OUTPUT/gallery/ and OUTPUT/decisions/ alone; with --apply also a ledger part, and removes files
+of rejected images below OUTPUT/images/ and OUTPUT/derivatives/. Thumbnails are written once: run it again
+after each colouring run.
+Exit status: 0 done; 1 did not finish, run it again; 2 bad usage or configuration.
+"""
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(
+        description="The gallery: every image of an output before and after, and what people decide.",
+        epilog=EPILOG,
+        config="YAML, the one that coloured will do",
+        shipped="colorize",
+    )
+    parser.add_places(output="the output of colouring runs")
+    parser.add_argument("--input", metavar="URI", help="the sources; default: where the last run read them")
+    parser.add_argument("--decisions", metavar="FILE", help="take in what the page downloaded")
+    parser.add_argument(
+        "--apply", action="store_true", help="remove the results of rejected images, and say so in the ledger"
+    )
+    parser.add_argument("--serve", action="store_true", help="serve it to a browser of this machine")
+    parser.add_argument("--who", metavar="NAME", help="who decides; default: the account's name")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="serve at this port; default: any")
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed."""
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if not 0 <= args.port <= 65535:
+        parser.error(f"argument --port: {args.port} is no port: give 0 to 65535")
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+
+    def work() -> int:
+        loaded = load(JobConfig, args.config, args.overrides)
+        request = ReviewRequest(
+            args.output, loaded, args.input, args.decisions, args.apply, args.serve, args.who, args.port
+        )
+        return run_review(request)
+
+    return exit_status(work, args.log_format)
