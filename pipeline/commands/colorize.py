@@ -11,6 +11,7 @@ from pipeline.config.loading import load
 EPILOG = """\
 examples:
   fiat-color colorize scans/ colored/
+  fiat-color colorize photo.tif other.jpg colored/
   fiat-color colorize s3://archive/1920s s3://archive-color/1920s --dry-run
   ray job submit --working-dir . -- python jobs/colorize_bucket.py --input s3://a/b --output s3://a-color/b
 
@@ -28,7 +29,11 @@ def make_parser() -> JobParser:
         config="YAML, or a shipped name such as archive-scan; configs/colorize/default.yaml lists every key",
         shipped="colorize",
     )
-    parser.add_places(input="folder or s3://bucket/prefix; only read", output="folder or s3://bucket/prefix")
+    parser.add_places(
+        many=True,
+        input="folder, s3://bucket/prefix, or single photographs; only read",
+        output="folder or s3://bucket/prefix",
+    )
     parser.add_argument("--method", metavar="NAME", help="short for --set model.method=NAME")
     parser.add_argument(
         "--weights", metavar="URI", help="short for --set model.weights=URI; registry:URI/NAME: the champion"
@@ -37,6 +42,9 @@ def make_parser() -> JobParser:
         "--guides",
         metavar="URI",
         help="short for --set guides.file=URI: scribbles, references, styles",
+    )
+    parser.add_argument(
+        "--keys", metavar="FILE", help="short for --set plan.keys=FILE: the only keys to colour, one a line"
     )
     parser.add_argument(
         "--limit", metavar="N", help="short for --set plan.limit=N: the first N undone objects"
@@ -60,13 +68,13 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
     short = {"model.method": args.method, "model.weights": args.weights, "plan.limit": args.limit}
-    short |= {"guides.file": args.guides, "plan.recolor": args.recolor}
+    short |= {"guides.file": args.guides, "plan.recolor": args.recolor, "plan.keys": args.keys}
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
 
     def work() -> int:
         loaded = load(JobConfig, args.config, overrides)
-        from pipeline.run.colorize import ColorizeRequest, run_job
+        from pipeline.run.colorize import request_of, run_job
 
-        return run_job(ColorizeRequest(args.input, args.output, loaded, args.dry_run))
+        return run_job(request_of(args.input, args.output, loaded, args.dry_run))
 
     return exit_status(work, args.log_format)

@@ -27,6 +27,9 @@ class PlanConfig(Section):
     shard_bytes: Quantity = Field(64 * 2**20, ge=1, description="most source bytes in one shard")
     include: tuple[str, ...] = Field((), description="keys to keep, as glob patterns; empty: all")
     exclude: tuple[str, ...] = Field((), description="keys to leave out, as glob patterns")
+    keys: str | tuple[str, ...] | None = Field(
+        None, description="the only keys to colour: a file (path or URI) with one a line; null: all"
+    )
     limit: int | None = Field(None, ge=1, description="work on the first N objects that are not done")
     retry_failed: bool = Field(False, description="also take images whose ledger row says failed")
     recolor: Literal["changed-model", "changed-settings", "accepted"] | None = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,9 +16,9 @@ from pipeline.plan.decided import read_decided
 from pipeline.plan.done import DoneImages, read_done
 from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
 from pipeline.plan.identities import hash_keys
+from pipeline.plan.listing import list_objects
 from pipeline.plan.other_models import read_other_models, with_other_models
 from pipeline.plan.outputs import Refusal, find_refusals, output_key
-from pipeline.plan.patterns import Patterns
 from pipeline.plan.readable import readable_again
 from pipeline.plan.shards import Shard, cut, write_shards
 from pipeline.records import Item, Status
@@ -31,7 +31,7 @@ _COLORIZED, _REJECTED = (list(Status).index(status) for status in (Status.COLORI
 class Plan:
     """What a run has to do.
 
-    `items_listed` and `bytes_listed` count the objects under the input that the patterns keep, `excluded`
+    `items_listed` and `bytes_listed` count the objects under the input that are chosen and kept, `excluded`
     those they leave out; `done` counts the listed ones that the ledger has, by status. What `plan.limit` cuts
     off is in none of `done` and `todo_items`. `others` counts images that another model coloured last: of the
     done ones with `plan.recolor` changed-settings, else of those to do. `accepted` counts done ones that
@@ -78,7 +78,8 @@ def make_plan(
     keep = config.plan.recolor == "changed-settings"
     done = read_done(out, job_digest, retry_failed=config.plan.retry_failed)
     done = with_other_models(done, read_other_models(out, config, job_digest), keep=keep)
-    objects, excluded, guidance = _list_objects(source, config.plan, guides)
+    listing = list_objects(source, config.plan, config.storage, guides)
+    objects, guidance = listing.objects, listing.guidance
     hashes = hash_keys((o.key for o in objects), (o.etag for o in objects))
     statuses, keys = done.statuses(hashes), [o.key for o in objects]
     refusals = find_refusals(keys, config.output, statuses == _COLORIZED, out.comparable)
@@ -93,7 +94,7 @@ def make_plan(
     return Plan(
         items_listed=len(objects),
         bytes_listed=sum(o.bytes for o in objects),
-        excluded=excluded,
+        excluded=listing.excluded,
         done={s: n for code, s in enumerate(Status) if (n := int(np.count_nonzero(statuses == code)))},
         todo_items=len(items),
         todo_bytes=sum(item.bytes for item in items),
@@ -141,35 +142,10 @@ def write_plan(out: Store, run_id: str, plan: Plan) -> None:
     write_shards(out, plan_key(run_id), plan.shards)
 
 
-def _list_objects(
-    source: Store, config: PlanConfig, guides: GuideSource | None
-) -> tuple[list[ObjectInfo], int, Guidance]:
-    """The objects to colour, in key order, how many the patterns leave out, and what guides there are."""
-    if guides is None:
-        return *_keep(source.list(), config), Guidance()
-    objects, excluded = _keep(guides.watch(source.list()), config)
-    guidance = guides.resolve(objects)
-    if guidance.sidecars:
-        objects = [info for info in objects if info.key not in guidance.sidecars]
-    return objects, excluded, guidance
-
-
 def _by_index(keys: list[str], guidance: Guidance) -> Mapping[int, ItemGuide]:
     if not guidance.guides:
         return {}
     return {i: guidance.guides[key] for i, key in enumerate(keys) if key in guidance.guides}
-
-
-def _keep(listed: Iterable[ObjectInfo], config: PlanConfig) -> tuple[list[ObjectInfo], int]:
-    """The objects that the patterns keep, and how many they leave out."""
-    patterns = Patterns(config.include, config.exclude)
-    kept, excluded = [], 0
-    for info in listed:
-        if patterns.keep(info.key):
-            kept.append(info)
-        else:
-            excluded += 1
-    return kept, excluded
 
 
 def _item(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -24,6 +25,7 @@ from pipeline.report.tally import RunTally
 from pipeline.run.close import Clock, close_run
 from pipeline.run.notify import Outcome, deliver, notice
 from pipeline.run.plan_text import estimate_text, failed_text, plan_fields, plan_text
+from pipeline.run.single_files import source_of
 from pipeline.shard.job import Job
 from pipeline.shard.open_guides import open_guides, pin_pictures
 from pipeline.shard.open_onnx import pin_onnx
@@ -33,12 +35,35 @@ from pipeline.storage.lease import Lease, at_work
 
 @dataclass(frozen=True)
 class ColorizeRequest:
-    """What the command line asks for: URIs or folders, the configuration, whether only to plan."""
+    """What the command line asks for: URIs or folders, the configuration, whether only to plan.
+
+    files: the photographs that the user named in place of the folder `input`, which is theirs; the
+    configuration has their keys.
+    """
 
     input: str
     output: str
     config: JobConfig
     dry_run: bool = False
+    files: tuple[str, ...] = ()
+
+
+def request_of(
+    inputs: str | Sequence[str], output: str, config: JobConfig, dry_run: bool = False
+) -> ColorizeRequest:
+    """The request for a folder, or for photographs that are named one by one.
+
+    Raises:
+        ConfigError: as `source_of`, and where `plan.keys` is set, too. StorageError: as `source_of`.
+    """
+    places = [inputs] if isinstance(inputs, str) else list(inputs)
+    source = source_of(places, config.storage)
+    if source.keys is None:
+        return ColorizeRequest(source.folder, output, config, dry_run)
+    if config.plan.keys is not None:
+        raise ConfigError("plan.keys chooses from a folder; leave it out, or give the folder as the input")
+    config = config.model_copy(update={"plan": config.plan.model_copy(update={"keys": source.keys})})
+    return ColorizeRequest(source.folder, output, config, dry_run, tuple(places))
 
 
 def run_job(request: ColorizeRequest) -> int:
@@ -169,7 +194,8 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started
 
 
 def _open(request: ColorizeRequest) -> tuple[Store, Store]:
-    refuse_overlap(request.input, request.output)
+    for place in request.files or (request.input,):  # single files may lie beside the output's folder
+        refuse_overlap(place, request.output)
     source = open_store(request.input, request.config.storage)
     out = open_store(request.output, request.config.storage)
     source.check_readable()

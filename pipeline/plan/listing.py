@@ -1,0 +1,95 @@
+"""The objects of a source that a run colours: all, or chosen keys, without what the patterns leave out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pipeline.config.job import PlanConfig
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import ConfigError, StorageError
+from pipeline.plan.guidance import Guidance, GuideSource
+from pipeline.plan.patterns import Patterns
+from pipeline.storage import ObjectInfo, Store, open_store
+
+#: So many keys are listed one by one, which spares the listing of everything that lies beside them.
+_FEW = 100
+
+
+@dataclass(frozen=True)
+class Listing:
+    """`objects` in key order, how many are `excluded`, and the guides of the objects."""
+
+    objects: list[ObjectInfo]
+    excluded: int
+    guidance: Guidance
+
+
+def list_objects(
+    source: Store, config: PlanConfig, storage: StorageConfig, guides: GuideSource | None
+) -> Listing:
+    """What is to be coloured, and what of it is done already.
+
+    Raises:
+        ConfigError: some guides do not fit; there is no file of keys. StorageError: the source cannot be
+            listed.
+    """
+    chosen = chosen_keys(config.keys, storage)
+    listed = source.list() if chosen is None else _beside(source, chosen)
+    objects, excluded = _keep(listed if guides is None else guides.watch(listed), config, chosen)
+    guidance = Guidance() if guides is None else guides.resolve(objects)
+    if guidance.sidecars:
+        objects = [info for info in objects if info.key not in guidance.sidecars]
+    return Listing(objects, excluded, guidance)
+
+
+def chosen_keys(keys: str | tuple[str, ...] | None, storage: StorageConfig) -> frozenset[str] | None:
+    """The keys of `plan.keys`; None where it chooses none. Of a file each line is a key; empty lines are left
+    out.
+
+    Raises:
+        ConfigError: there is no such file, it is not UTF-8 or holds no key.
+    """
+    if not isinstance(keys, str):
+        return None if keys is None else frozenset(keys)
+    folder, _, name = keys.rpartition("/")
+    try:
+        data = open_store(folder or ("/" if keys.startswith("/") else "."), storage).get(name).data
+        lines = data.decode().removeprefix("\ufeff").split("\n")
+    except StorageError as error:
+        raise ConfigError(f"cannot read the keys in {keys}: {error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the keys in {keys} are not UTF-8 text; write one key a line") from None
+    chosen = frozenset(key for line in lines if (key := line.removesuffix("\r")))
+    if not chosen:
+        raise ConfigError(f"{keys} holds no keys; write one a line")
+    return chosen
+
+
+def _beside(source: Store, chosen: frozenset[str]) -> Iterable[ObjectInfo]:
+    """A listing that has the chosen keys, and what may be their sidecars: NAME.png and NAME.scribbles.png."""
+    if len(chosen) > _FEW:
+        return source.list()
+    starts = {re.sub(r"\.[^./]*$", ".", key) for key in chosen}
+    by_key = {info.key: info for start in starts for info in source.list(start)}
+    return [by_key[key] for key in sorted(by_key)]
+
+
+def _keep(
+    listed: Iterable[ObjectInfo], config: PlanConfig, chosen: frozenset[str] | None
+) -> tuple[list[ObjectInfo], int]:
+    """The chosen objects that the patterns keep, and how many of them they leave out."""
+    patterns = Patterns(config.include, config.exclude)
+    kept, excluded = [], 0
+    for info in _chosen(listed, chosen):
+        if patterns.keep(info.key):
+            kept.append(info)
+        else:
+            excluded += 1
+    return kept, excluded
+
+
+def _chosen(listed: Iterable[ObjectInfo], chosen: frozenset[str] | None) -> Iterator[ObjectInfo]:
+    """Of a listing that is read to its end, for guides watch it."""
+    return (info for info in listed if chosen is None or info.key in chosen)
