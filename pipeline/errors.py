@@ -72,6 +72,12 @@ class CredentialsRefused(StorageError):
     """The store refuses the credentials themselves, or there are none: no object can be had with them."""
 
 
+class CredentialsMissing(CredentialsRefused):
+    """This process has no credentials: it has to be given some before anything can begin."""
+
+    exit_status = EXIT_USAGE
+
+
 class ObjectArchived(AccessDenied):
     """The object is in an archive storage class, and nothing of it can be read before it is restored."""
 

@@ -7,6 +7,7 @@ import argparse
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
+from pipeline.models.shipped_cards import shipped_cards
 
 EPILOG = """\
 examples:
@@ -19,6 +20,13 @@ The same command again does only what is missing. Exit status: 0 all done; 3 fin
 (see the ledger); 4 finished, more of them failed than run.max_failed allows; 1 did not finish, run it again;
 2 bad usage or configuration.
 """
+
+
+METHOD_NAMES = (
+    "classification_cnn", "iizuka", "onnx", "patch", "reference", "regression_cnn", "scribble", "unet",
+    "welsh",
+)  # fmt: skip
+"""All methods: to ask `models.method_list` takes seconds, in which torch is loaded."""
 
 
 def make_parser() -> JobParser:
@@ -34,18 +42,25 @@ def make_parser() -> JobParser:
         input="folder, s3://bucket/prefix, or single photographs; only read",
         output="folder or s3://bucket/prefix",
     )
-    parser.add_argument("--method", metavar="NAME", help="short for --set model.method=NAME")
+    add = parser.add_argument
     parser.add_argument(
-        "--weights", metavar="URI", help="short for --set model.weights=URI; registry:URI/NAME: the champion"
+        "--method",
+        metavar="NAME",
+        help=f"short for --set model.method=NAME: {', '.join(METHOD_NAMES)}; weights say theirs",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="URI",
+        help="short for --set model.weights=URI: the name of weights that ship, a path or URI, or "
+        f"registry:URI/NAME, the champion; there ship {', '.join(shipped_cards())} (the first is default; "
+        "fiat-color weights says who may use them)",
     )
     parser.add_argument(
         "--guides",
         metavar="URI",
         help="short for --set guides.file=URI: scribbles, references, styles",
     )
-    parser.add_argument(
-        "--keys", metavar="FILE", help="short for --set plan.keys=FILE: the only keys to colour, one a line"
-    )
+    add("--keys", metavar="FILE", help="short for --set plan.keys=FILE: the only keys to colour, one a line")
     parser.add_argument(
         "--limit", metavar="N", help="short for --set plan.limit=N: the first N undone objects"
     )
@@ -55,7 +70,13 @@ def make_parser() -> JobParser:
         help="short for --set plan.recolor=...: whether what another model coloured is coloured again; "
         "accepted: and what people accepted, too",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="short for --set plan.strict=true: end where a pattern or key matches nothing",
+    )
+    add("--dry-run", action="store_true", help="print the plan and change nothing")
+    add("--show-config", action="store_true", help="a dry run prints the configuration, too")
     return parser
 
 
@@ -69,12 +90,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     short = {"model.method": args.method, "model.weights": args.weights, "plan.limit": args.limit}
     short |= {"guides.file": args.guides, "plan.recolor": args.recolor, "plan.keys": args.keys}
+    short |= {"plan.strict": "true" if args.strict else None}
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
 
     def work() -> int:
         loaded = load(JobConfig, args.config, overrides)
         from pipeline.run.colorize import request_of, run_job
 
-        return run_job(request_of(args.input, args.output, loaded, args.dry_run))
+        return run_job(request_of(args.input, args.output, loaded, args.dry_run, args.show_config))
 
     return exit_status(work, args.log_format)

@@ -1,17 +1,18 @@
 """Configuration: frozen models, a YAML file, `--set section.key=value`, and the job digest.
 
 An unknown key or a bad value is a `ConfigError` (exit 2) of one line that names the key, the value and what
-is allowed. `effective_yaml` is printed by a dry run and saved with every run.
+is allowed. `effective_yaml` is saved with every run; a dry run prints it on request.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_serializer, field_validator, model_validator
 
 from pipeline.color.toning import REAL_COLOUR_SPREAD
 from pipeline.config.output import OutputConfig
@@ -20,13 +21,28 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import HIDDEN, without_secrets
 
 
+def _listed(value: Any) -> Any:
+    """A pattern by itself as a list of one."""
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"\[.*[*?,].*\]", value):  # YAML reads no [*.jpg], and as one pattern it matches nothing
+        raise ValueError('write patterns of a list in quotation marks, ["*.jpg", "*.png"]')
+    return (value,)
+
+
+Globs = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
 class PlanConfig(Section):
     """Which objects are coloured, and in which shards."""
 
     shard_images: int = Field(512, ge=1, le=100_000, description="most images in one shard")
     shard_bytes: Quantity = Field(64 * 2**20, ge=1, description="most source bytes in one shard")
-    include: tuple[str, ...] = Field((), description="keys to keep, as glob patterns; empty: all")
-    exclude: tuple[str, ...] = Field((), description="keys to leave out, as glob patterns")
+    include: Globs = Field((), description="keys to keep, as glob patterns; empty: all")
+    exclude: Globs = Field((), description="keys to leave out, as glob patterns")
+    strict: bool = Field(
+        False, description="end with an error, not a warning, where a pattern or key matches nothing"
+    )
     keys: str | tuple[str, ...] | None = Field(
         None, description="the only keys to colour: a file (path or URI) with one a line; null: all"
     )

@@ -149,7 +149,8 @@ def _entries(config: EvaluateConfig) -> tuple[list[dict[str, str]], tuple[float,
         row = {"name": entry.name, "method": opened.method, "weights_sha256": opened.digest}
         if opened.weights is not None:
             tint = tint or opened.weights.info.mean_ab
-        if (card := opened.card) is not None:
+        if opened.onnx is not None:
+            card = opened.onnx.card
             row |= {"method": f"{opened.method} {card.name} ({card.terms})"}
         about.append(row)
     return about, tint or weights_info(None, None, storage=config.storage).mean_ab

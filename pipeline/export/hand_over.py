@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
+from pipeline.cli.counts import counted
 from pipeline.cli.progress import Reporter
 from pipeline.config.job import JobConfig
 from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError
@@ -77,7 +78,7 @@ def _csv(request: ExportRequest, parts: LedgerParts, target: Target, started: fl
     images = newest_images(parts)
     with target.create("text/csv") as file, _reporter(images.num_rows, "rows") as reporter:
         rows = write_csv(parts, images, file, lambda count: reporter.show(count, 0))
-    return _done(f"{rows:,} rows", target, started)
+    return _done(counted(rows, "row"), target, started)
 
 
 def _premis(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:
@@ -90,7 +91,7 @@ def _premis(request: ExportRequest, parts: LedgerParts, target: Target, started:
         written = write_premis(
             parts, objects.present, file, lambda count: reporter.show(count, 0), request.prefix
         )
-    return _done(f"{written:,} objects", target, started)
+    return _done(counted(written, "object"), target, started)
 
 
 def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:
@@ -110,9 +111,9 @@ def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: 
         log.say("check", "reading the bag again", stderr=True)
         finish_bag(bag, target.path, [*bag_info(request.output, payload), *labels])
     if objects.unexpected:
-        left_out = f"left out {objects.unexpected:,} objects that no ledger part names (see docs/verify.md)"
-        log.say("unexpected", left_out)
-    _done(f"a bag of {payload.objects:,} objects, {payload.bytes / 1e6:,.1f} MB,", target, started)
+        left_out = counted(objects.unexpected, "object")
+        log.say("unexpected", f"left out {left_out} that no ledger part names (see docs/verify.md)")
+    _done(f"a bag of {counted(payload.objects, 'object')}, {payload.bytes / 1e6:,.1f} MB,", target, started)
     return _left_out(unfit, target, request.config) if unfit.num_rows else EXIT_DONE
 
 
@@ -120,7 +121,8 @@ def _left_out(unfit: pa.Table, target: Target, config: JobConfig) -> int:
     """One line on the objects that the bag lacks, after it is made."""
     report = write_findings(unfit, target, config.storage)
     count, first = unfit.num_rows, printable(unfit["key"][0].as_py())
-    message = f"the bag lacks {count:,} objects whose names a manifest cannot hold, {first} the first of them"
+    lacks = f"{counted(count, 'object')} whose names a manifest cannot hold"
+    message = f"the bag lacks {lacks}, {first} the first of them"
     log.say("left_out", f"{message}: {report.uri} names them", level="warning", exit_status=EXIT_FINDINGS)
     return EXIT_FINDINGS
 
@@ -132,7 +134,7 @@ def _require_images(request: ExportRequest, objects: DeliveredObjects) -> None:
 
 def _refused(findings: pa.Table, target: Target, config: JobConfig) -> int:
     report = write_findings(findings, target, config.storage)
-    message = f"{findings.num_rows:,} findings, nothing was exported"
+    message = f"{counted(findings.num_rows, 'finding')}, nothing was exported"
     for row in findings.sort_by("key").to_pylist() if log.is_json() else ():
         log.detail("finding", row["message"], level="warning", key=row["key"], finding=row["finding"])
     log.say("summary", message, text=findings_text(findings, report), exit_status=EXIT_FINDINGS)

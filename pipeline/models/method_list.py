@@ -23,6 +23,7 @@ from pipeline.models.methods.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.methods.scribble import ScribbleColorizer
 from pipeline.models.methods.unet import UnetColorizer
+from pipeline.models.shipped_cards import name_of, shipped_cards
 from pipeline.models.weights import SHIPPED, Weights, WeightsInfo, fetch_weights, load_weights, shipped_names
 
 NETWORKS: dict[str, type[TrainableColorizer]] = {
@@ -88,8 +89,15 @@ class OpenedWeights:
 
     @property
     def card(self) -> ModelCard | None:
-        """What others' weights say of themselves."""
-        return None if self.onnx is None else self.onnx.card
+        """What is known of weights that ship, and what others' say of themselves; None for the user's own."""
+        if self.onnx is not None:
+            return self.onnx.card
+        name = name_of(self.digest)
+        if name is None:
+            return None
+        own = shipped_cards()[name]
+        page = f"pipeline/weights/{own.page}"
+        return ModelCard(name, own.licence, own.non_commercial, page, self.digest)
 
 
 def open_weights(

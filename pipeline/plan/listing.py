@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.config.job import PlanConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, StorageError
+from pipeline.plan.chosen import Choice
 from pipeline.plan.guidance import Guidance, GuideSource
-from pipeline.plan.patterns import Patterns
 from pipeline.storage import ObjectInfo, Store, open_store
 
 #: So many keys are listed one by one, which spares the listing of everything that lies beside them.
@@ -19,11 +19,15 @@ _FEW = 100
 
 @dataclass(frozen=True)
 class Listing:
-    """`objects` in key order, how many are `excluded`, and the guides of the objects."""
+    """`objects` in key order, how many are `excluded`, and the guides of the objects.
+
+    warnings: on patterns and keys that match nothing, and on patterns that leave out every image.
+    """
 
     objects: list[ObjectInfo]
     excluded: int
     guidance: Guidance
+    warnings: tuple[str, ...] = ()
 
 
 def list_objects(
@@ -32,16 +36,20 @@ def list_objects(
     """What is to be coloured, and what of it is done already.
 
     Raises:
-        ConfigError: some guides do not fit; there is no file of keys. StorageError: the source cannot be
-            listed.
+        ConfigError: some guides do not fit; there is no file of keys; with `plan.strict` where there is
+            something to warn of. StorageError: the source cannot be listed.
     """
     chosen = chosen_keys(config.keys, storage)
     listed = source.list() if chosen is None else _beside(source, chosen)
-    objects, excluded = _keep(listed if guides is None else guides.watch(listed), config, chosen)
+    choice = Choice(config, chosen)
+    objects = choice.keep(listed if guides is None else guides.watch(listed))
+    warnings = tuple(choice.warnings())
+    if config.strict and warnings:
+        raise ConfigError(f"{warnings[0]} (plan.strict is set)")
     guidance = Guidance() if guides is None else guides.resolve(objects)
     if guidance.sidecars:
         objects = [info for info in objects if info.key not in guidance.sidecars]
-    return Listing(objects, excluded, guidance)
+    return Listing(objects, choice.excluded, guidance, warnings)
 
 
 def chosen_keys(keys: str | tuple[str, ...] | None, storage: StorageConfig) -> frozenset[str] | None:
@@ -74,22 +82,3 @@ def _beside(source: Store, chosen: frozenset[str]) -> Iterable[ObjectInfo]:
     starts = {re.sub(r"\.[^./]*$", ".", key) for key in chosen}
     by_key = {info.key: info for start in starts for info in source.list(start)}
     return [by_key[key] for key in sorted(by_key)]
-
-
-def _keep(
-    listed: Iterable[ObjectInfo], config: PlanConfig, chosen: frozenset[str] | None
-) -> tuple[list[ObjectInfo], int]:
-    """The chosen objects that the patterns keep, and how many of them they leave out."""
-    patterns = Patterns(config.include, config.exclude)
-    kept, excluded = [], 0
-    for info in _chosen(listed, chosen):
-        if patterns.keep(info.key):
-            kept.append(info)
-        else:
-            excluded += 1
-    return kept, excluded
-
-
-def _chosen(listed: Iterable[ObjectInfo], chosen: frozenset[str] | None) -> Iterator[ObjectInfo]:
-    """Of a listing that is read to its end, for guides watch it."""
-    return (info for info in listed if chosen is None or info.key in chosen)

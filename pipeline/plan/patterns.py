@@ -16,6 +16,20 @@ class Patterns:
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str]) -> None:
         self._include, self._exclude = _compiled(include), _compiled(exclude)
+        both = (("include", include), ("exclude", exclude))
+        named = [(name, pattern) for name, patterns in both for pattern in patterns]
+        self._unmatched = {pattern: _compiled([pattern[1]]) for pattern in named}
+
+    def watch(self, key: str) -> None:
+        """Take note of which patterns match the key; a pattern is compared until its first match."""
+        for pattern, regex in list(self._unmatched.items()):
+            if regex is not None and regex.fullmatch(key):
+                del self._unmatched[pattern]
+
+    @property
+    def unmatched(self) -> list[tuple[str, str]]:
+        """ "include" or "exclude", and the pattern, of those that no key matched that was watched."""
+        return list(self._unmatched)
 
     def keep(self, key: str) -> bool:
         if self._include and not self._include.fullmatch(key):

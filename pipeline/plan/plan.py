@@ -38,6 +38,7 @@ class Plan:
     would be to do, had nobody accepted their result. `guidance` has the guides of all that are listed, and
     the sidecars, which are in no count. `archived_items` and `archived_bytes` count those to do that are
     archived as far as is known (`archived.still_archived`). They are asked for like all others.
+    `warnings` are on patterns and keys that choose nothing.
     """
 
     items_listed: int
@@ -52,6 +53,7 @@ class Plan:
     archived_items: int = 0
     archived_bytes: int = 0
     guidance: Guidance = field(default_factory=Guidance)
+    warnings: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -75,15 +77,13 @@ def make_plan(
     Raises:
         ConfigError: some guides do not fit. StorageError: source or ledger cannot be read, or it is damaged.
     """
-    keep = config.plan.recolor == "changed-settings"
-    done = read_done(out, job_digest, retry_failed=config.plan.retry_failed)
-    done = with_other_models(done, read_other_models(out, config, job_digest), keep=keep)
+    done = _done(out, config, job_digest)
     listing = list_objects(source, config.plan, config.storage, guides)
-    objects, guidance = listing.objects, listing.guidance
+    objects = listing.objects
     hashes = hash_keys((o.key for o in objects), (o.etag for o in objects))
-    statuses, keys = done.statuses(hashes), [o.key for o in objects]
-    refusals = find_refusals(keys, config.output, statuses == _COLORIZED, out.comparable)
-    item_guides = _by_index(keys, guidance)
+    statuses = done.statuses(hashes)
+    refusals = find_refusals([o.key for o in objects], config.output, statuses == _COLORIZED, out.comparable)
+    item_guides = _by_index([o.key for o in objects], listing.guidance)
     by_others, stays = _reconsider(statuses, done, hashes, (source, objects), out, config.plan, item_guides)
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
     items = [
@@ -99,11 +99,12 @@ def make_plan(
         todo_items=len(items),
         todo_bytes=sum(item.bytes for item in items),
         shards=cut(items, job_digest, config.plan, workers),
-        others=int(np.count_nonzero(by_others & (statuses >= 0) if keep else by_others[todo])),
+        others=int(np.count_nonzero(by_others & (statuses >= 0) if _keeps(config) else by_others[todo])),
         accepted=int(np.count_nonzero(stays)),
         archived_items=len(archived),
         archived_bytes=sum(o.bytes for o in archived),
-        guidance=guidance,
+        guidance=listing.guidance,
+        warnings=listing.warnings,
     )
 
 
@@ -131,6 +132,16 @@ def _reconsider(
     statuses[stays] = _COLORIZED
     statuses[np.isin(hashes, decided.rejected)] = _REJECTED
     return by_others, stays
+
+
+def _keeps(config: JobConfig) -> bool:
+    """Whether what another model coloured stays."""
+    return config.plan.recolor == "changed-settings"
+
+
+def _done(out: Store, config: JobConfig, job_digest: str) -> DoneImages:
+    own = read_done(out, job_digest, retry_failed=config.plan.retry_failed)
+    return with_other_models(own, read_other_models(out, config, job_digest), keep=_keeps(config))
 
 
 def write_plan(out: Store, run_id: str, plan: Plan) -> None:

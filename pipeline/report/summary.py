@@ -87,19 +87,21 @@ class Cost(Section):
 
 
 class Model(Section):
-    """Weights that others published: their name, licence and source, SHA-256 of the file and the contract."""
+    """Weights that are published: their name, licence and source, SHA-256 of the file and of the contract of
+    an ONNX file."""
 
     name: str
     licence: str
     non_commercial: bool
     source: str
     sha256: str
-    contract_sha256: str
+    contract_sha256: str | None = None
 
     @property
     def terms(self) -> str:
         """The licence in words for a person."""
-        return f"{self.licence}, non-commercial use only" if self.non_commercial else self.licence
+        stated = not self.non_commercial or "non-commercial" in self.licence
+        return self.licence if stated else f"{self.licence}, non-commercial use only"
 
 
 class Summary(Section):
@@ -134,7 +136,7 @@ class Summary(Section):
     exit_status: int = Field(description="0 done, 3 finished with failed images, 4 with too many")
     finished_at: str = Field(description="ISO 8601, UTC")
     versions: dict[str, str] = Field(default_factory=dict)
-    model: Model | None = Field(None, description="whose ONNX weights coloured; null: our own")
+    model: Model | None = Field(None, description="whose weights coloured; null: weights of the user's own")
 
 
 def software_versions() -> dict[str, str]:

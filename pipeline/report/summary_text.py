@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.cli.counts import counted
 from pipeline.cli.durations import duration
 from pipeline.ledger.keys import IMAGES, ledger_folder, page_key, sheet_key
 from pipeline.records import Status
@@ -29,7 +30,7 @@ def summary_text(summary: Summary, report: bool = True) -> str:
         lines += [*_counts(summary), *_archived(summary), *_failures(summary), *_speed(summary), ""]
     if summary.failed_before:
         lines += [
-            f"{summary.failed_before:,} images failed in earlier runs; to try them again: "
+            f"{counted(summary.failed_before, 'image')} failed in earlier runs; to try them again: "
             "--set plan.retry_failed=true",
             "",
         ]
@@ -43,9 +44,8 @@ def headline(summary: Summary) -> str:
     if not summary.listed:
         return f"Nothing to do: there is nothing under {summary.input}."
     if not summary.todo:
-        return (
-            f"Nothing to do: all {summary.listed:,} objects under {summary.input} are in the ledger already."
-        )
+        objects = f"{counted(summary.listed, 'object')} under {summary.input}"
+        return f"Nothing to do: all {objects} are in the ledger already."
     coloured, failed = summary.counts.get(Status.COLORIZED, 0), summary.counts.get(Status.FAILED, 0)
     archived = summary.counts.get(Status.ARCHIVED, 0)
     tail = (f"; {failed:,} failed" if failed else "") + (f"; {archived:,} archived" if archived else "")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
+from pipeline.cli.counts import all_are, counted
 from pipeline.cli.run_id import make_run_id
 from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
@@ -17,6 +18,7 @@ from pipeline.config.loading import effective_yaml
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
 from pipeline.ledger.keys import LEASE, config_key
 from pipeline.models.method_list import METHODS, OpenedWeights, open_weights
+from pipeline.models.shipped_cards import shipped_cards
 from pipeline.models.weights_registry import SCHEME, pin_weights
 from pipeline.plan.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
@@ -37,6 +39,7 @@ from pipeline.storage.lease import Lease, at_work
 class ColorizeRequest:
     """What the command line asks for: URIs or folders, the configuration, whether only to plan.
 
+    show_config: whether a dry run prints the whole configuration, too.
     files: the photographs that the user named in place of the folder `input`, which is theirs; the
     configuration has their keys.
     """
@@ -45,11 +48,16 @@ class ColorizeRequest:
     output: str
     config: JobConfig
     dry_run: bool = False
+    show_config: bool = False
     files: tuple[str, ...] = ()
 
 
 def request_of(
-    inputs: str | Sequence[str], output: str, config: JobConfig, dry_run: bool = False
+    inputs: str | Sequence[str],
+    output: str,
+    config: JobConfig,
+    dry_run: bool = False,
+    show_config: bool = False,
 ) -> ColorizeRequest:
     """The request for a folder, or for photographs that are named one by one.
 
@@ -59,14 +67,19 @@ def request_of(
     places = [inputs] if isinstance(inputs, str) else list(inputs)
     source = source_of(places, config.storage)
     if source.keys is None:
-        return ColorizeRequest(source.folder, output, config, dry_run)
+        return ColorizeRequest(source.folder, output, config, dry_run, show_config)
     if config.plan.keys is not None:
         raise ConfigError("plan.keys chooses from a folder; leave it out, or give the folder as the input")
     config = config.model_copy(update={"plan": config.plan.model_copy(update={"keys": source.keys})})
-    return ColorizeRequest(source.folder, output, config, dry_run, tuple(places))
+    return ColorizeRequest(source.folder, output, config, dry_run, show_config, tuple(places))
 
 
 def run_job(request: ColorizeRequest) -> int:
+    """As `run_to_its_end`; returns the exit status."""
+    return run_to_its_end(request).exit_status
+
+
+def run_to_its_end(request: ColorizeRequest) -> Outcome:
     """Colour everything that is not done, and report the end to the webhook, whatever it is.
 
     Returns and raises as `_run` does; what becomes of the webhook changes neither.
@@ -80,7 +93,7 @@ def run_job(request: ColorizeRequest) -> int:
         _report(request, run_id, Outcome(status, str(error) or type(error).__name__))
         raise
     _report(request, run_id, outcome)
-    return outcome.exit_status
+    return outcome
 
 
 def _report(request: ColorizeRequest, run_id: str, outcome: Outcome) -> None:
@@ -115,6 +128,7 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
 
     guides = open_guides(source, config)
     job = Job(config, source.uri, out.uri, run_id, work_digest, digest, date, opened.card)
+    _say_config(request, job.config)
 
     def planned() -> Plan:
         workers = config.run.workers or cores()
@@ -140,17 +154,26 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
 
 def _say_plan(request: ColorizeRequest, job: Job, plan: Plan) -> None:
     source, out, digests = request.input, request.output, (job.job_digest, job.weights_digest)
-    text = plan_text(source, out, job.config, plan, *digests, job.model)
-    message = f"{plan.todo_items:,} of {plan.items_listed:,} objects to do, in {len(plan.shards):,} shards"
+    for warning in plan.warnings:
+        log.say("warning", warning, level="warning", text=f"warning: {warning}")
+    text = plan_text(source, out, job.config, plan, job.job_digest, job.model)
+    shards = counted(len(plan.shards), "shard")
+    message = f"{plan.todo_items:,} of {counted(plan.items_listed, 'object')} to do, in {shards}"
     log.say("plan", message, text=text, **plan_fields(source, out, plan, *digests, job.model))
+
+
+def _say_config(request: ColorizeRequest, config: JobConfig) -> None:
+    if request.dry_run and request.show_config:
+        text = f"The effective configuration:\n{effective_yaml(config)}"
+        fields = config.model_dump(mode="json")
+        log.say("configuration", "the effective configuration", text=text, configuration=fields)
 
 
 def _dry_run(job: Job, plan: Plan) -> Outcome:
     text = estimate_text(job, plan)
     log.say("estimate", " ".join(text.split()), text=text)
-    text = f"\nThe effective configuration:\n{effective_yaml(job.config)}\nDry run: nothing was written."
-    message = "dry run: nothing was written"
-    log.say("dry_run", message, text=text, configuration=job.config.model_dump(mode="json"))
+    text = "Dry run: nothing was written. (--show-config prints the configuration.)"
+    log.say("dry_run", "dry run: nothing was written", text=text)
     return Outcome(EXIT_DONE, "dry run")
 
 
@@ -169,7 +192,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started
             layout = choose_layout(job.config)
             job = replace(job, threads=layout.threads)
             began = ended = float("inf")
-            message = f"run {job.run_id}: {layout.topology}, {layout.workers} workers"
+            message = f"run {job.run_id}: {layout.topology}, {counted(layout.workers, 'worker')}"
             log.say(
                 "start", message, topology=layout.topology, workers=layout.workers, precision=layout.precision
             )
@@ -182,7 +205,7 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started
             resources = occupied(layout, job.config.run.address)
     except KeyboardInterrupt:
         raise FiatColorError(
-            f"interrupted after {tally.rows:,} of {plan.todo_items:,} images; "
+            f"interrupted after {tally.rows:,} of {counted(plan.todo_items, 'image')}; "
             "the same command goes on where this one stopped"
         ) from None
     # Work begins when the first worker takes a shard; before that, Ray and the workers come up. The workers'
@@ -216,16 +239,20 @@ def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
     weights = pin_weights(model.weights, config.storage)
     stated = weights is None or "method" in model.model_fields_set
     if stated and model.method not in METHODS:
-        known = ", ".join(sorted(METHODS))
-        raise ConfigError(
-            f"configuration key 'model.method' has the value {model.method!r}: allowed is {known}"
-        )
+        raise ConfigError(_no_method(model.method))
     method = model.method if stated else None
     opened = open_weights(method, weights, storage=config.storage, contract=model.contract)
     model = model.model_copy(update={"weights": weights, "method": opened.method})
     if opened.onnx is not None:
         model = pin_onnx(model, opened.onnx)
     return config.model_copy(update={"model": model, "plan": plan}), opened
+
+
+def _no_method(name: str) -> str:
+    if name in (cards := shipped_cards()):
+        of = cards[name].method
+        return f"{name!r} is the name of weights, not of a method: --weights {name} (its method is {of})"
+    return f"configuration key 'model.method' has the value {name!r}: allowed is {', '.join(sorted(METHODS))}"
 
 
 def _date() -> str:
@@ -246,7 +273,8 @@ def _nothing_to_do(plan: Plan) -> Outcome:
         log.say("summary", message, exit_status=EXIT_DONE)
         return Outcome(EXIT_DONE, message)
     failed = plan.done.get(Status.FAILED, 0)
-    message = f"Nothing to do: all {sum(plan.done.values()):,} objects are in the ledger{failed_text(plan)}."
+    objects = all_are(sum(plan.done.values()), "object")
+    message = f"Nothing to do: {objects} in the ledger{failed_text(plan)}."
     status = EXIT_FAILED_IMAGES if failed else EXIT_DONE
     log.say("summary", message, exit_status=status)
     return Outcome(status, message)

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pipeline.cli.counts import counted
 from pipeline.errors import ImageFailure
 from pipeline.ledger.schema import LedgerRow
 from pipeline.plan.plan import Plan
@@ -59,5 +60,6 @@ def estimate_seconds(job: Job, plan: Plan) -> Estimate:
         each = (time.perf_counter() - start) / len(chosen)
     finally:
         worker.close()
-    basis = f"{each:.2f} s each, measured on {len(chosen)} of these images on this CPU, {workers} workers"
+    measured = f"measured on {len(chosen)} of these images on this CPU"
+    basis = f"{each:.2f} s each, {measured}, {counted(workers, 'worker')}"
     return Estimate(_START_SECONDS + each * len(items) / workers, basis)

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 
 from pipeline.cli import log
+from pipeline.cli.counts import counted
 from pipeline.cli.durations import duration
 from pipeline.cli.progress import Reporter
 from pipeline.errors import EXIT_UNFINISHED
@@ -134,7 +135,7 @@ def _log_shard(result: ShardResult) -> None:
     failed_text = f", {counts[Status.FAILED]:,} failed" if counts[Status.FAILED] else ""
     log.detail(
         "shard",
-        f"{result.rows.num_rows:,} images committed{failed_text}",
+        f"{counted(result.rows.num_rows, 'image')} committed{failed_text}",
         shard=result.shard_id,
         **counts,
         attempt=result.attempt.number,

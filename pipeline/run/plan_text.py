@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.cli.counts import counted
 from pipeline.config.job import JobConfig
 from pipeline.models.base import ModelCard
 from pipeline.plan.plan import Plan
@@ -14,29 +15,23 @@ from pipeline.shard.job import Job
 
 
 def plan_text(
-    input: str,
-    output: str,
-    config: JobConfig,
-    plan: Plan,
-    digest: str,
-    weights_sha256: str,
-    card: ModelCard | None = None,
+    input: str, output: str, config: JobConfig, plan: Plan, digest: str, card: ModelCard | None = None
 ) -> str:
     """What is listed, done and to do, line by line."""
     done, rejected = sum(plan.done.values()), plan.done.get(Status.REJECTED, 0)
-    weights = (config.model.weights or "shipped").partition("#")[0]
     kept = config.plan.recolor == "changed-settings"
     by_others = f", {plan.others:,} by another model" if plan.others else ""
-    work = f"to do    {plan.todo_items:,} objects, {_size(plan.todo_bytes)}, in {len(plan.shards):,} shards"
+    objects, shards = counted(plan.todo_items, "object"), counted(len(plan.shards), "shard")
+    work = f"to do    {objects}, {_size(plan.todo_bytes)}, in {shards}"
     return "\n".join(
         [
-            f"input    {input}: {plan.items_listed:,} objects, {_size(plan.bytes_listed)}"
+            f"input    {input}: {counted(plan.items_listed, 'object')}, {_size(plan.bytes_listed)}"
             + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
             f"output   {output} (job digest {digest})",
-            f"weights  {weights}#sha256={card.sha256 if card else weights_sha256}",
+            f"weights  {_weights(config, card)}",
             *([] if card is None else [_model_line(card)]),
             *plan.guidance.notices,
-            f"done     {done:,} objects in the ledger"
+            f"done     {counted(done, 'object')} in the ledger"
             + failed_text(plan)
             + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else "")
             + (f", {plan.accepted:,} that people accepted" if plan.accepted else "")
@@ -45,6 +40,14 @@ def plan_text(
             *_archived_lines(plan),
         ]
     )
+
+
+def _weights(config: JobConfig, card: ModelCard | None) -> str:
+    """The name or place of the weights, and their method."""
+    place = (config.model.weights or "").partition("#")[0]
+    ours = card is not None and card.contract_sha256 is None
+    name = card.name if card is not None and ours else place or "none"
+    return f"{name} ({config.model.method})"
 
 
 def _model_line(card: ModelCard) -> str:
@@ -85,7 +88,7 @@ def _archived_lines(plan: Plan) -> list[str]:
     """A line on objects that must be restored first; none where there are none."""
     if not plan.archived_items:
         return []
-    count, size = f"{plan.archived_items:,} objects", _size(plan.archived_bytes)
+    count, size = counted(plan.archived_items, "object"), _size(plan.archived_bytes)
     return [f"archived {count} of these, {size}: restore them, and the next run takes them by itself"]
 
 

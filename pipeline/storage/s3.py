@@ -19,6 +19,7 @@ from pipeline.errors import (
     AccessDenied,
     AlreadyExists,
     BadKey,
+    CredentialsMissing,
     CredentialsRefused,
     ObjectMissing,
     StorageError,
@@ -278,7 +279,9 @@ class S3Store:
         except aws.ClientError as error:
             raise refused(error, action, self.bucket, self._name(key)) from None
         except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
-            raise CredentialsRefused(
+            # what a role gives comes and goes; what nobody has set is missing from the start
+            none_there = not isinstance(error, aws.CredentialRetrievalError)
+            raise (CredentialsMissing if none_there else CredentialsRefused)(
                 f"cannot {action} {self._name(key)}: {one_line(error)}; "
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or an instance role"
             ) from None

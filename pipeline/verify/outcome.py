@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline import __version__
+from pipeline.cli.counts import counted
 from pipeline.errors import EXIT_DONE
 from pipeline.ledger.keys import FINDINGS, SUMMARY
 from pipeline.ledger.write import PARQUET, parquet_bytes
@@ -45,8 +46,9 @@ def plan_text(output: str, tally: VerificationTally, hashed: list[pa.Table]) -> 
     """What is about to be read."""
     size = sum(table["bytes"].to_numpy().sum() for table in hashed) / 1e6
     return (
-        f"output   {output}: {tally.parts:,} ledger parts, {tally.expected:,} objects named\n"
-        f"to read  {sum(table.num_rows for table in hashed):,} objects, {size:,.1f} MB"
+        f"output   {output}: {counted(tally.parts, 'ledger part')}, "
+        f"{counted(tally.expected, 'object')} named\n"
+        f"to read  {counted(sum(table.num_rows for table in hashed), 'object')}, {size:,.1f} MB"
     )
 
 
@@ -85,6 +87,7 @@ def summary_text(report: Store, tally: VerificationTally, summary: dict[str, Any
     if tally.finding_count > _SHOWN:
         lines.append(f"and {tally.finding_count - _SHOWN:,} more")
     lines.append(
-        f"verified {tally.objects:,} objects in {summary['seconds']} s: {tally.finding_count:,} findings"
+        f"verified {counted(tally.objects, 'object')} in {summary['seconds']} s: "
+        f"{counted(tally.finding_count, 'finding')}"
     )
     return "\n".join([*lines, f"report   {report.uri}/{FINDINGS}"])

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
+from pipeline.cli.counts import counted
 from pipeline.cli.progress import Reporter
 from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
@@ -74,14 +75,14 @@ def run_verify(request: VerifyRequest) -> int:
         tally.expected += expected.sources.num_rows
         to_hash.append(_sources(source, expected, tally))
     text = plan_text(request.output, tally, [work.both for work in to_hash])
-    log.say("plan", f"{tally.expected:,} objects expected", text=text, output=request.output)
+    log.say("plan", f"{counted(tally.expected, 'object')} expected", text=text, output=request.output)
     if any(work.both.num_rows for work in to_hash):
         _hash(request.config, to_hash, tally)
     summary = summarise(tally, request.output, request.input, time.time() - started)
     write_report(report, tally, summary)
     for row in tally.table().to_pylist() if log.is_json() else ():
         log.detail("finding", row["message"], level="warning", key=row["key"], finding=row["finding"])
-    counts = f"{tally.finding_count:,} findings in {tally.expected:,} objects"
+    counts = f"{counted(tally.finding_count, 'finding')} in {counted(tally.expected, 'object')}"
     log.say("summary", counts, text=summary_text(report, tally, summary), summary=summary)
     return int(summary["exit_status"])
 
@@ -139,7 +140,8 @@ def _hash(config: JobConfig, to_hash: list[_ToHash], tally: VerificationTally) -
                     reporter.show(tally.objects, tally.finding_count)
     except KeyboardInterrupt:
         raise FiatColorError(
-            f"interrupted after {tally.objects:,} of {total:,} objects; the rest is unknown, run it again"
+            f"interrupted after {tally.objects:,} of {counted(total, 'object')}; "
+            "the rest is unknown, run it again"
         ) from None
 
 

@@ -72,7 +72,7 @@ def test_ten_guided_images_among_a_hundred_and_one_changed_guide(s3_moto):
     fill(f"{root}/guides", {"half.png": scribble((30, 160, 30), (48, 36))}, storage)
     again = run("--output", f"{root}/out", *guided)
     assert again.returncode == 0, again.stderr
-    assert "to do    1 objects" in again.stdout
+    assert "to do    1 object," in again.stdout
     after = image_digests(f"{root}/out", storage)
     assert [key for key in after if after[key] != before[key]] == ["images/013.jpg"]
 

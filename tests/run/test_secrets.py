@@ -48,7 +48,7 @@ def called(in_process, places: Path, log_format: str, *more: object) -> Complete
 
 
 def test_a_dry_run_prints_none(in_process, places):
-    done = called(in_process, places, "text", "--dry-run")
+    done = called(in_process, places, "text", "--dry-run", "--show-config")
     assert done.returncode == 0, done.stderr
     assert "https://hooks.example.invalid/***" in done.stdout + done.stderr
     assert CANARY not in done.stdout + done.stderr
