@@ -8,6 +8,7 @@ import tomllib
 from importlib import import_module
 
 import pytest
+import yaml
 
 import pipeline
 from pipeline.commands.program import COMMANDS, completion, main
@@ -38,6 +39,14 @@ def test_the_version_is_the_project_s(capsys: pytest.CaptureFixture[str]) -> Non
         main(["--version"])
     assert (left.value.code, capsys.readouterr().out) == (0, f"fiat-color {PROJECT['version']}\n")
     assert pipeline.__version__ == PROJECT["version"]
+    cited = yaml.safe_load((REPO / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (cited["version"], cited["license"]) == (PROJECT["version"], PROJECT["license"])
+
+
+def test_issue_forms_ask_for_something() -> None:
+    forms = [yaml.safe_load(path.read_text()) for path in (REPO / ".github" / "ISSUE_TEMPLATE").glob("*.yml")]
+    assert len(forms) == 2
+    assert all(form["name"] and form["description"] and form["body"] for form in forms)
 
 
 def test_help_has_every_command_and_no_command_is_bad_usage(capsys: pytest.CaptureFixture[str]) -> None:
