@@ -74,16 +74,15 @@ def make_plan(
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
-    Raises:
-        ConfigError: some guides do not fit. StorageError: source or ledger cannot be read, or it is damaged.
+    Raises ConfigError where guides do not fit, StorageError where source or ledger cannot be read.
     """
     done = _done(out, config, job_digest)
     listing = list_objects(source, config.plan, config.storage, guides)
-    objects = listing.objects
-    hashes = hash_keys((o.key for o in objects), (o.etag for o in objects))
+    objects, keys = listing.objects, [o.key for o in listing.objects]
+    hashes = hash_keys(keys, (o.etag for o in objects))
     statuses = done.statuses(hashes)
-    refusals = find_refusals([o.key for o in objects], config.output, statuses == _COLORIZED, out.comparable)
-    item_guides = _by_index([o.key for o in objects], listing.guidance)
+    refusals = find_refusals(keys, config.output, statuses == _COLORIZED, out.comparable)
+    item_guides = _by_index(keys, listing.guidance)
     by_others, stays = _reconsider(statuses, done, hashes, (source, objects), out, config.plan, item_guides)
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
     items = [

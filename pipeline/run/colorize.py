@@ -111,23 +111,20 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
       4. work: n shards through the Ray chain, each committed by its ledger part;
       5. close: summary, contact sheet, the exit status.
 
-    Returns:
-        0: every object is done; 3: finished, and the ledger has failed images; 4: more of this run's images
-        failed than `run.max_failed` allows.
-
-    Raises:
-        FiatColorError: with the exit status that its class states; what was committed stays.
+    Returns 0: every object is done; 3: finished, and the ledger has failed images; 4: more of this run's
+    images failed than `run.max_failed` allows. Raises FiatColorError with the exit status that its class
+    states; what was committed stays.
     """
     started, date = time.time(), _date()
     source, out = _open(request)
     config, opened = _pinned(request.config)
     open_signer(config.output.c2pa)  # and forget it: a key that cannot sign ends the job before any work
-    config, digest = pin_pictures(config, opened.guides), opened.digest
-    work_digest = job_digest(config, digest)
+    config = pin_pictures(config, opened.guides)
+    work_digest = job_digest(config, opened.digest)
     from pipeline.engine.cluster import cores  # Ray is imported late: a mistake costs a second
 
     guides = open_guides(source, config)
-    job = Job(config, source.uri, out.uri, run_id, work_digest, digest, date, opened.card)
+    job = Job(config, source.uri, out.uri, run_id, work_digest, opened.digest, date, opened.card)
     _say_config(request, job.config)
 
     def planned() -> Plan:

@@ -48,8 +48,7 @@ _UPLOAD = TransferConfig(
 _RESTORE_STATUS = {"OptionalObjectAttributes": ["RestoreStatus"]}
 _DIRECTORY_BUCKET = "--x-s3"
 _AWS = (".amazonaws.com", ".amazonaws.com.cn")
-#: An object that comes with other bytes than it should is read so often again; most often it is the way here
-#: that is bad, and not the object.
+#: An object with other bytes than it should have is read so often again: mostly the way here is bad, not it.
 _WRONG_TRIES = 4
 
 

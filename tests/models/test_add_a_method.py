@@ -89,7 +89,14 @@ def test_its_weights_load_and_colour(weights: Path) -> None:
 
 def test_a_job_takes_it_and_so_do_guides(weights: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "in").mkdir()
-    places = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--dry-run"]
+    places = [
+        "--input",
+        str(tmp_path / "in"),
+        "--output",
+        str(tmp_path / "out"),
+        "--dry-run",
+        "--show-config",
+    ]
     assert colorize([*places, "--method", "toy", "--weights", str(weights)]) == 0
     assert "method: toy" in capsys.readouterr().out
     assert colorize([*places, "--method", "toys"]) == 2
