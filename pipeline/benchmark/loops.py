@@ -20,7 +20,7 @@ from PIL import Image
 from pipeline.benchmark.simple import SimpleColorizer
 from pipeline.benchmark.task import DATE, ScriptReport, Task, read_task
 from pipeline.codecs import in_memory
-from pipeline.models.method_list import weights_digest
+from pipeline.models.method_list import open_weights
 from pipeline.records import Item
 from pipeline.shard.finish import finish_image
 from pipeline.shard.job import Job
@@ -44,8 +44,9 @@ def plain(task: Task) -> Color:
 def same_work(task: Task) -> Color:
     """Everything that the job does to pixels and files."""
     config = task.config()
-    digest = weights_digest(config.model.method, config.model.weights)
-    job = Job(config, str(task.source), str(task.output), "benchmark", "benchmark", digest, DATE)
+    weights = open_weights(config.model.method, config.model.weights)
+    places = (str(task.source), str(task.output), "benchmark", "benchmark")
+    job = Job(config, *places, weights.digest, DATE, weights.card)
     predictor = open_predictor(job, "cpu")
     limits = in_memory.DecodeLimits(pixels=config.limits.pixels, memory=config.limits.memory)
     settings = {"model_side": config.model.side, "color_threshold": config.model.color_threshold}
