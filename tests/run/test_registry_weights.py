@@ -36,7 +36,7 @@ def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_do
     (folder,) = (out / "runs").iterdir()
     kept = yaml.safe_load((folder / "config.yaml").read_text())
     assert kept["model"]["weights"] == catalog.locate(first)
-    assert catalog.locate(first) in done.stdout
+    assert f"weights  {catalog.locate(first).partition('#')[0]} (iizuka)" in done.stdout
     assert {row["weights_digest"] for row in ledger(str(out))} == {first.sha256}
     assert len(image_digests(str(out))) == 2
 
@@ -46,7 +46,7 @@ def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_do
     assert calm.returncode == 0, calm.stderr
     assert "2 objects in the ledger, 2 by another model (--recolor changed-model" in calm.stdout
     assert "Nothing to do: all 2 objects" in calm.stdout
-    dry = run(*args, "--recolor", "changed-model", "--dry-run")
+    dry = run(*args, "--recolor", "changed-model", "--dry-run", "--show-config")
     assert dry.returncode == 0, dry.stderr
     assert catalog.locate(second) in dry.stdout
     assert "to do    2 objects" in dry.stdout
