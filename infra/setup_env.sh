@@ -71,7 +71,7 @@ main() {
     if cmp -s "$LOCK" "$STAMP" && is_311 "$VENV/bin/python" && [[ -x $VENV/bin/fiat-color ]]; then return; fi
     local begin=$SECONDS
     make_venv
-    echo "Installing $(grep -c '==' "$LOCK") packages into $VENV (once: about 690 MB to download, more with CUDA; 2.6 GB on disk; 2 to 10 minutes)"
+    echo "Installing $(grep -c '==' "$LOCK") packages into $VENV (once: about 690 MB to download, more with CUDA; 3.3 GB on disk; 2 to 10 minutes)"
     install_torch
     pip_install --requirement "$LOCK"
     # the command fiat-color, which runs what lies here
