@@ -51,6 +51,25 @@ PLAN_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
+class ModelCard:
+    """Of weights that are published: their name, licence and source, the SHA-256 of the file, and that of
+    the contract under which an ONNX file runs; None for our own."""
+
+    name: str
+    licence: str
+    non_commercial: bool
+    source: str
+    sha256: str
+    contract_sha256: str | None = None
+
+    @property
+    def terms(self) -> str:
+        """The licence in words for a person."""
+        stated = not self.non_commercial or "non-commercial" in self.licence
+        return self.licence if stated else f"{self.licence}, non-commercial use only"
+
+
+@dataclass(frozen=True)
 class Item:
     """One source object of a shard; fields as in ITEM_TYPE."""
 

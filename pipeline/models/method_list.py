@@ -11,7 +11,7 @@ import torch
 from pipeline.config.job import DEFAULT_METHOD
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
-from pipeline.models.base import Colorizer, LoadedColorizer, ModelCard, TrainableColorizer, resolve_precision
+from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
 from pipeline.models.inference import can_fuse, fuse, ready_for_inference
 from pipeline.models.methods.classification_cnn import ClassificationCnn
 from pipeline.models.methods.iizuka import IizukaColorizer
@@ -25,6 +25,7 @@ from pipeline.models.methods.scribble import ScribbleColorizer
 from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.shipped_cards import name_of, shipped_cards
 from pipeline.models.weights import SHIPPED, Weights, WeightsInfo, fetch_weights, load_weights, shipped_names
+from pipeline.records import ModelCard
 
 NETWORKS: dict[str, type[TrainableColorizer]] = {
     room.method: room

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pipeline import __version__
 from pipeline.config.section import Section
+from pipeline.records import ModelCard
 from pipeline.report.drift import Chroma
 
 
@@ -86,24 +87,6 @@ class Cost(Section):
     money: float | None = Field(None, ge=0)
 
 
-class Model(Section):
-    """Weights that are published: their name, licence and source, SHA-256 of the file and of the contract of
-    an ONNX file."""
-
-    name: str
-    licence: str
-    non_commercial: bool
-    source: str
-    sha256: str
-    contract_sha256: str | None = None
-
-    @property
-    def terms(self) -> str:
-        """The licence in words for a person."""
-        stated = not self.non_commercial or "non-commercial" in self.licence
-        return self.licence if stated else f"{self.licence}, non-commercial use only"
-
-
 class Summary(Section):
     """Everything that summary.json says. Counts are of this run alone unless their name says `before`."""
 
@@ -136,7 +119,9 @@ class Summary(Section):
     exit_status: int = Field(description="0 done, 3 finished with failed images, 4 with too many")
     finished_at: str = Field(description="ISO 8601, UTC")
     versions: dict[str, str] = Field(default_factory=dict)
-    model: Model | None = Field(None, description="whose weights coloured; null: weights of the user's own")
+    model: ModelCard | None = Field(
+        None, description="whose weights coloured; null: weights of the user's own"
+    )
 
 
 def software_versions() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from pipeline.report.gallery import make_report
 from pipeline.report.summary import (
     Balance,
     Cost,
-    Model,
     Seconds,
     Summary,
     balance,
@@ -134,7 +133,7 @@ def _summary(
         exit_status=run_status(tally, failed_before, job.config.run.max_failed),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=software_versions(),
-        model=None if job.model is None else Model(**asdict(job.model)),
+        model=job.model,
     )
 
 

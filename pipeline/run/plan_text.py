@@ -7,9 +7,8 @@ from typing import Any
 
 from pipeline.cli.counts import counted
 from pipeline.config.job import JobConfig
-from pipeline.models.base import ModelCard
 from pipeline.plan.plan import Plan
-from pipeline.records import Status
+from pipeline.records import ModelCard, Status
 from pipeline.run.estimate import estimate_seconds
 from pipeline.shard.job import Job
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.config.job import JobConfig
 from pipeline.guides.guide import Guide
-from pipeline.models.base import ModelCard
-from pipeline.records import Item
+from pipeline.records import Item, ModelCard
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.storage import StorageConfig
-from pipeline.models.base import ModelCard
 from pipeline.models.methods.onnx.contract import Contract, weights_digest_of
 from pipeline.models.methods.onnx.find import find_contract
 from pipeline.models.methods.onnx.graph import Graph, check_fit, read_graph
 from pipeline.models.methods.onnx.model import OnnxColorizer, open_graph
 from pipeline.models.methods.onnx.probe import Probed, check_probe
 from pipeline.models.weights import fetch_weights
+from pipeline.records import ModelCard
 
 
 @dataclass(frozen=True)
