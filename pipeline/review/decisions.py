@@ -1,6 +1,7 @@
 """What people decide about single images: one object for each decision, written once and never changed.
 
-    decisions/<time>-<id>.json    {"id", "key", "etag", "output_sha256", "verdict", "undoes", "who", "when"}
+    decisions/<time>-<id>.json    {"id", "key", "etag", "output_sha256", "verdict", "correction", "undoes",
+                                   "who", "when"}
 
 A later decision stands over an earlier one; `undo` names the decision that it takes back. Two people who
 decide at once lose nothing: each writes objects of its own, and the page of the other shows both.
@@ -22,12 +23,13 @@ from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, Va
 from pipeline.config.section import Section
 from pipeline.errors import AlreadyExists, ConfigError, StorageError
 from pipeline.ledger.keys import DECISIONS
+from pipeline.review.correction import Correction
 from pipeline.storage import Store
 from pipeline.storage.base import MAX_KEY_BYTES
 
 #: Bytes of a file of decisions that `--decisions` takes in, and of one stored decision.
 MOST_FILE_BYTES = 64 * 2**20
-MOST_DECISION_BYTES = 8 * 2**10
+MOST_DECISION_BYTES = 2**20
 _THREADS = 16
 _JSON = "application/json"
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{32}\.json")
@@ -50,7 +52,7 @@ def _one_line(text: str) -> str:
 
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-Verdict = Literal["accept", "reject", "gray", "undo"]
+Verdict = Literal["accept", "reject", "gray", "correct", "undo"]
 
 
 class Decision(Section):
@@ -63,14 +65,17 @@ class Decision(Section):
         None, description="the result that was looked at; null: there was none"
     )
     verdict: Verdict
+    correction: Correction | None = Field(None, description="of correct: what is wanted")
     undoes: Identifier | None = Field(None, description="of undo: the id of the decision it takes back")
     who: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=200)
     when: Annotated[AwareDatetime, AfterValidator(_in_time)] = Field(description="ISO 8601 with a time zone")
 
     @model_validator(mode="after")
-    def _undo_names_one(self) -> Decision:
+    def _verdict_has_its_field(self) -> Decision:
         if (self.verdict == "undo") != (self.undoes is not None):
             raise ValueError("undo, and nothing else, names the decision that it takes back")
+        if (self.verdict == "correct") != (self.correction is not None):
+            raise ValueError("correct, and nothing else, has a correction")
         return self
 
     @property
@@ -95,7 +100,7 @@ def write_decision(out: Store, decision: Decision) -> bool:
     try:
         out.put_if_absent(decision.object_key, data, _JSON)
     except AlreadyExists:
-        if out.get(decision.object_key, max_bytes=MOST_DECISION_BYTES).data != data:
+        if _read(out, decision.object_key) != decision:
             raise StorageError(
                 f"{out.uri}/{decision.object_key} is another decision than the one to keep; both say who and "
                 "when: let somebody look at them"

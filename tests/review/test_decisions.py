@@ -53,6 +53,14 @@ def test_a_decision_that_is_there_is_kept_once_and_never_changed(out: Store) -> 
     assert read_decisions(out) == [first]
 
 
+def test_a_decision_written_before_corrections_were_known_is_the_same_decision(out: Store) -> None:
+    first = decision("accept")
+    older = first.model_dump(mode="json", exclude={"correction"})
+    out.put(first.object_key, json.dumps(older).encode(), "application/json")
+    assert not write_decision(out, first)
+    assert read_decisions(out) == [first]
+
+
 def test_of_many_who_decide_at_once_nobody_is_lost(out: Store) -> None:
     everyone = [decision("accept", who=f"person {i}") for i in range(40)]
     with ThreadPoolExecutor(8) as pool:
