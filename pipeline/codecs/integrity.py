@@ -52,27 +52,27 @@ class JpegStructure:
 
 def scan_jpeg(data: bytes) -> JpegStructure:
     """Walk the markers of the first image in `data`; stops where they make no sense."""
-    found = JpegStructure()
+    jpeg = JpegStructure()
     position = 2
     while (match := _MARKER.search(data, position)) is not None:
         marker, position = match[1][0], match.end()
         if marker == _EOI:
-            found.end = match.end() - 2
-            return found
+            jpeg.end = match.end() - 2
+            return jpeg
         if marker in _STANDALONE:
             continue
         length = int.from_bytes(data[position : position + 2], "big")
         body = data[position + 2 : position + length]
         position += max(length, 2)
-        if marker in _FRAME and len(body) >= 6 and not found.frame:
-            found.frame, found.precision = marker, body[0]
-            found.components = body[6 : 6 + 3 * body[5] : 3]
+        if marker in _FRAME and len(body) >= 6 and not jpeg.frame:
+            jpeg.frame, jpeg.precision = marker, body[0]
+            jpeg.components = body[6 : 6 + 3 * body[5] : 3]
         elif marker == _SOS and body and len(body) >= 1 + 2 * body[0] + 3:
             count = body[0]
             start, end, bits = body[1 + 2 * count : 4 + 2 * count]
-            found.data = position
-            found.scans.append((body[1 : 1 + 2 * count : 2], start, end, bits >> 4, bits & 15))
-    return found
+            jpeg.data = position
+            jpeg.scans.append((body[1 : 1 + 2 * count : 2], start, end, bits >> 4, bits & 15))
+    return jpeg
 
 
 class JpegStream(io.BytesIO):
@@ -157,12 +157,12 @@ def _is_whole(data: bytes, jpeg: JpegStructure) -> bool:
     for follower in followers:
         try:
             with JpegImagePlugin.JpegImageFile(io.BytesIO(start + follower.tobytes() + _EOI_MARKER)) as image:
-                shown = hashlib.sha256(image.tobytes()).digest()
+                picture = hashlib.sha256(image.tobytes()).digest()
         except (OSError, ValueError, SyntaxError):
             return False
-        if first not in (None, shown):
+        if first not in (None, picture):
             return False
-        first = shown
+        first = picture
     return True
 
 

@@ -35,10 +35,10 @@ def _associated(ipma: bytes, item: int) -> list[int]:
     wide, of_two_bytes = (4 if ipma[0] else 2), ipma[3] & 1
     count, at = int.from_bytes(ipma[4:8], "big"), 8
     for _ in range(min(count, len(ipma))):
-        found, links = int.from_bytes(ipma[at : at + wide], "big"), ipma[at + wide]
+        owner, links = int.from_bytes(ipma[at : at + wide], "big"), ipma[at + wide]
         at += wide + 1
         size = 2 if of_two_bytes else 1
-        if found == item:
+        if owner == item:
             mask = 0x7FFF if of_two_bytes else 0x7F
             places = range(at, at + links * size, size)
             return [int.from_bytes(ipma[place : place + size], "big") & mask for place in places]

@@ -53,7 +53,7 @@ class Layout:
     page: int
     bands: tuple[int, ...]
     turn: int
-    found: Meaning
+    meaning: Meaning
 
 
 def examine(path: Path, pixels: int) -> list[tuple[MasterInfo, Layout]]:
@@ -94,13 +94,13 @@ def _examine_page(path: Path, source: TiffSource, index: int, pixels: int) -> tu
     image = pyvips.Image.new_from_file(str(path), access="sequential", fail_on="error", page=index)
     bands, notes = _bands(source, image, pixels)
     depth, turn = _DEPTHS[image.format], exif.orientation(source).value
-    found = meaning(len(bands.colours) == 1, depth, source.statements())
+    light = meaning(len(bands.colours) == 1, depth, source.statements())
     width, height = (image.height, image.width) if turn >= 5 else (image.width, image.height)
-    meta = with_source(read_metadata(source, "TIFF", (width, height), found.icc), found)
+    meta = with_source(read_metadata(source, "TIFF", (width, height), light.icc), light)
     chosen = bands.colours + (() if bands.alpha is None else (bands.alpha,))
     mode = "P" if source.photometric == _PALETTE else _MODES[len(chosen), depth]
     info = MasterInfo(width, height, depth, mode, bands.alpha is not None, meta)
-    layout = Layout(index, chosen, turn, found)
+    layout = Layout(index, chosen, turn, light)
     if bands.alpha is not None:
         lowest, highest = _alpha_range(path, layout, info)
         if highest == 0 and bands.is_associated:
@@ -110,7 +110,7 @@ def _examine_page(path: Path, source: TiffSource, index: int, pixels: int) -> tu
             mode = _MODES[len(bands.colours), depth]
             info = replace(info, has_alpha=False, mode=mode)
             layout = replace(layout, bands=chosen[:-1])
-    return replace(info, notes=(*notes, *found.notes)), layout
+    return replace(info, notes=(*notes, *light.notes)), layout
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class _Page:
 
     def strips(self, colours: bool) -> Iterator[tuple[U16, Levels | None, U8 | None]]:
         for rows in self._rows(1):
-            samples, light = self.layout.found.applied(self._colour(rows))
+            samples, light = self.layout.meaning.applied(self._colour(rows))
             alpha = np.ascontiguousarray(rows[..., -1]) if self.info.has_alpha else None
             rgb8 = to_srgb8(samples, light) if colours and samples.ndim == 3 else None
             yield lightness(samples, light), alpha, rgb8
@@ -118,7 +118,7 @@ class _Page:
 
     def _shrunk(self, rows: Levels, factor: int) -> Reduced:
         """Some rows, averaged, with transparency on white."""
-        samples, light = self.layout.found.applied(self._colour(rows))
+        samples, light = self.layout.meaning.applied(self._colour(rows))
         means = _averaged(lightness(samples, light), factor)
         rgb = _averaged(to_srgb8(samples, light), factor) if samples.ndim == 3 else None
         if self.info.has_alpha:

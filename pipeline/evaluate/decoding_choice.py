@@ -170,7 +170,7 @@ def _networks(
 def _try(
     decoding: dict[str, float], network: TrainableColorizer, photos: list[_Photo], gains: tuple[float, ...]
 ) -> list[Tried]:
-    found = np.empty((2, len(gains), 2, len(photos)))
+    measured = np.empty((2, len(gains), 2, len(photos)))
     true_chroma = np.array([metrics.mean_chroma(photo.lab_hw3) for photo in photos])
     for p, photo in enumerate(photos):
         ab = network.predict_ab(photo.L_21HW)
@@ -179,9 +179,9 @@ def _try(
             for place in range(2):
                 guess = photo.lab_hw3.copy()
                 guess[..., 1:] = (gain * ab[place]).permute(1, 2, 0).numpy()
-                found[:, g, place, p] = metrics.ciede2000(photo.lab_hw3, guess), metrics.mean_chroma(guess)
+                measured[:, g, place, p] = metrics.ciede2000(photo.lab_hw3, guess), metrics.mean_chroma(guess)
     return [
-        Tried(decoding | {"gain": gain}, found[0, g], found[1, g], true_chroma)
+        Tried(decoding | {"gain": gain}, measured[0, g], measured[1, g], true_chroma)
         for g, gain in enumerate(gains)
     ]
 

@@ -26,5 +26,5 @@ def still_archived(source: Store, archived: Sequence[ObjectInfo]) -> list[Object
             return True
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        asked = list(pool.map(stays, archived[:MOST_ASKED]))
-    return [info for info, stay in zip(archived, asked, strict=False) if stay] + list(archived[MOST_ASKED:])
+        still = list(pool.map(stays, archived[:MOST_ASKED]))
+    return [info for info, stay in zip(archived, still, strict=False) if stay] + list(archived[MOST_ASKED:])

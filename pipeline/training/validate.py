@@ -29,7 +29,7 @@ def validate(
     """
     device = next(colorizer.parameters()).device
     squares: dict[str, float] = {"rmse": 0.0, "tint_rmse": 0.0, "chroma": 0.0}
-    seen = {"delta_e": 0.0, "tint_delta_e": 0.0}
+    differences = {"delta_e": 0.0, "tint_delta_e": 0.0}
     count = 0
     tint_2hw = torch.tensor(tint, device=device)[:, None, None]
     for middle in validation_batches(photos, config, batch):
@@ -39,12 +39,12 @@ def validate(
         squares["rmse"] += float((guess - truth).square().sum())
         squares["tint_rmse"] += float((tint_2hw - truth).square().sum())
         squares["chroma"] += float(guess.square().sum())
-        seen["delta_e"] += float(chroma_difference(guess, truth).sum())
-        seen["tint_delta_e"] += float(chroma_difference(tint_2hw.expand_as(truth), truth).sum())
+        differences["delta_e"] += float(chroma_difference(guess, truth).sum())
+        differences["tint_delta_e"] += float(chroma_difference(tint_2hw.expand_as(truth), truth).sum())
     if not count:
         return {}
     means = {name: math.sqrt(value / count) for name, value in squares.items()}
-    return means | {name: 2 * value / count for name, value in seen.items()}  # two numbers a pixel
+    return means | {name: 2 * value / count for name, value in differences.items()}  # two numbers a pixel
 
 
 @torch.inference_mode()

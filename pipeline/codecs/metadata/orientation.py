@@ -31,8 +31,8 @@ def settled(exif_value: Any, xmp: bytes | str | None) -> Orientation:
     """The rule: EXIF's value where it makes sense, else that of the XMP packet, else upright."""
     if isinstance(exif_value, int) and 1 <= exif_value <= 8:
         return Orientation(exif_value)
-    found = in_xmp(xmp)
-    return UPRIGHT if found is None else Orientation(found, "xmp")
+    value = in_xmp(xmp)
+    return UPRIGHT if value is None else Orientation(value, "xmp")
 
 
 def in_xmp(packet: bytes | str | None) -> int | None:
@@ -85,7 +85,7 @@ def exif_value(image: Image.Image) -> Any:
 def note(image: TiffImagePlugin.TiffImageFile) -> Orientation:
     """Of a TIFF that is to be loaded: Pillow turns its pixels by EXIF, and forgets it; not by XMP, if the
     packet is not there to be seen."""
-    found = of_image(image)
-    image.info[_TURNED], image.info[_SOURCE] = found
+    orientation = of_image(image)
+    image.info[_TURNED], image.info[_SOURCE] = orientation
     image.info.pop("xmp", None)
-    return found
+    return orientation

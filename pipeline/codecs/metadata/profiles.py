@@ -62,10 +62,10 @@ class Profile:
 @lru_cache(maxsize=1)
 def srgb_profile() -> bytes:
     """An sRGB profile (IEC 61966-2-1) of constant bytes: LittleCMS writes the time of day into its own."""
-    made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    made[24:36] = b"".join(number.to_bytes(2, "big") for number in (2000, 1, 1, 0, 0, 0))  # ICC.1, 7.2.8
-    made[84:100] = bytes(16)  # profile ID: zero means not computed (7.2.18)
-    return bytes(made)
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = b"".join(number.to_bytes(2, "big") for number in (2000, 1, 1, 0, 0, 0))  # ICC.1, 7.2.8
+    profile[84:100] = bytes(16)  # profile ID: zero means not computed (7.2.18)
+    return bytes(profile)
 
 
 @lru_cache(maxsize=32)
@@ -126,8 +126,8 @@ def light_of(icc: bytes, levels: int, gray: bool = False) -> Light | None:
 def through_profile(samples: Levels, icc: bytes) -> tuple[Levels, Light]:
     """Samples uint8 or uint16[H,W,3] under a usable RGB profile, and what they mean: the same with its light,
     or what LittleCMS makes of those under lookup tables."""
-    if (found := light_of(icc, _levels(samples))) is not None:
-        return samples, found
+    if (light := light_of(icc, _levels(samples))) is not None:
+        return samples, light
     return _xyz16(np.ascontiguousarray(samples), icc, "RGB"), xyz_light()
 
 
@@ -143,7 +143,7 @@ def _xyz16(samples: Levels, icc: bytes, mode: str | None) -> NDArray[np.uint16]:
 
     flags = _NO_OPTIMISATION if samples.shape[0] * samples.shape[1] <= _EXACT_PIXELS else _FINE_TABLES
     try:
-        made = cms_transform(
+        xyz = cms_transform(
             samples,
             icc,
             cms_profile("xyz"),
@@ -155,7 +155,7 @@ def _xyz16(samples: Levels, icc: bytes, mode: str | None) -> NDArray[np.uint16]:
         )
     except RuntimeError as error:
         raise ValueError(f"the colour profile cannot be applied: {error}") from None
-    return np.asarray(made, dtype=np.uint16).reshape(*samples.shape[:2], 3)
+    return np.asarray(xyz, dtype=np.uint16).reshape(*samples.shape[:2], 3)
 
 
 def _levels(samples: Levels) -> int:
@@ -169,8 +169,8 @@ def cmyk_to_srgb(cmyk: Image.Image, icc: bytes | None) -> tuple[Image.Image, str
             theirs = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             if theirs.profile.xcolor_space == "CMYK":
                 ours = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
-                made = ImageCms.ImageCmsTransform(theirs, ours, "CMYK", "RGB", intent=_INTENT).apply(cmyk)
-                return made, None
+                transform = ImageCms.ImageCmsTransform(theirs, ours, "CMYK", "RGB", intent=_INTENT)
+                return transform.apply(cmyk), None
         except _UNUSABLE:
             pass  # as without a profile, which is said
     return cmyk.convert("RGB"), _PLAIN_INKS
@@ -185,8 +185,8 @@ def cmyk16_to_srgb(cmyk16: NDArray[np.uint16], icc: bytes | None) -> tuple[NDArr
         except _UNUSABLE:
             pass  # as without a profile, which is said
     white = np.float32(65535)
-    made = (white - cmyk16[..., :3]) * ((white - cmyk16[..., 3:]) / white)
-    return np.rint(made).astype(np.uint16), _PLAIN_INKS
+    rgb = (white - cmyk16[..., :3]) * ((white - cmyk16[..., 3:]) / white)
+    return np.rint(rgb).astype(np.uint16), _PLAIN_INKS
 
 
 def to_profile(rgb: Levels, icc: bytes | None) -> Levels | None:

@@ -78,18 +78,18 @@ def read_directories(file: BinaryIO) -> list[Directory]:
     head = file.read(16)
     order, big = "<" if head[:2] == b"II" else ">", head[2:4] in (b"+\x00", b"\x00+")
     at = int(struct.unpack_from(order + ("Q" if big else "L"), head.ljust(16, b"\0"), 8 if big else 4)[0])
-    found: list[Directory] = []
+    directories: list[Directory] = []
     seen: set[int] = set()
-    while at and at not in seen and len(found) < _MOST_DIRECTORIES:
+    while at and at not in seen and len(directories) < _MOST_DIRECTORIES:
         seen.add(at)
-        read = _directory(file, at, order, big, len(found))
+        read = _directory(file, at, order, big, len(directories))
         if read is None:
             break
         directory, at = read
-        found.append(directory)
-    if not found:
+        directories.append(directory)
+    if not directories:
         raise ImageFailure(FailureCode.CORRUPT, "the TIFF cannot be decoded: its directory makes no sense")
-    return found
+    return directories
 
 
 def _directory(file: BinaryIO, at: int, order: str, big: bool, index: int) -> tuple[Directory, int] | None:
