@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
@@ -122,7 +123,7 @@ class Guides:
             sizes = sizes_of.get(one.source.key, set())
             for message in outside(one.points, sizes):
                 self._problem(one.where, message)
-            guide_objects = self._objects(one, heads, sizes)
+            objects_given: dict[str, Any] = dict(self._objects(one, heads, sizes))
             try:
                 method = self.methods.choose(one.method, one.given)
             except ValueError as error:
@@ -134,7 +135,7 @@ class Guides:
                 method=other,
                 weights=weights(other) if other else None,
                 side=self.config.guides.side if "scribbles" in one.given else 0,
-                **guide_objects,
+                **objects_given,
             )
             if guide.kinds or guide.method:
                 guides[one.source.key] = guide

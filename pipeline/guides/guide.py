@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 #: Guides that are objects in a store, and the words for them in columns and in the names of sidecars.
 OBJECT_KINDS = ("scribbles", "reference", "style")
 DEFAULT_RADIUS = 3.0
+_YOUNGER = ("strokes", "chroma")
 _WANTED = '[[x, y, "#rrggbb", radius], ...]'
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -22,6 +23,18 @@ class Point(NamedTuple):
     y: float
     color: str
     radius: float = DEFAULT_RADIUS
+
+
+class BrushStroke(NamedTuple):
+    """One movement of a brush over the upright image; None as its colour: an eraser of earlier strokes.
+
+    `radius` is a share of the longer side. `path`: x as a share of the width, y of the height, (0, 0) the
+    upper left corner.
+    """
+
+    color: str | None
+    radius: float
+    path: tuple[tuple[float, float], ...]
 
 
 class GuideObject(NamedTuple):
@@ -42,7 +55,7 @@ class Guide:
 
     `method` is None where the image is coloured with the job's own, else the registry name of another, whose
     shipped weights have the digest `weights`. `side`: longest side on which hints are spread, pixels; 0 where
-    there are none.
+    there are none. `chroma`: factor on the chroma of the whole image, after hints; None is 1, 0 is gray.
     """
 
     scribbles: GuideObject | None = None
@@ -52,20 +65,24 @@ class Guide:
     method: str | None = None
     weights: str | None = None
     side: int = 0
+    strokes: tuple[BrushStroke, ...] = ()
+    chroma: float | None = None
 
     @property
     def has_hints(self) -> bool:
         """Whether colours are given at places of the image itself."""
-        return self.scribbles is not None or bool(self.points)
+        return self.scribbles is not None or bool(self.points or self.strokes)
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """Which guides it holds, in the order of the columns."""
-        return tuple(name for name in ("scribbles", "points", "reference", "style") if getattr(self, name))
+        kinds = ("scribbles", "points", "strokes", "reference", "style")
+        factor = () if self.chroma is None else ("chroma",)
+        return (*(name for name in kinds if getattr(self, name)), *factor)
 
     @property
     def given(self) -> frozenset[str]:
-        """The guides as methods call them: points are "scribbles" too."""
+        """The guides as methods call them: points and strokes are "scribbles" too."""
         return frozenset(self.objects()) | ({"scribbles"} if self.has_hints else frozenset())
 
     def objects(self) -> dict[str, GuideObject]:
@@ -79,12 +96,21 @@ class Guide:
         Objects count by their name and version, not by their folder: guides may be moved together. Their ETag
         alone would not do, for on a folder it is size and time, which two files can share.
         """
-        content = asdict(self) | {kind: [o.name, o.etag] for kind, o in self.objects().items()}
+        content = self._content() | {kind: [o.name, o.etag] for kind, o in self.objects().items()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
         """One line; `from_json` reads it back to an equal guide."""
-        return json.dumps(asdict(self))
+        return json.dumps(self._content())
+
+    def _content(self) -> dict[str, Any]:
+        """What it holds; the younger fields only where they say something, so that the digests of guides
+        without them stay as they were."""
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in _YOUNGER:
+            if content[name] in ((), None):
+                del content[name]
+        return content
 
     @classmethod
     def from_json(cls, text: str) -> Guide:
@@ -93,7 +119,9 @@ class Guide:
         for kind in OBJECT_KINDS:
             values[kind] = GuideObject(*values[kind]) if values[kind] is not None else None
         values["points"] = tuple(Point(*point) for point in values["points"])
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        strokes = values.get("strokes", ())
+        values["strokes"] = tuple(BrushStroke(c, r, tuple(map(tuple, path))) for c, r, path in strokes)
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
 
 
 def parse_points(value: object) -> tuple[Point, ...]:

@@ -48,7 +48,7 @@ class GuideReader:
         if image.guide.has_hints and goes_through_files(image.item, self.job.config):
             raise ImageFailure(
                 FailureCode.GUIDE_INVALID,
-                "its scribbles and points cannot be spread over a picture that is coloured in strips; "
+                "its scribbles, points and strokes cannot be spread over a picture coloured in strips; "
                 "colour it apart with a higher limits.stream_bytes",
             )
         return None
@@ -65,7 +65,7 @@ class GuideReader:
         """
         guide = image.guide
         if guide.has_hints and pages > 1:
-            message = "scribbles and points are for one picture, and it has several pages"
+            message = "scribbles, points and strokes are for one picture, and it has several pages"
             raise ImageFailure(FailureCode.GUIDE_INVALID, message)
         pictures = self._all_pictures(guide)
         return pictures, None if guide.scribbles is None else self._fetch("scribbles", guide.scribbles)

@@ -28,7 +28,7 @@ from pipeline.shard.compose import Compose, compose
 from pipeline.shard.delivered import DeliveredFile, file_columns
 from pipeline.shard.delivery import finish_master
 from pipeline.shard.finish import Finished, finish_document, finish_image, joined_pages, provenance_of
-from pipeline.shard.hints import go_to_network, spread_hints
+from pipeline.shard.hints import go_to_network, guided_chroma, times_chroma
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.put import put_image
 from pipeline.shard.read_ahead import in_flight
@@ -104,8 +104,7 @@ class ShardWorker:
     def _finished(self, predicted: Predicted[Here], source: OpenSource, digest: str) -> tuple[str, Finished]:
         """The one file of a source, and where it goes."""
         image, given = predicted.image, (digest, self.job, self.compose)
-        abs_ = predicted.ab_pages
-        if len(abs_) > 1:
+        if len(abs_ := chroma_of_pages(predicted)) > 1:
             key = document_key(image.item.key, self.job.config.output)
             pages = self.reader.pages(image.item.key, source, len(abs_))
             finished = finish_document(pages, abs_, image, *given)
@@ -122,8 +121,9 @@ class ShardWorker:
         image, output = predicted.image, self.job.config.output
 
         def finished() -> Iterator[tuple[str, Finished]]:
-            pages = self.reader.pages(image.item.key, source, len(predicted.ab_pages))
-            for number, (page, ab) in enumerate(zip(pages, predicted.ab_pages, strict=True), 1):
+            abs_ = chroma_of_pages(predicted)
+            pages = self.reader.pages(image.item.key, source, len(abs_))
+            for number, (page, ab) in enumerate(zip(pages, abs_, strict=True), 1):
                 key = page_key(image.item.key, number, output)
                 one = finish_image(page, ab, image, digest, self.job, self.compose, output_key=key)
                 yield key, self._signed(one, image, source.encoded.data, digest)
@@ -161,7 +161,7 @@ class ShardWorker:
                 self.reader.source,
                 self.out,
                 image,
-                predicted.ab_pages,
+                chroma_of_pages(predicted),
                 source.real_colours,
                 self.job,
                 self.signer,
@@ -222,17 +222,21 @@ class ShardWorker:
 
 
 def chroma(predicted: Predicted[Here], source: OpenSource, config: JobConfig) -> NDArray[np.float32]:
-    """The chroma to compose, float32[2,h,w]: as it was predicted, or with the image's hints spread in it,
-    unless the network has seen them.
+    """The chroma to compose, float32[2,h,w]: as it was predicted, with the image's hints spread in it, unless
+    the network has seen them, and with its factor.
 
     Raises:
         ImageFailure: the scribbles cannot be decoded or do not fit.
     """
-    guide, ab_pages = predicted.image.guide, predicted.ab_pages
-    if guide.has_hints and not go_to_network(config, predicted.image):
-        ab = ab_pages[0] if ab_pages else None
-        return spread_hints(source.pixels.L_u16, ab, guide, predicted.scribbles)
-    return ab_pages[0]
+    ab = predicted.ab_pages[0] if predicted.ab_pages else None
+    spreads = not go_to_network(config, predicted.image)
+    given = (predicted.image.guide, predicted.scribbles)
+    return guided_chroma(source.pixels.L_u16, ab, *given, spreads=spreads)
+
+
+def chroma_of_pages(predicted: Predicted[Here]) -> tuple[NDArray[np.float32], ...]:
+    """For each page the chroma to compose, of an image that has no hints."""
+    return tuple(times_chroma(ab, predicted.image.guide) for ab in predicted.ab_pages)
 
 
 def delivered(key: str, finished: Finished) -> DeliveredFile:

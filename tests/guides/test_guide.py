@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.guides.guide import Guide, GuideObject, Point, parse_points
+from pipeline.guides.guide import BrushStroke, Guide, GuideObject, Point, parse_points
 
 objects = st.none() | st.builds(GuideObject, st.text(), st.text(), st.text(), st.text())
 points = st.builds(
@@ -17,6 +17,12 @@ points = st.builds(
     st.floats(0, 1e5),
     st.integers(0, 0xFFFFFF).map("#{:06x}".format),
     st.floats(0.1, 100),
+)
+strokes = st.builds(
+    BrushStroke,
+    st.none() | st.just("#aabbcc"),
+    st.floats(0.001, 0.5),
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=3).map(tuple),
 )
 guides = st.builds(
     Guide,
@@ -27,6 +33,8 @@ guides = st.builds(
     st.none() | st.text(),
     st.none() | st.text(),
     st.integers(0, 4096),
+    st.lists(strokes, max_size=2).map(tuple),
+    st.none() | st.floats(0, 3),
 )
 
 
@@ -62,10 +70,22 @@ def test_the_digest_changes_with_everything_but_the_folder():
         replace(base, method="welsh"),
         replace(base, weights="w"),
         replace(base, side=512),
+        replace(base, strokes=(BrushStroke("#aabbcc", 0.1, ((0.5, 0.5),)),)),
+        replace(base, strokes=(BrushStroke(None, 0.1, ((0.5, 0.5),)),)),
+        replace(base, chroma=0.0),
+        replace(base, chroma=1.0),
     ]
     assert len({guide.digest() for guide in [base, *others]}) == len(others) + 1
     moved = replace(base, scribbles=base.scribbles._replace(folder="s3://elsewhere"))
     assert moved.digest() == base.digest()
+
+
+def test_guides_without_strokes_and_factor_have_the_digests_that_ledgers_hold():
+    assert Guide().digest() == "ec81aa49dce53fda"
+    assert '"strokes"' not in Guide().to_json()
+    reference = GuideObject("r.jpg", "/x", "r.jpg", "2")
+    held = Guide(GuideObject("a.png", "/x", "a.png", "1"), (Point(1, 2, "#aabbcc"),), reference, side=512)
+    assert replace(held, method="iizuka", weights="w").digest() == "ab53a6a7584fb7b6"
 
 
 @pytest.mark.parametrize(
