@@ -18,7 +18,7 @@ class Ledger:
     """The rows of all runs at an output, one for each source object: the one that counts.
 
     Of several rows for one object, by other settings, weights or attempts, the one finished last counts.
-    The README lists the columns.
+    docs/ledger.md lists the columns.
     """
 
     def __init__(self, output: str | PathLike[str], *, settings: Mapping[str, Any] | None = None) -> None:

@@ -107,7 +107,7 @@ class RunError(FiatColorError):
 
 
 class FailureCode(StrEnum):
-    """Why an image has no colour result. The README's troubleshooting table has one line for each."""
+    """Why an image has no colour result. docs/troubleshooting.md has a line for each."""
 
     NOT_AN_IMAGE = "not_an_image"
     UNSUPPORTED = "unsupported"

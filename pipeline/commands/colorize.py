@@ -1,4 +1,4 @@
-"""Colour a folder or bucket of black-and-white photographs. `--help` says how; README.md says more."""
+"""Colour a folder or bucket of black-and-white photographs. `--help` says how; docs/ says more."""
 
 from __future__ import annotations
 

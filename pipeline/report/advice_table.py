@@ -1,7 +1,7 @@
-"""The README's tables of failure codes and exit statuses, made of `advice`.
+"""The tables of docs/troubleshooting.md: failure codes and exit statuses, made of `advice`.
 
-`python -m pipeline.report.advice_table` prints them; with `--write README.md` it puts them in the place of
-the tables with the same heads.
+`python -m pipeline.report.advice_table` prints them; with `--write docs/troubleshooting.md` it puts them in
+the place of the tables with the same heads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The README's tables of failure codes and exit statuses are those of `pipeline.report.advice`."""
+"""The tables of codes and exit statuses in docs/troubleshooting.md are those of `pipeline.report.advice`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pipeline.report.advice import ADVICE, EXIT_MEANING
 from pipeline.report.advice_table import exit_table, failure_table, main, with_tables
 from tests.support.paths import REPO
 
-README = REPO / "README.md"
+PAGE = REPO / "docs" / "troubleshooting.md"
 
 
-def test_the_readme_has_them() -> None:
-    """`python -m pipeline.report.advice_table --write README.md` writes them."""
-    page = README.read_text(encoding="utf-8")
+def test_the_page_has_them() -> None:
+    """`python -m pipeline.report.advice_table --write docs/troubleshooting.md` writes them."""
+    page = PAGE.read_text(encoding="utf-8")
     assert with_tables(page) == page
 
 
 def test_another_table_is_replaced_and_the_rest_stays(tmp_path) -> None:
-    page = README.read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     stale = page.replace(f"| {ADVICE[FailureCode.TIMEOUT]} |", "| Have patience. |")
     assert stale != page
-    (tmp_path / "README.md").write_text(stale, encoding="utf-8")
-    assert main(["--write", str(tmp_path / "README.md")]) == 0
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == page
+    (tmp_path / "page.md").write_text(stale, encoding="utf-8")
+    assert main(["--write", str(tmp_path / "page.md")]) == 0
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == page
 
 
 def test_a_page_without_the_tables_is_refused() -> None:
@@ -45,7 +45,7 @@ def test_every_code_and_every_status_has_a_row(capsys) -> None:
 def test_no_message_advises_to_give_up_depth() -> None:
     """The product keeps 16 bits: a master that was made smaller for it is lost."""
     advised = re.compile(r"(convert|develop|save|export|render)\b[^.;\n]{0,60}\b8[- ]bits?\b", re.IGNORECASE)
-    pages = [README, *(REPO / "docs").rglob("*.md"), *(REPO / "pipeline").rglob("*.py")]
+    pages = [REPO / "README.md", *(REPO / "docs").rglob("*.md"), *(REPO / "pipeline").rglob("*.py")]
     advice = {str(page): advised.findall(page.read_text(encoding="utf-8")) for page in pages}
     assert {page: words for page, words in advice.items() if words} == {}
     assert advised.search("convert it to 8 bits")
