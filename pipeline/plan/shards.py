@@ -18,7 +18,7 @@ from pipeline.storage import Store
 
 #: A job should have this many shards for each worker, or the last ones idle while one finishes ...
 _SHARDS_PER_WORKER = 4
-#: ... but no shards smaller than this, for each costs a task and a ledger part.
+#: ... but no smaller ones while every worker gets one, for each costs a task and a ledger part.
 _LEAST_IMAGES = 4
 #: Rows of the manifest that are built and written at a time.
 _ROW_GROUP = 256
@@ -45,7 +45,8 @@ def cut(items: list[Item], job_digest: str, config: PlanConfig, workers: int) ->
     jobs get smaller shards, so that all workers have something to do and a killed run has lost little.
     """
     wanted = -(-len(items) // (_SHARDS_PER_WORKER * workers))
-    most = min(config.shard_images, max(_LEAST_IMAGES, wanted))
+    least = min(_LEAST_IMAGES, max(1, -(-len(items) // workers)))
+    most = min(config.shard_images, max(least, wanted))
     return [_shard(part, job_digest) for part in _portions(items, most, config.shard_bytes)]
 
 
