@@ -49,7 +49,8 @@ def colorize(
 ) -> Summary:
     """Colour what is not done yet of a folder, a bucket or single photographs; the input is only read.
 
-    It prints its progress, and starts Ray or joins the cluster that RAY_ADDRESS names.
+    It prints its progress. It starts processes of its own, for many images a Ray, or joins the cluster that
+    RAY_ADDRESS names.
 
     Args:
         input: one folder or `s3://bucket/prefix`, or photographs.

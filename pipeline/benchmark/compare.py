@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.benchmark.contenders import CONTENDERS, ON_GPUS, OURS, PLAIN, RAY, SAME_WORK, run
 from pipeline.benchmark.results import Cell, Results
 from pipeline.benchmark.sample_photographs import count_of, photographs
-from pipeline.engine.cluster import cores
+from pipeline.engine.machine import cores
 from pipeline.errors import ConfigError
 
 _GROWING = (OURS, SAME_WORK, PLAIN, RAY)

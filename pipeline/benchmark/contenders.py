@@ -80,7 +80,7 @@ CONTENDERS: dict[str, Contender] = {
     one.name: one
     for one in (
         Contender(
-            OURS, "Fiat Color", _job("run.topology=fused"), _job_window,
+            OURS, "Fiat Color", _job("run.topology=fused", "run.engine=ray"), _job_window,
             lambda task: task.output / "images", True,
         ),
         Contender(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline import IMPORT_ROOT
 from pipeline.config.section import Section
-from pipeline.engine.cluster import cores
+from pipeline.engine.machine import cores
 from pipeline.errors import ConfigError
 from pipeline.report.summary import software_versions
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from pipeline.engine.cluster import cores
+from pipeline.engine.machine import cores
 from pipeline.errors import ConfigError
 
 _LARGE, _LARGE_UPRIGHT = (1632, 1224), (1224, 1632)  # 2 megapixels

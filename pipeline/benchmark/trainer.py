@@ -17,7 +17,7 @@ from pipeline.benchmark.sample_photographs import photographs
 from pipeline.benchmark.task import read_report
 from pipeline.benchmark.training_loop import BareLoop
 from pipeline.config.loading import load
-from pipeline.engine.cluster import cores
+from pipeline.engine.machine import cores
 from pipeline.errors import RunError
 from pipeline.photographs.prepare import prepare_photos
 from pipeline.photographs.settings import PrepareConfig

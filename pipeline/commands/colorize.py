@@ -8,6 +8,8 @@ from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.models.shipped_cards import shipped_cards
+from pipeline.run.engine_choice import may_use_processes
+from pipeline.run.fork_server import ahead
 
 EPILOG = """\
 examples:
@@ -95,8 +97,9 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(JobConfig, args.config, overrides)
-        from pipeline.run.colorize import request_of, run_job
+        with ahead(may_use_processes(loaded.run) and not args.dry_run):  # while torch is imported here, too
+            from pipeline.run.colorize import request_of, run_job
 
-        return run_job(request_of(args.input, args.output, loaded, args.dry_run, args.show_config))
+            return run_job(request_of(args.input, args.output, loaded, args.dry_run, args.show_config))
 
     return exit_status(work, args.log_format)

@@ -121,6 +121,9 @@ class LimitsConfig(Section):
 class RunConfig(Section):
     """Where and on how many workers the job runs."""
 
+    engine: Literal["auto", "ray", "processes"] = Field(
+        "auto", description="ray, or processes of the job's own machine; auto: those for small plans"
+    )
     topology: Literal["auto", "fused", "staged"] = "auto"
     workers: int | None = Field(None, ge=1, description="colouring workers; null: one per core or GPU")
     gpus: int | None = Field(None, ge=0, description="GPUs to ask for; null: those the cluster has now")
@@ -147,6 +150,20 @@ class RunConfig(Section):
                 "of them out"
             )
         return self
+
+    @model_validator(mode="after")
+    def _possible_without_ray(self) -> RunConfig:
+        if self.engine == "processes" and (self.address or self.gpus or self.needs_ray):
+            raise ValueError(
+                "engine=processes colours on the CPUs of this machine: leave out address, gpus, "
+                "compose=gpu and topology=staged, or engine"
+            )
+        return self
+
+    @property
+    def needs_ray(self) -> bool:
+        """Whether only Ray's workers can be as these settings want them, wherever they are."""
+        return self.compose == "gpu" or self.topology == "staged"
 
 
 class ReportConfig(Section):

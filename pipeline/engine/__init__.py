@@ -1,1 +1,1 @@
-"""Ray, and nothing of colour: start or join a cluster, bounds, explained errors, tokens, transport."""
+"""Ray, and nothing of colour: start or join a cluster, bounds, explained errors, tokens, this machine."""

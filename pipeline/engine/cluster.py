@@ -14,6 +14,7 @@ from ray.exceptions import AuthenticationError
 
 from pipeline import child_python_path
 from pipeline.engine.address import check_answers, no_answer
+from pipeline.engine.machine import KEEP_FREED_MEMORY, cores, is_local
 from pipeline.engine.ray_notice import without_level_notice
 from pipeline.engine.session_folder import session_folder
 from pipeline.engine.token import secure_token
@@ -30,10 +31,6 @@ FORWARDED = (
     "AWS_REQUEST_CHECKSUM_CALCULATION",
     "AWS_RESPONSE_CHECKSUM_VALIDATION",
 )
-
-# Freed memory is kept for the next image: to get it from the system again page by page took a fifth of the
-# network's time. Larger pieces than 32 MiB, which glibc allows no more for, are given back.
-KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
 
 
 @contextmanager
@@ -153,18 +150,9 @@ def _environment(more: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def cores() -> int:
-    """Cores this process may use (containers and taskset included)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def capacity(address: str | None) -> tuple[int, int]:
     """CPUs and GPUs for workers in the running cluster, which is a local one where neither `address` nor the
     environment names another; there the cores count, not Ray's logical CPUs."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus = cores() if is_local(address) else max(1, int(resources.get("CPU", 1)))
     return cpus, int(resources.get("GPU", 0))
-
-
-def is_local(address: str | None) -> bool:
-    return not (address or os.environ.get("RAY_ADDRESS"))

@@ -29,7 +29,7 @@ class FailureGroup(Section):
 
 
 class Seconds(Section):
-    """Wall-clock seconds of the run's phases; `start` is Ray and the workers coming up."""
+    """Wall-clock seconds of the run's phases; `start` is the workers coming up, and Ray."""
 
     plan: float = 0.0
     start: float = 0.0
@@ -98,6 +98,7 @@ class Summary(Section):
     weights_digest: str
     precision: str
     topology: str
+    engine: str = Field("ray", description="what started the workers: ray or processes")
     workers: int
     listed: int = Field(ge=0, description="objects under the input, after include and exclude")
     bytes: int = Field(ge=0, description="their bytes")

@@ -1,1 +1,1 @@
-"""A colouring run: plan, the Ray Data chain over shards, the observer, the close."""
+"""A colouring run: plan, the shards on Ray or in a pool of processes, the observer, the close."""

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from typing import Any, NamedTuple
-
-import ray
+from typing import NamedTuple, Protocol
 
 
 class AtWork(NamedTuple):
@@ -20,8 +18,19 @@ class AtWork(NamedTuple):
     attempt: int
 
 
+class Registry(Protocol):
+    """What the driver asks for and says of shards, wherever they are counted."""
+
+    def at_work(self) -> list[AtWork] | None:
+        """The shards that are begun and not committed; None where that cannot be known now."""
+
+    def committed(self, shard_id: str) -> None:
+        """This shard is done."""
+
+
 class AttemptRegistry:
-    """Counts attempts across worker crashes (`pipeline.shard.attempts.Attempts`); lives beside the driver."""
+    """Counts attempts across worker crashes (`pipeline.shard.attempts.Attempts`): in the driver, or with Ray
+    in an actor beside it."""
 
     def __init__(self) -> None:
         self._begun: dict[str, int] = defaultdict(int)
@@ -49,29 +58,4 @@ class AttemptRegistry:
 
     def at_work(self) -> list[AtWork]:
         now = time.monotonic()
-        return [AtWork(shard, now - since, self._begun[shard]) for shard, since in self._since.items()]
-
-
-def open_registry() -> Any:
-    """A registry actor; restarted once at most, for what it knows is gone with it."""
-    return ray.remote(num_cpus=0, max_restarts=1)(AttemptRegistry).remote()
-
-
-class RemoteAttempts:
-    """The registry's handle in a worker, as plain calls."""
-
-    def __init__(self, registry: Any) -> None:
-        self._registry = registry
-
-    def begin(self, shard_id: str) -> int:
-        return int(ray.get(self._registry.begin.remote(shard_id)))
-
-    def touch(self, shard_id: str, key: str) -> None:
-        ray.get(self._registry.touch.remote(shard_id, key))
-
-    def finish(self, shard_id: str, key: str) -> None:
-        ray.get(self._registry.finish.remote(shard_id, key))
-
-    def lost(self, shard_id: str) -> set[str]:
-        keys: set[str] = ray.get(self._registry.lost.remote(shard_id))
-        return keys
+        return [AtWork(shard, now - since, self._begun[shard]) for shard, since in list(self._since.items())]

@@ -10,15 +10,15 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.engine.actors import RowActor
-from pipeline.engine.cluster import is_local
 from pipeline.engine.errors import explained
 from pipeline.engine.limits import bounded_actor, bounded_task, tune
+from pipeline.engine.machine import is_local
 from pipeline.engine.transport import pack, shard_of, unpack
 from pipeline.plan.plan import Plan
 from pipeline.plan.shards import plan_table
 from pipeline.run import staged
-from pipeline.run.attempts import RemoteAttempts
 from pipeline.run.layout import Layout
+from pipeline.run.remote_attempts import RemoteAttempts
 from pipeline.shard.fused import FusedWorker, gpu_share
 from pipeline.shard.job import Job
 from pipeline.shard.result import ShardResult
@@ -34,7 +34,7 @@ def run_chain(job: Job, plan: Plan, layout: Layout, registry: Any) -> Iterator[S
          -> compose+encode+put+commit tasks;
       3. n results of a few hundred bytes each.
 
-    `registry` is the actor that counts attempts, of `attempts.open_registry`.
+    `registry` is the actor that counts attempts, of `remote_attempts.open_registry`.
 
     Raises:
         RunError: workers were lost too often or nothing moved for `limits.stall_seconds`.

@@ -33,7 +33,7 @@ from pipeline.shard.job import Job
 from pipeline.storage import Store
 
 if TYPE_CHECKING:
-    from pipeline.run.layout import Layout, Resources  # they import Ray: late, as in colorize.py
+    from pipeline.run.layout import Layout, Resources
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def _summary(
         weights_digest=job.weights_digest,
         precision=layout.precision,
         topology=layout.topology,
+        engine=layout.engine,
         workers=layout.workers,
         listed=plan.items_listed,
         bytes=plan.bytes_listed,

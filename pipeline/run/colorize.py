@@ -15,6 +15,7 @@ from pipeline.cli.run_id import make_run_id
 from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
+from pipeline.engine.machine import cores
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
 from pipeline.ledger.keys import LEASE, config_key
 from pipeline.models.method_list import METHODS, OpenedWeights, open_weights
@@ -25,7 +26,12 @@ from pipeline.records import Status
 from pipeline.report.summary_text import headline
 from pipeline.report.tally import RunTally
 from pipeline.run.close import Clock, close_run
+from pipeline.run.engine_choice import may_use_processes
+from pipeline.run.engines import open_engine
+from pipeline.run.fork_server import ahead
+from pipeline.run.layout import Layout
 from pipeline.run.notify import Outcome, deliver, notice
+from pipeline.run.observer import Observer
 from pipeline.run.plan_text import estimate_text, failed_text, plan_fields, plan_text
 from pipeline.run.single_files import source_of
 from pipeline.shard.job import Job
@@ -87,7 +93,8 @@ def run_to_its_end(request: ColorizeRequest) -> Outcome:
     run_id = make_run_id()
     log.bind(run_id)
     try:
-        outcome = _run(request, run_id)
+        with ahead(may_use_processes(request.config.run) and not request.dry_run):
+            outcome = _run(request, run_id)
     except Exception as error:
         status = error.exit_status if isinstance(error, FiatColorError) else EXIT_UNFINISHED
         _report(request, run_id, Outcome(status, str(error) or type(error).__name__))
@@ -121,8 +128,6 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     open_signer(config.output.c2pa)  # and forget it: a key that cannot sign ends the job before any work
     config = pin_pictures(config, opened.guides)
     work_digest = job_digest(config, opened.digest)
-    from pipeline.engine.cluster import cores  # Ray is imported late: a mistake costs a second
-
     guides = open_guides(source, config)
     job = Job(config, source.uri, out.uri, run_id, work_digest, opened.digest, date, opened.card)
     _say_config(request, job.config)
@@ -175,42 +180,39 @@ def _dry_run(job: Job, plan: Plan) -> Outcome:
 
 
 def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started: float) -> Outcome:
-    from pipeline.engine.cluster import cluster
-    from pipeline.run.attempts import open_registry
-    from pipeline.run.chain import run_chain
-    from pipeline.run.layout import choose_layout, occupied
-    from pipeline.run.observer import Observer
-
     planned = time.time()
     tally = RunTally(job.config.report.sample)
     try:
-        with cluster(job.config.run.address, job.config.run.workers):
+        with open_engine(job.config, plan) as engine:
             stop_on_sigterm()
-            layout = choose_layout(job.config)
+            layout = engine.layout
             job = replace(job, threads=layout.threads)
             began = ended = float("inf")
-            message = f"run {job.run_id}: {layout.topology}, {counted(layout.workers, 'worker')}"
-            log.say(
-                "start", message, topology=layout.topology, workers=layout.workers, precision=layout.precision
-            )
-            registry = open_registry()
-            with Observer(job, plan, layout, tally, registry) as observer:
-                for result in run_chain(job, plan, layout, registry):
+            _say_start(job, layout)
+            with Observer(job, plan, tally, engine.registry, engine.telemetry(job, plan)) as observer:
+                for result in engine.results(job, plan):
                     lease.check()
                     began, ended = min(began, result.attempt.started_at), time.time()
                     observer.committed(result)
-            resources = occupied(layout, job.config.run.address)
+            resources = engine.occupied()
     except KeyboardInterrupt:
         raise FiatColorError(
             f"interrupted after {tally.rows:,} of {counted(plan.todo_items, 'image')}; "
             "the same command goes on where this one stopped"
         ) from None
-    # Work begins when the first worker takes a shard; before that, Ray and the workers come up. The workers'
-    # clocks may differ from this one's.
+    # Work begins when the first worker takes a shard; before that, the workers come up. The workers' clocks
+    #  may differ from this one's.
     began = min(max(began, planned), ended)
     clock = Clock(started, planned, began, ended)
     summary = close_run(job, plan, layout, tally, clock, resources, source, out)
     return Outcome(summary.exit_status, headline(summary), summary)
+
+
+def _say_start(job: Job, layout: Layout) -> None:
+    by = "on Ray" if layout.engine == "ray" else "in processes of this machine"
+    message = f"run {job.run_id}: {layout.topology}, {counted(layout.workers, 'worker')} {by}"
+    fields = {name: getattr(layout, name) for name in ("engine", "topology", "workers", "precision")}
+    log.say("start", message, **fields)
 
 
 def _open(request: ColorizeRequest) -> tuple[Store, Store]:

@@ -7,18 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pipeline.cli.counts import counted
+from pipeline.engine.machine import cores
 from pipeline.errors import ImageFailure
 from pipeline.ledger.schema import LedgerRow
 from pipeline.plan.plan import Plan
 from pipeline.records import Item
+from pipeline.run.engine_choice import choose_engine
 from pipeline.shard.finish import finish_image
 from pipeline.shard.job import Job
 from pipeline.shard.stages import MasterSource
 from pipeline.shard.worker import ShardWorker, chroma
 
 _SAMPLE = 4
-# Starting Ray and its workers, measured on a 2-core machine; a cluster that runs already takes less.
-_START_SECONDS = 15.0
+# Starting the workers, measured on a 2-core machine; a Ray cluster that runs already takes less.
+_START_SECONDS = {"ray": 15.0, "processes": 3.0}
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,6 @@ class Estimate:
 
 def estimate_seconds(job: Job, plan: Plan) -> Estimate:
     """Colour a few evenly spread images of the plan in this process, write nothing, and scale up."""
-    from pipeline.engine.cluster import cores
     from pipeline.shard.predictors import Predictors
 
     items = [item for shard in plan.shards for item in shard.items]
@@ -62,4 +63,5 @@ def estimate_seconds(job: Job, plan: Plan) -> Estimate:
         worker.close()
     measured = f"measured on {len(chosen)} of these images on this CPU"
     basis = f"{each:.2f} s each, {measured}, {counted(workers, 'worker')}"
-    return Estimate(_START_SECONDS + each * len(items) / workers, basis)
+    start_seconds = _START_SECONDS[choose_engine(job.config.run, plan)]
+    return Estimate(start_seconds + each * len(items) / workers, basis)

@@ -1,4 +1,4 @@
-"""How a colouring run uses a cluster: topology, workers, GPUs."""
+"""How a colouring run uses a cluster or this machine: topology, workers, GPUs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from pipeline.config.job import JobConfig
-from pipeline.engine.cluster import capacity, is_local
+from pipeline.engine.machine import is_local
 from pipeline.errors import ConfigError
 from pipeline.models.base import resolve_precision
 from pipeline.models.methods.onnx import OnnxColorizer
@@ -16,13 +16,14 @@ from pipeline.models.methods.onnx import OnnxColorizer
 class Layout:
     """How the job uses the cluster; `gpus` that it does not use are not counted.
 
-    `threads`: cores of each worker."""
+    `threads`: cores of each worker. `engine`: what starts the workers and hands them their shards."""
 
     topology: Literal["fused", "staged"]
     workers: int
     gpus: int
     precision: str
     threads: int = 1
+    engine: Literal["ray", "processes"] = "ray"
 
 
 class Resources(NamedTuple):
@@ -35,6 +36,8 @@ class Resources(NamedTuple):
 def occupied(layout: Layout, address: str | None) -> Resources:
     """What the run occupies: fused, the CPUs of its workers; staged, all CPUs of the cluster, since its tasks
     take what is free. To be called at the end of the work, when a cluster that grows has grown."""
+    from pipeline.engine.cluster import capacity  # Ray is imported late: a run may do without it
+
     cpus, _ = capacity(address)
     return Resources(layout.workers * layout.threads if layout.topology == "fused" else cpus, layout.gpus)
 
@@ -44,6 +47,8 @@ def choose_layout(config: JobConfig) -> Layout:
 
     Raises ConfigError where `run` asks for GPUs that a local cluster does not have and will not get.
     """
+    from pipeline.engine.cluster import capacity
+
     cpus, gpus = capacity(config.run.address)
     if is_local(config.run.address) and (config.run.gpus or 0) > gpus:
         raise ConfigError(

@@ -10,9 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import Any
-
-import ray
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import log
 from pipeline.cli.counts import counted
@@ -22,25 +20,26 @@ from pipeline.errors import EXIT_UNFINISHED
 from pipeline.plan.plan import Plan
 from pipeline.records import RUN_STATUSES, Status
 from pipeline.report.tally import RunTally
-from pipeline.run.attempts import AtWork
+from pipeline.run.attempts import AtWork, Registry
 from pipeline.run.close import run_status
-from pipeline.run.layout import Layout
 from pipeline.run.notify import STATUS
-from pipeline.run.telemetry import Telemetry
 from pipeline.shard.job import Job
 from pipeline.shard.result import ShardResult
 
+if TYPE_CHECKING:
+    from pipeline.run.telemetry import Telemetry  # it imports Ray
+
 _LOOK_SECONDS = 5.0
-_ANSWER_SECONDS = 10.0
 
 
 class Observer:
-    """Watches from `with` to its end; `registry` is the actor of `attempts.open_registry`."""
+    """Watches from `with` to its end; `telemetry` is None without Ray, which alone exports metrics."""
 
-    def __init__(self, job: Job, plan: Plan, layout: Layout, tally: RunTally, registry: Any) -> None:
-        self.tally, self.registry = tally, registry
+    def __init__(
+        self, job: Job, plan: Plan, tally: RunTally, registry: Registry, telemetry: Telemetry | None
+    ) -> None:
+        self.tally, self.registry, self.telemetry = tally, registry, telemetry
         self.reporter = Reporter(plan.todo_items)
-        self.telemetry = Telemetry(job, layout, len(plan.shards))
         self.failed_before = plan.done.get(Status.FAILED, 0)
         self.max_failed = job.config.run.max_failed
         self.done, self.last_commit = 0, time.monotonic()
@@ -64,16 +63,18 @@ class Observer:
         self._measure([])
         self.reporter.__exit__(kind, error, trace)
         finished = run_status(self.tally, self.failed_before, self.max_failed)
-        self.telemetry.ended(STATUS[finished if kind is None else EXIT_UNFINISHED])
+        if self.telemetry is not None:
+            self.telemetry.ended(STATUS[finished if kind is None else EXIT_UNFINISHED])
 
     def committed(self, result: ShardResult) -> None:
         """Take note of one committed shard."""
-        self.registry.committed.remote(result.shard_id)
+        self.registry.committed(result.shard_id)
         self.tally.add(result.rows)
         with self.lock:
             self.done, self.last_commit = self.done + 1, time.monotonic()
             self._note_attempt(result.shard_id, result.attempt.number)
-        self.telemetry.committed(result, self.tally)
+        if self.telemetry is not None:
+            self.telemetry.committed(result, self.tally)
         if log.is_json():
             _log_shard(result)
         self.reporter.show(self.tally.rows, self.tally.counts[Status.FAILED])
@@ -82,18 +83,18 @@ class Observer:
         before = self.attempts.get(shard, 1)
         if attempt > before:
             self.attempts[shard] = attempt
-            self.telemetry.retried(attempt - before)
+            if self.telemetry is not None:
+                self.telemetry.retried(attempt - before)
             message = f"attempt {attempt} at the shard: a worker was lost"
             log.detail("retry", message, level="warning", shard=shard, attempt=attempt)
 
     def _watch(self) -> None:
         at_work: list[AtWork] = []
         while True:
-            try:
-                at_work = ray.get(self.registry.at_work.remote(), timeout=_ANSWER_SECONDS)
-            except ray.exceptions.RayError:
-                # What was known stays, and the seconds go on. If the cluster is gone, the chain raises.
-                at_work = [one._replace(seconds=one.seconds + _LOOK_SECONDS) for one in at_work]
+            known = self.registry.at_work()
+            if known is None:  # what was known stays, and the seconds go on
+                known = [one._replace(seconds=one.seconds + _LOOK_SECONDS) for one in at_work]
+            at_work = known
             self._look(at_work)
             if self.over.wait(_LOOK_SECONDS):
                 return
@@ -104,7 +105,9 @@ class Observer:
         with self.lock:
             for one in at_work:
                 self._note_attempt(one.shard, one.attempt)
-            self.telemetry.watched(self.done, len(at_work), oldest, time.monotonic() - self.last_commit)
+            if self.telemetry is not None:
+                quiet = time.monotonic() - self.last_commit
+                self.telemetry.watched(self.done, len(at_work), oldest, quiet)
         return oldest
 
     def _look(self, at_work: list[AtWork]) -> None:

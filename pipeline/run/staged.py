@@ -17,7 +17,7 @@ from pipeline.engine.actors import RowActor
 from pipeline.engine.transport import pack, shard_of, unpack
 from pipeline.ledger.schema import LedgerRow
 from pipeline.records import Item
-from pipeline.run.attempts import RemoteAttempts
+from pipeline.run.remote_attempts import RemoteAttempts
 from pipeline.shard.attempts import Attempt, Attempts
 from pipeline.shard.job import Job
 from pipeline.shard.predictors import Predictors

@@ -29,7 +29,7 @@ from pipeline.shard.worker import ShardWorker
 
 
 class FusedWorker:
-    """Colours whole shards; plain Python, so a test or a benchmark can call it without Ray.
+    """Colours whole shards; plain Python, so that any process can call it, with Ray or without.
 
     `device` is where the network runs, and what composes where `run.compose` is gpu.
     """
@@ -56,6 +56,11 @@ class FusedWorker:
                 ab = self.predictors.of(method)([decoded.model_L])[0]
             image = self.job.source_image(Item("warm-up.jpg", "", 0))
             finish_image(decoded, ab, image, "", self.job, self.shard_worker.compose)
+
+    def close(self) -> None:
+        """Stop the decoder, drop what has not begun, and wait for files that are being written."""
+        self.shard_worker.close()
+        self.shard_worker.threads.shutdown()
 
     def run(self, shard_id: str, items: list[Item]) -> ShardResult:
         """Colour and commit one shard; after too many lost workers, image by image.

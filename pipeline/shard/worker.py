@@ -1,4 +1,4 @@
-"""One shard, from source keys to a committed ledger part, in plain Python: Ray only decides where it runs.
+"""One shard, from source keys to a committed ledger part, in plain Python: an engine decides where it runs.
 
 Reading, decoding, colouring and writing overlap: downloads and uploads run on threads, decoding in a child
 process, the network in this one.

@@ -50,6 +50,8 @@ def thirty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, object
         "model.side=64",
         "--set",
         "run.workers=2",
+        "--set",
+        "run.engine=ray",
     )
     return root / "in", root / "out", run(*asked, own_ray=True)
 
@@ -118,6 +120,16 @@ def test_duckdb_pandas_and_polars_read_the_ledger(thirty):
     assert duckdb.sql(f"select count(*) from '{glob}' where status = 'colorized'").fetchall() == [(29,)]
     assert len(pd.concat([pd.read_parquet(path) for path in (out / "ledger").rglob("*.parquet")])) == 31
     assert pl.read_parquet(glob).filter(pl.col("failure_code") == "truncated").height == 1
+
+
+@pytest.mark.ray
+def test_processes_and_ray_give_the_same_bytes_and_rows(thirty, tmp_path):
+    source, out, _ = thirty
+    more = ("--set", "run.engine=processes", "--set", "plan.shard_images=3")
+    processes = run("--input", source, "--output", tmp_path / "out", *FAST, *more)
+    assert processes.returncode == 3, processes.stderr
+    assert image_digests(str(tmp_path / "out")) == image_digests(str(out))
+    assert lasting(ledger(str(tmp_path / "out"))) == lasting(ledger(str(out)))
 
 
 @pytest.mark.ray

@@ -30,7 +30,7 @@ from tests.support.job_runner import (
 )
 from tests.support.processes import children_of, command_line
 
-FAST = ("--set", "model.side=64", "--set", "run.workers=2")
+FAST = ("--set", "model.side=64", "--set", "run.workers=2", "--set", "run.engine=ray")
 
 
 def parts(uri: str, storage: StorageConfig) -> int:

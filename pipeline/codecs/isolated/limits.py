@@ -22,14 +22,14 @@ def connect(socket_fd: int, memory: int) -> Connection:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.stack_size(256 * 1024)
-    threading.Thread(target=_end_with_parent, args=(socket_fd,), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(socket_fd,), daemon=True).start()
     connection = Connection(socket_fd)
     connection.send(READY)
     return connection
 
 
-def _end_with_parent(socket_fd: int) -> None:
-    """End at once when the parent's end of the socket closes, in the middle of a decode too.
+def end_with_parent(socket_fd: int) -> None:
+    """For a thread: end at once when the parent's end of the socket closes, in the middle of a decode too.
 
     Not PR_SET_PDEATHSIG: that fires when the *thread* ends that started the child.
     """

@@ -1,0 +1,26 @@
+"""This machine, and the environment of its workers: what can be known without Ray."""
+
+from __future__ import annotations
+
+import os
+
+# Freed memory is kept for the next image: to get it from the system again page by page took a fifth of the
+# network's time. Larger pieces than 32 MiB, which glibc allows no more for, are given back.
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
+
+
+def cores() -> int:
+    """Cores this process may use (containers and taskset included)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def is_local(address: str | None) -> bool:
+    """Whether neither the settings nor the environment name a Ray cluster."""
+    return not (address or os.environ.get("RAY_ADDRESS"))
+
+
+def has_gpu() -> bool:
+    """Whether a driver of NVIDIA or AMD (/dev/kfd) is at work here and not hidden; Ray finds out more."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return False
+    return any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))

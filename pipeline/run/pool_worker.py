@@ -1,0 +1,129 @@
+"""The fork server's program, `python -m pipeline.run.pool_worker SOCKET`, and that of the workers it forks.
+
+It imports all that a worker needs, which takes seconds and hundreds of MB, and then forks a worker for each
+descriptor that comes over the socket: a worker starts in a fraction of a second and shares that memory. It
+never has a second thread, nor opens what a fork must not share.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from threading import Thread
+from typing import NoReturn
+
+from pipeline.codecs.isolated.limits import end_with_parent
+from pipeline.errors import FiatColorError, RunError
+from pipeline.run.fork_server import FORK, STOP
+from pipeline.run.pool_messages import Harmless, Order, Ready, Stopped, Touched
+from pipeline.shard.fused import FusedWorker
+
+
+class _Leave(BaseException):
+    """The driver wants this worker to end."""
+
+
+def serve(channel: socket.socket) -> None:
+    """Fork and stop workers as the driver says, until it closes the channel or has died."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # of Ctrl-C and of a service's stop the driver takes care
+        signal.signal(number, signal.SIG_IGN)
+    gc.freeze()
+    workers: set[int] = set()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+        workers = {pid for pid in workers if os.waitpid(pid, os.WNOHANG)[0] == 0}
+        match message:
+            case b"":
+                return
+            case code if code == FORK:
+                (descriptor,) = descriptors
+                if (pid := os.fork()) == 0:
+                    channel.close()
+                    work_and_exit(descriptor)
+                os.close(descriptor)
+                workers.add(pid)
+            case code if code == STOP:
+                for pid in workers:
+                    os.kill(pid, signal.SIGTERM)
+
+
+def work_and_exit(descriptor: int) -> NoReturn:
+    """The life of a worker, whatever happens in it: it never returns into the server's code."""
+    try:
+        signal.signal(signal.SIGTERM, _leave)
+        Thread(target=end_with_parent, args=(descriptor,), daemon=True).start()
+        with suppress(_Leave, EOFError, ConnectionError):  # nobody waits for it any more
+            _work(Connection(descriptor))
+    finally:
+        os._exit(0)
+
+
+def _leave(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Leave
+
+
+def _work(connection: Connection) -> None:
+    """Colour shard after shard. What ends the run is sent to the driver, which raises it."""
+    try:
+        job = connection.recv()
+        worker = FusedWorker(job, attempts := SentAttempts(connection))
+        try:
+            connection.send(Ready())
+            while True:
+                order = attempts.order = connection.recv()
+                connection.send(worker.run(order.shard_id, order.items))
+        finally:
+            worker.close()
+    except FiatColorError as error:
+        connection.send(Stopped(error))
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:
+        connection.send(Stopped(_defect(error)))
+
+
+def _defect(error: Exception) -> RunError:
+    """An error that nobody expected, in one line, with the line of our code that met it."""
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "/pipeline/" in frame.filename]
+    file = "pipeline/" + ours[-1].filename.rpartition("/pipeline/")[2]
+    line = str(error).partition("\n")[0]
+    return RunError(
+        f"the run stopped: {type(error).__name__}: {line} ({file}, line {ours[-1].lineno}); committed shards "
+        "stay, run again"
+    )
+
+
+class SentAttempts:
+    """The attempts as the order states them; what is to be remembered is sent to the driver.
+
+    What has been sent is in the kernel's hands: the driver reads it even if this process dies at once.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.order: Order | None = None
+
+    def begin(self, shard_id: str) -> int:
+        assert self.order is not None
+        return self.order.attempt
+
+    def lost(self, shard_id: str) -> set[str]:
+        assert self.order is not None
+        return self.order.lost
+
+    def touch(self, shard_id: str, key: str) -> None:
+        self._connection.send(Touched(key))
+
+    def finish(self, shard_id: str, key: str) -> None:
+        self._connection.send(Harmless(key))
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
