@@ -11,6 +11,8 @@ from pipeline.ledger.schema import LEDGER_SCHEMA
 from pipeline.records import Status
 from pipeline.storage import Store
 
+#: How sure a run was of its colours, where its ledger says so: numbers from 0 to 1, and the reasons.
+DOUBT = ("doubt", "doubt_reasons", "novelty")
 #: About the source and its last run; then about the result that stands, which an earlier run may have made.
 _OF_SOURCE = ("key", "etag", "bytes", "status", "failure_code", "message", "source_sha256", "finished_at")
 _OF_RESULT = (
@@ -22,6 +24,7 @@ _OF_RESULT = (
     "mean_chroma",
     "method",
     "run_id",
+    *(name for name in DOUBT if name in LEDGER_SCHEMA.names),
 )
 CARD_SCHEMA = pa.schema(
     [LEDGER_SCHEMA.field(name).with_nullable(True) for name in (*_OF_SOURCE, *_OF_RESULT)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import resources
@@ -32,6 +32,7 @@ CONTENT_TYPES = {
 }
 _SHOWN_BY_BROWSERS = (".jpg", ".jpeg", ".png", ".webp", ".avif")
 _DATA = f"{GALLERY}data/"
+_MOST_CORRECTIONS = 16 * 2**20  # bytes as JSON
 
 
 def write_gallery(
@@ -68,13 +69,30 @@ def write_gallery(
 
 def _put_decisions(out: Store, decisions: Iterable[Decision]) -> None:
     """Write the decisions that stand, for the page. Raises StorageError."""
-    out.put(f"{_DATA}decisions.js", shown_script(decisions), CONTENT_TYPES["js"])
+    out.put(f"{_DATA}decisions.js", _shown_script(decisions), CONTENT_TYPES["js"])
 
 
-def shown_script(decisions: Iterable[Decision]) -> bytes:
-    """The decisions that stand, as the page takes them; they come by time."""
-    shown = [decision.model_dump(mode="json") for decision in standing(decisions).values()]
+def _shown_script(decisions: Iterable[Decision]) -> bytes:
+    """The decisions that stand, as the page takes them; they come by time.
+
+    Corrections are left out from the newest back where they are larger together than a page should load:
+    there the page shows who wanted one, and not what.
+    """
+    shown, left = [], _MOST_CORRECTIONS
+    for decision in sorted(standing(decisions).values(), key=lambda one: one.when, reverse=True):
+        left -= 0 if decision.correction is None else len(decision.correction.model_dump_json())
+        shown.append(without_correction(decision) if left < 0 else decision.model_dump(mode="json"))
+    return decisions_script(shown)
+
+
+def decisions_script(shown: Sequence[Mapping[str, Any]]) -> bytes:
+    """The decisions, as JSON values, as the page takes them."""
     return _script("fiatDecisions", shown)
+
+
+def without_correction(decision: Decision) -> dict[str, Any]:
+    """The decision as JSON values; what it corrects is fetched when somebody looks."""
+    return decision.model_dump(mode="json", exclude={"correction"})
 
 
 def page_files() -> Iterable[tuple[str, bytes]]:
@@ -106,7 +124,8 @@ def _columns(cards: pa.Table) -> dict[str, Any]:
     def placed(name: str) -> list[int]:
         return [words.setdefault(text or "", len(words)) for text in cards[name].to_pylist()]
 
-    repeated = {name: placed(name) for name in ("status", "failure_code", "method", "run_id")}
+    names = ("status", "failure_code", "method", "run_id", "doubt_reasons")
+    repeated = {name: placed(name) for name in names if name in cards.column_names}
     texts = ("key", "etag", "message", "output_key", "output_sha256")
     columns = {name: [text or "" for text in cards[name].to_pylist()] for name in texts}
     columns["view"] = [  # which file a browser can show at full size: 1 the result, 2 the derivative, 0 none
@@ -121,20 +140,24 @@ def _columns(cards: pa.Table) -> dict[str, Any]:
     ]
     seconds = pc.divide(cards["finished_at"].cast(pa.int64()), 1_000_000)
     numbers = {name: [value or 0 for value in cards[name].to_pylist()] for name in ("width", "height")}
-    chroma = [_rounded(value) for value in cards["mean_chroma"].to_pylist()]
+    measures = {
+        name: [_rounded(value, digits) for value in cards[name].to_pylist()]
+        for name, digits in (("mean_chroma", 2), ("doubt", 3), ("novelty", 3))
+        if name in cards.column_names
+    }
     return {
         **columns,
         **repeated,
         **numbers,
-        "mean_chroma": chroma,
+        **measures,
         "finished_at": seconds.to_pylist(),
         "words": list(words),
     }
 
 
-def _rounded(value: float | None) -> float | None:
+def _rounded(value: float | None, digits: int) -> float | None:
     """JSON has no word for what is not a number."""
-    return None if value is None or not math.isfinite(value) else round(value, 2)
+    return None if value is None or not math.isfinite(value) else round(value, digits)
 
 
 def _shows(key: str | None) -> bool:

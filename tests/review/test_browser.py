@@ -1,16 +1,14 @@
 """The gallery in a real browser: Debian's Chromium through Playwright."""
 
 import shutil
-import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from pipeline.config.storage import StorageConfig
 from pipeline.review.cards import CARD_SCHEMA, read_cards
@@ -19,41 +17,8 @@ from pipeline.review.gallery import write_gallery
 from pipeline.review.server import ReviewServer
 from pipeline.review.thumbnails import Thumbnails, make_thumbnails
 from pipeline.storage import Store, open_store
+from tests.support.gallery_pages import PHONE, opened, served, serving, until
 from tests.support.gallery_samples import HOSTILE, sample_output
-from tests.support.servers import in_ci
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Skipped only where Chromium is not installed and this is not CI."""
-    if CHROMIUM is None:
-        missing = "no Chromium: apt-get install chromium"
-        pytest.fail(missing) if in_ci() else pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """A page that lets no error and no request to another place pass."""
-    page = chromium.new_page(viewport=WIDE, locale="en-GB")  # type: ignore[arg-type]
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
-    page.on("request", lambda request: problems.append(request.url) if foreign(request.url) else None)
-    page.on("dialog", lambda dialog: problems.append(dialog.message))
-    yield page
-    page.close()
-    assert problems == []
-
-
-def foreign(url: str) -> bool:
-    return not url.startswith(("file:///", "http://127.0.0.1:", "data:", "blob:"))
 
 
 @pytest.fixture
@@ -62,20 +27,6 @@ def out(tmp_path: Path) -> Store:
     cards = read_cards(out)
     write_gallery(out, cards, make_thumbnails(source, out, cards, side=64, threads=2), [], side=64)
     return out
-
-
-def opened(page: Page, out: Store) -> Page:
-    page.goto(Path(out.uri, "gallery/index.html").as_uri())
-    page.wait_for_selector("body[data-ready]")
-    return page
-
-
-def until(page: Page, expression: str) -> None:
-    """Wait for it to be true. Playwright's own way evaluates text in the page, whose policy forbids that."""
-    deadline = time.monotonic() + 10
-    while not page.evaluate(f"Boolean({expression})"):
-        assert time.monotonic() < deadline, expression
-        page.wait_for_timeout(20)
 
 
 def keys(page: Page) -> list[str]:
@@ -162,22 +113,14 @@ def test_a_phone_and_korean(page: Page, out: Store) -> None:
 def test_decisions_through_the_server(page: Page, out: Store, tmp_path: Path) -> None:
     cards = {card["key"]: card for card in read_cards(out).to_pylist()}
     source = open_store(str(tmp_path / "in"), StorageConfig())
-    with ReviewServer(source, out, cards, "Kim") as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            page.goto(server.address)
-            page.wait_for_selector("body[data-ready]")
-            page.focus(".card")
-            page.keyboard.press("r")
-            page.wait_for_selector('.card[data-verdict="reject"]')
-            page.keyboard.press("Enter")
-            until(page, "view.after && view.after.getFullyLoaded()")
-            page.keyboard.press("z")
-            page.wait_for_selector('.card[data-verdict="reject"]', state="detached")
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ReviewServer(source, out, cards, "Kim")) as server:
+        served(page, server).focus(".card")
+        page.keyboard.press("r")
+        page.wait_for_selector('.card[data-verdict="reject"]')
+        page.keyboard.press("Enter")
+        until(page, "view.after && view.after.getFullyLoaded()")
+        page.keyboard.press("z")
+        page.wait_for_selector('.card[data-verdict="reject"]', state="detached")
     assert [(one.verdict, one.who) for one in read_decisions(out)] == [("reject", "Kim"), ("undo", "Kim")]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import FailureCode
@@ -14,9 +16,11 @@ from pipeline.ledger.schema import LedgerRow
 from pipeline.records import Status
 from pipeline.storage import Store, open_store
 from tests.support.ledger_parts import put_part, row
+from tests.support.paths import REPO
 from tests.support.samples import encoded, photo
 
 HOSTILE = "<img src=x onerror=document.title='owned'>/<script>document.title='owned'</script> #?%2e&\"'.jpg"
+PHOTOS = REPO / "tests/photos"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -70,5 +74,31 @@ def sample_output(folder: Path) -> tuple[Store, Store]:
         failed(source, "broken.jpg", b"\xff\xd8no photograph", "<script>document.title='owned'</script>"),
         failed(source, "1930s/shown.jpg", encoded(photo(), "JPEG"), "the decoder ended"),
     ]
+    put_part(out, "digest", "one", rows)
+    return source, out
+
+
+def photographs(folder: Path, names: Sequence[str], side: int = 320) -> tuple[Store, Store]:
+    """Source and output: these of tests/photos, gray and at most `side` pixels long, each with a warm result.
+
+    They stand as JPEG files under their names.
+    """
+    source, out = stores(folder)
+    rows = []
+    for name in names:
+        with Image.open(PHOTOS / name) as image:
+            gray = image.convert("L")
+            gray.thumbnail((side, side))
+        warm = Image.merge(
+            "RGB", [gray, gray.point(lambda level: level * 0.9), gray.point(lambda level: level * 0.75)]
+        )
+        source.put(name, encoded(gray, "JPEG"))
+        out.put(f"images/{name}", encoded(warm, "JPEG"))
+        ledger_row = row(name, finished_at=NOON, etag=etag_of(source, name))
+        ledger_row.output_key = f"images/{name}"
+        ledger_row.width, ledger_row.height = gray.size
+        ledger_row.source_sha256 = hashlib.sha256(source.get(name).data).hexdigest()
+        ledger_row.output_sha256 = hashlib.sha256(out.get(f"images/{name}").data).hexdigest()
+        rows.append(ledger_row)
     put_part(out, "digest", "one", rows)
     return source, out

@@ -14,7 +14,9 @@ function readShelf() {
 
 const identifier = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-function say(words) { document.getElementById("say").textContent = words; }
+function say(words) {
+  for (const id of ["say", "view-say"]) document.getElementById(id).textContent = words; // behind a dialog nothing is read out
+}
 
 // What is only in this browser stands over what the gallery was built with.
 function applyPending() {
@@ -30,14 +32,14 @@ function apply(decision) {
 }
 
 // Returns whether it was kept.
-async function decide(row, verdict) {
+async function decide(row, verdict, correction = null) {
   const key = table.key[row];
   if (verdict === "undo" && !verdictOf(row)) { say(text("nothing")); return false; }
   const who = document.getElementById("who").value.trim();
   if (!served && !who) { say(text("needName")); document.getElementById("who").focus(); return false; }
   const decision = {
     id: identifier(), key, etag: table.etag[row], output_sha256: table.output_sha256[row] || null,
-    verdict, undoes: verdict === "undo" ? decisions.get(key).id : null,
+    verdict, correction, undoes: verdict === "undo" ? decisions.get(key).id : null,
   };
   if (served) {
     if (!(await send(decision))) return false;

@@ -1,7 +1,7 @@
 "use strict";
 // The grid of cards, its filters and its keys. Whatever comes from the archive is set as text, never as HTML.
 const PAGE = 60;
-const FILTERS = ["sort", "status", "decision", "code", "folder", "name", "since", "until", "least", "most"];
+const FILTERS = ["sort", "status", "decision", "code", "doubtful", "reason", "folder", "name", "since", "until", "least", "most"];
 const grid = document.getElementById("grid");
 const at = (id) => document.getElementById(id);
 let rows = [], first = 0, selected = 0;
@@ -15,6 +15,7 @@ function card(row, place) {
   item.append(picture(row), line("key", table.key[row]));
   const chroma = table.mean_chroma[row];
   item.append(line("line", [text(table.status[row]), chroma === null ? "" : `${text("chroma")} ${chroma.toFixed(1)}`, day(table.finished_at[row])].filter(Boolean).join(" · ")));
+  if (doubtText(row)) item.append(line("doubted", doubtText(row)));
   const code = table.failure_code[row];
   if (code) item.append(line("failed", `${code}: ${table.message[row]}`), line("line", index.advice[code] || ""));
   if (verdictOf(row)) item.append(line("verdict", verdictText(row)));
@@ -103,8 +104,8 @@ function move(step) {
   }
 }
 
-async function act(row, verdict) {
-  if (!(await decide(row, verdict))) return;
+async function act(row, verdict, correction) {
+  if (!(await decide(row, verdict, correction))) return false;
   const place = rows.indexOf(row);
   const item = grid.querySelector(`[data-place="${place}"]`);
   if (item && place >= 0) {
@@ -114,6 +115,7 @@ async function act(row, verdict) {
     if (focused) fresh.focus();
   }
   if (at("view").open) showFacts(view.row);
+  return true;
 }
 
 function perLine() {
@@ -121,8 +123,9 @@ function perLine() {
   return Math.max(1, items.filter((item) => item.offsetTop === top).length);
 }
 
+const ZOOMS = { "+": ["zoomBy", 1.5], "=": ["zoomBy", 1.5], "-": ["zoomBy", 1 / 1.5], 0: ["goHome"] };
 const VERDICTS = { a: "accept", r: "reject", g: "gray" };
-const STEPS = { ArrowLeft: () => -1, ArrowRight: () => 1, ArrowUp: () => -perLine(), ArrowDown: () => perLine() };
+const STEPS = { j: () => 1, k: () => -1, ArrowLeft: () => -1, ArrowRight: () => 1, ArrowUp: () => -perLine(), ArrowDown: () => perLine() };
 
 function step(by) {
   move(by);
@@ -131,10 +134,13 @@ function step(by) {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (event.target.matches("input, select, textarea")) return;
+  if (event.target.matches("input:not([type=range], [type=color]), select, textarea")) return;
   if (!rows.length) return;
-  const row = rows[selected], key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (key in VERDICTS) act(row, VERDICTS[key]);
+  const row = rows[selected], key = event.key.length === 1 ? event.key.toLowerCase() : event.key, isOpen = at("view").open;
+  if (event.target.matches("input") && event.key.length > 1) return; // sliders have arrows of their own
+  if (isOpen && correctKey(event, key)) { event.preventDefault(); return; }
+  if (isOpen && key in ZOOMS) view.viewer?.viewport[ZOOMS[key][0]](ZOOMS[key][1]);
+  else if (key in VERDICTS) act(row, VERDICTS[key]);
   else if (key === "z") act(lastDecided(row), "undo");
   else if (key in STEPS) step(STEPS[key]());
   else if (key === "Enter" && event.target.matches(".card, body")) openView(row);
@@ -163,11 +169,20 @@ function options(id, values, words) {
 
 function label() {
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
-  options("sort", Object.keys(ORDERS), text);
+  const isDoubted = hasDoubt(), isNew = hasNovelty();
+  options("sort", Object.keys(ORDERS).filter((name) => (name !== "byDoubt" || isDoubted) && (name !== "byNovelty" || isNew)), text);
+  for (const element of document.querySelectorAll(".doubt")) element.hidden = !isDoubted;
+  options("reason", ["", ...[...new Set([...new Set(table.doubt_reasons)].flatMap((list) => list.split(",")))].filter(Boolean).sort()], (value) => (value ? reasonText(value) : text("all")));
   options("status", ["", ...new Set(table.status)], (value) => text(value || "all"));
   options("code", ["", ...[...new Set(table.failure_code)].filter(Boolean).sort()], (value) => value || text("all"));
-  options("decision", ["", "none", "accept", "reject", "gray"], (value) => text(value === "" ? "all" : DONE[value] || value));
+  options("decision", ["", "none", "accept", "reject", "gray", "correct"], (value) => text(value === "" ? "all" : DONE[value] || value));
   const folders = [...new Set(table.folder)].filter(Boolean).sort().slice(0, 1000);
+  buildTools();
+  showTools();
+  sketch.setAttribute("aria-label", text("sketch"));
+  at("palette").setAttribute("aria-label", text("palette"));
+  at("tools").setAttribute("aria-label", text("correction"));
+  at("correct-note").textContent = text(able("preview") ? "correctKeys" : "noPreview");
   at("folders").replaceChildren(...folders.map((folder) => Object.assign(document.createElement("option"), { value: folder })));
 }
 
@@ -176,6 +191,7 @@ async function start() {
   at("language").value = document.documentElement.lang;
   at("who").value = kept.get("fiat-who") || "";
   at("who-label").hidden = at("download").hidden = served;
+  for (const button of document.querySelectorAll(".apply")) button.hidden = !able("apply");
   at("filter-box").open = innerWidth > 480;
   label();
   await load("index.js");
@@ -205,7 +221,7 @@ at("filters").addEventListener("input", () => refresh(false));
 at("back").addEventListener("click", () => turn(-1));
 at("next").addEventListener("click", () => turn(1));
 at("close").addEventListener("click", () => at("view").close());
-at("view").addEventListener("close", () => { view.viewer?.destroy(); view.viewer = null; draw(true); });
+at("view").addEventListener("close", () => { setTool("move"); view.viewer?.destroy(); view.viewer = null; edit.row = -1; draw(true); });
 at("slide").addEventListener("input", cut);
 at("zoom-in").addEventListener("click", () => view.viewer?.viewport.zoomBy(1.5));
 at("zoom-out").addEventListener("click", () => view.viewer?.viewport.zoomBy(1 / 1.5));

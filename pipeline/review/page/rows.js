@@ -3,21 +3,30 @@
 const table = {
   rows: 0, key: [], etag: [], message: [], output_key: [], output_sha256: [], derivative_key: [], view: [],
   status: [], failure_code: [], method: [], run_id: [], width: [], height: [], mean_chroma: [],
-  finished_at: [], before: [], after: [], folder: [],
+  finished_at: [], before: [], after: [], folder: [], doubt: [], novelty: [], doubt_reasons: [],
 };
 const index = { rows: 0, pages: [], side: 360, advice: {}, built: "" };
 let decisions = new Map(); // by source key the decision that stands
-const WORDS = ["status", "failure_code", "method", "run_id"];
+const WORDS = ["status", "failure_code", "method", "run_id", "doubt_reasons"];
 const PLAIN = ["key", "etag", "message", "output_key", "output_sha256", "derivative_key", "view", "width", "height", "mean_chroma", "finished_at", "before", "after"];
 
 function fiatIndex(value) { Object.assign(index, value); }
 
-function fiatDecisions(list) { decisions = new Map(list.map((decision) => [decision.key, decision])); }
+// The server leaves corrections out: those that are known already stay.
+function fiatDecisions(list) {
+  const before = decisions;
+  decisions = new Map(list.map((decision) => [decision.key, decision]));
+  for (const [key, decision] of decisions) {
+    const known = before.get(key);
+    if (known?.id === decision.id) decision.correction ??= known.correction;
+  }
+}
 
 function fiatPage(number, page) {
   const count = page.key.length;
   for (const name of PLAIN) for (let i = 0; i < count; i++) table[name].push(page[name][i]);
-  for (const name of WORDS) for (let i = 0; i < count; i++) table[name].push(page.words[page[name][i]]);
+  for (const name of ["doubt", "novelty"]) for (let i = 0; i < count; i++) table[name].push(page[name]?.[i] ?? null); // older ledgers have none
+  for (const name of WORDS) for (let i = 0; i < count; i++) table[name].push(page.words[page[name]?.[i]] ?? "");
   for (let i = 0; i < count; i++) table.folder.push(page.key[i].slice(0, page.key[i].lastIndexOf("/") + 1));
   table.rows += count;
 }
@@ -51,6 +60,8 @@ const byNumber = (column, sign) => (a, b) => {
 };
 const ORDERS = {
   byKey: () => null,
+  byDoubt: () => byNumber(table.doubt, -1),
+  byNovelty: () => byNumber(table.novelty, -1),
   byLeast: () => byNumber(table.mean_chroma, 1),
   byMost: () => byNumber(table.mean_chroma, -1),
   byNewest: () => byNumber(table.finished_at, -1),
@@ -61,12 +72,16 @@ const ORDERS = {
   byCode: () => byText(table.failure_code),
 };
 
+const hasDoubt = () => table.doubt.some((value) => value !== null);
+const hasNovelty = () => table.novelty.some((value) => value !== null);
+
 function chosen(filter) {
   const name = filter.name.toLowerCase(), rows = [];
   const since = filter.since ? Date.parse(filter.since) / 1000 : -Infinity;
   const until = filter.until ? Date.parse(filter.until) / 1000 + 86400 : Infinity;
   const least = filter.least === "" ? -Infinity : Number(filter.least);
   const most = filter.most === "" ? Infinity : Number(filter.most);
+  const doubtful = filter.doubtful === "" ? -1 : Number(filter.doubtful);
   const bounded = filter.least !== "" || filter.most !== "";
   for (let row = 0; row < table.rows; row++) {
     if (filter.status && table.status[row] !== filter.status) continue;
@@ -76,6 +91,8 @@ function chosen(filter) {
     if (table.finished_at[row] < since || table.finished_at[row] >= until) continue;
     const chroma = table.mean_chroma[row];
     if (bounded && (chroma === null || chroma < least || chroma > most)) continue;
+    if (filter.doubtful !== "" && (table.doubt[row] === null || table.doubt[row] < doubtful)) continue;
+    if (filter.reason && !table.doubt_reasons[row].split(",").includes(filter.reason)) continue;
     if (filter.decision && (verdictOf(row) || "none") !== filter.decision) continue;
     rows.push(row);
   }

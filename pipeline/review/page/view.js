@@ -1,11 +1,12 @@
 "use strict";
 // One picture at full size, with zoom: the result lies over the source, and the slider cuts it off.
-const view = { viewer: null, row: -1, after: null };
+const view = { viewer: null, row: -1, after: null, both: false };
 
 function pictures(row) {
   const key = encodeURIComponent(table.key[row]);
   if (served) return {
-    before: beforeThumb(row) && `/view/before?key=${key}`, after: table.output_key[row] && `/view/after?key=${key}`, small: false,
+    before: beforeThumb(row) && `/view/before?key=${key}`, small: false,
+    after: table.output_key[row] && `/view/after?key=${key}&of=${table.output_sha256[row].slice(0, 16)}`,
   };
   const file = [null, table.output_key[row], table.derivative_key[row]][table.view[row]];
   return { before: beforeThumb(row), after: file ? "../" + encoded(file) : afterThumb(row), small: true };
@@ -20,8 +21,10 @@ function openView(row) {
   document.getElementById("view-note").textContent = before || after ? (small ? text("small") : "") : text("noPicture");
   document.getElementById("canvas").setAttribute("aria-label", table.key[row]);
   showFacts(row);
+  say("");
   view.viewer?.destroy();
   view.after = null;
+  view.both = Boolean(before && after);
   view.viewer = OpenSeadragon({
     element: document.getElementById("canvas"), showNavigationControl: false, drawer: "canvas",
     maxZoomPixelRatio: 8, animationTime: 0.3, imageSmoothingEnabled: true,
@@ -33,12 +36,14 @@ function openView(row) {
   });
   if (before) add(before, () => { if (after) add(after, onAfter); });
   else if (after) add(after, onAfter);
-  const both = Boolean(before && after);
-  document.getElementById("slide").disabled = !both;
-  function onAfter(item) { view.after = both ? item : null; cut(); }
+  document.getElementById("slide").disabled = !view.both;
+  for (const name of ["update-viewport", "resize", "open"]) view.viewer.addHandler(name, paint);
+  function onAfter(item) { view.after = view.both ? item : null; cut(); }
+  startEdit(row, after, table.width[row] && table.height[row] ? table.width[row] / table.height[row] : 0);
 }
 
 function cut() {
+  paint();
   if (!view.after) return;
   const size = view.after.getContentSize(), share = document.getElementById("slide").value / 100;
   view.after.setClip(new OpenSeadragon.Rect(size.x * share, 0, Math.max(1, size.x * (1 - share)), size.y));
@@ -50,7 +55,7 @@ function showFacts(row) {
   const code = table.failure_code[row];
   const facts = [
     ["status", text(table.status[row])], ["code", code], ["", code ? index.advice[code] : ""], ["", table.message[row]],
-    ["decision", verdictText(row)], ["size", table.width[row] ? `${table.width[row]} × ${table.height[row]}` : ""],
+    ["decision", verdictText(row)], ["doubt", doubtText(row)], ["size", table.width[row] ? `${table.width[row]} × ${table.height[row]}` : ""],
     ["chroma", table.mean_chroma[row] === null ? "" : String(table.mean_chroma[row])], ["method", table.method[row]],
     ["finished", day(table.finished_at[row])], ["run", table.run_id[row]], ["output", table.output_key[row]],
   ];
@@ -65,7 +70,7 @@ function showFacts(row) {
 }
 
 const day = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
-const DONE = { accept: "accepted", reject: "rejected", gray: "kept" };
+const DONE = { accept: "accepted", reject: "rejected", gray: "kept", correct: "corrected" };
 
 function verdictText(row) {
   const verdict = verdictOf(row);
@@ -83,4 +88,12 @@ function verdictButtons(row) {
     button.addEventListener("click", () => act(row, verdict));
     return button;
   });
+}
+
+const reasonText = (name) => (`reason_${name}` in TEXTS ? text(`reason_${name}`) : name.replaceAll("_", " "));
+
+function doubtText(row) {
+  const doubt = table.doubt[row], novelty = table.novelty[row], reasons = table.doubt_reasons[row].split(",").filter(Boolean);
+  const numbers = [["doubt", doubt], ["novelty", novelty]].filter(([, value]) => value !== null).map(([name, value]) => `${text(name)} ${value.toFixed(2)}`);
+  return [...numbers, ...reasons.map(reasonText)].join(" · ");
 }
