@@ -23,6 +23,9 @@ class Status(StrEnum):
     REJECTED = "rejected"  # somebody refused the result; the files that the row names were removed
 
 
+#: The method that adds no colour, of images that somebody wants to stay gray.
+GRAY = "gray"
+
 #: What becomes of an object in a colouring run.
 RUN_STATUSES = tuple(status for status in Status if status != Status.REJECTED)
 

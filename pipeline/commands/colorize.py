@@ -25,8 +25,8 @@ The same command again does only what is missing. Exit status: 0 all done; 3 fin
 
 
 METHOD_NAMES = (
-    "classification_cnn", "iizuka", "onnx", "patch", "reference", "regression_cnn", "scribble", "unet",
-    "welsh",
+    "classification_cnn", "gray", "iizuka", "onnx", "patch", "reference", "regression_cnn", "scribble",
+    "unet", "welsh",
 )  # fmt: skip
 """All methods: to ask `models.method_list` takes seconds, in which torch is loaded."""
 
@@ -77,6 +77,11 @@ def make_parser() -> JobParser:
         action="store_true",
         help="short for --set plan.strict=true: end where a pattern or key matches nothing",
     )
+    add(
+        "--drop-guides",
+        action="store_true",
+        help="short for --set plan.drop_guides=true: images whose guide is gone lose its colours",
+    )
     add("--dry-run", action="store_true", help="print the plan and change nothing")
     add("--show-config", action="store_true", help="a dry run prints the configuration, too")
     return parser
@@ -93,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     short = {"model.method": args.method, "model.weights": args.weights, "plan.limit": args.limit}
     short |= {"guides.file": args.guides, "plan.recolor": args.recolor, "plan.keys": args.keys}
     short |= {"plan.strict": "true" if args.strict else None}
+    short |= {"plan.drop_guides": "true" if args.drop_guides else None}
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
 
     def work() -> int:

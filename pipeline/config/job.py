@@ -54,6 +54,9 @@ class PlanConfig(Section):
         "accepted: as changed-model, and what people accepted too; null: changed-settings where the weights "
         "are registry:, else changed-model",
     )
+    drop_guides: bool = Field(
+        False, description="colour without a guide what has been coloured with one, where there is none now"
+    )
 
 
 DEFAULT_METHOD = "unet"

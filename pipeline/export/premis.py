@@ -25,6 +25,7 @@ from pipeline.export.xml import element, identifier, text
 from pipeline.ledger.keys import config_key, summary_key
 from pipeline.ledger.stream import LedgerParts, rows_at
 from pipeline.plan.outputs import SUFFIXES
+from pipeline.records import GRAY
 from pipeline.storage import Store
 
 _VOCABULARY = "http://id.loc.gov/vocabulary/preservation"
@@ -150,8 +151,10 @@ def _source(row: Row) -> str:
 
 def _event(rows: list[Row], version: str | None) -> str:
     row = rows[0]
+    colours = "Colour was added by a neural network; the colours are guesses. "
+    gray = "No colour was added: the image is to stay gray. "
     detail = (
-        "Colour was added by a neural network; the colours are guesses. "
+        f"{gray if row['method'] == GRAY else colours}"
         f'method="{row["method"]}"; weights SHA-256="{row["weights_digest"]}"; '
         f'software="{_agent_name(version)}"; settings (job digest)="{row["job_digest"]}", '
         f"in {config_key(row['run_id'])}"

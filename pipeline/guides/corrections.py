@@ -1,11 +1,20 @@
-"""What the correction of a person says, as a guide."""
+"""What the correction of a person says, as a guide, and over what else an image is coloured by."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import dropwhile
 
+from pipeline.cli.counts import counted
 from pipeline.guides.guide import BrushStroke, Guide
+from pipeline.guides.methods import Methods
+from pipeline.guides.objects import Named
+from pipeline.guides.stated import Stated
+from pipeline.plan.decided import Corrected
+from pipeline.records import GRAY
 from pipeline.review.correction import Correction
+from pipeline.storage import ObjectInfo, Store
 
 
 def drawn_guide(correction: Correction, side: int) -> Guide:
@@ -21,3 +30,62 @@ def drawn_guide(correction: Correction, side: int) -> Guide:
     strokes = tuple(dropwhile(lambda stroke: stroke.color is None, drawn))
     chroma = None if correction.chroma == 1 else correction.chroma
     return Guide(strokes=strokes, side=side if strokes else 0, chroma=chroma)
+
+
+def corrected(stated: Stated, by: Corrected, out: Store, methods: Methods) -> Stated:
+    """What guides the image when its correction counts: kind by kind the correction before all else.
+
+    Of pictures that the file or sidecars give those go that the correction's method or reference leaves no
+    place for. What is to stay gray has no other guide.
+
+    Args:
+        out: where results are, one of which may be the reference.
+    """
+    of = f"the correction of {by.key!r} by {by.who}"
+    if by.correction is None:
+        return Stated(stated.source, of, method=GRAY)
+    drawn, objects = drawn_guide(by.correction, 0), dict(stated.objects)
+    method = by.correction.method or stated.method
+    if by.reference is not None:
+        objects.pop("style", None)
+        objects["reference"] = Named(of, by.reference, out, by.reference)
+        if by.correction.method is None and "reference" not in methods.takes.get(method or "", {"reference"}):
+            method = None
+    if by.correction.method is not None:
+        taken = methods.takes.get(by.correction.method, frozenset()) | {"scribbles"}
+        own = {"reference"} if by.reference is not None else set()
+        objects = {kind: named for kind, named in objects.items() if kind in taken | own}
+    changed = {"objects": objects, "strokes": drawn.strokes, "chroma": drawn.chroma, "method": method}
+    return replace(stated, where=of, **changed)  # type: ignore[arg-type]
+
+
+def counting(
+    kept: Iterable[ObjectInfo], corrections: Mapping[str, Sequence[Corrected]]
+) -> tuple[dict[str, Corrected], list[str]]:
+    """Of each object that is to be coloured the correction of this very version, and what to say of others.
+
+    Returns:
+        Corrections by source key, and warnings.
+    """
+    counts, others, warnings = dict[str, Corrected](), list[Corrected](), list[str]()
+    for info in kept if corrections else ():
+        of_key = corrections.get(info.key, ())
+        same = [one for one in of_key if one.etag == info.etag]
+        if not same:
+            others += of_key[-1:]
+        elif (problem := same[-1].problem) is not None:
+            warnings.append(does_not_count(same[-1], problem))
+        else:
+            counts[info.key] = same[-1]
+    if others:
+        count = counted(len(others), "correction")
+        warnings.append(
+            f"{count} of another version of the source, such as {others[0].key!r} by {others[0].who}, "
+            "do not count: look at the images again"
+        )
+    return counts, warnings
+
+
+def does_not_count(one: Corrected, problem: str) -> str:
+    """A warning."""
+    return f"the correction of {one.key!r} by {one.who} does not count: {problem}"

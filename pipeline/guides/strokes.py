@@ -109,7 +109,8 @@ def _between(slope: F64, offset: F64, least: float, most: float | F64) -> tuple[
     """For which t `least <= slope t + offset <= most`: from and to, from above to where for none."""
     flat = slope == 0
     divisor = np.where(flat, 1, slope)
-    one, other = (least - offset) / divisor, (most - offset) / divisor
+    with np.errstate(over="ignore"):  # of nearly flat ones infinity is right
+        one, other = (least - offset) / divisor, (most - offset) / divisor
     always = (least <= offset) & (offset <= most)
     left = np.where(flat, np.where(always, -np.inf, np.inf), np.minimum(one, other))
     right = np.where(flat, np.where(always, np.inf, -np.inf), np.maximum(one, other))

@@ -14,6 +14,7 @@ from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
 from pipeline.models.inference import can_fuse, fuse, ready_for_inference
 from pipeline.models.methods.classification_cnn import ClassificationCnn
+from pipeline.models.methods.gray import GrayColorizer
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.methods.onnx import OnnxColorizer
 from pipeline.models.methods.onnx.find import is_onnx
@@ -34,9 +35,9 @@ NETWORKS: dict[str, type[TrainableColorizer]] = {
 """The methods that learn, and colour with weights."""
 
 SOLVERS: dict[str, type[Colorizer]] = {
-    room.method: room for room in (ScribbleColorizer, ReferenceColorizer, WelshColorizer)
+    room.method: room for room in (ScribbleColorizer, ReferenceColorizer, WelshColorizer, GrayColorizer)
 }
-"""The methods that colour by guides alone, without weights."""
+"""The methods without weights, which colour by guides alone or not at all."""
 
 METHODS: dict[str, type[Colorizer]] = {**NETWORKS, **SOLVERS, OnnxColorizer.method: OnnxColorizer}
 

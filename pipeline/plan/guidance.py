@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from pipeline.plan.decided import Corrected
 from pipeline.storage import ObjectInfo
 
 
@@ -18,11 +19,17 @@ class ItemGuide(NamedTuple):
 
 @dataclass(frozen=True)
 class Guidance:
-    """Guides by source key, the keys of sidecars, and lines for the person who starts the run."""
+    """Guides by source key, the keys of sidecars, and lines for the person who starts the run.
+
+    `corrected`: keys of images whose correction counts, whether or not it leaves a guide. `warnings` are on
+    corrections that do not count.
+    """
 
     guides: dict[str, ItemGuide] = field(default_factory=dict)
     sidecars: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
+    corrected: frozenset[str] = frozenset()
+    warnings: tuple[str, ...] = ()
 
 
 class GuideSource(Protocol):
@@ -31,8 +38,8 @@ class GuideSource(Protocol):
     def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
         """Passes on all objects of the source, unchanged and in their order, and takes note of them."""
 
-    def resolve(self, kept: Sequence[ObjectInfo]) -> Guidance:
-        """The guides of the objects that the patterns keep, by key.
+    def resolve(self, kept: Sequence[ObjectInfo], corrections: Mapping[str, Sequence[Corrected]]) -> Guidance:
+        """The guides of the objects that the patterns keep, by key; what people corrected comes first.
 
         Raises:
             ConfigError: some do not fit.

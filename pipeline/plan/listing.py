@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.config.job import PlanConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, StorageError
 from pipeline.plan.chosen import Choice
+from pipeline.plan.decided import Corrected
 from pipeline.plan.guidance import Guidance, GuideSource
 from pipeline.storage import ObjectInfo, Store, open_store
 
@@ -21,7 +22,8 @@ _FEW = 100
 class Listing:
     """`objects` in key order, how many are `excluded`, and the guides of the objects.
 
-    warnings: on patterns and keys that match nothing, and on patterns that leave out every image.
+    warnings: on patterns and keys that match nothing, on patterns that leave out every image, and on
+    corrections that do not count.
     """
 
     objects: list[ObjectInfo]
@@ -31,9 +33,16 @@ class Listing:
 
 
 def list_objects(
-    source: Store, config: PlanConfig, storage: StorageConfig, guides: GuideSource | None
+    source: Store,
+    config: PlanConfig,
+    storage: StorageConfig,
+    guides: GuideSource | None,
+    corrections: Mapping[str, Sequence[Corrected]] | None = None,
 ) -> Listing:
     """What is to be coloured, and what of it is done already.
+
+    Args:
+        corrections: of people, as `Decided` has them.
 
     Raises:
         ConfigError: some guides do not fit; there is no file of keys; with `plan.strict` where there is
@@ -46,10 +55,10 @@ def list_objects(
     warnings = tuple(choice.warnings())
     if config.strict and warnings:
         raise ConfigError(f"{warnings[0]} (plan.strict is set)")
-    guidance = Guidance() if guides is None else guides.resolve(objects)
+    guidance = Guidance() if guides is None else guides.resolve(objects, corrections or {})
     if guidance.sidecars:
         objects = [info for info in objects if info.key not in guidance.sidecars]
-    return Listing(objects, choice.excluded, guidance, warnings)
+    return Listing(objects, choice.excluded, guidance, (*warnings, *guidance.warnings))
 
 
 def chosen_keys(keys: str | tuple[str, ...] | None, storage: StorageConfig) -> frozenset[str] | None:

@@ -12,11 +12,12 @@ from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.config.output import OutputConfig
 from pipeline.ledger.keys import plan_key
 from pipeline.plan.archived import still_archived
-from pipeline.plan.decided import read_decided
+from pipeline.plan.decided import Decided, read_decided
 from pipeline.plan.done import DoneImages, read_done
+from pipeline.plan.dropped import refuse_dropped_guides
 from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
 from pipeline.plan.identities import hash_keys
-from pipeline.plan.listing import list_objects
+from pipeline.plan.listing import Listing, list_objects
 from pipeline.plan.other_models import read_other_models, with_other_models
 from pipeline.plan.outputs import Refusal, find_refusals, output_key
 from pipeline.plan.readable import readable_again
@@ -68,23 +69,29 @@ def make_plan(
     """The plan for N listed objects, M of them done, the other N - M in n shards.
 
     In steps:
-      1. read the ledger's done-set and list the source: M rows, N objects in key order;
+      1. read the ledger's done-set and people's decisions, and list the source: M rows, N objects in key
+         order, with their guides;
       2. subtract: N - M objects to do, at most `plan.limit` of them; guides, other models, storage that can
-         be read again and people's decisions make images undone, or let them stay;
+         be read again and people's decisions make images undone, or let them stay; refuse to drop guides;
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
-    Raises ConfigError where guides do not fit, StorageError where source or ledger cannot be read.
+    Raises ConfigError where guides do not fit or would be dropped, StorageError where source, ledger or
+    decisions cannot be read.
     """
-    done = _done(out, config, job_digest)
-    listing = list_objects(source, config.plan, config.storage, guides)
+    done, decided = _done(out, config, job_digest), read_decided(out)
+    listing = list_objects(source, config.plan, config.storage, guides, decided.corrections)
     objects, keys = listing.objects, [o.key for o in listing.objects]
     hashes = hash_keys(keys, (o.etag for o in objects))
     statuses = done.statuses(hashes)
     refusals = find_refusals(keys, config.output, statuses == _COLORIZED, out.comparable)
     item_guides = _by_index(keys, listing.guidance)
-    by_others, stays = _reconsider(statuses, done, hashes, (source, objects), out, config.plan, item_guides)
+    listed = (source, objects)
+    by_others, stays = _reconsider(statuses, done, hashes, listed, decided, config.plan, item_guides)
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
+    if not config.plan.drop_guides:
+        bare = _without_guide(todo, hashes, decided, listing)
+        refuse_dropped_guides(out, [keys[i] for i in bare], hashes[bare])
     items = [
         _item(objects[i], config.output, tried, refusals.get(i), item_guides.get(i))
         for i, tried in zip(todo.tolist(), done.tried(hashes[todo]), strict=True)
@@ -112,7 +119,7 @@ def _reconsider(
     done: DoneImages,
     hashes: NDArray[np.int64],
     listed: tuple[Store, list[ObjectInfo]],
-    out: Store,
+    decided: Decided,
     config: PlanConfig,
     item_guides: Mapping[int, ItemGuide],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -126,11 +133,20 @@ def _reconsider(
     by_others = np.isin(hashes, done.others)
     if config.recolor != "changed-settings":
         statuses[by_others] = -1
-    decided = read_decided(out)
     stays = np.isin(hashes, decided.accepted) & (statuses < 0) & (config.recolor != "accepted")
     statuses[stays] = _COLORIZED
     statuses[np.isin(hashes, decided.rejected)] = _REJECTED
     return by_others, stays
+
+
+def _without_guide(
+    todo: NDArray[np.int64], hashes: NDArray[np.int64], decided: Decided, listing: Listing
+) -> list[int]:
+    """Indices of objects to do that have no guide, where no decision says that they shall have none."""
+    by_hand = np.isin(hashes[todo], decided.taken_back)
+    has_guide, corrected = listing.guidance.guides, listing.guidance.corrected
+    left = ((i, listing.objects[i].key) for i in todo[~by_hand].tolist())
+    return [i for i, key in left if key not in has_guide and key not in corrected]
 
 
 def _keeps(config: JobConfig) -> bool:

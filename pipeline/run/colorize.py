@@ -128,7 +128,7 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     open_signer(config.output.c2pa)  # and forget it: a key that cannot sign ends the job before any work
     config = pin_pictures(config, opened.guides)
     work_digest = job_digest(config, opened.digest)
-    guides = open_guides(source, config)
+    guides = open_guides(source, config, out)
     job = Job(config, source.uri, out.uri, run_id, work_digest, opened.digest, date, opened.card)
     _say_config(request, job.config)
 

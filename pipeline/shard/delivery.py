@@ -25,9 +25,9 @@ from pipeline.config.job import JobConfig
 from pipeline.config.output import DerivativeConfig
 from pipeline.errors import AccessDenied, ObjectChanged, ObjectDamaged, ObjectMissing, RunError
 from pipeline.plan.outputs import derivative_key, document_key, page_key
-from pipeline.records import Item
+from pipeline.records import GRAY, Item
 from pipeline.shard.delivered import DeliveredFile, file_columns
-from pipeline.shard.finish import changes_beside, provenance_of
+from pipeline.shard.finish import changes_beside, output_of, provenance_of
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.label import make_label
 from pipeline.shard.put import CONTENT_TYPES
@@ -95,10 +95,13 @@ def finish_master(
 
     Raises: as `prepare_master`, and BadKey where the store cannot hold an output's name.
     """
-    output, item = job.config.output, image.item
+    output, item = output_of(job.config.output, image), image.item
+    config = job.config.model_copy(update={"output": output})
+    if image.method == GRAY:
+        real_colours = [None] * len(real_colours)
     with _downloaded(source, item) as (path, source_sha256), _opened(path, item, job.config) as master:
         provenance = provenance_of(job, image, source_sha256)
-        finishing = _Finishing(path, out, job.config, provenance, signer, real_colours)
+        finishing = _Finishing(path, out, config, provenance, signer, real_colours)
         count = len(master.infos)
         if count == 1 or not output.has_separate_pages:
             key = image.output_key if count == 1 else document_key(item.key, output)

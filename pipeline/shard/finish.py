@@ -18,6 +18,7 @@ from pipeline.color.real_colour import RealColour
 from pipeline.config.job import ModelConfig
 from pipeline.config.output import OutputConfig
 from pipeline.plan.outputs import derivative_key, document_key
+from pipeline.records import GRAY
 from pipeline.shard.compose import Compose, ComposeSettings, Measures, compose, measure
 from pipeline.shard.compose.keeper import ColourKeeper
 from pipeline.shard.job import Job, SourceImage
@@ -73,6 +74,7 @@ def finish_image(
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
     """
     output = job.config.output
+    decoded, output = of_method(decoded, image), output_of(output, image)
     painted = _painted(decoded, ab, job.config.model, output, compose)
     provenance = provenance_of(job, image, source_sha256)
     changes: list[str] = []
@@ -102,11 +104,13 @@ def finish_document(
     painted: list[_Painted] = []
     derived: list[tuple[SecondFile | None, DerivativeReport]] = []
     shares: list[float | None] = []
-    provenance, output = provenance_of(job, image, sha256), job.config.output.of_one_document
+    provenance = provenance_of(job, image, sha256)
+    output = output_of(job.config.output.of_one_document, image)
     place = document_key(image.item.key, job.config.output)
 
     def one_by_one() -> Iterator[Page]:
-        for decoded, ab in zip(pages, abs_, strict=True):
+        for opened, ab in zip(pages, abs_, strict=True):
+            decoded = of_method(opened, image)
             page = _painted(decoded, ab, job.config.model, output, compose)
             if not painted:
                 derived.append(_second_file(page, decoded.meta, place, provenance, output))
@@ -144,6 +148,16 @@ def joined_pages(pages: Sequence[Finished]) -> Finished:
         joined_changes(page.metadata_changes for page in pages),
         real_color_share=joined_share(page.real_color_share for page in pages),
     )
+
+
+def of_method(decoded: in_memory.Decoded, image: SourceImage) -> in_memory.Decoded:
+    """The picture without its real colour where it is to be gray, else as it is."""
+    return replace(decoded, real_colour=None) if image.method == GRAY else decoded
+
+
+def output_of(output: OutputConfig, image: SourceImage) -> OutputConfig:
+    """The settings of the image's output: one without colours has no label that says whose they are."""
+    return output.model_copy(update={"label": "none"}) if image.method == GRAY else output
 
 
 def real_color_share(decoded: in_memory.Decoded) -> float:
@@ -257,8 +271,10 @@ def provenance_of(job: Job, image: SourceImage, source_sha256: str) -> Provenanc
     card = (
         job.model if image.weights_digest == job.weights_digest else None
     )  # a guide may name another method
+    # IPTC: of media that no trained algorithm made
+    gray = "algorithmicallyEnhanced" if image.method == GRAY else None
     return Provenance(
-        digital_source_type=job.config.output.digital_source_type,
+        digital_source_type=gray or job.config.output.digital_source_type,
         method=image.method,
         weights_digest=image.weights_digest,
         software=f"Fiat Color {__version__}",

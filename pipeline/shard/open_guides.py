@@ -17,11 +17,13 @@ from pipeline.storage import Store, open_store
 _DIGEST = "#sha256="
 
 
-def open_guides(source: Store, config: JobConfig) -> Guides | None:
-    """The job's guides; None where neither a file nor sidecars are asked for. Raises as `Guides`."""
-    if config.guides.file is None and not config.guides.sidecars:
-        return None
-    return Guides(source, config, methods_of(config))
+def open_guides(source: Store, config: JobConfig, out: Store | None = None) -> Guides:
+    """The job's guides. Raises as `Guides`.
+
+    Args:
+        out: where results are; None: corrections of people do not count.
+    """
+    return Guides(source, config, methods_of(config), out)
 
 
 def methods_of(config: JobConfig) -> Methods:

@@ -22,7 +22,7 @@ from pipeline.errors import BadKey, FailureCode
 from pipeline.ledger.schema import LedgerRow
 from pipeline.ledger.write import commit_part
 from pipeline.plan.outputs import document_key, page_key
-from pipeline.records import Item, Status
+from pipeline.records import GRAY, Item, Status
 from pipeline.shard.attempts import Attempt
 from pipeline.shard.compose import Compose, compose
 from pipeline.shard.delivered import DeliveredFile, file_columns
@@ -250,4 +250,6 @@ def delivered(key: str, finished: Finished) -> DeliveredFile:
 def with_guides(note: str | None, image: SourceImage) -> str | None:
     """The note of an image's row, with what guided it."""
     kinds = image.guide.kinds
-    return "; ".join(filter(None, [note, f"guided by {', '.join(kinds)}" if kinds else None])) or None
+    gray = "no colour was added" if image.method == GRAY else None
+    guided = f"guided by {', '.join(kinds)}" if kinds else None
+    return "; ".join(filter(None, [note, gray, guided])) or None

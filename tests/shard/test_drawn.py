@@ -14,7 +14,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.guides.guide import BrushStroke, Guide
-from pipeline.models.method_list import open_weights
+from pipeline.models.method_list import open_weights, weights_digest
 from pipeline.records import Item
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker
@@ -22,10 +22,13 @@ from pipeline.shard.hints import color_guided
 from pipeline.shard.job import Job
 from pipeline.storage import open_store
 from tests.support.job_runner import encoded, fill, ledger, photograph
-from tests.support.samples import decoded
+from tests.support.real_colour import toned, with_stamp
+from tests.support.samples import decoded, photo
+from tests.support.samples import encoded as samples_encoded
 
 RED = BrushStroke("#c81e1e", 0.06, ((0.3, 0.5), (0.7, 0.5)))
 ERASER = BrushStroke(None, 0.2, ((0.3, 0.5), (0.7, 0.5)))
+STRIPS = "limits.stream_bytes=100000"
 DRAWN = Guide(strokes=(RED,), side=64)
 
 
@@ -97,6 +100,39 @@ def test_a_run_delivers_what_the_preview_shows(tmp_path: Path) -> None:
         assert rows[key]["mean_chroma"] == 0
         gray = tiff_pixels(tmp_path, rows[key])
         assert (gray == gray[..., :1]).all()
+
+
+def test_what_stays_gray_has_no_colour_of_its_own_either(tmp_path: Path) -> None:
+    """Toned, with a real colour that a run would keep, and a label that would say who coloured it."""
+    rgb = with_stamp(toned(photo(240, 360), "sepia"))
+    assert decoded(samples_encoded(rgb, "PNG")).real_colour is not None
+    fill(str(tmp_path / "in"), {"a.png": samples_encoded(rgb, "PNG"), "m.tif": samples_encoded(rgb, "TIFF")})
+    settings = {"model.side": 64, "output.format": "tiff", "output.label": "band"}
+    config = load(JobConfig, None, [f"{key}={value}" for key, value in settings.items()] + [STRIPS])
+    source = open_store(str(tmp_path / "in"), config.storage)
+    opened = open_weights(config.model.method, config.model.weights)
+    job = Job(config, source.uri, str(tmp_path / "out"), "run", "d", opened.digest)
+    gray = Guide(method="gray", weights=weights_digest("gray", None)).to_json()
+    items = [
+        Item(o.key, o.etag, o.bytes, output_key=f"images/{o.key}.tif", guide=gray) for o in source.list("")
+    ]
+    worker = FusedWorker(job, AttemptRegistry())
+    try:
+        worker.run("shard", items)
+    finally:
+        worker.shard_worker.close()
+    rows = {row["key"]: row for row in ledger(job.output)}
+    for row in rows.values():
+        assert (row["status"], row["method"], row["mean_chroma"]) == ("colorized", "gray", 0)
+        pixels = tiff_pixels(tmp_path, row)
+        assert pixels.shape == rgb.shape
+        assert (pixels == pixels[..., :1]).all()
+        assert row["max_delta_l"] < 1
+        assert (
+            b"digitalsourcetype/algorithmicallyEnhanced"
+            in (tmp_path / "out" / row["output_key"]).read_bytes()
+        )
+    assert rows["a.png"]["message"] == "no colour was added"
 
 
 def tiff_pixels(root: Path, row: dict) -> np.ndarray:

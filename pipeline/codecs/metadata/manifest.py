@@ -18,6 +18,7 @@ from pipeline.codecs.metadata.xmp import IPTC_SOURCE_TYPES, Provenance
 from pipeline.codecs.sniff import readable_format
 from pipeline.config.output import C2paConfig
 from pipeline.errors import ConfigError, FailureCode, ImageFailure
+from pipeline.records import GRAY
 
 KEY_VARIABLE = "FIAT_COLOR_C2PA_KEY"
 _MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tiff": "image/tiff"}
@@ -102,6 +103,12 @@ class ManifestSigner:
             builder.sign(self._signer, _MIME[format_], file, signed)
 
 
+def _description(provenance: Provenance) -> str:
+    if provenance.method == GRAY:
+        return f"kept gray: {provenance.made_with}; no colour was added"
+    return f"colorized: {provenance.made_with}; the colours are a guess"
+
+
 def _definition(format_: str, provenance: Provenance, resized: bool) -> dict[str, object]:
     """The claim: the source was opened, then its colours were changed by a trained model."""
     name, _, version = provenance.software.rpartition(" ")
@@ -112,7 +119,7 @@ def _definition(format_: str, provenance: Provenance, resized: bool) -> dict[str
             "action": "c2pa.color_adjustments",
             "softwareAgent": agent,
             "digitalSourceType": IPTC_SOURCE_TYPES + provenance.digital_source_type,
-            "description": f"colorized: {provenance.made_with}; the colours are a guess",
+            "description": _description(provenance),
         },
     ]
     if resized:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from pipeline.codecs.metadata.xmp_source import SPACES, forgetting_prefixes, qualified, rdf_of
+from pipeline.records import GRAY
 
 IPTC_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 # What described the source's pixels and would be wrong of the result's. The resolution is in the file's own
@@ -150,7 +151,7 @@ def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
 def _event(provenance: Provenance) -> dict[str, str | None]:
     """What we did; the standard lets verbs in the past tense extend its list of actions."""
     return {
-        "action": "colorized",
+        "action": "converted" if provenance.method == GRAY else "colorized",
         "softwareAgent": provenance.software,
         "parameters": f"{provenance.made_with}, source sha256:{provenance.source_sha256}",
         "when": provenance.date,

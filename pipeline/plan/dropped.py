@@ -1,0 +1,57 @@
+"""Guides that a run would drop: it would undo what somebody did by hand, and must not do so in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.cli.counts import counted
+from pipeline.errors import ConfigError
+from pipeline.ledger.keys import job_digest_of
+from pipeline.ledger.newest import newest_in_job, newest_of_all_jobs
+from pipeline.ledger.read import list_parts
+from pipeline.plan.ledger_rows import ROWS_SCHEMA, STATUSES, read_rows
+from pipeline.records import Status
+from pipeline.storage import Store
+
+_COLORIZED = STATUSES.index(Status.COLORIZED)
+_NAMED = 3  # keys in the message
+
+
+def refuse_dropped_guides(out: Store, keys: Sequence[str], hashes: NDArray[np.int64]) -> None:
+    """Refuse to colour without a guide what has been coloured with one.
+
+    Args:
+        keys, hashes: of the images that are to be coloured without one, in key order; `hash_keys`.
+
+    Raises:
+        ConfigError: the newest result of some of them, of any job digest, has a guide; says how to mean it.
+        DamagedLedgerPart, StorageError: the ledger cannot be read.
+    """
+    if not len(hashes):
+        return
+    newest = newest_of_all_jobs(_coloured(out, hashes), ["identity"])
+    guided = newest.filter(pc.is_valid(newest["guide_digest"]))["identity"].to_numpy()
+    dropped = [keys[i] for i in np.flatnonzero(np.isin(hashes, guided)).tolist()]
+    if dropped:
+        named = ", ".join(repr(key) for key in dropped[:_NAMED]) + (", ..." if len(dropped) > _NAMED else "")
+        raise ConfigError(
+            f"{counted(len(dropped), 'image')} that guides or corrections have coloured would be coloured "
+            f"without: {named}; give the --guides of before, restore OUT/decisions, or say --drop-guides"
+        )
+
+
+def _coloured(out: Store, hashes: NDArray[np.int64]) -> pa.Table:
+    """ROWS_SCHEMA: of these images the newest coloured row of each job digest."""
+    tables = [ROWS_SCHEMA.empty_table()]
+    for _, parts in groupby(list_parts(out), job_digest_of):
+        rows = read_rows(out, parts)
+        ours = pa.array(np.isin(rows["identity"].to_numpy(), hashes))
+        coloured = rows.filter(pc.and_(ours, pc.equal(rows["status"], _COLORIZED)))
+        tables.append(newest_in_job(coloured, ["identity"]))
+    return pa.concat_tables(tables).combine_chunks()
