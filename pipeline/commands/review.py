@@ -13,10 +13,10 @@ EPILOG = """\
 examples: fiat-color review colored/            # write colored/gallery/index.html
           fiat-color review colored/ --serve    # and take decisions from the browser
 
-Writes below OUTPUT/gallery/ and OUTPUT/decisions/ alone; with --apply also a ledger part, and removes files
-of rejected images below OUTPUT/images/ and OUTPUT/derivatives/. Thumbnails are written once: run it again
-after each colouring run.
-Exit status: 0 done; 1 did not finish, run it again; 2 bad usage or configuration.
+Writes below OUTPUT/gallery/ and OUTPUT/decisions/ alone. With --apply it also removes files of rejected
+images, with a ledger part that says so, and colours what people corrected, as the last run did the others.
+Thumbnails are written once: run it again after each colouring run.
+Exit status: 0 done; 3 done, some images failed; 1 did not finish, run it again; 2 bad usage or configuration.
 """
 
 
@@ -32,7 +32,9 @@ def make_parser() -> JobParser:
     parser.add_argument("--input", metavar="URI", help="the sources; default: where the last run read them")
     parser.add_argument("--decisions", metavar="FILE", help="take in what the page downloaded")
     parser.add_argument(
-        "--apply", action="store_true", help="remove the results of rejected images, and say so in the ledger"
+        "--apply",
+        action="store_true",
+        help="carry decisions out: remove the results of rejected images, colour the corrected ones again",
     )
     parser.add_argument("--serve", action="store_true", help="serve it to a browser of this machine")
     parser.add_argument("--who", metavar="NAME", help="who decides; default: the account's name")
@@ -55,8 +57,14 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(JobConfig, args.config, args.overrides)
+
+        def redo() -> int:
+            from pipeline.run.redo import redo_decided
+
+            return redo_decided(args.output, loaded, args.input).exit_status
+
         request = ReviewRequest(
-            args.output, loaded, args.input, args.decisions, args.apply, args.serve, args.who, args.port
+            args.output, loaded, args.input, args.decisions, args.apply, args.serve, args.who, args.port, redo
         )
         return run_review(request)
 

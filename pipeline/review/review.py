@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.progress import Reporter
 from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
-from pipeline.errors import ConfigError, FiatColorError, StorageError
+from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError, StorageError
 from pipeline.ledger.keys import DECISIONS, GALLERY, LEASE, RUNS, SUMMARY
 from pipeline.review.cards import read_cards
 from pipeline.review.decisions import read_decisions, read_file, refuse_unknown, standing, write_decision
@@ -31,7 +32,8 @@ class ReviewRequest:
     """The command line of a review.
 
     `input`: where the sources are; None: where the last run read them. `decisions`: a file that the page
-    downloaded. `apply`: remove what is rejected. `who`: the name that served decisions carry; None: of the
+    downloaded. `apply`: remove what is rejected, and call `redo`, which colours again what people corrected
+    and returns an exit status. `who`: the name that served decisions carry; None: of the
     account. `port`: 0: any.
     """
 
@@ -43,13 +45,14 @@ class ReviewRequest:
     serve: bool = False
     who: str | None = None
     port: int = 0
+    redo: Callable[[], int] | None = None
 
 
 def run_review(request: ReviewRequest) -> int:
     """Take decisions in, carry them out if asked to, write OUT/gallery/, and serve it if asked to.
 
     Returns:
-        0.
+        0, or what `redo` returned.
 
     Raises:
         FiatColorError: with the exit status that its class states.
@@ -75,8 +78,11 @@ def _review(request: ReviewRequest) -> int:
     kept = sum(write_decision(out, decision) for decision in taken)
     if request.decisions is not None:
         log.say("decisions", f"took in {kept:,} of {len(taken):,} decisions; the others are there already")
+    status = EXIT_DONE
     if request.apply:
         cards = _apply(out)
+        if request.redo is not None:
+            status, cards = request.redo(), read_cards(out)
     side, threads = request.config.report.thumbnail, request.config.run.threads
     with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
         pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
@@ -88,7 +94,7 @@ def _review(request: ReviewRequest) -> int:
     )
     if request.serve:
         _serve(source, out, cards, who, request.port)
-    return 0
+    return status
 
 
 def _apply(out: Store) -> pa.Table:
