@@ -44,7 +44,7 @@ _UPLOAD = TransferConfig(
     multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=2, use_threads=True
 )
 #: Asks the listing which archived objects are restored. Servers that do not know it leave it out of their
-#: answer; directory buckets (S3 Express), which archive nothing, do not support it.
+#: answer; directory buckets (S3 Express), which archive nothing, support neither that nor StartAfter.
 _RESTORE_STATUS = {"OptionalObjectAttributes": ["RestoreStatus"]}
 _DIRECTORY_BUCKET = "--x-s3"
 _AWS = (".amazonaws.com", ".amazonaws.com.cn")
@@ -74,7 +74,7 @@ class S3Store:
                 "list", prefix, lambda: client.list_objects_v2(Bucket=self.bucket, **optional, **query)
             )
 
-        for info in list_sorted(page, self.prefix + prefix):
+        for info in list_sorted(page, self.prefix + prefix, jump=bool(optional)):
             if info.key != self.prefix:  # the marker of the root folder itself is not below it
                 yield info._replace(key=info.key[cut:])
 

@@ -1,24 +1,29 @@
-"""Listing a bucket in key order, several prefixes at a time.
+"""Listing a bucket in key order, several stretches of it at a time.
 
 S3 hands out keys in order, 1,000 per request, each page naming the next: one prefix is a serial affair.
-Folders ("common prefixes") are contiguous in that order, so they can be listed apart and strung together.
+Folders ("common prefixes") are contiguous in that order, so they can be listed apart and strung together. A
+long folder is cut at keys that are guessed (`s3_jumps`): each reader begins after one and stops at the next.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count, pairwise
 from typing import Any, NamedTuple
 
 from pipeline.storage.base import ObjectInfo
+from pipeline.storage.s3_jumps import keys_ahead
 
-#: Asks for one page: `page(Prefix=..., Delimiter=..., ContinuationToken=...)` gives boto3's answer.
+#: Asks for one page: `page(Prefix=..., Delimiter=..., StartAfter=..., ContinuationToken=...)` gives boto3's
+#: answer.
 Page = Callable[..., Any]
 
-#: Prefixes listed at once, and pages held for each: at most 8 x 32 x 1,000 objects, about 70 MB.
-_AHEAD, _PAGES = 8, 32
+#: Stretches that are read at once, pages that a reader takes of one, and pages that wait: at most 256 x 1,000
+#: objects, about 70 MB.
+_AHEAD, _PAGES, _MOST_PAGES = 8, 12, 256
 #: A folder of more subfolders is listed flat: one request for each would cost more than it gains.
 _MOST_FOLDERS = 100
 _LEVELS = 3
@@ -32,15 +37,18 @@ class _Folder(NamedTuple):
     splittable: bool
 
 
-def list_sorted(page: Page, prefix: str) -> Iterator[ObjectInfo]:
-    """All objects below `prefix` with whole keys, in the order of the keys' UTF-8 bytes."""
+def list_sorted(page: Page, prefix: str, *, jump: bool = True) -> Iterator[ObjectInfo]:
+    """All objects below `prefix` with whole keys, in the order of the keys' UTF-8 bytes.
+
+    jump: whether the server knows StartAfter, and hands keys out in order.
+    """
     parts: list[ObjectInfo | _Folder] = [_Folder(prefix, True)]
     for _ in range(_LEVELS):
         folders = [part for part in parts if isinstance(part, _Folder)]
         if len(folders) >= _AHEAD or not any(folder.splittable for folder in folders):
             break
         parts = [sub for part in parts for sub in _split(page, part)]
-    yield from _in_order(page, parts)
+    yield from _in_order(page, parts, jump)
 
 
 def _split(page: Page, part: ObjectInfo | _Folder) -> list[ObjectInfo | _Folder]:
@@ -54,68 +62,164 @@ def _split(page: Page, part: ObjectInfo | _Folder) -> list[ObjectInfo | _Folder]
     return sorted([*_objects(answer), *folders], key=lambda each: each[0])
 
 
-def _in_order(page: Page, parts: list[ObjectInfo | _Folder]) -> Iterator[ObjectInfo]:
-    waiting = deque(part for part in parts if isinstance(part, _Folder))
-    running: deque[_Reader] = deque()
+def _in_order(page: Page, parts: list[ObjectInfo | _Folder], jump: bool) -> Iterator[ObjectInfo]:
+    folders = [_Stretch(part.prefix) for part in parts if isinstance(part, _Folder)]
+    readers = _Readers(page, folders, jump)
     try:
         for part in parts:
             if isinstance(part, ObjectInfo):
                 yield part
-                continue
-            while waiting and len(running) < _AHEAD:
-                running.append(_Reader(page, waiting.popleft().prefix))
-            yield from running[0]
-            running.popleft()
+            else:
+                yield from readers.folder(part.prefix)
     finally:
-        for reader in running:
-            reader.stop()
+        readers.stop()
 
 
-class _Reader:
-    """A thread that reads the pages of one prefix, never more than `_PAGES` ahead of its consumer."""
+@dataclass(eq=False)
+class _Stretch:
+    """Some keys in a row: those that begin with `prefix`, come after `after` and not after `until`."""
 
-    def __init__(self, page: Page, prefix: str) -> None:
-        self._page, self._prefix = page, prefix
-        self._queue: queue.Queue[list[ObjectInfo] | Exception | None] = queue.Queue(_PAGES)
-        self._stopped = threading.Event()
-        threading.Thread(target=self._run, name=f"list {prefix}", daemon=True).start()
+    prefix: str
+    after: str = ""
+    until: str | None = None  # None: to the end of the prefix
+    token: str | None = None  # what S3 calls the place after `after`, where a reader has been there
+    guessed: bool = False
+    pages: deque[list[ObjectInfo]] = field(default_factory=deque)
+    begun: bool = False
+    ended: bool = False
+    error: Exception | None = None
 
-    def __iter__(self) -> Iterator[ObjectInfo]:
-        while (page := self._queue.get()) is not None:
-            if isinstance(page, Exception):
-                raise page
-            yield from page
+
+class _Readers:
+    """Threads that read stretches in key order, each a few pages of it; what is left of it is cut anew.
+
+    No more than `_MOST_PAGES` pages wait for their reader. The first stretch is never kept waiting for those
+    after it: a thread reads what it has taken to the end without waiting for anything but the server.
+    """
+
+    def __init__(self, page: Page, stretches: list[_Stretch], jump: bool) -> None:
+        self._page, self._jump = page, jump
+        self._stretches = stretches
+        self._change = threading.Condition()
+        self._threads = self._reading = 0
+        self._stopped = False
+        self._cuts = _AHEAD
+
+    def folder(self, prefix: str) -> Iterator[ObjectInfo]:
+        """The objects of the next folder, in order."""
+        while self._stretches and self._stretches[0].prefix == prefix:
+            self._employ()
+            yield from self._first_page()
+
+    def _first_page(self) -> list[ObjectInfo]:
+        """The next page of the first stretch; none at its end, when the one after it is the first."""
+        first = self._stretches[0]
+        with self._change:
+            while not first.pages and not first.ended:
+                self._change.wait()
+            objects = first.pages.popleft() if first.pages else None
+            if objects is None:
+                self._stretches.pop(0)
+            self._change.notify_all()
+        if objects is None and first.error is not None:
+            raise first.error
+        return objects or []
 
     def stop(self) -> None:
-        self._stopped.set()
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
 
-    def _run(self) -> None:
-        try:
-            for objects in _pages(self._page, self._prefix):
-                self._hand_over(objects)
-                if self._stopped.is_set():
-                    return
-            self._hand_over(None)
-        except Exception as error:  # raised again in the consumer's thread
-            self._hand_over(error)
+    def _employ(self) -> None:
+        """As many threads as there are stretches, `_AHEAD` at most."""
+        with self._change:
+            wanted = min(_AHEAD, sum(not each.begun for each in self._stretches) + self._reading)
+            fresh = range(self._threads, wanted)
+            self._threads = max(self._threads, wanted)
+        for number in fresh:
+            threading.Thread(target=self._work, name=f"list {number}", daemon=True).start()
 
-    def _hand_over(self, item: list[ObjectInfo] | Exception | None) -> None:
-        while not self._stopped.is_set():
+    def _work(self) -> None:
+        while (stretch := self._next()) is not None:
             try:
-                self._queue.put(item, timeout=0.5)
-            except queue.Full:
-                continue
-            return
+                self._read(stretch)
+            except Exception as error:  # raised again in the consumer's thread
+                stretch.error = error
+            with self._change:
+                stretch.ended = True
+                self._reading -= 1
+                self._change.notify_all()
 
+    def _next(self) -> _Stretch | None:
+        """The first stretch that nobody reads; None when the listing is over."""
+        with self._change:
+            while not self._stopped and self._stretches:
+                waiting = next((each for each in self._stretches if not each.begun), None)
+                if waiting is not None and (waiting is self._stretches[0] or self._has_room()):
+                    waiting.begun = True
+                    self._reading += 1
+                    return waiting
+                self._change.wait()
+            return None
 
-def _pages(page: Page, prefix: str) -> Iterator[list[ObjectInfo]]:
-    query = {"Prefix": prefix}
-    while True:
-        answer = page(**query)
-        yield _objects(answer)
-        if not answer.get("IsTruncated"):
-            return
-        query["ContinuationToken"] = answer["NextContinuationToken"]
+    def _has_room(self) -> bool:
+        held = sum(len(each.pages) for each in self._stretches)
+        return held + (self._reading + 1) * _PAGES <= _MOST_PAGES
+
+    def _read(self, stretch: _Stretch) -> None:
+        """`_PAGES` pages of the stretch, or all that there are; the rest becomes stretches of its own."""
+        query = {"Prefix": stretch.prefix}
+        if stretch.token is not None:
+            query["ContinuationToken"] = stretch.token
+        elif stretch.after:
+            query["StartAfter"] = stretch.after
+        seen: list[str] = []
+        for number in count(1):
+            answer = self._page(**query)
+            objects, beyond = self._within(stretch, _objects(answer))
+            seen += (info.key for info in objects)
+            over = beyond or not answer.get("IsTruncated")
+            with self._change:
+                stretch.pages.append(objects)
+                if self._stopped or over:
+                    self._judge(stretch, len(seen))
+                    return
+                if number >= _PAGES:
+                    self._judge(stretch, len(seen))
+                    self._cut(stretch, seen, answer["NextContinuationToken"])
+                    return
+                self._change.notify_all()
+            query = {"Prefix": stretch.prefix, "ContinuationToken": answer["NextContinuationToken"]}
+
+    def _within(self, stretch: _Stretch, objects: list[ObjectInfo]) -> tuple[list[ObjectInfo], bool]:
+        """Those of the stretch, and whether there were some beyond it."""
+        if stretch.after and objects and objects[0].key <= stretch.after:  # a server without StartAfter
+            self._jump = False
+            objects = [info for info in objects if info.key > stretch.after]
+        if stretch.until is None or not objects or objects[-1].key <= stretch.until:
+            return objects, False
+        until = stretch.until
+        return [info for info in objects if info.key <= until], True
+
+    def _judge(self, stretch: _Stretch, keys: int) -> None:
+        """Guesses that brought something make more of them at the next cut, those that did not make fewer."""
+        if stretch.guessed:
+            self._cuts = min(_AHEAD, self._cuts + 1) if keys else max(1, self._cuts - 1)
+
+    def _cut(self, stretch: _Stretch, seen: list[str], token: str) -> None:
+        """Put what is left of the stretch behind it, in pieces that should be shorter than what was read."""
+        last = seen[-1] if seen else stretch.after
+        seen = seen[len(seen) // 3 :]
+        ahead = keys_ahead(seen, stretch.prefix, self._cuts, stretch.until) if self._jump and seen else []
+        bounds = [last, *ahead, stretch.until]
+        pieces = [
+            _Stretch(stretch.prefix, str(after), until, guessed=number > 0)
+            for number, (after, until) in enumerate(pairwise(bounds))
+        ]
+        pieces[0].token = token
+        at = self._stretches.index(stretch) + 1
+        self._stretches[at:at] = pieces
+        self._change.notify_all()
 
 
 def _objects(answer: Any) -> list[ObjectInfo]:
