@@ -21,13 +21,14 @@ class Status(StrEnum):
     FAILED = "failed"
     ARCHIVED = "archived"  # in a storage class that gives nothing out before it is restored; never done
     REJECTED = "rejected"  # somebody refused the result; the files that the row names were removed
+    SUPERSEDED = "superseded"  # another result stands; the files that the row names were removed
 
 
 #: The method that adds no colour, of images that somebody wants to stay gray.
 GRAY = "gray"
 
 #: What becomes of an object in a colouring run.
-RUN_STATUSES = tuple(status for status in Status if status != Status.REJECTED)
+RUN_STATUSES = tuple(status for status in Status if status not in (Status.REJECTED, Status.SUPERSEDED))
 
 
 ITEM_TYPE = pa.struct(

@@ -24,6 +24,7 @@ COMMANDS = {
     "colorize": "colour a folder, a bucket or single photographs",
     "verify": "compare every delivered image with the ledger",
     "review": "the gallery of all results, and what people decide about them",
+    "prune": "remove files of results of which another one stands now",
     "export": "the ledger as CSV or PREMIS, the images as a bag",
     "weights": "list the weights that ship, and who may use them",
     "import-weights": "bring another's ONNX network in",

@@ -113,6 +113,9 @@ def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: 
     if objects.unexpected:
         left_out = counted(objects.unexpected, "object")
         log.say("unexpected", f"left out {left_out} that no ledger part names (see docs/verify.md)")
+    if objects.superseded:
+        left_out = counted(objects.superseded, "object")
+        log.say("superseded", f"left out {left_out} of earlier results (fiat-color prune lists them)")
     _done(f"a bag of {counted(payload.objects, 'object')}, {payload.bytes / 1e6:,.1f} MB,", target, started)
     return _left_out(unfit, target, request.config) if unfit.num_rows else EXIT_DONE
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.ledger.keys import DELIVERED
-from pipeline.ledger.stream import LedgerParts, newest_objects
+from pipeline.ledger.stream import LedgerParts, delivered_objects
 from pipeline.verify.compare import listed_table
 from pipeline.verify.findings import (
     Finding,
@@ -27,12 +27,14 @@ _UNFIT_NAME = "the bagit library cannot read this name in a manifest; rename the
 class DeliveredObjects:
     """`present`: PLACE_SCHEMA with `etag` and `bytes`, by place. `findings`: FINDINGS_SCHEMA.
 
-    `unexpected` counts objects that no ledger part names; no export has them.
+    `superseded` counts those of results of which another one stands now, `unexpected` those that no ledger
+    part names; no export has them.
     """
 
     present: pa.Table
     findings: pa.Table
     unexpected: int
+    superseded: int = 0
 
 
 def find_objects(parts: LedgerParts) -> DeliveredObjects:
@@ -41,7 +43,7 @@ def find_objects(parts: LedgerParts) -> DeliveredObjects:
     Raises:
         DamagedLedgerPart: a part is damaged. StorageError: a part cannot be read, or OUT not be listed.
     """
-    newest = newest_objects(parts)
+    newest, superseded = delivered_objects(parts)
     listed = listed_table(info for folder in DELIVERED for info in parts.out.list(folder))
     at = pc.index_in(newest["key"], value_set=listed["key"])
     is_listed = pc.is_valid(at)
@@ -54,8 +56,9 @@ def find_objects(parts: LedgerParts) -> DeliveredObjects:
         missing_findings(newest.filter(pc.invert(is_listed)), FindingCode.MISSING),
         no_checksum_findings(present.filter(pc.invert(proven))),
     ]
-    unexpected = listed.num_rows - present.num_rows
-    return DeliveredObjects(present.filter(proven), pa.concat_tables(findings), unexpected)
+    earlier = pc.sum(pc.is_in(listed["key"], value_set=superseded["key"].combine_chunks())).as_py() or 0
+    unexpected = listed.num_rows - present.num_rows - earlier
+    return DeliveredObjects(present.filter(proven), pa.concat_tables(findings), unexpected, earlier)
 
 
 def with_fit_names(

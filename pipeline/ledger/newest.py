@@ -12,6 +12,10 @@ from functools import reduce
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.records import Status
+
+_SAY_WHAT_STANDS = pa.array([str(Status.COLORIZED), str(Status.REJECTED)])
+
 
 def newest_in_job(table: pa.Table, identity: Sequence[str]) -> pa.Table:
     """Within one job digest: the row with most `attempts`, then the latest `finished_at`.
@@ -43,6 +47,21 @@ def newest_of_all_jobs(table: pa.Table, identity: Sequence[str]) -> pa.Table:
         One row for each identity, by ascending identity.
     """
     return _first_of_each(table, identity, [("finished_at", "descending")])
+
+
+def results_that_stand(table: pa.Table) -> pa.Table:
+    """Of each source the coloured row that was finished last; none where it was rejected since.
+
+    That is the result of its generation: what earlier runs made of the same source with other settings, in
+    another format under another name, counts no more. It stays where a later run failed.
+
+    Args:
+        table: rows of any job digests, in the order of their parts, with `key`, `status` and `finished_at`;
+            all columns stay.
+    """
+    rows = table.filter(pc.is_in(table["status"], value_set=_SAY_WHAT_STANDS))
+    newest = newest_of_all_jobs(rows, ["key"])
+    return newest.filter(pc.equal(newest["status"], str(Status.COLORIZED)))
 
 
 def _first_of_each(table: pa.Table, identity: Sequence[str], order: Sequence[tuple[str, str]]) -> pa.Table:

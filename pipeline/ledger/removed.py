@@ -1,4 +1,4 @@
-"""The files of rejected results: a row names them, and they are gone."""
+"""The files of rejected and of superseded results: a row names them, and they are gone."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from pipeline.ledger.newest import newest_of_all_jobs
 from pipeline.ledger.schema import OUTPUT_COLUMNS
 from pipeline.records import Status
 
-#: `finished_at`: microseconds since 1970, when the file was removed.
+_GONE = pa.array([str(Status.REJECTED), str(Status.SUPERSEDED)])
+#: `finished_at`: microseconds since 1970, when the file was removed, or a moment after it was written.
 REMOVED_SCHEMA = pa.schema([("key", pa.large_string()), ("finished_at", pa.int64())])
 
 
 def removed_files(table: pa.Table) -> pa.Table:
-    """REMOVED_SCHEMA: the outputs that rejected rows name.
+    """REMOVED_SCHEMA: the outputs that rows name whose files were removed.
 
     Args:
         table: ledger rows with `status`, `finished_at` and OUTPUT_COLUMNS.
     """
-    rejected = table.filter(pc.equal(table["status"], str(Status.REJECTED)))
-    files = named_files(rejected, OUTPUT_COLUMNS)
-    finished_at = rejected["finished_at"].take(files["row"]).cast(pa.int64())
+    gone = table.filter(pc.is_in(table["status"], value_set=_GONE))
+    files = named_files(gone, OUTPUT_COLUMNS)
+    finished_at = gone["finished_at"].take(files["row"]).cast(pa.int64())
     return pa.table([files["key"], finished_at], schema=REMOVED_SCHEMA)
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.ledger.files import named_files
-from pipeline.ledger.newest import newest_of_all_jobs
+from pipeline.ledger.newest import newest_of_all_jobs, results_that_stand
 from pipeline.ledger.read import list_some_parts, stream_parts
 from pipeline.ledger.removed import removed_files, without_removed
 from pipeline.ledger.schema import LEDGER_SCHEMA, OUTPUT_COLUMNS, SOURCE_COLUMNS
@@ -30,6 +32,10 @@ PLACE_SCHEMA = pa.schema(
         ("part", pa.int32()),
         ("row", pa.int32()),
     ]
+)
+#: A row about a source that may say what stands; `place` is of the row, by part and number in it.
+RESULTS_SCHEMA = pa.schema(
+    [("key", pa.large_string()), ("status", pa.string()), ("finished_at", pa.int64()), ("place", pa.int64())]
 )
 _IN_PLACE = [("part", "ascending"), ("row", "ascending")]
 
@@ -55,16 +61,73 @@ def open_ledger(out: Store) -> LedgerParts:
 
 def newest_images(parts: LedgerParts) -> pa.Table:
     """PLACE_SCHEMA, one row a source image, by place: the row finished last says what became of it."""
-    return _newest(parts, SOURCE_COLUMNS)
+    names = ("key", "status", "finished_at", "source_sha256")
+    places = [PLACE_SCHEMA.empty_table()]
+    for number, table in enumerate(parts.read(range(len(parts.keys)), names)):
+        places.append(_places(table, number, SOURCE_COLUMNS))
+    return newest_of_all_jobs(pa.concat_tables(places), ["key"]).sort_by(_IN_PLACE)
+
+
+class Delivered(NamedTuple):
+    """Delivered objects (key below OUT), one row each: PLACE_SCHEMA, by place.
+
+    `current`: of results that stand (`results_that_stand`), by the newest row that names them. `superseded`:
+    of results of which another one stands now; they are still named, unless they were removed.
+    """
+
+    current: pa.Table
+    superseded: pa.Table
 
 
 def newest_objects(parts: LedgerParts) -> pa.Table:
-    """PLACE_SCHEMA, one row a delivered object (key below OUT), by place.
+    """`Delivered.current`."""
+    return delivered_objects(parts).current
 
-    As in a verification: of several rows for one object the one finished last counts, and an image that was
-    delivered stays so when a later run failed to colour its source again. What was rejected is none.
+
+def delivered_objects(parts: LedgerParts) -> Delivered:
+    """The objects that the ledgers of all job digests name. Raises as `LedgerParts.read`."""
+    tables, removed, results = [PLACE_SCHEMA.empty_table()], list[pa.Table](), [RESULTS_SCHEMA.empty_table()]
+    names = ("key", "status", "finished_at", *(name for pair in OUTPUT_COLUMNS for name in pair))
+    for number, table in enumerate(parts.read(range(len(parts.keys)), names)):
+        tables.append(_places(table, number, OUTPUT_COLUMNS))
+        removed.append(removed_files(table))
+        results.append(result_places(table, number))
+    return split_delivered(pa.concat_tables(tables), pa.concat_tables(results), removed)
+
+
+def result_places(table: pa.Table, number: int) -> pa.Table:
+    """Which result each row is about, and the row's place, for `split_delivered`.
+
+    Args:
+        table: the rows of a ledger part, with `key`, `status` and `finished_at`.
+        number: of the part.
     """
-    return _newest(parts, OUTPUT_COLUMNS)
+    finished_at = table["finished_at"].cast(pa.int64())
+    place = pa.array(_place(number, np.arange(table.num_rows)))
+    columns = [table["key"].cast(pa.large_string()), table["status"], finished_at, place]
+    return pa.table(columns, schema=RESULTS_SCHEMA)
+
+
+def split_delivered(files: pa.Table, results: pa.Table, removed: Sequence[pa.Table]) -> Delivered:
+    """What stands of all files that coloured rows name, and what does not.
+
+    Args:
+        files: `key`, `finished_at` in microseconds, `part` and `row`, in the order of the parts; all columns
+            stay.
+        results: from `result_places`, all of them in this order.
+        removed: of `removed_files`.
+    """
+    stand = results_that_stand(results)["place"].combine_chunks()
+    places = pa.array(_place(files["part"].to_numpy(), files["row"].to_numpy()))
+    of_standing = files.filter(pc.is_in(places, value_set=stand))
+    current = without_removed(newest_of_all_jobs(of_standing, ["key"]), removed)
+    every = without_removed(newest_of_all_jobs(files, ["key"]), removed)
+    named = pc.is_in(every["key"], value_set=of_standing["key"].combine_chunks())
+    return Delivered(current.sort_by(_IN_PLACE), every.filter(pc.invert(named)).sort_by(_IN_PLACE))
+
+
+def _place(part: Any, row: Any) -> NDArray[np.int64]:
+    return np.asarray(part, np.int64) * 2**32 + np.asarray(row, np.int64)
 
 
 def rows_at(parts: LedgerParts, places: pa.Table) -> Iterator[pa.Table]:
@@ -81,17 +144,6 @@ def rows_at(parts: LedgerParts, places: pa.Table) -> Iterator[pa.Table]:
         for name in here.column_names:
             rows = rows.append_column(f"at_{name}", here[name])
         yield rows
-
-
-def _newest(parts: LedgerParts, columns: Sequence[tuple[str, str]]) -> pa.Table:
-    names = ("key", "status", "finished_at", *(name for pair in columns for name in pair if name != "key"))
-    tables, removed = [PLACE_SCHEMA.empty_table()], list[pa.Table]()
-    for number, table in enumerate(parts.read(range(len(parts.keys)), names)):
-        tables.append(_places(table, number, columns))
-        if columns == OUTPUT_COLUMNS:
-            removed.append(removed_files(table))
-    newest = newest_of_all_jobs(pa.concat_tables(tables), ["key"])
-    return without_removed(newest, removed).sort_by(_IN_PLACE)
 
 
 def _places(table: pa.Table, number: int, columns: Sequence[tuple[str, str]]) -> pa.Table:

@@ -12,15 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.ledger.newest import newest_of_all_jobs
+from pipeline.ledger.newest import results_that_stand
 from pipeline.ledger.read import list_parts, stream_parts
 from pipeline.plan.identities import hash_keys
-from pipeline.records import Status
 from pipeline.review.correction import Correction
 from pipeline.review.decisions import Decision, read_decisions, standing
 from pipeline.storage import Store
 
-_SAY_WHAT_STANDS = pa.array([str(Status.COLORIZED), str(Status.REJECTED)])
 _COLUMNS = ("key", "etag", "status", "finished_at", "output_sha256", "output_key")
 _GUIDE = ("correct", "gray")
 
@@ -138,19 +136,17 @@ def _in_circle(key: str, reference: str, next_of: Mapping[str, str]) -> bool:
 
 
 def _results(out: Store, keys: Iterable[str]) -> dict[str, dict[str, str]]:
-    """By source key its newest coloured row, of all job digests; none where it was rejected since."""
+    """By source key the row of the result that stands, of all job digests."""
     wanted = pa.array(list(keys), pa.string())
     if not len(wanted):
         return {}
-    tables = []
-    for table in stream_parts(out, list_parts(out), _COLUMNS):
-        rows = table.filter(pc.is_in(table["key"], value_set=wanted))
-        tables.append(rows.filter(pc.is_in(rows["status"], value_set=_SAY_WHAT_STANDS)))
+    tables = [
+        table.filter(pc.is_in(table["key"], value_set=wanted))
+        for table in stream_parts(out, list_parts(out), _COLUMNS)
+    ]
     if not tables:
         return {}
-    newest = newest_of_all_jobs(pa.concat_tables(tables), ["key"])
-    rows = newest.filter(pc.equal(newest["status"], str(Status.COLORIZED))).to_pylist()
-    return {row["key"]: row for row in rows}
+    return {row["key"]: row for row in results_that_stand(pa.concat_tables(tables)).to_pylist()}
 
 
 def _is_of(decision: Decision, result: dict[str, str]) -> bool:

@@ -25,7 +25,7 @@ from pipeline.records import Status
 from pipeline.storage import Store
 
 _FAILED = STATUSES.index(Status.FAILED)
-_NEVER = [STATUSES.index(status) for status in (Status.ARCHIVED, Status.REJECTED)]
+_NEVER = [STATUSES.index(status) for status in (Status.ARCHIVED, Status.REJECTED, Status.SUPERSEDED)]
 
 
 def _none() -> NDArray[np.int64]:
@@ -81,8 +81,8 @@ def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> DoneImages:
     """What all ledger parts of one job digest say.
 
     Of several rows for one identity the one that `newest_in_job` takes counts. With `retry_failed` failed
-    images are not done; archived ones never are, and rejected ones are not by their rows: a rejection may
-    have been taken back.
+    images are not done; archived ones never are, nor those whose files are gone because another result
+    stands. Rejected ones are not by their rows: a rejection may have been taken back.
 
     Raises:
         DamagedLedgerPart: a part is damaged. StorageError: the ledger cannot be listed, or a part not read.

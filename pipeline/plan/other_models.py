@@ -26,14 +26,14 @@ from pipeline.storage import Store
 
 _COLORIZED = STATUSES.index(Status.COLORIZED)
 _UNDONE = pa.array([STATUSES.index(Status.FAILED), STATUSES.index(Status.ARCHIVED)], pa.int8())
-_REJECTED = STATUSES.index(Status.REJECTED)
+_GONE = pa.array([STATUSES.index(Status.REJECTED), STATUSES.index(Status.SUPERSEDED)], pa.int8())
 
 
 def read_other_models(out: Store, config: JobConfig, digest: str) -> pa.Table:
     """ROWS_SCHEMA, by ascending identity: of each the row that counts in the ledgers of other models.
 
     Rows of failed and of archived images are left out: what an earlier model delivered is still there. Of
-    what was rejected since nothing is.
+    what was rejected since, or removed for another result, nothing is.
 
     Args:
         digest: the present job digest, whose own ledger is left out.
@@ -50,7 +50,7 @@ def read_other_models(out: Store, config: JobConfig, digest: str) -> pa.Table:
     ]
     rows = read_rows(out, parts)
     newest = newest_of_all_jobs(rows.filter(pc.invert(pc.is_in(rows["status"], _UNDONE))), ["identity"])
-    return newest.filter(pc.not_equal(newest["status"], _REJECTED))
+    return newest.filter(pc.invert(pc.is_in(newest["status"], _GONE)))
 
 
 def with_other_models(done: DoneImages, others: pa.Table, *, keep: bool) -> DoneImages:

@@ -5,11 +5,12 @@ Arrow and not Python objects: a row takes 48 bytes and its key, so that millions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,8 +18,9 @@ from pipeline.errors import ConfigError, CredentialsRefused, DamagedLedgerPart, 
 from pipeline.ledger.files import named_files
 from pipeline.ledger.newest import newest_of_all_jobs
 from pipeline.ledger.read import list_some_parts, map_parts, read_part
-from pipeline.ledger.removed import removed_files, without_removed
+from pipeline.ledger.removed import removed_files
 from pipeline.ledger.schema import OUTPUT_COLUMNS, SOURCE_COLUMNS
+from pipeline.ledger.stream import RESULTS_SCHEMA, result_places, split_delivered
 from pipeline.records import Status
 from pipeline.storage import Store
 from pipeline.verify.findings import Finding, FindingCode
@@ -27,46 +29,56 @@ from pipeline.verify.findings import Finding, FindingCode
 EXPECTED_SCHEMA = pa.schema(
     [("key", pa.large_string()), ("sha256", pa.binary(32)), ("finished_at", pa.int64())]
 )
+_PLACED_SCHEMA = pa.schema([*EXPECTED_SCHEMA, ("part", pa.int32()), ("row", pa.int32())])
 _COLUMNS = ("status", "finished_at", *(name for pair in (*SOURCE_COLUMNS, *OUTPUT_COLUMNS) for name in pair))
 
 
 @dataclass(frozen=True)
 class Expected:
-    """`outputs` and `sources`: EXPECTED_SCHEMA, one row a key, by key. `unreadable`: by part."""
+    """`outputs` and `sources`: EXPECTED_SCHEMA, one row a key, by key. `unreadable`: by part.
+
+    `superseded`: EXPECTED_SCHEMA, files of results of which another one stands now.
+    """
 
     outputs: pa.Table
     sources: pa.Table
     parts: int
     unreadable: list[Finding]
+    superseded: pa.Table = field(default_factory=EXPECTED_SCHEMA.empty_table)
 
 
 class _Part(NamedTuple):
     outputs: pa.Table
     sources: pa.Table
     removed: pa.Table
+    results: pa.Table
 
 
 def read_expected(out: Store) -> Expected:
     """What the ledgers of all job digests below OUT name; of several rows for one key the latest counts.
 
-    Files of rejected results are not expected. Sources are those whose bytes were read and hashed, whatever
-    became of them. A damaged part is a finding: what the other parts name can be verified all the same.
+    Files of rejected results, and of results of which another one stands now, are not expected. Sources are
+    those whose bytes were read and hashed, whatever became of them. A damaged part is a finding: what the
+    other parts name can be verified all the same.
 
     Raises:
         ConfigError: there is no ledger at all. StorageError: the store fails, not just one part.
     """
-    outputs, sources = [EXPECTED_SCHEMA.empty_table()], [EXPECTED_SCHEMA.empty_table()]
-    removed, unreadable, count = list[pa.Table](), list[Finding](), 0
-    for part in map_parts(partial(_read, out), list_some_parts(out)):
-        count += 1
+    parts = {key: number for number, key in enumerate(list_some_parts(out))}
+    outputs, sources = [_PLACED_SCHEMA.empty_table()], [_PLACED_SCHEMA.empty_table()]
+    removed, results, unreadable = list[pa.Table](), [RESULTS_SCHEMA.empty_table()], list[Finding]()
+    for part in map_parts(partial(_read, out, parts), parts):
         if isinstance(part, Finding):
             unreadable.append(part)
         else:
             outputs.append(part.outputs)
             sources.append(part.sources)
             removed.append(part.removed)
-    delivered = without_removed(_newest(outputs), removed).combine_chunks()
-    return Expected(delivered, _newest(sources), count, unreadable)
+            results.append(part.results)
+    delivered = split_delivered(pa.concat_tables(outputs), pa.concat_tables(results), removed)
+    current, superseded = (_by_key(table) for table in delivered)
+    newest_sources = _by_key(newest_of_all_jobs(pa.concat_tables(sources), ["key"]))
+    return Expected(current, newest_sources, len(parts), unreadable, superseded)
 
 
 def finding_unless_store_fails(store: Store, error: StorageError, finding: Finding) -> Finding:
@@ -80,7 +92,7 @@ def finding_unless_store_fails(store: Store, error: StorageError, finding: Findi
     return finding
 
 
-def _read(out: Store, key: str) -> _Part | Finding:
+def _read(out: Store, parts: Mapping[str, int], key: str) -> _Part | Finding:
     try:
         table = read_part(out, key, _COLUMNS)
     except DamagedLedgerPart as error:
@@ -88,20 +100,26 @@ def _read(out: Store, key: str) -> _Part | Finding:
     except StorageError as error:
         finding = Finding(key, FindingCode.LEDGER_UNREADABLE, str(error))
         return finding_unless_store_fails(out, error, finding)
+    table = table.append_column("row", pa.array(np.arange(table.num_rows, dtype=np.int32)))
     colorized = table.filter(pc.equal(table["status"], str(Status.COLORIZED)))
     hashed = table.filter(pc.is_valid(table["source_sha256"]))
     return _Part(
-        _expected(colorized, OUTPUT_COLUMNS), _expected(hashed, SOURCE_COLUMNS), removed_files(table)
+        _expected(colorized, OUTPUT_COLUMNS, parts[key]),
+        _expected(hashed, SOURCE_COLUMNS, parts[key]),
+        removed_files(table),
+        result_places(table, parts[key]),
     )
 
 
-def _expected(table: pa.Table, columns: Sequence[tuple[str, str]]) -> pa.Table:
-    """EXPECTED_SCHEMA: the files that these columns name, keys and checksums."""
+def _expected(table: pa.Table, columns: Sequence[tuple[str, str]], part: int) -> pa.Table:
+    """_PLACED_SCHEMA: the files that these columns name, keys and checksums, and by which row."""
     files = named_files(table, columns)
     digests = [None if text is None else bytes.fromhex(text) for text in files["sha256"].to_pylist()]
     finished_at = table["finished_at"].take(files["row"]).cast(pa.int64())
-    return pa.table([files["key"], pa.array(digests, pa.binary(32)), finished_at], schema=EXPECTED_SCHEMA)
+    parts, rows = pa.array(np.full(files.num_rows, part, np.int32)), table["row"].take(files["row"])
+    columns_ = [files["key"], pa.array(digests, pa.binary(32)), finished_at, parts, rows]
+    return pa.table(columns_, schema=_PLACED_SCHEMA)
 
 
-def _newest(tables: list[pa.Table]) -> pa.Table:
-    return newest_of_all_jobs(pa.concat_tables(tables), ["key"]).combine_chunks()
+def _by_key(placed: pa.Table) -> pa.Table:
+    return placed.select(EXPECTED_SCHEMA.names).sort_by("key").combine_chunks()

@@ -24,13 +24,15 @@ _SHOWN = 10
 
 @dataclass
 class VerificationTally:
-    """The totals so far: ledger parts, keys they name, objects and bytes read again, tables of findings."""
+    """The totals so far: ledger parts, keys they name, objects and bytes read again, tables of findings;
+    objects of earlier results, which are not read."""
 
     parts: int = 0
     expected: int = 0
     objects: int = 0
     bytes: int = 0
     findings: list[pa.Table] = field(default_factory=list)
+    superseded: int = 0
 
     @property
     def finding_count(self) -> int:
@@ -45,11 +47,13 @@ class VerificationTally:
 def plan_text(output: str, tally: VerificationTally, hashed: list[pa.Table]) -> str:
     """What is about to be read."""
     size = sum(table["bytes"].to_numpy().sum() for table in hashed) / 1e6
+    earlier = counted(tally.superseded, "object")
+    left_out = f"\nearlier  {earlier} of earlier results are left out: fiat-color prune lists them"
     return (
         f"output   {output}: {counted(tally.parts, 'ledger part')}, "
         f"{counted(tally.expected, 'object')} named\n"
         f"to read  {counted(sum(table.num_rows for table in hashed), 'object')}, {size:,.1f} MB"
-    )
+    ) + (left_out if tally.superseded else "")
 
 
 def summarise(tally: VerificationTally, output: str, source: str | None, seconds: float) -> dict[str, Any]:
@@ -65,6 +69,7 @@ def summarise(tally: VerificationTally, output: str, source: str | None, seconds
         "expected": tally.expected,
         "hashed": tally.objects,
         "bytes": tally.bytes,
+        "superseded": tally.superseded,
         "findings": {kind["values"]: kind["counts"] for kind in kinds},
         "exit_status": EXIT_FINDINGS if tally.finding_count else EXIT_DONE,
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
@@ -103,7 +104,10 @@ def _open(request: VerifyRequest) -> tuple[Store, Store | None, Store]:
 
 
 def _outputs(out: Store, expected: Expected, tally: VerificationTally) -> _ToHash:
-    compared = compare(expected.outputs, listed_table(info for name in DELIVERED for info in out.list(name)))
+    listed = listed_table(info for name in DELIVERED for info in out.list(name))
+    earlier = pc.is_in(listed["key"], value_set=expected.superseded["key"].combine_chunks())
+    tally.superseded = pc.sum(earlier).as_py() or 0
+    compared = compare(expected.outputs, listed.filter(pc.invert(earlier)))
     tally.findings += [
         findings_table(expected.unreadable),
         missing_findings(compared.missing, FindingCode.MISSING),

@@ -80,8 +80,9 @@ def todo(plan: Plan) -> list[str]:
 
 
 def test_every_reader_agrees_that_the_files_are_gone(archive: Archive) -> None:
-    before = {"images/a.jpg", "images/a.jpg.png", "derivatives/a.jpg", "images/b.jpg"}
-    assert archive.files() == expected(archive.out) == exported(archive.out) == before
+    before = {"images/a.jpg", "derivatives/a.jpg", "images/b.jpg"}
+    assert expected(archive.out) == exported(archive.out) == before
+    assert archive.files() == before | {"images/a.jpg.png"}
     archive.decide("a.jpg", "reject")
     assert archive.apply() == 1
     assert archive.files() == expected(archive.out) == exported(archive.out) == {"images/b.jpg"}
