@@ -15,6 +15,7 @@ from pipeline.benchmark.contenders import CONTENDERS
 from pipeline.benchmark.gigapixel import compare_master
 from pipeline.benchmark.measure import BenchmarkRequest, run_benchmark
 from pipeline.benchmark.onnx_loop import compare_onnx
+from pipeline.benchmark.planning import measure_planning
 from pipeline.benchmark.sample_photographs import SIZES
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
@@ -52,6 +53,8 @@ def make_parser() -> JobParser:
         "re-encodes it")  # fmt: skip
     add("--onnx", type=int, metavar="IMAGES", help="only colour so many images with an ONNX graph of DDColor "
         "tiny's weight; print its seconds beside a bare onnxruntime loop's: minutes for 40")  # fmt: skip
+    add("--plan", type=int, metavar="OBJECTS", help="only plan a simulated archive of so many objects, of "
+        "which none, half and all are done; print seconds and peak memory of each")  # fmt: skip
     add("--photos", type=Path, default=IMPORT_ROOT / "tests" / "photos", help="gray samples to cut from")
     add("--folder", type=Path, default=IMPORT_ROOT / "benchmark-output", help="photographs, results, logs")
     add("--page", type=Path, help="the page to write (default: FOLDER/performance.md)")
@@ -93,6 +96,15 @@ def measure_master(args: argparse.Namespace) -> None:
         raise RunError(str(error)) from error
 
 
+def measure_plan(args: argparse.Namespace) -> None:
+    """Print what `--plan` measures, as JSON."""
+    try:
+        args.folder.mkdir(parents=True, exist_ok=True)
+        print(json.dumps(measure_planning(args.plan, args.folder), indent=2))
+    except OSError as error:
+        raise RunError(str(error)) from error
+
+
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
@@ -101,6 +113,9 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         if args.master:
             measure_master(args)
+            return
+        if args.plan:
+            measure_plan(args)
             return
         if args.onnx:
             compared = compare_onnx(args.photos, args.folder, args.onnx, list(args.overrides))

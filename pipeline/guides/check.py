@@ -71,10 +71,11 @@ class Guides:
             for key in sorted(self._unseen & self._chosen())
         ]
         by_people, warnings = counting(kept, corrections)
+        named = (self._rows.keys() | assigned.keys() | by_people.keys()) - used
         stated = [
             self._stated_for(o, assigned.get(o.key, {}), problems)
-            for o in kept
-            if o.key not in used and (o.key in self._rows or o.key in assigned or o.key in by_people)
+            for o in (kept if named else ())
+            if o.key in named
         ]
         checked = self._checked(stated, by_people)
         problems += checked.problems

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.errors import StorageError
-from pipeline.storage import ObjectInfo, Store
+from pipeline.plan.objects import Objects
+from pipeline.storage import Store
 
 #: Objects that are asked one by one, and requests at a time: seconds at most, however large an archive is.
 MOST_ASKED, _AT_A_TIME = 500, 16
 
 
-def still_archived(source: Store, archived: Sequence[ObjectInfo]) -> list[ObjectInfo]:
-    """Those of the objects, which are listed as archived, that cannot be read yet.
+def still_archived(source: Store, objects: Objects, archived: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the objects at these indices, which are listed as archived, that cannot be read yet.
 
     The first `MOST_ASKED` are asked; of the others the listing is believed. An object that does not answer
     counts as archived: the run will tell.
     """
 
-    def stays(info: ObjectInfo) -> bool:
+    def stays(key: str) -> bool:
         try:
-            return not source.is_restored(info.key)
+            return not source.is_restored(key)
         except StorageError:
             return True
 
+    asked = archived[:MOST_ASKED]
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        still = list(pool.map(stays, archived[:MOST_ASKED]))
-    return [info for info, stay in zip(archived, still, strict=False) if stay] + list(archived[MOST_ASKED:])
+        stay = np.fromiter(pool.map(stays, objects.keys.take(asked)), bool, len(asked))
+    return np.concatenate([asked[stay], archived[MOST_ASKED:]])

@@ -32,9 +32,9 @@ class Choice:
         self._listed = self._images_out = self._images_kept = 0
         self.excluded = 0
 
-    def keep(self, listed: Iterable[ObjectInfo]) -> list[ObjectInfo]:
-        """The objects that are chosen, in the order of the listing, which is read to its end."""
-        return [info for info in listed if self._keeps(info.key)]
+    def keep(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+        """The objects that are chosen, in the order of the listing."""
+        return (info for info in listed if self._keeps(info.key))
 
     def _keeps(self, key: str) -> bool:
         self._listed += 1

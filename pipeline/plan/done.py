@@ -69,12 +69,15 @@ class DoneImages:
             changed += [i for i in had.tolist() if i not in wanted]
         return np.array(sorted(changed), np.int64)
 
-    def tried(self, hashes: NDArray[np.int64]) -> list[int]:
+    def tried(self, hashes: NDArray[np.int64]) -> NDArray[np.int32]:
         """For each hash how often earlier runs tried this image."""
-        once: list[int] = self.identities.contains(hashes).astype(int).tolist()
-        if not self.attempts:
-            return once
-        return [self.attempts.get(h, least) for h, least in zip(hashes.tolist(), once, strict=True)]
+        tried = self.identities.contains(hashes).astype(np.int32)
+        if self.attempts:
+            counted = np.flatnonzero(
+                np.isin(hashes, np.fromiter(self.attempts, np.int64, len(self.attempts)))
+            )
+            tried[counted] = [self.attempts[h] for h in hashes[counted].tolist()]
+        return tried
 
 
 def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> DoneImages:

@@ -26,7 +26,7 @@ def hash_keys(keys: Iterable[str], etags: Iterable[str]) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class IdentitySet:
-    """A set of identities: int64, ascending, unique."""
+    """A set of identities: int64, ascending."""
 
     hashes: NDArray[np.int64]
 

@@ -12,6 +12,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.plan.chosen import Choice
 from pipeline.plan.decided import Corrected
 from pipeline.plan.guidance import Guidance, GuideSource
+from pipeline.plan.objects import Objects
 from pipeline.storage import ObjectInfo, Store, open_store
 
 #: So many keys are listed one by one, which spares the listing of everything that lies beside them.
@@ -26,7 +27,7 @@ class Listing:
     corrections that do not count.
     """
 
-    objects: list[ObjectInfo]
+    objects: Objects
     excluded: int
     guidance: Guidance
     warnings: tuple[str, ...] = ()
@@ -51,13 +52,13 @@ def list_objects(
     chosen = chosen_keys(config.keys, storage)
     listed = source.list() if chosen is None else _beside(source, chosen)
     choice = Choice(config, chosen)
-    objects = choice.keep(listed if guides is None else guides.watch(listed))
+    objects = Objects.of(choice.keep(listed if guides is None else guides.watch(listed)))
     warnings = tuple(choice.warnings())
     if config.strict and warnings:
         raise ConfigError(f"{warnings[0]} (plan.strict is set)")
     guidance = Guidance() if guides is None else guides.resolve(objects, corrections or {})
     if guidance.sidecars:
-        objects = [info for info in objects if info.key not in guidance.sidecars]
+        objects = objects.where(lambda key: key not in guidance.sidecars)
     return Listing(objects, choice.excluded, guidance, (*warnings, *guidance.warnings))
 
 

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.job import JobConfig, PlanConfig
-from pipeline.config.output import OutputConfig
 from pipeline.ledger.keys import plan_key
 from pipeline.plan.archived import still_archived
 from pipeline.plan.decided import Decided, read_decided
 from pipeline.plan.done import DoneImages, read_done
 from pipeline.plan.dropped import refuse_dropped_guides
 from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
-from pipeline.plan.identities import hash_keys
-from pipeline.plan.listing import Listing, list_objects
+from pipeline.plan.items import ItemTable
+from pipeline.plan.listing import list_objects
+from pipeline.plan.objects import Objects, Picked
 from pipeline.plan.other_models import read_other_models, with_other_models
-from pipeline.plan.outputs import Refusal, find_refusals, output_key
 from pipeline.plan.readable import readable_again
-from pipeline.plan.shards import Shard, cut, write_shards
-from pipeline.records import Item, Status
-from pipeline.storage import ObjectInfo, Store
+from pipeline.plan.refusals import find_refusals
+from pipeline.plan.shards import Shards, cut, write_shards
+from pipeline.records import Status
+from pipeline.storage import Store
 
+T = TypeVar("T")
 _COLORIZED, _REJECTED = (list(Status).index(status) for status in (Status.COLORIZED, Status.REJECTED))
 
 
@@ -48,7 +51,7 @@ class Plan:
     done: dict[Status, int]
     todo_items: int
     todo_bytes: int
-    shards: list[Shard]
+    shards: Shards
     others: int = 0
     accepted: int = 0
     archived_items: int = 0
@@ -81,34 +84,31 @@ def make_plan(
     """
     done, decided = _done(out, config, job_digest), read_decided(out)
     listing = list_objects(source, config.plan, config.storage, guides, decided.corrections)
-    objects, keys = listing.objects, [o.key for o in listing.objects]
-    hashes = hash_keys(keys, (o.etag for o in objects))
+    objects, hashes = listing.objects, listing.objects.identities
     statuses = done.statuses(hashes)
-    refusals = find_refusals(keys, config.output, statuses == _COLORIZED, out.comparable)
-    item_guides = _by_index(keys, listing.guidance)
+    refusals = find_refusals(objects.keys, config.output, statuses == _COLORIZED, out.comparable)
+    item_guides = _by_index(objects.keys, listing.guidance.guides)
     listed = (source, objects)
     by_others, stays = _reconsider(statuses, done, hashes, listed, decided, config.plan, item_guides)
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
     if not config.plan.drop_guides:
-        bare = _without_guide(todo, hashes, decided, listing)
-        refuse_dropped_guides(out, [keys[i] for i in bare], hashes[bare])
-    items = [
-        _item(objects[i], config.output, tried, refusals.get(i), item_guides.get(i))
-        for i, tried in zip(todo.tolist(), done.tried(hashes[todo]), strict=True)
-    ]
-    archived = still_archived(source, [objects[i] for i in todo.tolist() if objects[i].archived])
+        corrected = _by_index(objects.keys, dict.fromkeys(listing.guidance.corrected))
+        bare = _without_guide(todo, hashes, decided, item_guides.keys() | corrected.keys())
+        refuse_dropped_guides(out, Picked(objects.keys, bare), hashes[bare])
+    items = ItemTable(objects, todo, done.tried(hashes[todo]), config.output, refusals, item_guides)
+    archived = still_archived(source, objects, todo[objects.archived[todo]])
     return Plan(
         items_listed=len(objects),
-        bytes_listed=sum(o.bytes for o in objects),
+        bytes_listed=int(objects.sizes.sum()),
         excluded=listing.excluded,
         done={s: n for code, s in enumerate(Status) if (n := int(np.count_nonzero(statuses == code)))},
-        todo_items=len(items),
-        todo_bytes=sum(item.bytes for item in items),
+        todo_items=len(todo),
+        todo_bytes=int(items.sizes.sum()),
         shards=cut(items, job_digest, config.plan, workers),
         others=int(np.count_nonzero(by_others & (statuses >= 0) if _keeps(config) else by_others[todo])),
         accepted=int(np.count_nonzero(stays)),
         archived_items=len(archived),
-        archived_bytes=sum(o.bytes for o in archived),
+        archived_bytes=int(objects.sizes[archived].sum()),
         guidance=listing.guidance,
         warnings=listing.warnings,
     )
@@ -118,7 +118,7 @@ def _reconsider(
     statuses: NDArray[np.int8],
     done: DoneImages,
     hashes: NDArray[np.int64],
-    listed: tuple[Store, list[ObjectInfo]],
+    listed: tuple[Store, Objects],
     decided: Decided,
     config: PlanConfig,
     item_guides: Mapping[int, ItemGuide],
@@ -140,13 +140,11 @@ def _reconsider(
 
 
 def _without_guide(
-    todo: NDArray[np.int64], hashes: NDArray[np.int64], decided: Decided, listing: Listing
-) -> list[int]:
-    """Indices of objects to do that have no guide, where no decision says that they shall have none."""
+    todo: NDArray[np.int64], hashes: NDArray[np.int64], decided: Decided, guided: Set[int]
+) -> NDArray[np.int64]:
+    """Indices of objects to do that are not `guided`, where no decision says that they shall not be."""
     by_hand = np.isin(hashes[todo], decided.taken_back)
-    has_guide, corrected = listing.guidance.guides, listing.guidance.corrected
-    left = ((i, listing.objects[i].key) for i in todo[~by_hand].tolist())
-    return [i for i, key in left if key not in has_guide and key not in corrected]
+    return todo[~(by_hand | np.isin(todo, np.fromiter(guided, np.int64, len(guided))))]
 
 
 def _keeps(config: JobConfig) -> bool:
@@ -168,17 +166,7 @@ def write_plan(out: Store, run_id: str, plan: Plan) -> None:
     write_shards(out, plan_key(run_id), plan.shards)
 
 
-def _by_index(keys: list[str], guidance: Guidance) -> Mapping[int, ItemGuide]:
-    if not guidance.guides:
-        return {}
-    return {i: guidance.guides[key] for i, key in enumerate(keys) if key in guidance.guides}
-
-
-def _item(
-    info: ObjectInfo, output: OutputConfig, attempts: int, refusal: Refusal | None, guide: ItemGuide | None
-) -> Item:
-    json, digest = guide or (None, None)
-    of_object = (info.key, info.etag, info.bytes)
-    if refusal:
-        return Item(*of_object, attempts, None, refusal.code, refusal.message, json, digest)
-    return Item(*of_object, attempts, output_key(info.key, output), None, None, json, digest)
+def _by_index(keys: Sequence[str], values: Mapping[str, T]) -> dict[int, T]:
+    """The values by the index of their key; those of other keys are left out."""
+    places = {key: bisect_left(keys, key) for key in values}
+    return {at: values[key] for key, at in places.items() if at < len(keys) and keys[at] == key}

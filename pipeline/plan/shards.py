@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Protocol, overload
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.config.job import PlanConfig
 from pipeline.ledger.write import PARQUET
@@ -22,6 +25,8 @@ _SHARDS_PER_WORKER = 4
 _LEAST_IMAGES = 4
 #: Rows of the manifest that are built and written at a time.
 _ROW_GROUP = 256
+#: Sizes that are Python's integers at a time.
+_SIZES = 2**16
 
 
 @dataclass(frozen=True)
@@ -33,51 +38,134 @@ class Shard:
     items: list[Item]
 
 
+class Items(Protocol):
+    """The items of a plan, which are made when they are asked for."""
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of each."""
+
+    def take(self, indices: NDArray[np.int64]) -> list[Item]: ...
+
+
+class Shards(Sequence[Shard]):
+    """The shards of a plan: their items are made when a shard is asked for, and again for the next time."""
+
+    def __init__(
+        self, items: Items, order: NDArray[np.int64], ends: NDArray[np.int64], job_digest: str
+    ) -> None:
+        """Shard k has the items `order[ends[k - 1]:ends[k]]`, with 0 in place of ends[-1]."""
+        self._items, self._order, self._job_digest = items, order, job_digest
+        self._bounds = np.concatenate([np.zeros(1, np.int64), ends])
+        self._ids: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Shard: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Shard]: ...
+    def __getitem__(self, index: int | slice) -> Shard | list[Shard]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            return list(self._made(start, stop)) if step == 1 else [self[i] for i in range(start, stop, step)]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return next(self._made(index % len(self), index % len(self) + 1))
+
+    def __iter__(self) -> Iterator[Shard]:
+        for start in range(0, len(self), _ROW_GROUP):
+            yield from self[start : start + _ROW_GROUP]
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other sequence has equal shards in the same order."""
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(one == another for one, another in zip(self, other, strict=True))
+
+    def items_at(self, positions: Sequence[int]) -> list[Item]:
+        """The items at these positions of all shards' items, one shard after the other."""
+        return self._items.take(self._order[list(positions)])
+
+    def image_counts(self) -> dict[str, int]:
+        """By shard id how many images each has."""
+        if len(self._ids) < len(self):
+            for _ in self:  # the ids are kept
+                pass
+        return {self._ids[k]: int(n) for k, n in enumerate(np.diff(self._bounds))}
+
+    def _made(self, start: int, stop: int) -> Iterator[Shard]:
+        """The shards from `start` to `stop`; the items of all are looked up together."""
+        if start >= stop:
+            return
+        first = int(self._bounds[start])
+        items = self._items.take(self._order[first : self._bounds[stop]])
+        for k in range(start, stop):
+            own = items[self._bounds[k] - first : self._bounds[k + 1] - first]
+            if k not in self._ids:
+                self._ids[k] = _shard_id(own, self._job_digest)
+            yield Shard(self._ids[k], sum(item.bytes for item in own), own)
+
+
 class HasShards(Protocol):
     @property
-    def shards(self) -> list[Shard]: ...
+    def shards(self) -> Sequence[Shard]: ...
 
 
-def cut(items: list[Item], job_digest: str, config: PlanConfig, workers: int) -> list[Shard]:
+def cut(items: Items, job_digest: str, config: PlanConfig, workers: int) -> Shards:
     """The items, each in exactly one shard, in their order.
 
     A shard has at most `shard_images` items and `shard_bytes` bytes; an item larger than that is alone. Small
     jobs get smaller shards, so that all workers have something to do and a killed run has lost little.
     """
-    wanted = -(-len(items) // (_SHARDS_PER_WORKER * workers))
-    least = min(_LEAST_IMAGES, max(1, -(-len(items) // workers)))
+    wanted = -(-len(items.sizes) // (_SHARDS_PER_WORKER * workers))
+    least = min(_LEAST_IMAGES, max(1, -(-len(items.sizes) // workers)))
     most = min(config.shard_images, max(least, wanted))
-    return [_shard(part, job_digest) for part in _portions(items, most, config.shard_bytes)]
+    order, ends = array("q"), array("q")
+    for portion in _portions(items.sizes, most, config.shard_bytes):
+        order.extend(portion)
+        ends.append(len(order))
+    return Shards(items, np.array(order, np.int64), np.array(ends, np.int64), job_digest)
 
 
-def _portions(items: list[Item], most_items: int, most_bytes: int) -> Iterator[list[Item]]:
-    portion: list[Item] = []
-    size = 0
-    for item in items:
-        if item.bytes > most_bytes:
-            yield [item]
-            continue
-        if portion and (len(portion) == most_items or size + item.bytes > most_bytes):
-            yield portion
-            portion, size = [], 0
-        portion.append(item)
-        size += item.bytes
+def _portions(sizes: NDArray[np.int64], most_items: int, most_bytes: int) -> Iterator[list[int]]:
+    """The indices of each shard's items; what is larger than a shard comes before the shard around it."""
+    portion: list[int] = []
+    total = 0
+    for start in range(0, len(sizes), _SIZES):
+        for index, size in enumerate(sizes[start : start + _SIZES].tolist(), start):
+            if size > most_bytes:
+                yield [index]
+                continue
+            if portion and (len(portion) == most_items or total + size > most_bytes):
+                yield portion
+                portion, total = [], 0
+            portion.append(index)
+            total += size
     if portion:
         yield portion
 
 
-def _shard(items: list[Item], job_digest: str) -> Shard:
+def _shard_id(items: list[Item], job_digest: str) -> str:
     digest = hashlib.sha256(job_digest.encode())
     for item in items:
         digest.update(f"\n{item.key}\0{item.etag}\0{item.attempts}".encode())
         if item.guide_digest is not None:
             digest.update(f"\0{item.guide_digest}".encode())
-    return Shard(digest.hexdigest()[:16], sum(item.bytes for item in items), items)
+    return digest.hexdigest()[:16]
 
 
 def plan_table(plan: HasShards) -> pa.Table:
     """The shards as one table of PLAN_SCHEMA, one row each."""
     return pa.Table.from_batches(list(_batches(plan.shards)), schema=PLAN_SCHEMA)
+
+
+def plan_rows(plan: HasShards) -> Iterator[pa.Table]:
+    """The rows of `plan_table`, a table each, of which one row group is made at a time."""
+    for batch in _batches(plan.shards):
+        for at in range(batch.num_rows):
+            yield pa.Table.from_batches([batch.slice(at, 1)]).combine_chunks()
 
 
 def write_shards(out: Store, key: str, shards: Sequence[Shard]) -> None:

@@ -15,7 +15,7 @@ from pipeline.engine.limits import bounded_actor, bounded_task, tune
 from pipeline.engine.machine import is_local
 from pipeline.engine.transport import pack, shard_of, unpack
 from pipeline.plan.plan import Plan
-from pipeline.plan.shards import plan_table
+from pipeline.plan.shards import plan_rows
 from pipeline.run import staged
 from pipeline.run.layout import Layout
 from pipeline.run.remote_attempts import RemoteAttempts
@@ -41,8 +41,8 @@ def run_chain(job: Job, plan: Plan, layout: Layout, registry: Any) -> Iterator[S
         FiatColorError: what a worker raised, e.g. StorageError when the output cannot be written.
     """
     tune(job.config.limits.stall_seconds)
-    table = plan_table(plan)
-    shards = ray.data.from_arrow([table.slice(i, 1).combine_chunks() for i in range(table.num_rows)])
+    rows: list[Any] = [ray.put(row) for row in plan_rows(plan)]
+    shards = ray.data.from_arrow_refs(rows)
     chain = (_fused if layout.topology == "fused" else _staged)(shards, job, layout, registry)
     try:
         for batch in chain.iter_batches(batch_size=1, prefetch_batches=0, batch_format="pyarrow"):

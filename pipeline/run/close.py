@@ -83,7 +83,7 @@ def close_run(
         RunError: the ledger lacks a part that was committed.
         StorageError: the output cannot be written. The images and their ledger are complete by then.
     """
-    check_complete(out, job.job_digest, {shard.shard_id: len(shard.items) for shard in plan.shards})
+    check_complete(out, job.job_digest, plan.shards.image_counts())
     summary = _summary(job, plan, layout, tally, clock, occupied)
     compact_ledger(out, job.job_digest, job.run_id)
     if job.config.report.sample:

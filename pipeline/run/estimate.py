@@ -35,8 +35,8 @@ def estimate_seconds(job: Job, plan: Plan) -> Estimate:
     """Colour a few evenly spread images of the plan in this process, write nothing, and scale up."""
     from pipeline.shard.predictors import Predictors
 
-    items = [item for shard in plan.shards for item in shard.items]
-    chosen = items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE]
+    step = max(1, plan.todo_items // _SAMPLE)
+    chosen = plan.shards.items_at(range(0, plan.todo_items, step)[:_SAMPLE])
     worker, predictors = ShardWorker(job), Predictors(job, "cpu")
     workers = job.config.run.workers or cores()
 
@@ -64,4 +64,4 @@ def estimate_seconds(job: Job, plan: Plan) -> Estimate:
     measured = f"measured on {len(chosen)} of these images on this CPU"
     basis = f"{each:.2f} s each, {measured}, {counted(workers, 'worker')}"
     start_seconds = _START_SECONDS[choose_engine(job.config.run, plan)]
-    return Estimate(start_seconds + each * len(items) / workers, basis)
+    return Estimate(start_seconds + each * plan.todo_items / workers, basis)

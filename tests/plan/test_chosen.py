@@ -19,7 +19,7 @@ KEYS = ("1920s/a.JPG", "1920s/b.tif", "notes.txt")
 
 def warned(chosen: frozenset[str] | None = None, keys: tuple[str, ...] = KEYS, **plan: object) -> list[str]:
     choice = Choice(PlanConfig.model_validate(plan), chosen)
-    choice.keep(ObjectInfo(key, "etag", 1) for key in keys)
+    list(choice.keep(ObjectInfo(key, "etag", 1) for key in keys))
     return list(choice.warnings())
 
 

@@ -59,7 +59,7 @@ def statuses(done, *keys):
 
 
 def tried(done, *keys):
-    return done.tried(hash_keys(keys, ["e"] * len(keys)))
+    return done.tried(hash_keys(keys, ["e"] * len(keys))).tolist()
 
 
 def otherwise(done, wanted, *keys):

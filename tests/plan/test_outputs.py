@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline.config.output import DerivativeConfig, OutputConfig
 from pipeline.errors import FailureCode
-from pipeline.plan.outputs import derivative_key, document_key, find_refusals, output_key, page_key
+from pipeline.plan.outputs import derivative_key, document_key, output_key, page_key
 from pipeline.plan.patterns import Patterns
+from pipeline.plan.refusals import find_refusals
 
 #: Few characters, so that suffixes, equal outputs and files that are folders come about often.
 part = st.sampled_from(

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.output import OutputConfig
-from pipeline.plan.outputs import find_refusals, output_key
+from pipeline.plan.outputs import output_key
+from pipeline.plan.refusals import find_refusals
 from pipeline.storage.alike import Alike
 
 ANY = Alike(case=True, form=True).comparable

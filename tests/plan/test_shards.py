@@ -12,6 +12,7 @@ from pipeline.errors import AlreadyExists
 from pipeline.plan.shards import cut, write_shards
 from pipeline.records import PLAN_SCHEMA, Item
 from pipeline.storage import open_store
+from tests.support.plain_plan import ItemList
 
 sizes = st.lists(st.one_of(st.integers(0, 100), st.integers(0, 2000)), max_size=200)
 configs = st.builds(PlanConfig, shard_images=st.integers(1, 50), shard_bytes=st.integers(1, 1000))
@@ -23,7 +24,7 @@ def items(of_sizes: list[int]) -> list[Item]:
 
 @given(sizes, configs, st.integers(1, 16))
 def test_every_item_is_in_exactly_one_shard_in_order(of_sizes, config, workers):
-    shards = cut(items(of_sizes), "digest", config, workers)
+    shards = cut(ItemList(items(of_sizes)), "digest", config, workers)
     together = sorted(item.key for shard in shards for item in shard.items)
     assert together == [item.key for item in items(of_sizes)]
     for shard in shards:
@@ -33,7 +34,7 @@ def test_every_item_is_in_exactly_one_shard_in_order(of_sizes, config, workers):
 
 @given(sizes, configs, st.integers(1, 16))
 def test_bounds_hold_and_only_a_single_item_may_pass_them(of_sizes, config, workers):
-    for shard in cut(items(of_sizes), "digest", config, workers):
+    for shard in cut(ItemList(items(of_sizes)), "digest", config, workers):
         assert shard.bytes == sum(item.bytes for item in shard.items)
         assert 1 <= len(shard.items) <= config.shard_images
         assert shard.bytes <= config.shard_bytes or len(shard.items) == 1
@@ -41,15 +42,15 @@ def test_bounds_hold_and_only_a_single_item_may_pass_them(of_sizes, config, work
 
 @given(sizes, configs, st.integers(1, 16))
 def test_the_same_work_has_the_same_ids_and_other_work_others(of_sizes, config, workers):
-    once, again = (cut(items(of_sizes), "digest", config, workers) for _ in range(2))
+    once, again = (cut(ItemList(items(of_sizes)), "digest", config, workers) for _ in range(2))
     assert once == again
-    other = cut(items(of_sizes), "another digest", config, workers)
+    other = cut(ItemList(items(of_sizes)), "another digest", config, workers)
     assert not {s.shard_id for s in once} & {s.shard_id for s in other}
 
 
 def test_the_id_depends_on_key_etag_and_attempts():
     def shard_id(item: Item) -> str:
-        return cut([item], "digest", PlanConfig(), 1)[0].shard_id
+        return cut(ItemList([item]), "digest", PlanConfig(), 1)[0].shard_id
 
     base = Item("a", "e", 1)
     others = [Item("b", "e", 1), Item("a", "f", 1), Item("a", "e", 1, attempts=1)]
@@ -74,12 +75,12 @@ def test_the_id_depends_on_key_etag_and_attempts():
     ],
 )
 def test_small_jobs_get_small_shards(count, workers, shards):
-    assert len(cut(items([1] * count), "digest", PlanConfig(), workers)) == shards
+    assert len(cut(ItemList(items([1] * count)), "digest", PlanConfig(), workers)) == shards
 
 
 def test_the_manifest_reads_back_and_is_never_overwritten(tmp_path, no_storage):
     out = open_store(str(tmp_path), no_storage)
-    made = cut(items([1] * 3000), "digest", PlanConfig(shard_images=4), 1000)
+    made = cut(ItemList(items([1] * 3000)), "digest", PlanConfig(shard_images=4), 1000)
     write_shards(out, "runs/r/plan/shards.parquet", made)
     table = pq.read_table(tmp_path / "runs/r/plan/shards.parquet")
     assert table.schema.equals(PLAN_SCHEMA)
