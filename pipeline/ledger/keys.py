@@ -4,6 +4,7 @@
     images/<source key>/page-0001.<suffix>     colour images of the pages of a TIFF, where each is a file
     derivatives/<the same>[.<suffix>]          second files, for access
     ledger/<job digest>/part-<shard id>.parquet
+    ledger/<job digest>/part-merged-<time>-<digest>.parquet   the rows of many parts (pipeline.ledger.merge)
     runs/<run id>/plan/shards.parquet
     runs/<run id>/config.yaml                  the effective configuration
     runs/<run id>/ledger.parquet               the compacted ledger, for people
@@ -44,6 +45,11 @@ def ledger_folder(job_digest: str) -> str:
 def part_key(job_digest: str, shard_id: str) -> str:
     """Where the ledger part of a shard stands."""
     return f"{ledger_folder(job_digest)}part-{shard_id}{_PART_SUFFIX}"
+
+
+def merged_key(job_digest: str, time: str, digest: str) -> str:
+    """Where the rows of many parts stand together."""
+    return part_key(job_digest, f"merged-{time}-{digest}")
 
 
 def is_part(key: str) -> bool:

@@ -66,9 +66,17 @@ def read_part(out: Store, key: str, columns: Sequence[str] = LEDGER_SCHEMA.names
         DamagedLedgerPart: the bytes are not those of a ledger part.
         StorageError: the store does not give them.
     """
+    return read_part_and_bytes(out, key, columns)[0]
+
+
+def read_part_and_bytes(
+    out: Store, key: str, columns: Sequence[str] = LEDGER_SCHEMA.names
+) -> tuple[pa.Table, bytes]:
+    """As `read_part`, with the bytes of the file."""
     for pause in _PAUSES:
         try:
-            return _sound(out.get(key).data, columns)
+            data = out.get(key).data
+            return _sound(data, columns), data
         except ObjectDamaged as error:  # read again by the store itself
             raise DamagedLedgerPart(f"{error}; without the part its images are coloured again") from None
         except (pa.ArrowException, OSError, ValueError) as error:  # OSError: a page that does not decode

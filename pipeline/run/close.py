@@ -13,6 +13,7 @@ from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_TOO_MANY_FAILED
 from pipeline.ledger.compact import compact_ledger
 from pipeline.ledger.complete import check_complete
 from pipeline.ledger.keys import summary_key
+from pipeline.ledger.merge import merge_parts
 from pipeline.plan.plan import Plan
 from pipeline.records import Status
 from pipeline.report.drift import reference_for
@@ -70,7 +71,8 @@ def close_run(
     source: Store,
     out: Store,
 ) -> Summary:
-    """Count the ledger's rows, write compact ledger, report and summary, print it, drop old runs.
+    """Count the ledger's rows, write compact ledger, report and summary, print it, drop old runs. Many
+    parts of the ledger are merged.
 
     Args:
         clock: when the phases before this one began and ended.
@@ -86,6 +88,7 @@ def close_run(
     check_complete(out, job.job_digest, plan.shards.image_counts())
     summary = _summary(job, plan, layout, tally, clock, occupied)
     compact_ledger(out, job.job_digest, job.run_id)
+    merge_parts(out, job.job_digest)
     if job.config.report.sample:
         make_report(source, out, tally.sample, job.config.report, summary)
     summary = summary.model_copy(update={"seconds": clock.seconds()})
