@@ -229,8 +229,9 @@ def test_doubt_is_shown_sorted_and_filtered(page: Page, out: Store) -> None:
 
 
 def test_the_page_offers_every_method_that_ships() -> None:
+    apart = {"onnx", "gray"}  # of a file of its own; a decision of its own
     text = dict(page_files())["palette.js"].decode()
-    needs = {name: min(room.needs, default="") for name, room in METHODS.items() if name != "onnx"}
+    needs = {name: min(room.needs, default="") for name, room in METHODS.items() if name not in apart}
     for name, need in needs.items():
         assert f'{name}: "{"strokes" if need == "scribbles" else need}"' in text
     assert text.count(': "') == len(needs)

@@ -78,6 +78,7 @@ const TEXTS = {
   undo: ["Take back", "되돌리기"],
   accepted: ["Accepted", "승인됨"],
   rejected: ["Rejected", "거부됨"],
+  superseded: ["Another result stands", "다른 결과로 대체됨"],
   kept: ["Gray is wished (noted; runs do not act on it yet)", "흑백 희망 (기록만 됨, 아직 실행에 반영되지 않음)"],
   by: ["by", "결정자"],
   before: ["Before", "이전 사진"],
