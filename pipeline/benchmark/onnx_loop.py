@@ -194,6 +194,8 @@ class _FirstAttempts:
 
     def finish(self, shard_id: str, key: str) -> None: ...
 
+    def progress(self, shard_id: str, done: int, failed: int) -> None: ...
+
     def lost(self, shard_id: str) -> set[str]:
         return set()
 

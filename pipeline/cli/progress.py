@@ -17,12 +17,17 @@ from pipeline.cli.durations import duration
 
 # A line every ten seconds at first, then ever more seldom: a night's mail from cron has a hundred of them.
 _FIRST_SECONDS, _SHARE, _LAST_SECONDS = 10.0, 0.05, 600.0
+# The first line with a rate does not wait so long: whoever has typed the command wants to know.
+_EARLY_SECONDS = 3.0
+# If nothing is finished for so long, the line says so; the time that is left is then not to be known.
+_SILENT_SECONDS = 20.0
 
 
 class Reporter:
     """Shows how far a run is; on stderr, so that stdout stays the summary. Any thread may call it.
 
-    `words`: the activity, its objects, and the word for objects with which something is wrong.
+    `words`: the activity, its objects, and the word for objects with which something is wrong. `waiting`:
+    what comes before the work until `begin`; rates count from there.
     """
 
     def __init__(
@@ -30,13 +35,17 @@ class Reporter:
         total: int,
         stream: TextIO | None = None,
         words: tuple[str, str, str] = ("colouring", "images", "failed"),
+        waiting: str | None = None,
     ) -> None:
         self.total = total
         self.doing, self.things, self.bad = words
         self.stream = stream or sys.stderr
         self.started = time.monotonic()
-        self.printed = self.started
+        self.printed = self.moved = self.started
+        self.waiting = waiting
         self.last = (0, 0)
+        self.early = True  # no line has had a rate
+        self.ended = False
         self.lock = threading.Lock()
         self.bar = _bar(self.stream) if self.stream.isatty() and not log.is_json() else None
         self.task: TaskID | None = None
@@ -53,37 +62,49 @@ class Reporter:
         if self.bar:
             self.bar.stop()
 
+    def begin(self, ago: float) -> None:
+        """The work began so many seconds ago, if nobody has said so before."""
+        with self.lock:
+            if self.waiting is not None:
+                self.waiting = None
+                self.started = self.moved = max(self.started, time.monotonic() - ago)
+
     def show(self, done: int, bad: int) -> None:
         """Show that `done` of all are done, and that something is wrong with `bad` of them."""
         with self.lock:
-            self.last = (done, bad)
-            elapsed = time.monotonic() - self.started
+            now = time.monotonic()
+            if (done, bad) != self.last:
+                self.last, self.moved = (done, bad), now
+            elapsed = now - self.started
             rate = done / max(1e-9, elapsed)
             if self.bar and self.task is not None:
                 failed = f"{bad} {self.bad}" if bad else ""
                 self.bar.update(self.task, completed=done, rate=f"{rate:.1f}/s", failed=failed)
-            elif done >= self.total or self._due():
-                self._print(done, bad, rate, elapsed)
+            elif not self.ended and (done >= self.total or self._due(now)):
+                self.ended = done >= self.total
+                self._print(now, rate)
 
-    def beat(self, activity: str) -> None:
-        """Show that the run is alive though nothing was finished for a while; `activity`: what it does."""
-        with self.lock:
-            if self.bar is None and self._due():
-                self._print(*self.last, self.last[0] / (time.monotonic() - self.started), 0.0, activity)
-
-    def _due(self) -> bool:
-        now = time.monotonic()
-        pause = min(max(_FIRST_SECONDS, _SHARE * (now - self.started)), _LAST_SECONDS)
+    def _due(self, now: float) -> bool:
+        elapsed = now - self.started
+        if self.early and self.waiting is None and self.last[0] and elapsed >= _EARLY_SECONDS:
+            return True
+        pause = min(max(_FIRST_SECONDS, _SHARE * elapsed), _LAST_SECONDS)
         return now - self.printed >= pause
 
-    def _print(self, done: int, bad: int, rate: float, elapsed: float, at: str | None = None) -> None:
-        self.printed = time.monotonic()
-        left = (self.total - done) / rate if rate else None
+    def _print(self, now: float, rate: float) -> None:
+        done, bad = self.last
+        self.printed, self.early = now, self.early and not done
+        silent = now - self.moved if now - self.moved >= _SILENT_SECONDS else None
+        left = (self.total - done) / rate if rate and silent is None else None
         message = f"{done:,} of {self.total:,} {self.things}  {rate:.1f}/s  {bad:,} {self.bad}"
-        if at is not None:
-            message += f"  {at}"
+        if self.waiting is not None:
+            message += f"  {self.waiting}"
+        elif done >= self.total:
+            message += f"  in {duration(now - self.started)}"
+        elif silent is not None:
+            message += f"  none for {duration(silent)}"
         elif left is not None:
-            message += f"  about {duration(left)} left" if left else f"  in {duration(elapsed)}"
+            message += f"  about {duration(left)} left"
         if not log.is_json():
             print(message, file=self.stream, flush=True)
             return

@@ -11,11 +11,16 @@ from typing import NamedTuple, Protocol
 
 
 class AtWork(NamedTuple):
-    """A shard that is begun and not committed: seconds since its first attempt, and how many there were."""
+    """A shard that is begun and not committed: seconds since its first attempt, and how many there were.
+
+    done, failed: images of it in the present attempt, a second ago.
+    """
 
     shard: str
     seconds: float
     attempt: int
+    done: int = 0
+    failed: int = 0
 
 
 class Registry(Protocol):
@@ -37,9 +42,11 @@ class AttemptRegistry:
         self._touched: dict[str, set[str]] = defaultdict(set)
         self._lost: dict[str, set[str]] = defaultdict(set)
         self._since: dict[str, float] = {}  # shards that are begun and not committed
+        self._progress: dict[str, tuple[int, int]] = {}  # of those, images that are done, and that failed
 
     def begin(self, shard_id: str) -> int:
         self._begun[shard_id] += 1
+        self._progress.pop(shard_id, None)
         self._since.setdefault(shard_id, time.monotonic())
         self._lost[shard_id] |= self._touched.pop(shard_id, set())
         return self._begun[shard_id]
@@ -53,9 +60,17 @@ class AttemptRegistry:
     def lost(self, shard_id: str) -> set[str]:
         return self._lost[shard_id]
 
+    def progress(self, shard_id: str, done: int, failed: int) -> None:
+        if shard_id in self._since:
+            self._progress[shard_id] = (done, failed)
+
     def committed(self, shard_id: str) -> None:
         self._since.pop(shard_id, None)
+        self._progress.pop(shard_id, None)
 
     def at_work(self) -> list[AtWork]:
         now = time.monotonic()
-        return [AtWork(shard, now - since, self._begun[shard]) for shard, since in list(self._since.items())]
+        return [
+            AtWork(shard, now - since, self._begun[shard], *self._progress.get(shard, (0, 0)))
+            for shard, since in list(self._since.items())
+        ]

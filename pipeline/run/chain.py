@@ -81,7 +81,7 @@ def _staged(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
         **({"num_gpus": 1} if layout.gpus else {"num_cpus": 1}),
     )
     return predicted.map_batches(
-        staged.compose_commit, fn_args=(job,), batch_size=1, batch_format="pyarrow", **bounded
+        staged.compose_commit, fn_args=(job, registry), batch_size=1, batch_format="pyarrow", **bounded
     )
 
 

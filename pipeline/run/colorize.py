@@ -181,7 +181,7 @@ def _dry_run(job: Job, plan: Plan) -> Outcome:
 
 def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started: float) -> Outcome:
     planned = time.time()
-    tally = RunTally(job.config.report.sample)
+    tally, observer = RunTally(job.config.report.sample), None
     try:
         with open_engine(job.config, plan) as engine:
             stop_on_sigterm()
@@ -196,16 +196,21 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started
                     observer.committed(result)
             resources = engine.occupied()
     except KeyboardInterrupt:
-        raise FiatColorError(
-            f"interrupted after {tally.rows:,} of {counted(plan.todo_items, 'image')}; "
-            "the same command goes on where this one stopped"
+        raise _interrupted(
+            tally.rows, plan.todo_items, 0 if observer is None else observer.uncommitted
         ) from None
     # Work begins when the first worker takes a shard; before that, the workers come up. The workers' clocks
-    #  may differ from this one's.
+    # may differ from this one's.
     began = min(max(began, planned), ended)
     clock = Clock(started, planned, began, ended)
     summary = close_run(job, plan, layout, tally, clock, resources, source, out)
     return Outcome(summary.exit_status, headline(summary), summary)
+
+
+def _interrupted(committed: int, todo: int, uncommitted: int) -> FiatColorError:
+    more = f" ({uncommitted:,} more are written, and will be coloured again)" if uncommitted else ""
+    of_all = f"{committed:,} of {counted(todo, 'image')}{more}"
+    return FiatColorError(f"interrupted after {of_all}; the same command goes on where this one stopped")
 
 
 def _say_start(job: Job, layout: Layout) -> None:

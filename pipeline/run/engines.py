@@ -12,6 +12,7 @@ from pipeline.engine.machine import cores
 from pipeline.plan.plan import Plan
 from pipeline.run.attempts import AttemptRegistry, Registry
 from pipeline.run.engine_choice import choose_engine
+from pipeline.run.fork_server import dismiss
 from pipeline.run.layout import Layout, Resources, choose_layout, layout_for, occupied
 from pipeline.shard.job import Job
 from pipeline.shard.result import ShardResult
@@ -69,6 +70,7 @@ def _ray(config: JobConfig, plan: Plan) -> Iterator[Engine]:
     from pipeline.run.remote_attempts import RemoteRegistry, open_registry
     from pipeline.run.telemetry import Telemetry
 
+    dismiss()
     address = config.run.address
     with cluster(address, config.run.workers):
         layout, actor = choose_layout(config), open_registry()

@@ -95,8 +95,13 @@ def ahead(wanted: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        while _waiting:
-            _waiting.pop().close()
+        dismiss()
+
+
+def dismiss() -> None:
+    """End a server that started ahead: nobody wants it any more."""
+    while _waiting:
+        _waiting.pop().close()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from pipeline.plan.plan import Plan
 from pipeline.plan.shards import Shard
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.run.fork_server import ForkServer, taken
-from pipeline.run.pool_messages import Harmless, Order, Ready, Stopped, Touched
+from pipeline.run.pool_messages import Harmless, Order, Progress, Ready, Stopped, Touched
 from pipeline.shard.job import Job
 from pipeline.shard.result import ShardResult
 
@@ -121,6 +121,8 @@ class LocalPool:
                 self.registry.touch(worker.shard.shard_id, key)
             case Harmless(key) if worker.shard is not None:
                 self.registry.finish(worker.shard.shard_id, key)
+            case Progress(done, failed) if worker.shard is not None:
+                self.registry.progress(worker.shard.shard_id, done, failed)
             case Stopped(error):
                 raise error
             case ShardResult():

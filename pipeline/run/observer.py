@@ -1,8 +1,7 @@
 """Everything that watches a run while it works: progress, log lines of shards and images, Ray's metrics.
 
 Only the driver writes to the log, from the ledger rows of each shard when it is committed. Between two
-commits a thread asks the attempt registry what is at work, so that a run that stands still looks different
-from a slow one.
+commits a thread asks the attempt registry what is at work and how far it is, so that progress is by image.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import log
 from pipeline.cli.counts import counted
-from pipeline.cli.durations import duration
 from pipeline.cli.progress import Reporter
 from pipeline.errors import EXIT_UNFINISHED
 from pipeline.plan.plan import Plan
@@ -29,7 +27,7 @@ from pipeline.shard.result import ShardResult
 if TYPE_CHECKING:
     from pipeline.run.telemetry import Telemetry  # it imports Ray
 
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
 
 
 class Observer:
@@ -39,10 +37,12 @@ class Observer:
         self, job: Job, plan: Plan, tally: RunTally, registry: Registry, telemetry: Telemetry | None
     ) -> None:
         self.tally, self.registry, self.telemetry = tally, registry, telemetry
-        self.reporter = Reporter(plan.todo_items)
+        self.reporter = Reporter(plan.todo_items, waiting="workers are starting")
         self.failed_before = plan.done.get(Status.FAILED, 0)
         self.max_failed = job.config.run.max_failed
-        self.done, self.last_commit = 0, time.monotonic()
+        self.committed_shards: set[str] = set()
+        self.last_commit = time.monotonic()
+        self.uncommitted = 0  # images that are done in shards at work, when somebody last looked
         # Of shards that were begun more than once. Kept after their commit, since an answer of the registry
         # from before the commit may arrive after it.
         self.attempts: dict[str, int] = {}
@@ -69,15 +69,18 @@ class Observer:
     def committed(self, result: ShardResult) -> None:
         """Take note of one committed shard."""
         self.registry.committed(result.shard_id)
-        self.tally.add(result.rows)
         with self.lock:
-            self.done, self.last_commit = self.done + 1, time.monotonic()
+            self.tally.add(result.rows)
+            self.committed_shards.add(result.shard_id)
+            self.last_commit = time.monotonic()
             self._note_attempt(result.shard_id, result.attempt.number)
         if self.telemetry is not None:
             self.telemetry.committed(result, self.tally)
         if log.is_json():
             _log_shard(result)
-        self.reporter.show(self.tally.rows, self.tally.counts[Status.FAILED])
+        self.reporter.begin(time.time() - result.attempt.started_at)
+        if self.tally.rows == self.reporter.total:
+            self.reporter.show(self.tally.rows, self.tally.counts[Status.FAILED])
 
     def _note_attempt(self, shard: str, attempt: int) -> None:
         before = self.attempts.get(shard, 1)
@@ -99,23 +102,26 @@ class Observer:
             if self.over.wait(_LOOK_SECONDS):
                 return
 
-    def _measure(self, at_work: list[AtWork]) -> float:
-        """The age of the oldest shard at work, when all that is known is set."""
+    def _measure(self, at_work: list[AtWork]) -> None:
         oldest = max((one.seconds for one in at_work), default=0.0)
         with self.lock:
             for one in at_work:
                 self._note_attempt(one.shard, one.attempt)
             if self.telemetry is not None:
                 quiet = time.monotonic() - self.last_commit
-                self.telemetry.watched(self.done, len(at_work), oldest, quiet)
-        return oldest
+                self.telemetry.watched(len(self.committed_shards), len(at_work), oldest, quiet)
 
     def _look(self, at_work: list[AtWork]) -> None:
-        oldest = self._measure(at_work)
-        count = f"{len(at_work):,} shard{'s' if len(at_work) != 1 else ''} at work"
-        self.reporter.beat(
-            f"{count}, the oldest for {duration(oldest)}" if at_work else "workers are starting"
-        )
+        self._measure(at_work)
+        with self.lock:
+            # an answer from before a commit still has that shard
+            left = [one for one in at_work if one.shard not in self.committed_shards]
+            self.uncommitted = sum(one.done for one in left)
+            done, failed = self.tally.rows + self.uncommitted, sum(one.failed for one in left)
+        if at_work:
+            self.reporter.begin(max(one.seconds for one in at_work))
+        if done < self.reporter.total:  # the last commit is the end
+            self.reporter.show(done, self.tally.counts[Status.FAILED] + failed)
 
 
 def _log_shard(result: ShardResult) -> None:

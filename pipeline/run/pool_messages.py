@@ -39,6 +39,14 @@ class Harmless:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """So many images of its shard are done, so many of them failed (`Attempts.progress`)."""
+
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True)
 class Stopped:
     """The worker ends, and the run must, too."""
 

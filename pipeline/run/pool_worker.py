@@ -21,7 +21,7 @@ from typing import NoReturn
 from pipeline.codecs.isolated.limits import end_with_parent
 from pipeline.errors import FiatColorError, RunError
 from pipeline.run.fork_server import FORK, STOP
-from pipeline.run.pool_messages import Harmless, Order, Ready, Stopped, Touched
+from pipeline.run.pool_messages import Harmless, Order, Progress, Ready, Stopped, Touched
 from pipeline.shard.fused import FusedWorker
 
 
@@ -123,6 +123,9 @@ class SentAttempts:
 
     def finish(self, shard_id: str, key: str) -> None:
         self._connection.send(Harmless(key))
+
+    def progress(self, shard_id: str, done: int, failed: int) -> None:
+        self._connection.send(Progress(done, failed))
 
 
 if __name__ == "__main__":

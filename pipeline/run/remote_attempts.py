@@ -35,6 +35,9 @@ class RemoteAttempts:
         keys: set[str] = ray.get(self._registry.lost.remote(shard_id))
         return keys
 
+    def progress(self, shard_id: str, done: int, failed: int) -> None:
+        self._registry.progress.remote(shard_id, done, failed)  # and do not wait for it
+
 
 class RemoteRegistry:
     """The registry's handle in the driver (`pipeline.run.attempts.Registry`)."""

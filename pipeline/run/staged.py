@@ -8,6 +8,7 @@ the network's input, and with it the chroma, then differ from the fused topology
 from __future__ import annotations
 
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.ledger.schema import LedgerRow
 from pipeline.records import Item
 from pipeline.run.remote_attempts import RemoteAttempts
 from pipeline.shard.attempts import Attempt, Attempts
+from pipeline.shard.image_progress import ImageProgress
 from pipeline.shard.job import Job
 from pipeline.shard.predictors import Predictors
 from pipeline.shard.stages import Here, Predicted, Prepared, Travelling, without_pixels
@@ -100,9 +102,13 @@ class PredictActor(RowActor):
         return pack(PredictedShard(shard.shard_id, shard.attempt, images))
 
 
-def compose_commit(batch: pa.Table, job: Job) -> pa.Table:
+def compose_commit(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
     """Third stage, a CPU task: decode again, compose, encode, put; then the ledger part."""
     shard: PredictedShard = unpack(batch)
     worker = worker_of(job)
-    rows = [worker.finish(one) for one in worker.reader.reopened(shard.images)]
+    rows: list[LedgerRow | Future[LedgerRow]] = []
+    progress = ImageProgress(RemoteAttempts(registry), shard.shard_id)
+    for one in worker.reader.reopened(shard.images):
+        rows.append(worker.finish(one))
+        progress(rows)
     return pack(worker.commit(shard.shard_id, rows, shard.attempt))

@@ -26,3 +26,6 @@ class Attempts(Protocol):
 
     def finish(self, shard_id: str, key: str) -> None:
         """This image did no harm."""
+
+    def progress(self, shard_id: str, done: int, failed: int) -> None:
+        """So many of the shard's images are done, so many of them failed; for people who wait."""

@@ -21,6 +21,7 @@ from pipeline.shard.compose import compose
 from pipeline.shard.compose.on_torch import TorchCompose
 from pipeline.shard.decode import decode_item
 from pipeline.shard.finish import finish_image
+from pipeline.shard.image_progress import ImageProgress
 from pipeline.shard.job import Job
 from pipeline.shard.predictors import Predictors
 from pipeline.shard.result import ShardResult
@@ -72,8 +73,14 @@ class FusedWorker:
         if attempt.number > self.job.config.limits.attempts:
             rows = self._one_by_one(shard_id, items)
         else:
-            images = [self.job.source_image(item) for item in items]
-            rows = [self._color(prepared) for prepared in self.shard_worker.reader.prepared(images)]
+            images, rows, progress = (
+                map(self.job.source_image, items),
+                [],
+                ImageProgress(self.attempts, shard_id),
+            )
+            for prepared in self.shard_worker.reader.prepared(images):
+                rows.append(self._color(prepared))
+                progress(rows)
         return self.shard_worker.commit(shard_id, rows, attempt)
 
     def _color(self, prepared: Prepared[Here] | LedgerRow) -> LedgerRow | Future[LedgerRow]:
@@ -85,6 +92,7 @@ class FusedWorker:
     def _one_by_one(self, shard_id: str, items: list[Item]) -> list[LedgerRow | Future[LedgerRow]]:
         """Slow and careful: an image that took a worker down when it was alone is failed, not tried again."""
         rows: list[LedgerRow | Future[LedgerRow]] = []
+        progress = ImageProgress(self.attempts, shard_id)
         for item in items:
             if item.key in self.attempts.lost(shard_id):
                 rows.append(self.shard_worker.lost_row(item))
@@ -94,6 +102,7 @@ class FusedWorker:
             row = self._color(reader.decode(image, reader.fetch(image)))
             rows.append(row.result() if isinstance(row, Future) else row)
             self.attempts.finish(shard_id, item.key)
+            progress(rows)
         return rows
 
 

@@ -15,7 +15,7 @@ from pipeline.models.method_list import open_weights
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.run import local_pool as module
 from pipeline.run.attempts import AttemptRegistry
-from pipeline.run.fork_server import ForkServer, ahead, taken
+from pipeline.run.fork_server import ForkServer, ahead, dismiss, taken
 from pipeline.run.local_pool import LocalPool, local_pool
 from pipeline.shard.job import Job
 from pipeline.storage import open_store
@@ -163,5 +163,8 @@ def test_a_server_that_nobody_takes_ends_with_the_block() -> None:
     assert not started.is_running()
     with ahead(), taken() as server:
         assert server.pid in {child.pid for child in psutil.Process().children()}
+    with ahead():
+        dismiss()
+        assert set(psutil.Process().children()) == before
     with ahead(wanted=False):
         assert set(psutil.Process().children()) == before
