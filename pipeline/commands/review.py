@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.review.review import ReviewRequest, run_review
+from pipeline.review.wishes import Preview
+from pipeline.storage import Store
 
 EPILOG = """\
 examples: fiat-color review colored/            # write colored/gallery/index.html
@@ -51,6 +54,18 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def open_preview(source: Store, out: Store, config: JobConfig) -> Preview:
+    """What colours previews. The network is loaded in a thread, for the page is to open at once."""
+
+    def load() -> Preview:
+        from pipeline.shard.preview import Previewer
+
+        return Previewer(source, out, config)
+
+    with_network = ThreadPoolExecutor(1, "preview").submit(load)
+    return lambda card, correction, lender: with_network.result()(card, correction, lender)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
@@ -58,13 +73,23 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> int:
         loaded = load(JobConfig, args.config, args.overrides)
 
-        def redo() -> int:
+        def redo() -> tuple[int, str]:
             from pipeline.run.redo import redo_decided
 
-            return redo_decided(args.output, loaded, args.input).exit_status
+            outcome = redo_decided(args.output, loaded, args.input)
+            return outcome.exit_status, outcome.message
 
         request = ReviewRequest(
-            args.output, loaded, args.input, args.decisions, args.apply, args.serve, args.who, args.port, redo
+            args.output,
+            loaded,
+            args.input,
+            args.decisions,
+            args.apply,
+            args.serve,
+            args.who,
+            args.port,
+            redo=redo,
+            open_preview=open_preview,
         )
         return run_review(request)
 

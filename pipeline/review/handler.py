@@ -114,11 +114,13 @@ class Handler(BaseHTTPRequestHandler):
     def _preview(self, body: bytes) -> None:
         try:
             picture = self.server.preview(PreviewWish.model_validate_json(body))
+        except ValidationError:
+            raise
         except KeyError:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such picture")
         except Superseded:
             self._refuse(HTTPStatus.CONFLICT, "a later request came")
-        except (ImageFailure, FiatColorError) as error:
+        except (ImageFailure, FiatColorError, ValueError) as error:
             self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, " ".join(str(error).split())[:500])
         else:
             self._answer(HTTPStatus.OK, picture, "image/jpeg")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +15,15 @@ from pipeline.cli.progress import Reporter
 from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
 from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError, StorageError
-from pipeline.ledger.keys import DECISIONS, GALLERY, LEASE, RUNS, SUMMARY
+from pipeline.ledger.keys import DECISIONS, GALLERY, LEASE
 from pipeline.review.cards import read_cards
 from pipeline.review.decisions import read_decisions, read_file, refuse_unknown, standing, write_decision
 from pipeline.review.gallery import write_gallery
+from pipeline.review.last_run import LastRun, last_run, settings_of
 from pipeline.review.rejecting import reject
 from pipeline.review.server import ReviewServer
 from pipeline.review.thumbnails import make_thumbnails
+from pipeline.review.wishes import Cards, Preview
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.lease import at_work
 
@@ -32,9 +33,10 @@ class ReviewRequest:
     """The command line of a review.
 
     `input`: where the sources are; None: where the last run read them. `decisions`: a file that the page
-    downloaded. `apply`: remove what is rejected, and call `redo`, which colours again what people corrected
-    and returns an exit status. `who`: the name that served decisions carry; None: of the
-    account. `port`: 0: any.
+    downloaded. `apply`: carry the decisions out. `who`: the name that served decisions carry; None: of the
+    account. `port`: 0: any. `redo`: colours again what people corrected; returns an exit status and one line.
+    `open_preview`: gives what colours previews, from sources, output and settings of its last run; None: a
+    served page has no previews.
     """
 
     output: str
@@ -45,7 +47,8 @@ class ReviewRequest:
     serve: bool = False
     who: str | None = None
     port: int = 0
-    redo: Callable[[], int] | None = None
+    redo: Callable[[], tuple[int, str]] | None = None
+    open_preview: Callable[[Store, Store, JobConfig], Preview] | None = None
 
 
 def run_review(request: ReviewRequest) -> int:
@@ -67,22 +70,29 @@ def run_review(request: ReviewRequest) -> int:
 
 
 def _review(request: ReviewRequest) -> int:
-    started = time.monotonic()
-    who = _who(request.who)
+    _who(request.who)
     taken = read_file(request.decisions) if request.decisions is not None else ()
     out = open_store(request.output, request.config.storage)
     out.check_readable()
-    cards = read_cards(out)
-    source = _source(request, out)
+    cards, last = read_cards(out), last_run(out)
+    source = _source(request, last)
     refuse_unknown(taken, cards["key"].to_pylist())
     kept = sum(write_decision(out, decision) for decision in taken)
     if request.decisions is not None:
         log.say("decisions", f"took in {kept:,} of {len(taken):,} decisions; the others are there already")
     status = EXIT_DONE
     if request.apply:
-        cards = _apply(out)
-        if request.redo is not None:
-            status, cards = request.redo(), read_cards(out)
+        status, _ = _apply(request, out)
+        cards = read_cards(out)
+    _write(request, source, out, cards)
+    if request.serve:
+        _serve(request, source, out, cards, last)
+    return status
+
+
+def _write(request: ReviewRequest, source: Store | None, out: Store, cards: pa.Table) -> None:
+    """The gallery."""
+    started = time.monotonic()
     side, threads = request.config.report.thumbnail, request.config.run.threads
     with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
         pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
@@ -92,26 +102,37 @@ def _review(request: ReviewRequest) -> int:
         f"{out.uri}/{index}: {cards.num_rows:,} images, {pictures.made:,} thumbnails written, "
         f"{pictures.unreadable:,} pictures that cannot be shown, {time.monotonic() - started:.1f} s",
     )
-    if request.serve:
-        _serve(source, out, cards, who, request.port)
-    return status
 
 
-def _apply(out: Store) -> pa.Table:
-    """Carry out the rejections that stand; returns the cards as they are then."""
+def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:
+    """Carry out the decisions that stand; returns an exit status and what was done, in one line."""
     run_id = make_run_id("review")
     out.check_writable()
     with at_work(out, LEASE, what=f"review {run_id}"):
         count = reject(out, standing(read_decisions(out)), run_id)
-    log.say("rejected", f"removed the results of {count:,} rejected images", images=count)
-    return read_cards(out)
+    message = f"removed the results of {count:,} rejected images"
+    log.say("rejected", message, images=count)
+    if request.redo is None:
+        return EXIT_DONE, message
+    status, outcome = request.redo()
+    return status, f"{message}; {outcome}"
 
 
-def _serve(source: Store | None, out: Store, cards: pa.Table, who: str, port: int) -> None:
+def _serve(
+    request: ReviewRequest, source: Store | None, out: Store, cards: pa.Table, last: LastRun | None
+) -> None:
     """Until Ctrl-C."""
-    by_key = {card["key"]: card for card in cards.select(["key", "etag", "output_key"]).to_pylist()}
+
+    def apply(progress: Callable[[int, int], None]) -> tuple[str, Cards]:
+        _, message = _apply(request, out)
+        now = read_cards(out)
+        _write(request, source, out, now)
+        return message, _by_key(now)
+
+    preview = _preview(request, source, out, last)
+    who, port = _who(request.who), request.port
     try:
-        server = ReviewServer(source, out, by_key, who, port)
+        server = ReviewServer(source, out, _by_key(cards), who, port, preview=preview, apply=apply)
     except OSError as error:
         raise ConfigError(f"cannot serve at port {port}: {error.strerror}; give another --port") from None
     with server:
@@ -120,6 +141,25 @@ def _serve(source: Store | None, out: Store, cards: pa.Table, who: str, port: in
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
             log.say("served", "ended; the decisions are in " + f"{out.uri}/decisions/")
+
+
+def _by_key(cards: pa.Table) -> Cards:
+    names = ["key", "etag", "bytes", "output_key", "output_sha256"]
+    return {card["key"]: card for card in cards.select(names).to_pylist()}
+
+
+def _preview(
+    request: ReviewRequest, source: Store | None, out: Store, last: LastRun | None
+) -> Preview | None:
+    """What colours previews as the last run did; None where there is nothing to do it with."""
+    if request.open_preview is None or source is None:
+        return None
+    try:
+        config = request.config if last is None else settings_of(out, last.run_id, request.config)
+    except (ConfigError, StorageError) as error:
+        log.say("no_preview", f"{error}; corrections are not previewed", level="warning")
+        return None
+    return request.open_preview(source, out, config)
 
 
 def _who(name: str | None) -> str:
@@ -133,9 +173,9 @@ def _who(name: str | None) -> str:
     return name
 
 
-def _source(request: ReviewRequest, out: Store) -> Store | None:
+def _source(request: ReviewRequest, last: LastRun | None) -> Store | None:
     """The sources; None where nobody names them, or the place that the last run named cannot be read."""
-    uri = request.input or _last_input(out)
+    uri = request.input or (None if last is None else last.input)
     if uri is None:
         log.say("no_input", "no run says where the sources are; give --input to see them", level="warning")
         return None
@@ -149,16 +189,3 @@ def _source(request: ReviewRequest, out: Store) -> Store | None:
         log.say("no_input", f"{error}; give --input to see the sources", level="warning")
         return None
     return source
-
-
-def _last_input(out: Store) -> str | None:
-    """Where the newest finished colouring run read, as its summary says; run ids sort by time."""
-    keys = [info.key for info in out.list(RUNS) if info.key.endswith(f"/{SUMMARY}")]
-    for key in sorted(keys, reverse=True):
-        try:
-            summary = json.loads(out.get(key).data)
-        except ValueError:
-            continue  # no summary of ours
-        if isinstance(summary, dict) and "job_digest" in summary and isinstance(summary.get("input"), str):
-            return str(summary["input"])
-    return None

@@ -15,12 +15,13 @@ from http.server import ThreadingHTTPServer
 
 from pipeline.report.gallery import thumbnail
 from pipeline.review.applying import Applying
+from pipeline.review.correction import Correction
 from pipeline.review.decision_log import DecisionLog
 from pipeline.review.decisions import Decision, write_decision
 from pipeline.review.gallery import page_files
 from pipeline.review.handler import Handler
 from pipeline.review.thumbnails import jpeg
-from pipeline.review.wishes import Apply, Cards, Preview, PreviewWish, Superseded, Wish
+from pipeline.review.wishes import Apply, Card, Cards, Preview, PreviewWish, Superseded, Wish
 from pipeline.storage import Store
 
 VIEW_SIDE = 2560
@@ -102,9 +103,8 @@ class ReviewServer(ThreadingHTTPServer):
                 decided = self.log.standing().get(wish.key)
                 if decided is None or decided.id != wish.undoes:
                     raise ValueError("somebody decided meanwhile: look again")
-            lender = wish.correction.reference if wish.correction is not None else None
-            if lender is not None and not self.cards.get(lender, {}).get("output_key"):
-                raise ValueError("the image whose colours are wanted has no result")
+            if wish.correction is not None:
+                self._lender(wish.correction)
             decision = Decision(**wish.model_dump(), who=self.who, when=datetime.now(UTC))
             write_decision(self.out, decision)
 
@@ -127,15 +127,25 @@ class ReviewServer(ThreadingHTTPServer):
         """The image with the correction as JPEG. One is computed at a time; of those that wait the last.
 
         Raises:
-            KeyError: there is no such image, or nothing that could colour it. Superseded: as it says.
-            What the callable raises.
+            KeyError: there is no such image, or nothing that could colour it. ValueError: the image whose
+            colours are wanted has no result. Superseded: as it says. What the callable raises.
         """
         if self._preview is None or wish.key not in self.cards:
             raise KeyError(wish.key)
+        card, lender = self.cards[wish.key], self._lender(wish.correction)
         with self.lock:
             self.previews_asked += 1
             mine = self.previews_asked
         with self._previews:
             if mine != self.previews_asked:
                 raise Superseded
-            return self._preview(wish.key, wish.correction)
+            return self._preview(card, wish.correction, lender)
+
+    def _lender(self, correction: Correction) -> Card | None:
+        """The image whose colours are wanted, if any. Raises ValueError where it has no result."""
+        if correction.reference is None:
+            return None
+        card = self.cards.get(correction.reference)
+        if card is None or not card["output_key"]:
+            raise ValueError("the image whose colours are wanted has no result")
+        return card

@@ -12,10 +12,12 @@ from pipeline.review.correction import Correction
 from pipeline.review.decisions import Identifier, Verdict
 from pipeline.storage.base import MAX_KEY_BYTES
 
-Cards = Mapping[str, Mapping[str, Any]]
-#: Colours an image, named by its source key, as the correction says; returns a JPEG. It raises ImageFailure
-#: and FiatColorError.
-Preview = Callable[[str, Correction], bytes]
+#: Of one source (columns of cards.CARD_SCHEMA), and all by source key.
+Card = Mapping[str, Any]
+Cards = Mapping[str, Card]
+#: Colours an image as the correction says, with the colours of the second one where it names a reference;
+#: returns a JPEG. It raises ImageFailure and FiatColorError.
+Preview = Callable[[Card, Correction, Card | None], bytes]
 #: Carries out the decisions that stand, calling its argument with how many are done and how many there are.
 #: Returns one line for a person, and the cards as they are then. It raises FiatColorError.
 Apply = Callable[[Callable[[int, int], None]], tuple[str, Cards]]

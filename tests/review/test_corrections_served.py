@@ -14,6 +14,7 @@ from pipeline.review.cards import read_cards
 from pipeline.review.correction import Correction
 from pipeline.review.decisions import read_decisions
 from pipeline.review.server import ReviewServer
+from pipeline.review.wishes import Card
 from pipeline.storage import Store, open_store
 from tests.review.test_correction import STROKE
 from tests.review.test_server import Browser, wish
@@ -30,7 +31,8 @@ class Colouring:
         self.asked: list[Correction] = []
         self.go, self.began = threading.Event(), threading.Event()
 
-    def __call__(self, key: str, correction: Correction) -> bytes:
+    def __call__(self, card: Card, correction: Correction, lender: Card | None) -> bytes:
+        assert card["key"] == KEY
         self.asked.append(correction)
         self.began.set()
         if correction.method == "nonsense":

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page
 from pipeline.color.metrics import ciede2000, to_lab
 from pipeline.config.storage import StorageConfig
 from pipeline.models.method_list import METHODS
+from pipeline.records import GRAY
 from pipeline.review.cards import read_cards
 from pipeline.review.decisions import Decision, read_decisions, read_file
 from pipeline.review.gallery import page_files, write_gallery
@@ -229,9 +230,10 @@ def test_doubt_is_shown_sorted_and_filtered(page: Page, out: Store) -> None:
 
 
 def test_the_page_offers_every_method_that_ships() -> None:
-    apart = {"onnx", "gray"}  # of a file of its own; a decision of its own
     text = dict(page_files())["palette.js"].decode()
-    needs = {name: min(room.needs, default="") for name, room in METHODS.items() if name not in apart}
+    needs = {
+        name: min(room.needs, default="") for name, room in METHODS.items() if name not in ("onnx", GRAY)
+    }
     for name, need in needs.items():
         assert f'{name}: "{"strokes" if need == "scribbles" else need}"' in text
     assert text.count(': "') == len(needs)

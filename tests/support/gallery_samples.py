@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -78,23 +78,31 @@ def sample_output(folder: Path) -> tuple[Store, Store]:
     return source, out
 
 
-def photographs(folder: Path, names: Sequence[str], side: int = 320) -> tuple[Store, Store]:
-    """Source and output: these of tests/photos, gray and at most `side` pixels long, each with a warm result.
+def warm(gray: Image.Image) -> Image.Image:
+    """A cheap result."""
+    return Image.merge(
+        "RGB", [gray.point(lambda level, share=share: level * share) for share in (1, 0.9, 0.75)]
+    )
 
-    They stand as JPEG files under their names.
-    """
+
+def photographs(
+    folder: Path,
+    names: Sequence[str],
+    side: int = 320,
+    colour: Callable[[Image.Image], Image.Image] = warm,
+) -> tuple[Store, Store]:
+    """Source and output: these of tests/photos under their names, gray, at most `side` pixels long, as JPEG;
+    and what `colour` makes of them."""
     source, out = stores(folder)
     rows = []
     for name in names:
         with Image.open(PHOTOS / name) as image:
             gray = image.convert("L")
-            gray.thumbnail((side, side))
-        warm = Image.merge(
-            "RGB", [gray, gray.point(lambda level: level * 0.9), gray.point(lambda level: level * 0.75)]
-        )
+        gray.thumbnail((side, side))
         source.put(name, encoded(gray, "JPEG"))
-        out.put(f"images/{name}", encoded(warm, "JPEG"))
+        out.put(f"images/{name}", encoded(colour(gray), "JPEG", quality=92))
         ledger_row = row(name, finished_at=NOON, etag=etag_of(source, name))
+        ledger_row.bytes = len(source.get(name).data)
         ledger_row.output_key = f"images/{name}"
         ledger_row.width, ledger_row.height = gray.size
         ledger_row.source_sha256 = hashlib.sha256(source.get(name).data).hexdigest()
