@@ -25,8 +25,8 @@ The same command again does only what is missing. Exit status: 0 all done; 3 fin
 
 
 METHOD_NAMES = (
-    "classification_cnn", "gray", "iizuka", "onnx", "patch", "reference", "regression_cnn", "scribble",
-    "unet", "welsh",
+    "borrowed", "classification_cnn", "gray", "iizuka", "onnx", "patch", "reference", "regression_cnn",
+    "scribble", "unet", "welsh",
 )  # fmt: skip
 """All methods: to ask `models.method_list` takes seconds, in which torch is loaded."""
 

@@ -13,6 +13,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
 from pipeline.models.inference import can_fuse, fuse, ready_for_inference
+from pipeline.models.methods.borrowed import BorrowedColorizer
 from pipeline.models.methods.classification_cnn import ClassificationCnn
 from pipeline.models.methods.gray import GrayColorizer
 from pipeline.models.methods.iizuka import IizukaColorizer
@@ -35,7 +36,8 @@ NETWORKS: dict[str, type[TrainableColorizer]] = {
 """The methods that learn, and colour with weights."""
 
 SOLVERS: dict[str, type[Colorizer]] = {
-    room.method: room for room in (ScribbleColorizer, ReferenceColorizer, WelshColorizer, GrayColorizer)
+    room.method: room
+    for room in (ScribbleColorizer, ReferenceColorizer, WelshColorizer, BorrowedColorizer, GrayColorizer)
 }
 """The methods without weights, which colour by guides alone or not at all."""
 
