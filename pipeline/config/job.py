@@ -92,6 +92,10 @@ class ModelConfig(Section):
     reference: str | None = Field(
         None, description="colour picture that all images are coloured after, path or URI; null: none"
     )
+    pictures: str | None = Field(
+        None,
+        description="folder or bucket of other tools' colour pictures, whose chroma is taken; null: none",
+    )
     neutral_borders: bool = Field(False, description="no chroma in uniform paper margins and film rebates")
 
 
@@ -243,7 +247,7 @@ def job_digest(config: JobConfig, weights_digest: str) -> str:
     An image is done when the ledger has its key and etag under this digest; so a setting that only moves work
     about (shards, workers, storage) must stay out, and one that changes an output must be in.
     """
-    apart = {"weights", "contract", "batch", "keep_color", *PICTURES}
+    apart = {"weights", "contract", "batch", "keep_color", "pictures", *PICTURES}
     relevant = {
         "weights": weights_digest,
         # pictures count by content, and not at all where there are none: ledgers from before them stay good

@@ -15,6 +15,7 @@ from pipeline.guides.guide import OBJECT_KINDS, Guide
 from pipeline.guides.guide_file import Row, Table, read_table
 from pipeline.guides.methods import Methods
 from pipeline.guides.objects import Named, Names, Sizes, read_head
+from pipeline.guides.picture_folder import Lent, lend_pictures
 from pipeline.guides.picture_sizes import upright_sizes
 from pipeline.guides.sidecars import Sidecars
 from pipeline.guides.stated import Stated
@@ -86,10 +87,26 @@ class Guides:
             raise ConfigError(
                 f"{count} with the guides: {shown}" + (f"; and {more} more" if more > 0 else "")
             )
-        guides = checked.guides
+        lent = self._lent((one for one in kept if one.key not in used), checked, by_people)
+        guides = lent.guides
         guided = {key: ItemGuide(guide.to_json(), guide.digest()) for key, guide in guides.items()}
-        lines = _plan_lines(guides, used, self.sidecars.orphans(used), len(checked.corrected))
-        return Guidance(guided, used, tuple(lines), checked.corrected, (*warnings, *checked.warnings))
+        lines = [*_plan_lines(guides, used, self.sidecars.orphans(used), len(checked.corrected))]
+        lines += lent.notices
+        warnings += checked.warnings
+        return Guidance(guided, used, tuple(lines), checked.corrected, tuple(warnings), lent.refused)
+
+    def _lent(
+        self, images: Iterable[ObjectInfo], checked: _Checked, by_people: Mapping[str, Corrected]
+    ) -> Lent:
+        """The guides with the pictures of `model.pictures`, where nobody states another method."""
+        if self.config.model.pictures is None:
+            return Lent(checked.guides, {}, ())
+        stated = {key for key, row in self._rows.items() if row.method is not None}
+        for key in checked.corrected:
+            correction = by_people[key].correction
+            if correction is None or correction.method is not None:
+                stated.add(key)
+        return lend_pictures(self.source, images, checked.guides, stated, self.config, self.methods)
 
     def _chosen(self) -> frozenset[str]:
         """The keys of the file that a run of chosen keys must have seen: others need not be listed."""

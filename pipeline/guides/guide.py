@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 #: Guides that are objects in a store, and the words for them in columns and in the names of sidecars.
-OBJECT_KINDS = ("scribbles", "reference", "style")
+OBJECT_KINDS = ("scribbles", "reference", "style", "picture")
 DEFAULT_RADIUS = 3.0
-_YOUNGER = ("strokes", "chroma")
+_YOUNGER = ("strokes", "chroma", "picture")
 _WANTED = '[[x, y, "#rrggbb", radius], ...]'
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
@@ -56,6 +56,7 @@ class Guide:
     `method` is None where the image is coloured with the job's own, else the registry name of another, whose
     shipped weights have the digest `weights`. `side`: longest side on which hints are spread, pixels; 0 where
     there are none. `chroma`: factor on the chroma of the whole image, after hints; None is 1, 0 is gray.
+    `picture`: one of the image itself, whose colours it takes.
     """
 
     scribbles: GuideObject | None = None
@@ -67,6 +68,7 @@ class Guide:
     side: int = 0
     strokes: tuple[BrushStroke, ...] = ()
     chroma: float | None = None
+    picture: GuideObject | None = None
 
     @property
     def has_hints(self) -> bool:
@@ -76,7 +78,7 @@ class Guide:
     @property
     def kinds(self) -> tuple[str, ...]:
         """Which guides it holds, in the order of the columns."""
-        kinds = ("scribbles", "points", "strokes", "reference", "style")
+        kinds = ("scribbles", "points", "strokes", "reference", "style", "picture")
         factor = () if self.chroma is None else ("chroma",)
         return (*(name for name in kinds if getattr(self, name)), *factor)
 
@@ -117,7 +119,7 @@ class Guide:
         """The inverse of `to_json`."""
         values: dict[str, Any] = json.loads(text)
         for kind in OBJECT_KINDS:
-            values[kind] = GuideObject(*values[kind]) if values[kind] is not None else None
+            values[kind] = GuideObject(*values[kind]) if values.get(kind) is not None else None
         values["points"] = tuple(Point(*point) for point in values["points"])
         strokes = values.get("strokes", ())
         values["strokes"] = tuple(BrushStroke(c, r, tuple(map(tuple, path))) for c, r, path in strokes)

@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError, ObjectMissing
 from pipeline.guides.guide import Point, parse_points
 from pipeline.storage import Store, open_store
 
-COLUMNS = ("key", "scribbles", "points", "reference", "style", "method")
+COLUMNS = ("key", "scribbles", "points", "reference", "style", "picture", "method")
 _FORMATS = ".parquet, .csv, .jsonl or .ndjson"
 
 
@@ -34,6 +34,7 @@ class Row:
     points: tuple[Point, ...] = ()
     reference: str | None = None
     style: str | None = None
+    picture: str | None = None
     method: str | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-_PICTURES = frozenset({"reference", "style"})
+_PICTURES = frozenset({"reference", "style", "picture"})
 
 
 @dataclass(frozen=True)

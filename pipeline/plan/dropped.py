@@ -42,7 +42,8 @@ def refuse_dropped_guides(out: Store, keys: Sequence[str], hashes: NDArray[np.in
         named = ", ".join(repr(key) for key in dropped[:_NAMED]) + (", ..." if len(dropped) > _NAMED else "")
         raise ConfigError(
             f"{counted(len(dropped), 'image')} that guides or corrections have coloured would be coloured "
-            f"without: {named}; give the --guides of before, restore OUT/decisions, or say --drop-guides"
+            f"without: {named}; give the --guides and pictures of before, restore OUT/decisions, or say "
+            "--drop-guides"
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from pipeline.plan.decided import Corrected
+from pipeline.plan.refusals import Refusal
 from pipeline.storage import ObjectInfo
 
 
@@ -22,7 +23,8 @@ class Guidance:
     """Guides by source key, the keys of sidecars, and lines for the person who starts the run.
 
     `corrected`: keys of images whose correction counts, whether or not it leaves a guide. `warnings` are on
-    corrections that do not count.
+    corrections that do not count. `refused`: by key why an image fails whatever it holds, where nobody can
+    tell which guide is meant.
     """
 
     guides: dict[str, ItemGuide] = field(default_factory=dict)
@@ -30,6 +32,7 @@ class Guidance:
     notices: tuple[str, ...] = ()
     corrected: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
 
 
 class GuideSource(Protocol):

@@ -87,6 +87,7 @@ def make_plan(
     objects, hashes = listing.objects, listing.objects.identities
     statuses = done.statuses(hashes)
     refusals = find_refusals(objects.keys, config.output, statuses == _COLORIZED, out.comparable)
+    refusals = _by_index(objects.keys, listing.guidance.refused) | dict(refusals)
     item_guides = _by_index(objects.keys, listing.guidance.guides)
     listed = (source, objects)
     by_others, stays = _reconsider(statuses, done, hashes, listed, decided, config.plan, item_guides)

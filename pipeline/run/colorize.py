@@ -223,6 +223,8 @@ def _say_start(job: Job, layout: Layout) -> None:
 def _open(request: ColorizeRequest) -> tuple[Store, Store]:
     for place in request.files or (request.input,):  # single files may lie beside the output's folder
         refuse_overlap(place, request.output)
+    if (pictures := request.config.model.pictures) is not None:
+        refuse_overlap(pictures, request.output)
     source = open_store(request.input, request.config.storage)
     out = open_store(request.output, request.config.storage)
     source.check_readable()

@@ -284,4 +284,6 @@ def provenance_of(job: Job, image: SourceImage, source_sha256: str) -> Provenanc
         model=None if card is None else card.name,
         model_licence=None if card is None else card.terms,
         model_sha256=None if card is None else card.sha256,
+        picture=None if image.guide.picture is None else image.guide.picture.name,
+        picture_sha256=image.picture_sha256,
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
+from typing import NamedTuple
 
 from pipeline.codecs.in_memory import Skip
 from pipeline.codecs.isolated.image import IsolatedDecoder
@@ -27,6 +29,15 @@ from pipeline.storage import Store, open_store
 _KEPT = 4  # pictures: a street's photographs share one
 
 
+class Read(NamedTuple):
+    """Pictures by kind, as methods take them; the scribbles as an encoded PNG; the SHA-256 of the picture
+    whose chroma is taken."""
+
+    pictures: dict[str, F32]
+    scribbles: bytes | None
+    picture_sha256: str | None
+
+
 class GuideReader:
     """For one thread at a time, like its decoder."""
 
@@ -44,7 +55,9 @@ class GuideReader:
             ImageFailure: GUIDE_INVALID where its hints cannot be spread.
         """
         if (lacking := self.methods.lacking(image.method, image.guide.given)) is not None:
-            return Skip(Status.SKIPPED_OTHER, f"{lacking}, and this image has no such guide")
+            place = self.job.config.model.pictures
+            where = "this image has no such guide" if place is None else f"{place} has none of its name"
+            return Skip(Status.SKIPPED_OTHER, f"{lacking}, and {where}")
         if image.guide.has_hints and goes_through_files(image.item, self.job.config):
             raise ImageFailure(
                 FailureCode.GUIDE_INVALID,
@@ -53,11 +66,8 @@ class GuideReader:
             )
         return None
 
-    def read(self, image: SourceImage, pages: int) -> tuple[dict[str, F32], bytes | None]:
+    def read(self, image: SourceImage, pages: int) -> Read:
         """Fetch what guides an image of so many pages.
-
-        Returns:
-            Pictures by kind, as methods take them, and the scribbles as an encoded PNG.
 
         Raises:
             ImageFailure: a guide cannot be had, is damaged, or does not go with several pages.
@@ -67,8 +77,20 @@ class GuideReader:
         if guide.has_hints and pages > 1:
             message = "scribbles, points and strokes are for one picture, and it has several pages"
             raise ImageFailure(FailureCode.GUIDE_INVALID, message)
-        pictures = self._all_pictures(guide)
-        return pictures, None if guide.scribbles is None else self._fetch("scribbles", guide.scribbles)
+        if guide.picture is not None and pages > 1:
+            message = f"its picture {guide.picture.name!r} is for one picture, and it has {pages} pages"
+            raise ImageFailure(FailureCode.GUIDE_INVALID, message)
+        pictures, sha256 = self._all_pictures(guide), None
+        if guide.picture is not None:
+            pictures["picture"], sha256 = self._of_itself(guide.picture)
+        scribbles = None if guide.scribbles is None else self._fetch("scribbles", guide.scribbles)
+        return Read(pictures, scribbles, sha256)
+
+    def _of_itself(self, named: GuideObject) -> tuple[F32, str]:
+        """A picture of one image alone, and its SHA-256: no other image will ask for it."""
+        data = self._fetch("picture", named)
+        picture = decode_guide(self.decoder, "picture", named.name, data, self.job.config)
+        return picture, hashlib.sha256(data).hexdigest()
 
     def _all_pictures(self, guide: Guide) -> dict[str, F32]:
         """The image's own, and where its method is the job's own those of the whole job."""

@@ -18,12 +18,14 @@ class SourceImage:
         guide: an empty one where the plan has none.
         method: the registry name of the method.
         weights_digest: SHA-256 of the method's weights, 64 hex digits.
+        picture_sha256: of the picture that its guide names, once that is read.
     """
 
     item: Item
     guide: Guide
     method: str
     weights_digest: str
+    picture_sha256: str | None = None
 
     @property
     def output_key(self) -> str:

@@ -81,13 +81,13 @@ class Predictors:
         ]
 
     def _colored(self, method: str, ones: Sequence[Prepared[S]]) -> list[tuple[F32, ...] | LedgerRow]:
-        """For each image the chroma of its pages; where an ONNX graph fails, the row of the image that it
-        fails for."""
+        """For each image the chroma of its pages; where an ONNX graph or a picture fails, the row of the
+        image that it fails for."""
         try:
             return list(_chroma(self.of(method), ones))
         except ImageFailure as failure:
             if len(ones) == 1:
-                return [self.rows.of_error(ones[0].image, failure)]
+                return [self.rows.of_error(ones[0].image, _naming(ones[0], failure))]
         return [result for one in ones for result in self._colored(method, [one])]
 
     def _refused(self, one: Prepared[S]) -> LedgerRow | None:
@@ -97,6 +97,14 @@ class Predictors:
             return None
         message = f"these weights of the method {method!r} take no {min(unknown)}"
         return self.rows.failed(one.image, FailureCode.GUIDE_INVALID, message)
+
+
+def _naming(one: Prepared[S], failure: ImageFailure) -> ImageFailure:
+    """The failure with the name of the picture that is at fault, if one is."""
+    picture = one.image.guide.picture
+    if picture is None or failure.code != FailureCode.GUIDE_INVALID:
+        return failure
+    return ImageFailure(failure.code, f"its picture {picture.name!r}: {failure.message}")
 
 
 def _chroma(predictor: Predictor, ones: Sequence[Prepared[S]]) -> list[tuple[F32, ...]]:

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 from pipeline.codecs.in_memory import Decoded
 from pipeline.errors import FailureCode, ImageFailure
@@ -196,12 +197,13 @@ class SourceReader:
     ) -> Prepared[Here] | LedgerRow:
         """With what guides it; a guide that cannot be had makes a failed row."""
         try:
-            pictures, scribbles = self.guides.read(image, pages=len(L_pages))
+            pictures, scribbles, picture_sha256 = self.guides.read(image, pages=len(L_pages))
             if isinstance(source, OpenSource) and go_to_network(self.job.config, image):
                 size = (source.pixels.width, source.pixels.height)
                 pictures, scribbles = pictures | {"scribbles": hints_of(image.guide, scribbles, *size)}, None
         except ImageFailure as failure:
             return self.rows.of_error(image, failure)
+        image = replace(image, picture_sha256=picture_sha256)
         return Prepared(image, source, L_pages, pictures, scribbles, spread, seconds)
 
     def _reopen(self, one: Predicted[Travelling] | LedgerRow) -> Predicted[Here] | LedgerRow:

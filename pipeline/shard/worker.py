@@ -24,6 +24,7 @@ from pipeline.ledger.write import commit_part
 from pipeline.plan.outputs import document_key, page_key
 from pipeline.records import GRAY, Item, Status
 from pipeline.shard.attempts import Attempt
+from pipeline.shard.borrowing import along_edges
 from pipeline.shard.compose import Compose, compose
 from pipeline.shard.delivered import DeliveredFile, file_columns
 from pipeline.shard.delivery import finish_master
@@ -229,6 +230,8 @@ def chroma(predicted: Predicted[Here], source: OpenSource, config: JobConfig) ->
         ImageFailure: the scribbles cannot be decoded or do not fit.
     """
     ab = predicted.ab_pages[0] if predicted.ab_pages else None
+    if ab is not None and predicted.image.guide.picture is not None:
+        ab = along_edges(ab, source.pixels.L_u16)
     spreads = not go_to_network(config, predicted.image)
     given = (predicted.image.guide, predicted.scribbles)
     return guided_chroma(source.pixels.L_u16, ab, *given, spreads=spreads)

@@ -47,6 +47,7 @@ class Provenance:
     date: the UTC day on which the run began, YYYY-MM-DD. A day and not a second, because two attempts at an
     image have to come out with the same bytes; the ledger has the second.
     model, model_licence, model_sha256: of weights that others published, their name, licence and file.
+    picture, picture_sha256: the picture of another tool whose chroma the result has, its name and its file.
     """
 
     digital_source_type: str
@@ -59,11 +60,15 @@ class Provenance:
     model: str | None = None
     model_licence: str | None = None
     model_sha256: str | None = None
+    picture: str | None = None
+    picture_sha256: str | None = None
 
     @property
     def made_with(self) -> str:
         """Method and weights for a person."""
         own = f"method {self.method}, weights sha256:{self.weights_digest}"
+        if self.picture is not None:
+            return f"colours of another tool's picture {self.picture}, sha256:{self.picture_sha256}, {own}"
         return own if self.model is None else f"{own}, model {self.model}, licence {self.model_licence}"
 
 
@@ -119,6 +124,8 @@ def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
         "fiat:Model": provenance.model,
         "fiat:ModelLicence": provenance.model_licence,
         "fiat:ModelSHA256": provenance.model_sha256,
+        "fiat:Picture": provenance.picture,
+        "fiat:PictureSHA256": provenance.picture_sha256,
     }
     for name in of_model:  # a source that another model coloured before keeps nothing of it
         _taken(rdf, name)
