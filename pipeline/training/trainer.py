@@ -11,6 +11,7 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from pipeline.cli import log
+from pipeline.config.extras import require
 from pipeline.engine.cluster import cluster
 from pipeline.engine.errors import explained
 from pipeline.errors import ConfigError
@@ -38,8 +39,9 @@ def train(config: TrainConfig) -> str:
 
     Returns the run's folder. Raises ConfigError for unusable photographs, labels that are missing or another
     network's checkpoint, RunError where the workers failed more often than `train.retries` or another process
-    trains this run.
+    trains this run. And ConfigError where the extra `train` is not installed.
     """
+    require("train", "training")
     log.bind(config.train.name)
     data = Dataset.open(config.data, config.storage)  # a mistake costs a line here, not a worker's traceback
     _check_labels(config, data)

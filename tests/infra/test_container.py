@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image
 
+from pipeline.config.extras import MODULES
 from tests.support.job_runner import encoded, photograph
 from tests.support.paths import REPO
 
@@ -54,7 +55,8 @@ def test_the_lock_pins_everything_that_runs() -> None:
     pip would choose by itself. The NVIDIA libraries are pinned by torch."""
     pinned = {canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", LOCK, re.MULTILINE)}
     project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    installed = [*project["dependencies"], *project["optional-dependencies"]["onnx"]]
+    extras = [project["optional-dependencies"][name] for name in MODULES]
+    installed = [*project["dependencies"], *(line for lines in extras for line in lines)]
     waiting, seen = [Requirement(line) for line in installed], set[tuple[str, str]]()
     while waiting:
         wanted = waiting.pop()
@@ -85,6 +87,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "--no-index", "--no-compile", "--target", root / "site", root / "src"], check=True)
     return root
+
+
+def test_the_image_has_every_extra_but_the_tests_own() -> None:
+    (names,) = re.findall(r'for name in \(("[^)]+")\)', DOCKERFILE.read_text(encoding="utf-8"))
+    assert re.findall(r'"(\w+)"', names) == [*MODULES]
 
 
 def test_the_package_brings_all_that_pipeline_holds(installed: Path) -> None:

@@ -11,14 +11,19 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-import c2pa
 from PIL import Image
 
 from pipeline.codecs.metadata.xmp import IPTC_SOURCE_TYPES, Provenance
 from pipeline.codecs.sniff import readable_format
+from pipeline.config.extras import require
 from pipeline.config.output import C2paConfig
 from pipeline.errors import ConfigError, FailureCode, ImageFailure
 from pipeline.records import GRAY
+
+try:
+    import c2pa
+except ModuleNotFoundError:  # an extra: `ManifestSigner` asks for it
+    c2pa = None
 
 KEY_VARIABLE = "FIAT_COLOR_C2PA_KEY"
 _MIME = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tiff": "image/tiff"}
@@ -31,10 +36,12 @@ _TRIAL = Provenance("compositeWithTrainedAlgorithmicMedia", "trial", "", "Fiat C
 class ManifestSigner:
     """Signs results under one certificate. For one thread at a time.
 
-    Raises ConfigError where certificate or key cannot be read or do not sign together: a trial is signed.
+    Raises ConfigError where certificate or key cannot be read or do not sign together: a trial is signed. And
+    where the extra `c2pa` is not installed.
     """
 
     def __init__(self, config: C2paConfig) -> None:
+        require("c2pa", "output.c2pa")
         chain, key = _certificates(config), _private_key(config)
         self._settings = c2pa.Settings.from_dict(_SETTINGS)
         url = None if config.timestamp_url is None else config.timestamp_url.encode()

