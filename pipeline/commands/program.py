@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate": "measure networks on colour photographs",
     "promote": "put better weights into a registry, or go back",
     "retrain": "one cycle of retraining: photographs, training, the gate",
+    "submit": "send one of these commands to a Ray cluster, and end with its exit status",
     "benchmark": "measure the job beside simpler programs (needs the checkout)",
 }
 """Every command and what it does, in the order of the help."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands import submit
 from tests.support.job_runner import encoded, fill, ledger, photograph, shared_head
 from tests.support.page_commands import OTHERS, PAGES, READ, blocks, commands, name_of
 from tests.support.paths import REPO
@@ -39,6 +40,13 @@ def test_the_list_of_other_programs_has_none_that_no_page_shows() -> None:
     assert OTHERS.keys() - shown == set()
     named = {name for reason in OTHERS.values() for name in re.findall(r"tests/[\w/]+\.py", reason)}
     assert [name for name in sorted(named) if not (REPO / name).exists()] == []
+
+
+def test_what_is_submitted_is_a_command_of_its_own() -> None:
+    lines = {line for path in PAGES for line in commands(path.read_text(encoding="utf-8"))}
+    sent = [shlex.split(line)[2:] for line in lines if line.startswith("fiat-color submit ")]
+    assert sent
+    assert all(submit.parse(words).command for words in sent)
 
 
 def test_what_the_readme_shows_is_run() -> None:

@@ -1,0 +1,15 @@
+"""Send a command to a Ray cluster, end with its exit status. `--help` says how; docs/cluster.md says more."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipeline.commands.submit import main, parse
+
+__all__ = ["main", "parse"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Send a command to a Ray cluster, end with its exit status. `--help` says how; docs/cluster.md says more."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.cli.command import JobParser, exit_status
+
+EPILOG = """\
+examples:
+  fiat-color submit --address http://127.0.0.1:8265 -- colorize s3://archive/1920s s3://archive-color/1920s
+  fiat-color submit --no-wait -- verify s3://archive-color/1920s
+  fiat-color submit --attach raysubmit_AbC123
+
+What stands behind -- is a command of fiat-color, which runs on the cluster. Ctrl-C leaves it running there;
+ray job stop ends it. A cluster with a token wants RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH here, too.
+Exit status: that of the command; 1 also where the cluster does not answer or the job died.
+"""
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(
+        description="Send a command to a Ray cluster from outside, follow it, end with its exit status.",
+        epilog=EPILOG,
+        config=None,
+        usage="%(prog)s [options] -- COMMAND ...",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="URL",
+        default=DEFAULT_ADDRESS,
+        help=f"of the dashboard; default: {DEFAULT_ADDRESS}",
+    )
+    parser.add_argument(
+        "--working-dir", metavar="DIR", help="a checkout to send along; default: what is installed there"
+    )
+    parser.add_argument("--no-wait", action="store_true", help="print the id of the job and leave")
+    parser.add_argument("--attach", metavar="ID", help="follow a job that was submitted before")
+    parser.add_argument("command", nargs="*", metavar="COMMAND", help="behind --: a command and its options")
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed; `command` without the two dashes."""
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    args.command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if args.overrides:
+        parser.error("--set belongs to the command: put it behind --")
+    if bool(args.command) == bool(args.attach):
+        parser.error("give a command behind --, such as -- colorize IN OUT, or --attach ID")
+    if args.command:
+        _check(parser, args.command)
+    return args
+
+
+def _check(parser: JobParser, words: list[str]) -> None:
+    """A mistake costs a line here, not a job there."""
+    from importlib import import_module
+
+    from pipeline.commands.program import COMMANDS
+
+    name = words[0]
+    if name not in COMMANDS or name == "submit":
+        parser.error(f"fiat-color has no command {name} to submit; fiat-color --help lists them")
+    import_module(f"pipeline.commands.{name.replace('-', '_')}").parse(words[1:])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+
+    def work() -> int:
+        from pipeline.engine.submit import Cluster
+
+        cluster = Cluster(args.address)
+        job = args.attach or cluster.submit(args.command, args.working_dir)
+        if args.no_wait and not args.attach:
+            print(job)
+            return 0
+        try:
+            return cluster.follow(job)
+        except KeyboardInterrupt:
+            print(f"\nthe job {job} goes on: fiat-color submit --address {args.address} --attach {job}")
+            return 1
+
+    return exit_status(work, args.log_format)

@@ -1,0 +1,99 @@
+"""`fiat-color submit` ends with the status of the command that it sent, where `ray job submit` has only 1."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.job_runner import FAST, encoded, fill, photograph
+from tests.support.paths import REPO
+from tests.support.ray_head import TOKEN, ray_head
+from tests.support.servers import free_port
+
+
+class Cluster:
+    """A head with a dashboard, on which Fiat Color is installed."""
+
+    def __init__(self, url: str, environment: dict[str, str]) -> None:
+        self.url, self.environment = url, environment
+
+    def submit(self, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "fiat_color", "submit", "--address", self.url, *map(str, words)]
+        return subprocess.run(
+            command, env=self.environment | environment, cwd=REPO, capture_output=True, text=True,
+            check=False, timeout=240,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder, port = tmp_path_factory.mktemp("head"), free_port()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ports = [f"--{name}={free_port()}" for name in ("dashboard-agent-listen-port", "metrics-export-port")]
+    dashboard = ["--include-dashboard=true", f"--dashboard-port={port}", *ports]
+    with ray_head(folder, *dashboard, env={"PATH": path}):
+        environment = os.environ | TOKEN | {"PYTHONPATH": str(REPO)}
+        yield Cluster(f"http://127.0.0.1:{port}", environment)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(900)
+def test_the_status_is_that_of_the_run(cluster: Cluster, tmp_path: Path) -> None:
+    scans, colored = tmp_path / "scans", tmp_path / "colored"
+    fill(str(scans), {"a.jpg": encoded(photograph(1))})
+    colorize = ["--", "colorize", scans, colored, *FAST]
+    done = cluster.submit(*colorize)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Coloured 1 of 1" in done.stdout
+    fill(str(scans), {"broken.jpg": encoded(photograph(3))[:300]})
+    failed = cluster.submit(*colorize)
+    assert failed.returncode == 3, failed.stdout + failed.stderr
+    too_many = cluster.submit(*colorize, "--set", "run.max_failed=0.1", "--set", "plan.retry_failed=true")
+    assert too_many.returncode == 4, too_many.stdout + too_many.stderr
+    unusable = cluster.submit("--", "colorize", tmp_path / "nowhere", colored)
+    assert unusable.returncode == 2
+    assert "nowhere" in unusable.stdout  # what the job printed there
+
+    started = cluster.submit("--no-wait", *colorize)
+    assert started.returncode == 0
+    followed = cluster.submit("--attach", started.stdout.strip())
+    assert followed.returncode == 3, followed.stdout + followed.stderr
+    assert cluster.submit("--attach", "raysubmit_none").returncode == 2
+
+    stranger = cluster.submit(*colorize, RAY_AUTH_TOKEN="0" * 64)
+    assert (stranger.returncode, stranger.stderr.count("\n")) == (2, 1), stranger.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "give a command behind --"),
+        (["--", "colour", "a", "b"], "no command colour"),
+        (["--", "submit", "--", "verify", "b"], "no command submit"),
+        (["--", "colorize", "a"], "the following arguments are required: --output"),
+        (["--attach", "x", "--", "verify", "b"], "or --attach ID"),
+        (["--set", "run.workers=2", "--", "verify", "b"], "put it behind --"),
+    ],
+)
+def test_a_mistake_costs_a_line_here(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jobs.submit import main
+
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.ray
+def test_where_no_head_answers_it_is_one_line() -> None:
+    nobody = Cluster(f"http://127.0.0.1:{free_port()}", dict(os.environ) | {"PYTHONPATH": str(REPO)})
+    left = nobody.submit("--", "verify", "out")
+    assert (left.returncode, left.stderr.count("\n")) == (1, 1), left.stderr
+    assert "no Ray head answers" in left.stderr
