@@ -46,6 +46,10 @@ class PlanConfig(Section):
     keys: str | tuple[str, ...] | None = Field(
         None, description="the only keys to colour: a file (path or URI) with one a line; null: all"
     )
+    inventory: str | None = Field(
+        None,
+        description="manifest.json of an S3 Inventory of the input's bucket, in place of a listing",
+    )
     limit: int | None = Field(None, ge=1, description="work on the first N objects that are not done")
     retry_failed: bool = Field(False, description="also take images whose ledger row says failed")
     recolor: Literal["changed-model", "changed-settings", "accepted"] | None = Field(

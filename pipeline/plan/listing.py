@@ -12,6 +12,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.plan.chosen import Choice
 from pipeline.plan.decided import Corrected
 from pipeline.plan.guidance import Guidance, GuideSource
+from pipeline.plan.inventory import inventory_objects
 from pipeline.plan.objects import Objects
 from pipeline.storage import ObjectInfo, Store, open_store
 
@@ -46,11 +47,15 @@ def list_objects(
         corrections: of people, as `Decided` has them.
 
     Raises:
-        ConfigError: some guides do not fit; there is no file of keys; with `plan.strict` where there is
-            something to warn of. StorageError: the source cannot be listed.
+        ConfigError: some guides do not fit; there is no file of keys; the inventory cannot be used; with
+            `plan.strict` where there is something to warn of. StorageError: the source cannot be listed.
     """
     chosen = chosen_keys(config.keys, storage)
-    listed = source.list() if chosen is None else _beside(source, chosen)
+    listed: Iterable[ObjectInfo]
+    if config.inventory is not None:
+        listed = inventory_objects(config.inventory, source, storage)
+    else:
+        listed = source.list() if chosen is None else _beside(source, chosen)
     choice = Choice(config, chosen)
     objects = Objects.of(choice.keep(listed if guides is None else guides.watch(listed)))
     warnings = tuple(choice.warnings())

@@ -29,7 +29,7 @@ _MOST_FOLDERS = 100
 _LEVELS = 3
 #: Objects of these classes must be restored before they can be read. GLACIER_IR ("instant retrieval") is not
 #: one of them. INTELLIGENT_TIERING may be: its listing does not name the tier, and only a get tells.
-_ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 class _Folder(NamedTuple):
@@ -232,4 +232,4 @@ def _objects(answer: Any) -> list[ObjectInfo]:
 def _is_archived(entry: Any) -> bool:
     """A restored object keeps its class; the date until which its copy can be read shows the restore."""
     restored = "RestoreExpiryDate" in entry.get("RestoreStatus", {})
-    return entry.get("StorageClass") in _ARCHIVE_CLASSES and not restored
+    return entry.get("StorageClass") in ARCHIVE_CLASSES and not restored

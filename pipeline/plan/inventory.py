@@ -1,0 +1,205 @@
+"""An S3 Inventory in place of a listing: ten million objects without ten thousand requests.
+
+S3 writes an inventory daily or weekly: data files in CSV (gzip), ORC or Parquet, and a `manifest.json` that
+names them with their sizes and MD5s (Amazon S3 User Guide, "Cataloging and analyzing your data with S3
+Inventory" and "Locating your inventory list"). What was changed or deleted after it was written is seen when
+a source is fetched, and becomes the row `source_changed` or `source_missing`; what is new is coloured after
+the next one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pc_csv
+import pyarrow.parquet as pq
+from pyarrow import orc
+
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import ConfigError, ObjectMissing
+from pipeline.storage import ObjectInfo, Store, open_store
+from pipeline.storage.s3_listing import ARCHIVE_CLASSES
+from pipeline.storage.uri import S3Location, parse_uri
+
+_ROWS = 2**16
+_FORMATS = ("CSV", "ORC", "Parquet")
+#: Names of fields without "_" and in lower case, for the formats write them differently: ETag, e_tag.
+_NEEDED = ("bucket", "key", "size", "etag")
+_MORE = ("islatest", "isdeletemarker", "lastmodifieddate", "storageclass", "intelligenttieringaccesstier")
+_ARCHIVE_TIERS = pa.array(["ARCHIVE", "DEEP_ARCHIVE"])
+_SCHEMA = pa.schema(
+    [
+        ("key", pa.large_string()),
+        ("etag", pa.large_string()),
+        ("bytes", pa.int64()),
+        ("archived", pa.bool_()),
+        ("modified", pa.large_string()),
+    ]
+)
+
+
+class _Inventory(NamedTuple):
+    uri: str
+    store: Store  # of the data files
+    manifest: dict[str, Any]
+
+
+def inventory_objects(uri: str, source: Store, storage: StorageConfig) -> Iterator[ObjectInfo]:
+    """The current objects of the source as the inventory has them, in key order, each once.
+
+    Args:
+        uri: of the manifest, `s3://BUCKET/PREFIX/SOURCE/ID/TIME/manifest.json`. In a folder the data files
+            are beside it, or in `../data`.
+
+    Raises:
+        ConfigError: it is no manifest, it is of another bucket than the source, it lacks a field, or a data
+            file is not the one that it names. StorageError: the store fails.
+    """
+    inventory = _open(uri, storage)
+    bucket, prefix = _place(uri, source, inventory.manifest)
+    tables = [_SCHEMA.empty_table()]
+    for file in inventory.manifest["files"]:
+        tables.append(_current(_read(inventory, file), bucket, prefix, uri))
+    table = pa.concat_tables(tables).combine_chunks()
+    tables.clear()
+    order = pc.sort_indices(table, sort_keys=[("key", "ascending"), ("modified", "descending")])
+    before = None
+    for start in range(0, len(order), _ROWS):
+        rows = table.select(["key", "etag", "bytes", "archived"]).take(order.slice(start, _ROWS))
+        for key, etag, size, archived in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+            if key != before:  # in several files: the one that was modified last
+                yield ObjectInfo(key, etag, size, archived)
+            before = key
+
+
+def _open(uri: str, storage: StorageConfig) -> _Inventory:
+    folder, _, name = uri.rpartition("/")
+    try:
+        place = open_store(folder or ("/" if uri.startswith("/") else "."), storage)
+        manifest = json.loads(place.get(name).data)
+    except ObjectMissing as error:
+        raise ConfigError(
+            f"cannot read the inventory {uri}: {error}; give the URI of its manifest.json"
+        ) from None
+    except ValueError:
+        raise ConfigError(f"{uri} is no manifest of an S3 Inventory: it is not JSON") from None
+    if not isinstance(manifest, dict) or not {"sourceBucket", "fileFormat", "fileSchema", "files"} <= {
+        *manifest
+    }:
+        raise ConfigError(
+            f"{uri} is no manifest of an S3 Inventory: it lacks sourceBucket, fileFormat or files"
+        )
+    if not all(isinstance(file, dict) and {"key", "MD5checksum"} <= {*file} for file in manifest["files"]):
+        raise ConfigError(f"{uri} is no manifest of an S3 Inventory: its files lack key or MD5checksum")
+    if manifest["fileFormat"] not in _FORMATS:
+        raise ConfigError(
+            f"{uri} has files of the format {manifest['fileFormat']!r}, not {', '.join(_FORMATS)}"
+        )
+    location = parse_uri(folder or ".")
+    files = open_store(f"s3://{location.bucket}", storage) if isinstance(location, S3Location) else place
+    return _Inventory(uri, files, manifest)
+
+
+def _place(uri: str, source: Store, manifest: dict[str, Any]) -> tuple[str, str]:
+    """The bucket and prefix of the source, which must be what the inventory is of."""
+    location, of = parse_uri(source.uri), str(manifest["sourceBucket"]).rpartition(":")[2]
+    if not isinstance(location, S3Location):
+        raise ConfigError(f"plan.inventory lists a bucket, and the input {source.uri} is a folder")
+    if location.bucket != of:
+        raise ConfigError(f"the inventory {uri} is of the bucket {of}, and the input is {source.uri}")
+    return location.bucket, f"{location.prefix}/" if location.prefix else ""
+
+
+def _read(inventory: _Inventory, file: dict[str, Any]) -> pa.Table:
+    """A data file with the columns of _NEEDED and, where it has them, _MORE."""
+    data = _data(inventory, str(file["key"]))
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() != str(file["MD5checksum"]).lower():
+        raise ConfigError(
+            f"the inventory file {file['key']} is not the one that {inventory.uri} names: its MD5 differs; "
+            "take another inventory"
+        )
+    try:
+        table = _parse(data, inventory.manifest)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"cannot read the inventory file {file['key']}: {reason}") from None
+    table = table.rename_columns([_field(name) for name in table.column_names])
+    if missing := [name for name in _NEEDED if name not in table.column_names]:
+        raise ConfigError(
+            f"the inventory {inventory.uri} has no field {missing[0]!r}: let it have Size and ETag, and take "
+            "the next one"
+        )
+    return table.select([name for name in (*_NEEDED, *_MORE) if name in table.column_names])
+
+
+def _data(inventory: _Inventory, key: str) -> bytes:
+    name = key.rpartition("/")[2]
+    is_bucket = isinstance(parse_uri(inventory.store.uri), S3Location)
+    parent = inventory.store.uri.rpartition("/")[0]
+    places = [(inventory.store, key)] if is_bucket else [(inventory.store, name)]
+    if not is_bucket:
+        places.append((open_store(f"{parent}/data", StorageConfig()), name))
+    for store, place in places:
+        try:
+            return store.get(place).data
+        except ObjectMissing:
+            continue
+    raise ConfigError(f"the inventory {inventory.uri} names the file {key}, which is not there")
+
+
+def _parse(data: bytes, manifest: dict[str, Any]) -> pa.Table:
+    if manifest["fileFormat"] == "ORC":
+        return orc.ORCFile(io.BytesIO(data)).read()
+    if manifest["fileFormat"] == "Parquet":
+        return pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
+    names = [name.strip() for name in str(manifest["fileSchema"]).split(",")]
+    table = pc_csv.read_csv(
+        io.BytesIO(gzip.decompress(data)),
+        read_options=pc_csv.ReadOptions(column_names=names, use_threads=False),
+        parse_options=pc_csv.ParseOptions(newlines_in_values=True),
+        convert_options=pc_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    )
+    at = names.index("Key")
+    keys = pa.array([unquote_plus(key, errors="strict") for key in table["Key"].to_pylist()], pa.string())
+    return table.set_column(at, "Key", keys)
+
+
+def _field(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _current(table: pa.Table, bucket: str, prefix: str, uri: str) -> pa.Table:
+    """_SCHEMA: the objects below the prefix, with keys below it, in their latest versions that are there."""
+    if table.num_rows and not pc.all(pc.equal(table["bucket"], bucket)).as_py():
+        raise ConfigError(f"the inventory {uri} has objects of other buckets than {bucket}")
+    keep = pc.and_(pc.starts_with(table["key"], prefix), pc.not_equal(table["key"], prefix))
+    for name, wanted in (("islatest", "true"), ("isdeletemarker", "false")):
+        if name in table.column_names:
+            keep = pc.and_(keep, pc.equal(pc.utf8_lower(table[name].cast(pa.string())), wanted))
+    table = table.filter(keep)
+    archived = pa.chunked_array([pa.array([False] * table.num_rows, pa.bool_())])
+    for name, classes in (
+        ("storageclass", pa.array(sorted(ARCHIVE_CLASSES))),
+        ("intelligenttieringaccesstier", _ARCHIVE_TIERS),
+    ):
+        if name in table.column_names:
+            archived = pc.or_(archived, pc.is_in(table[name], value_set=classes))
+    nulls = pa.nulls(table.num_rows, pa.large_string())
+    columns = [
+        pc.utf8_slice_codeunits(table["key"], len(prefix)).cast(pa.large_string()),
+        pc.utf8_trim(table["etag"], '"').cast(pa.large_string()),
+        table["size"].cast(pa.int64()),
+        archived,
+        table["lastmodifieddate"].cast(pa.large_string())
+        if "lastmodifieddate" in table.column_names
+        else nulls,
+    ]
+    return pa.table(columns, schema=_SCHEMA)

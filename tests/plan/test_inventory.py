@@ -1,0 +1,232 @@
+"""An S3 Inventory gives the objects that a listing would, in all three formats, or one line on an error."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import orc
+
+from pipeline.config.job import JobConfig, PlanConfig
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import ConfigError
+from pipeline.plan.inventory import inventory_objects
+from pipeline.plan.plan import make_plan
+from pipeline.storage import ObjectInfo, open_store
+
+NO = StorageConfig()
+FORMATS = ("CSV", "ORC", "Parquet")
+NAMES = {
+    "bucket": "Bucket",
+    "key": "Key",
+    "version_id": "VersionId",
+    "is_latest": "IsLatest",
+    "is_delete_marker": "IsDeleteMarker",
+    "size": "Size",
+    "last_modified_date": "LastModifiedDate",
+    "e_tag": "ETag",
+    "storage_class": "StorageClass",
+    "intelligent_tiering_access_tier": "IntelligentTieringAccessTier",
+}
+#: In no order, with what an inventory of all versions has: old versions, delete markers.
+ROWS = [
+    ("photos/z.tif", True, False, 7, "ee", "STANDARD", None),
+    ("photos/a b+c/é 100%.tif", True, False, 1, "aa", "GLACIER_IR", None),
+    ("photos/a b+c/é 100%.tif", False, False, 9, "old", "STANDARD", None),
+    ("photos/gone.tif", True, True, None, None, None, None),
+    ("photos/gone.tif", False, False, 3, "gg", "STANDARD", None),
+    ("photos/b.tif", True, False, 2, "bb-3", "DEEP_ARCHIVE", None),
+    ("photos/t.tif", True, False, 4, "tt", "INTELLIGENT_TIERING", "ARCHIVE"),
+    ("photos/f.tif", True, False, 5, "ff", "INTELLIGENT_TIERING", "FREQUENT"),
+    ("photos/", True, False, 0, "d4", "STANDARD", None),
+    ("photosother/x.tif", True, False, 8, "xx", "STANDARD", None),
+]
+LISTED = [
+    ObjectInfo("a b+c/é 100%.tif", "aa", 1, False),
+    ObjectInfo("b.tif", "bb-3", 2, True),
+    ObjectInfo("f.tif", "ff", 5, False),
+    ObjectInfo("t.tif", "tt", 4, True),
+    ObjectInfo("z.tif", "ee", 7, False),
+]
+
+
+def table(rows: list[tuple[Any, ...]], bucket: str = "archive") -> pa.Table:
+    key, latest, marker, size, etag, storage_class, tier = map(list, zip(*rows, strict=True))
+    return pa.table(
+        {
+            "bucket": [bucket] * len(rows),
+            "key": key,
+            "version_id": [""] * len(rows),
+            "is_latest": latest,
+            "is_delete_marker": marker,
+            "size": pa.array(size, pa.int64()),
+            "last_modified_date": pa.array(
+                [1_600_000_000_000 + i for i in range(len(rows))], pa.timestamp("ms")
+            ),
+            "e_tag": etag,
+            "storage_class": storage_class,
+            "intelligent_tiering_access_tier": pa.array(tier, pa.string()),
+        }
+    )
+
+
+def encoded(rows: pa.Table, format_: str, quoting=quote_plus) -> bytes:
+    buffer = io.BytesIO()
+    if format_ == "ORC":
+        orc.write_table(rows, buffer)
+    elif format_ == "Parquet":
+        pq.write_table(rows, buffer)
+    else:
+        lines = []
+        for row in rows.to_pylist():
+            row["key"] = quoting(row["key"])
+            if row.get("last_modified_date"):
+                row["last_modified_date"] = f"{row['last_modified_date'].isoformat(timespec='milliseconds')}Z"
+            lines.append(",".join(f'"{in_csv(each)}"' for each in row.values()))
+        buffer.write(gzip.compress("\n".join(lines).encode()))
+    return buffer.getvalue()
+
+
+def in_csv(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
+
+
+def write(folder: Path, format_: str, *tables: pa.Table, data: str = "../data", **manifest: Any) -> str:
+    """An inventory in a folder, as S3 lays it out; returns the path of its manifest."""
+    files = []
+    for number, rows in enumerate(tables):
+        content = encoded(rows, format_)
+        path = folder / "2026-01-01T01-00Z" / data / f"{number}.{format_.lower()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.resolve().parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        files.append({"key": f"inv/archive/all/data/{path.name}", "size": len(content), "MD5checksum": md5})
+    names = ", ".join(NAMES[name] for name in tables[0].column_names)
+    whole = {
+        "sourceBucket": "archive",
+        "destinationBucket": "arn:aws:s3:::reports",
+        "version": "2016-11-30",
+        "creationTimestamp": "1767225600000",
+        "fileFormat": format_,
+        "fileSchema": names if format_ == "CSV" else "message s3.inventory {...}",
+        "files": files,
+    }
+    (folder / "2026-01-01T01-00Z").mkdir(parents=True, exist_ok=True)
+    path = folder / "2026-01-01T01-00Z/manifest.json"
+    path.write_text(json.dumps(whole | manifest))
+    return str(path)
+
+
+def listed(uri: str, source: str = "s3://archive/photos") -> list[ObjectInfo]:
+    return list(inventory_objects(uri, open_store(source, NO), NO))
+
+
+@pytest.mark.parametrize("data", ["../data", "."])
+@pytest.mark.parametrize("format_", FORMATS)
+def test_the_current_objects_below_the_prefix_in_order(tmp_path, format_, data):
+    uri = write(tmp_path, format_, table(ROWS[:4]), table(ROWS[4:]), data=data)
+    assert listed(uri) == LISTED
+    assert [info.key for info in listed(uri, "s3://archive")][-1] == "photosother/x.tif"
+    assert listed(uri, "s3://archive/nothing") == []
+
+
+def test_keys_of_csv_are_decoded_however_spaces_are_written(tmp_path):
+    def spaces(key: str) -> str:
+        return quote(key, safe="")
+
+    assert encoded(table(ROWS), "CSV", spaces) != encoded(table(ROWS), "CSV")
+    uri = write(tmp_path, "CSV", table(ROWS))
+    path = tmp_path / "data/0.csv"
+    path.write_bytes(encoded(table(ROWS), "CSV", spaces))
+    manifest = json.loads(Path(uri).read_text())
+    manifest["files"][0]["MD5checksum"] = hashlib.md5(path.read_bytes()).hexdigest()
+    Path(uri).write_text(json.dumps(manifest))
+    assert listed(uri) == LISTED
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_an_inventory_of_current_versions_alone_needs_few_fields(tmp_path, format_):
+    current = table([row for row in ROWS if row[1] and not row[2]])
+    uri = write(tmp_path, format_, current.select(["bucket", "key", "size", "e_tag"]))
+    assert [info[:3] for info in listed(uri)] == [info[:3] for info in LISTED]
+    uri = write(tmp_path, format_, current.select(["bucket", "key", "size"]))
+    with pytest.raises(ConfigError, match="no field 'etag': let it have Size and ETag"):
+        listed(uri)
+
+
+def test_a_key_in_several_files_counts_once_as_it_was_last(tmp_path):
+    rows = [("photos/a.tif", True, False, size, f"e{size}", "STANDARD", None) for size in (1, 2)]
+    assert listed(write(tmp_path, "Parquet", table(rows))) == [ObjectInfo("a.tif", "e2", 2, False)]
+
+
+def test_a_plan_of_an_inventory_asks_the_bucket_for_nothing(tmp_path):
+    """No server is there to answer."""
+    current = [row for row in ROWS if row[0] not in ("photos/b.tif", "photos/t.tif")]
+    uri = write(tmp_path, "ORC", table(current))
+    config = JobConfig(plan=PlanConfig(inventory=uri, exclude=("f.tif",)))
+    out = open_store(str(tmp_path / "out"), NO)
+    plan = make_plan(open_store("s3://archive/photos", NO), out, config, "d", workers=1)
+    assert [item.key for shard in plan.shards for item in shard.items] == ["a b+c/é 100%.tif", "z.tif"]
+    assert (plan.items_listed, plan.excluded) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sourceBucket": "another"}, "is of the bucket another, and the input is s3://archive/photos"),
+        ({"fileFormat": "Avro"}, "files of the format 'Avro', not CSV, ORC, Parquet"),
+        (
+            {"files": [{"key": "x/0.parquet", "size": 1, "MD5checksum": "0" * 32}]},
+            "is not the one that .* names",
+        ),
+        (
+            {"files": [{"key": "x/9.parquet", "size": 1, "MD5checksum": "0" * 32}]},
+            "x/9.parquet, which is not there",
+        ),
+        ({"files": [{"size": 1}]}, "its files lack key or MD5checksum"),
+        ({"fileFormat": "ORC"}, "cannot read the inventory file"),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path, change, message):
+    uri = write(tmp_path, "Parquet", table(ROWS), **change)
+    with pytest.raises(ConfigError, match=message) as error:
+        listed(uri)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_manifest_is_one_line(tmp_path):
+    uri = write(tmp_path, "Parquet", table(ROWS))
+    with pytest.raises(ConfigError, match="inventory lists a bucket, and the input"):
+        listed(uri, str(tmp_path))
+    with pytest.raises(ConfigError, match="of other buckets than archive"):
+        listed(write(tmp_path, "Parquet", table(ROWS, "another")))
+    Path(uri).write_text("[]")
+    with pytest.raises(ConfigError, match="is no manifest of an S3 Inventory"):
+        listed(uri)
+    Path(uri).write_text("{")
+    with pytest.raises(ConfigError, match="it is not JSON"):
+        listed(uri)
+    with pytest.raises(ConfigError, match="give the URI of its manifest"):
+        listed(str(tmp_path / "nowhere.json"))
+
+
+@pytest.mark.s3
+def test_an_inventory_in_a_bucket(s3_moto, tmp_path):
+    reports = s3_moto.bucket()
+    write(tmp_path, "Parquet", table(ROWS))
+    for path in tmp_path.rglob("*.*"):
+        name = f"inv/archive/all/{path.relative_to(tmp_path)}"
+        s3_moto.client.put_object(Bucket=reports, Key=name, Body=path.read_bytes())
+    config = s3_moto.storage_config
+    source = open_store("s3://archive/photos", config)
+    uri = f"s3://{reports}/inv/archive/all/2026-01-01T01-00Z/manifest.json"
+    assert list(inventory_objects(uri, source, config)) == LISTED
