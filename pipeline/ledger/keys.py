@@ -14,6 +14,7 @@
     lease/at-work-<number>.json                the lease of the run that is at work, or of the last one
     gallery/index.html                         all images in one page, with the files that it reads below it
     decisions/<time>-<id>.json                 what a person decided about one image; never changed
+    decisions/cache.parquet                    a copy of them, to be read faster
 
 Folders end in "/". A function whose arguments are "*" gives a glob pattern.
 """

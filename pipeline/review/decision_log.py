@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from pipeline.review.decisions import Decision, decision_keys, read_decision_objects, standing
+from pipeline.review.decisions import Decision, listed_decisions, read_decision_objects, standing
 from pipeline.storage import Store
 
 
@@ -19,8 +19,9 @@ class DecisionLog:
     def decisions(self) -> list[Decision]:
         """All decisions by time. Raises as `read_decisions`."""
         with self._lock:
-            fresh = [key for key in decision_keys(self._out) if key not in self._by_key]
-            self._by_key.update(zip(fresh, read_decision_objects(self._out, fresh), strict=True))
+            fresh = [info for info in listed_decisions(self._out) if info.key not in self._by_key]
+            read = read_decision_objects(self._out, fresh)
+            self._by_key.update((info.key, one) for info, one in zip(fresh, read, strict=True))
             return sorted(self._by_key.values(), key=lambda decision: (decision.when, decision.id))
 
     def standing(self) -> dict[str, Decision]:

@@ -24,7 +24,8 @@ from pipeline.config.section import Section
 from pipeline.errors import AlreadyExists, ConfigError, StorageError
 from pipeline.ledger.keys import DECISIONS
 from pipeline.review.correction import Correction
-from pipeline.storage import Store
+from pipeline.review.decision_cache import LEAST, cached_texts, write_cache
+from pipeline.storage import ObjectInfo, Store
 from pipeline.storage.base import MAX_KEY_BYTES
 
 #: Bytes of a file of decisions that `--decisions` takes in, and of one stored decision.
@@ -115,28 +116,55 @@ def read_decisions(out: Store) -> list[Decision]:
     Raises:
         StorageError: one cannot be read, or says what no decision says; the message names it.
     """
-    decisions = read_decision_objects(out, decision_keys(out))
+    decisions = read_decision_objects(out, listed_decisions(out))
     return sorted(decisions, key=lambda decision: (decision.when, decision.id))
 
 
-def decision_keys(out: Store) -> list[str]:
-    """The keys of all decisions below OUT. Raises StorageError."""
-    names = (info.key for info in out.list(DECISIONS))
-    return [key for key in names if _NAME.fullmatch(key.removeprefix(DECISIONS))]
+def listed_decisions(out: Store) -> list[ObjectInfo]:
+    """All decisions below OUT as they are listed. Raises StorageError."""
+    return [info for info in out.list(DECISIONS) if _NAME.fullmatch(info.key.removeprefix(DECISIONS))]
 
 
-def read_decision_objects(out: Store, keys: Sequence[str]) -> list[Decision]:
-    """The decisions at these keys, in their order. Raises as `read_decisions`."""
+def read_decision_objects(out: Store, listed: Sequence[ObjectInfo]) -> list[Decision]:
+    """These decisions, in their order. Raises as `read_decisions`."""
+    return [_parsed(out, key, text) for key, text in _texts(out, listed).items()]
+
+
+def compact_decisions(out: Store) -> int:
+    """Renew the cache of the decisions below OUT where it lacks many; returns how many it lacked.
+
+    Raises:
+        StorageError: a decision cannot be read, or the cache not be written.
+    """
+    listed = listed_decisions(out)
+    lacking = len(listed) - len(cached_texts(out, listed))
+    if lacking >= LEAST:
+        write_cache(out, listed, _texts(out, listed))
+    return lacking
+
+
+def _texts(out: Store, listed: Sequence[ObjectInfo]) -> dict[str, bytes]:
+    """By key what the objects hold, in the order of the listing."""
+    cached = cached_texts(out, listed)
+    others = [info.key for info in listed if info.key not in cached]
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(lambda key: _read(out, key), keys))
+        read = dict(zip(others, pool.map(lambda key: _text(out, key), others), strict=True))
+    return {info.key: cached.get(info.key) or read[info.key] for info in listed}
 
 
 def _read(out: Store, key: str) -> Decision:
-    data = out.get(key, max_bytes=MOST_DECISION_BYTES + 1).data
+    return _parsed(out, key, _text(out, key))
+
+
+def _text(out: Store, key: str) -> bytes:
+    return out.get(key, max_bytes=MOST_DECISION_BYTES + 1).data
+
+
+def _parsed(out: Store, key: str, text: bytes) -> Decision:
     try:
-        if len(data) > MOST_DECISION_BYTES:
+        if len(text) > MOST_DECISION_BYTES:
             raise ValueError
-        return Decision.model_validate_json(data)
+        return Decision.model_validate_json(text)
     except ValueError:  # pydantic's errors are among them
         raise StorageError(
             f"{out.uri}/{key} is no decision: move it away, or restore it from a backup"

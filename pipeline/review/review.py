@@ -17,7 +17,14 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError, StorageError
 from pipeline.ledger.keys import DECISIONS, GALLERY, LEASE
 from pipeline.review.cards import read_cards
-from pipeline.review.decisions import read_decisions, read_file, refuse_unknown, standing, write_decision
+from pipeline.review.decisions import (
+    compact_decisions,
+    read_decisions,
+    read_file,
+    refuse_unknown,
+    standing,
+    write_decision,
+)
 from pipeline.review.gallery import write_gallery
 from pipeline.review.last_run import LastRun, last_run, settings_of
 from pipeline.review.rejecting import reject
@@ -93,6 +100,7 @@ def _review(request: ReviewRequest) -> int:
 def _write(request: ReviewRequest, source: Store | None, out: Store, cards: pa.Table) -> None:
     """The gallery."""
     started = time.monotonic()
+    compact_decisions(out)
     side, threads = request.config.report.thumbnail, request.config.run.threads
     with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
         pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
