@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,9 +29,15 @@ _OF_RESULT = (
     "run_id",
     *(name for name in DOUBT if name in LEDGER_SCHEMA.names),
 )
+_OF_EARLIER = ("output_key", "output_sha256", "method", "finished_at")
+_EARLIER = pa.list_(pa.struct([LEDGER_SCHEMA.field(name).with_nullable(True) for name in _OF_EARLIER]))
 CARD_SCHEMA = pa.schema(
     [LEDGER_SCHEMA.field(name).with_nullable(True) for name in (*_OF_SOURCE, *_OF_RESULT)]
+    + [pa.field("earlier", _EARLIER)]  # other results of the same bytes that still stand, newest first
 )
+_COLUMNS = CARD_SCHEMA.names[:-1]
+#: Rows that name a file as written, or as removed.
+_OF_FILES = pa.array([str(status) for status in (Status.COLORIZED, Status.REJECTED, Status.SUPERSEDED)])
 
 
 def read_cards(out: Store) -> pa.Table:
@@ -41,9 +50,9 @@ def read_cards(out: Store) -> pa.Table:
     Raises:
         ConfigError: there is no ledger. DamagedLedgerPart: a part is damaged. StorageError: one is not read.
     """
-    columns = (*_OF_SOURCE, *_OF_RESULT)
-    tables = [CARD_SCHEMA.empty_table()]
-    tables += [table.cast(CARD_SCHEMA) for table in stream_parts(out, list_some_parts(out), columns)]
+    schema = pa.schema([CARD_SCHEMA.field(name) for name in _COLUMNS])
+    tables = [schema.empty_table()]
+    tables += [table.cast(schema) for table in stream_parts(out, list_some_parts(out), _COLUMNS)]
     rows = pa.concat_tables(tables).combine_chunks()
     newest = newest_of_all_jobs(rows, ["key"])
     coloured = rows.filter(pc.equal(rows["status"], str(Status.COLORIZED)))
@@ -57,4 +66,23 @@ def read_cards(out: Store) -> pa.Table:
         if name not in ("output_key", "output_sha256", "derivative_key"):  # what failed has these of its own
             taken = pc.coalesce(taken, newest[name])
         newest = newest.set_column(newest.schema.get_field_index(name), name, taken)
-    return newest
+    return newest.append_column(CARD_SCHEMA.field("earlier"), _earlier(newest, rows))
+
+
+def _earlier(newest: pa.Table, rows: pa.Table) -> pa.Array:
+    """For each card the results of the same bytes under other keys, as where the format was another."""
+    files = rows.filter(pc.is_in(rows["status"], value_set=_OF_FILES))
+    last = newest_of_all_jobs(files, ["output_key"])  # what was written over or removed stands no more
+    last = last.filter(pc.equal(last["status"], str(Status.COLORIZED)))
+    at = pc.index_in(last["key"], value_set=newest["key"])
+    others = pc.and_(
+        pc.equal(last["etag"], newest["etag"].take(at)),
+        pc.not_equal(last["output_key"], newest["output_key"].take(at)),  # null: of what was rejected
+    )
+    by_key = defaultdict[str, list[dict[str, Any]]](list)
+    some = last.filter(pc.fill_null(others, False)).sort_by([("finished_at", "descending")])
+    for row in some.to_pylist():
+        by_key[row["key"]].append({name: row[name] for name in _OF_EARLIER})
+    if not by_key:
+        return pa.nulls(newest.num_rows, _EARLIER)
+    return pa.array([by_key.get(key) for key in newest["key"].to_pylist()], _EARLIER)

@@ -150,8 +150,21 @@ def _columns(cards: pa.Table) -> dict[str, Any]:
         **repeated,
         **numbers,
         **measures,
+        "earlier": _earlier(cards["earlier"]),
         "finished_at": seconds.to_pylist(),
         "words": list(words),
+    }
+
+
+def _earlier(lists: pa.ChunkedArray) -> dict[int, list[list[Any]]]:
+    """By place in the page: key of the file, whether a browser can show it, method, time. Few have any."""
+    return {
+        place: [
+            [one["output_key"], int(_shows(one["output_key"])), one["method"], one["finished_at"].timestamp()]
+            for one in earlier
+        ]
+        for place, earlier in enumerate(lists.to_pylist())
+        if earlier
     }
 
 

@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         elif parts.path == "/api/correction":
             self._correction(query.get("key", ""))
         elif parts.path.startswith("/view/"):
-            self._view(parts.path.removeprefix("/view/"), query.get("key", ""))
+            self._view(parts.path.removeprefix("/view/"), query.get("key", ""), query.get("earlier"))
         elif parts.path.startswith(f"/{GALLERY}"):
             self._file(parts.path.removeprefix(f"/{GALLERY}"))
         else:
@@ -166,11 +166,11 @@ class Handler(BaseHTTPRequestHandler):
             page = page.replace(mark + _NO, mark + _YES)
         return page
 
-    def _view(self, which: str, key: str) -> None:
+    def _view(self, which: str, key: str, earlier: str | None) -> None:
         if which not in ("before", "after") or key not in self.server.cards:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such picture")
         else:
-            self._fetched(lambda: self.server.render(which, key), "image/jpeg")
+            self._fetched(lambda: self.server.render(which, key, earlier), "image/jpeg")
 
     def _fetched(self, fetch: Any, content_type: str) -> None:
         try:

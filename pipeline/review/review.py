@@ -152,7 +152,7 @@ def _serve(
 
 
 def _by_key(cards: pa.Table) -> Cards:
-    names = ["key", "etag", "bytes", "output_key", "output_sha256"]
+    names = ["key", "etag", "bytes", "output_key", "output_sha256", "earlier"]
     return {card["key"]: card for card in cards.select(names).to_pylist()}
 
 

@@ -108,8 +108,11 @@ class ReviewServer(ThreadingHTTPServer):
             decision = Decision(**wish.model_dump(), who=self.who, when=datetime.now(UTC))
             write_decision(self.out, decision)
 
-    def render(self, which: str, key: str) -> bytes:
+    def render(self, which: str, key: str, earlier: str | None = None) -> bytes:
         """A source ("before") or result ("after") as JPEG, at most VIEW_SIDE pixels long.
+
+        Args:
+            earlier: the key below OUT of another result than the last one.
 
         Raises:
             KeyError: there is none. What `thumbnail` and a store raise.
@@ -117,6 +120,8 @@ class ReviewServer(ThreadingHTTPServer):
         card = self.cards[key]
         store = self.source if which == "before" else self.out
         place = key if which == "before" else card["output_key"]
+        if earlier is not None:
+            place = earlier if earlier in [one["output_key"] for one in card["earlier"] or ()] else None
         if store is None or not place:
             raise KeyError(key)
         etag = card["etag"] if which == "before" else None

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from playwright.sync_api import Browser, Page
 
 from pipeline.color.metrics import ciede2000, to_lab
 from pipeline.config.storage import StorageConfig
+from pipeline.ledger.read import read_part
+from pipeline.ledger.schema import LedgerRow
 from pipeline.models.method_list import METHODS
-from pipeline.records import GRAY
+from pipeline.records import GRAY, Status
 from pipeline.review.cards import read_cards
 from pipeline.review.decisions import Decision, read_decisions, read_file
 from pipeline.review.gallery import page_files, write_gallery
@@ -24,6 +27,7 @@ from pipeline.shard.compose import ComposeSettings, compose
 from pipeline.storage import Store, open_store
 from tests.support.gallery_pages import PHONE, WIDE, draw, open_picture, opened, served, serving, until
 from tests.support.gallery_samples import photographs
+from tests.support.ledger_parts import put_part
 from tests.support.samples import encoded, photo
 
 STREET, MAN = "detroit-1915.jpg", "woman-in-print.jpg"
@@ -172,6 +176,33 @@ def test_another_image_lends_its_colours(page: Page, out: Store) -> None:
     assert (decision.correction.method, decision.correction.reference) == ("welsh", MAN)
 
 
+def test_an_earlier_result_lies_beside_the_last_one(page: Page, out: Store, tmp_path: Path) -> None:
+    rows = read_part(out, "ledger/digest/part-one.parquet").to_pylist()
+    (row,) = [row for row in rows if row["key"] == STREET]
+    out.put("images/older.png", encoded(photo(), "PNG"))
+    older = LedgerRow(**{**row, "status": Status.COLORIZED})
+    older.output_key, older.finished_at = "images/older.png", older.finished_at - timedelta(days=9)
+    put_part(out, "older", "one", [older])
+    source = open_store(str(tmp_path / "in"), StorageConfig())
+    cards = read_cards(out)
+    write_gallery(out, cards, make_thumbnails(source, out, cards, side=64, threads=2), [], side=64)
+    with serving(server_of(out)) as server:
+        served(page, server)
+        open_picture(page, STREET)
+        page.select_option("#other", "images/older.png")
+        until(page, "view.viewer.world.getItemCount() === 2 && view.after && view.after.getFullyLoaded()")
+        assert "earlier=images%2Folder.png" in page.evaluate("view.viewer.world.getItemAt(0).source.url")
+        page.check("#beside")
+        until(page, "view.after.getBounds().x > 1")
+        page.keyboard.press("b")
+        draw(page, (0.5, 0.5))
+        until(page, "edit.draft.strokes.length === 1")
+        assert page.evaluate("edit.draft.strokes[0].path[0]") == pytest.approx([0.5, 0.5], abs=0.01)
+        page.keyboard.press("j")
+        until(page, f"edit.draft && document.getElementById('view-title').textContent === '{MAN}'")
+        assert page.is_hidden("#other-label")
+
+
 @pytest.mark.parametrize("factor", [0.4, 1.6])
 @pytest.mark.parametrize("way", ["pixels", "filter"])
 def test_more_and_less_colour_is_nearly_as_the_job_computes_it(
@@ -229,11 +260,15 @@ def test_doubt_is_shown_sorted_and_filtered(page: Page, out: Store) -> None:
     assert page.locator(".card .key").all_inner_texts() == [MAN]
 
 
-def test_the_page_offers_every_method_that_ships() -> None:
+def test_the_page_offers_every_method_that_a_correction_can_name() -> None:
     text = dict(page_files())["palette.js"].decode()
-    needs = {
-        name: min(room.needs, default="") for name, room in METHODS.items() if name not in ("onnx", GRAY)
+    apart = {"onnx", GRAY}  # of a file of its own; a decision of its own
+    given = {"scribbles", "reference"}
+    offered = {
+        name: min(room.needs, default="").replace("scribbles", "strokes")
+        for name, room in METHODS.items()
+        if room.needs <= given and name not in apart
     }
-    for name, need in needs.items():
-        assert f'{name}: "{"strokes" if need == "scribbles" else need}"' in text
-    assert text.count(': "') == len(needs)
+    for name, need in offered.items():
+        assert f'{name}: "{need}"' in text
+    assert text.count(': "') == len(offered)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def rows_of(out: Store) -> list[dict[str, Any]]:
     for name in index["pages"]:
         page = called(out.get("gallery/data/" + name.partition("?")[0]).data, "fiatPage")
         words = page.pop("words")
+        del page["earlier"]
         rows += [dict(zip(page, values, strict=True)) for values in zip(*page.values(), strict=True)]
         for card in rows[-len(page["key"]) :]:
             card |= {name: words[card[name]] for name in ("status", "failure_code", "method", "run_id")}
@@ -111,6 +113,30 @@ def test_an_earlier_result_stands_where_the_last_run_failed(tmp_path: Path) -> N
     (card,) = read_cards(out).to_pylist()
     assert (card["status"], card["failure_code"]) == ("failed", "corrupt")
     assert (card["output_key"], card["mean_chroma"]) == ("images/a.jpg", 7.0)
+
+
+def test_other_results_of_the_same_bytes_are_earlier_ones(tmp_path: Path) -> None:
+    source, out = stores(tmp_path)
+    before, result = coloured(source, out, "a.jpg"), coloured(source, out, "a.jpg")
+    over = coloured(source, out, "a.jpg")
+    before.output_key, before.method = "images/a.png", "iizuka"
+    over.output_key, over.finished_at = "images/a.jpg", NOON + timedelta(days=1)
+    result.finished_at = NOON + timedelta(days=2)
+    before.etag = over.etag = result.etag
+    other_bytes = replace(before, etag="other", output_key="images/a.webp")
+    put_part(out, "digest", "one", [before, other_bytes])
+    put_part(out, "other", "one", [over])
+    put_part(out, "third", "one", [result])
+    (card,) = read_cards(out).to_pylist()
+    assert card["output_key"] == "images/a.jpg"
+    assert [(one["output_key"], one["method"]) for one in card["earlier"]] == [("images/a.png", "iizuka")]
+    write_gallery(out, read_cards(out), made(source, out), [], side=SIDE)
+    index = called(out.get("gallery/data/index.js").data, "fiatIndex")
+    page = called(out.get("gallery/data/" + index["pages"][0].partition("?")[0]).data, "fiatPage")
+    assert page["earlier"] == {"0": [["images/a.png", 1, "iizuka", NOON.timestamp()]]}
+    removed = replace(before, status=Status.SUPERSEDED, finished_at=NOON + timedelta(seconds=1))
+    put_part(out, "digest", "two", [removed])
+    assert read_cards(out)["earlier"].to_pylist() == [None], "its file is gone"
 
 
 def test_the_result_of_another_version_of_the_source_is_not_shown(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ const edited = document.getElementById("edited"), sketch = document.getElementBy
 function pictureBox() {
   const port = view.viewer?.viewport, ratio = edit.ratio;
   if (!port || !ratio) return null;
-  const start = port.pixelFromPoint(new OpenSeadragon.Point(0, 0), true), end = port.pixelFromPoint(new OpenSeadragon.Point(1, 1 / ratio), true);
+  const left = view.beside && view.both ? GAP : 0, point = (x, y) => port.pixelFromPoint(new OpenSeadragon.Point(x, y), true);
+  const start = point(left, 0), end = point(left + 1, 1 / ratio);
   return { x: start.x, y: start.y, width: end.x - start.x, height: end.y - start.y };
 }
 
@@ -24,7 +25,7 @@ function paint() {
   const box = pictureBox(), pen = cleared(edited), lines = cleared(sketch);
   if (!box) return;
   if (edit.shown) {
-    const cutAt = box.x + box.width * (view.both ? document.getElementById("slide").value / 100 : 0);
+    const cutAt = box.x + box.width * (view.both && !view.beside ? document.getElementById("slide").value / 100 : 0);
     pen.save();
     pen.beginPath();
     pen.rect(cutAt, box.y, box.x + box.width - cutAt, box.height);

@@ -134,7 +134,7 @@ function step(by) {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-  if (event.target.matches("input:not([type=range], [type=color]), select, textarea")) return;
+  if (event.target.matches("input:not([type=range], [type=color], [type=checkbox]), select, textarea")) return;
   if (!rows.length) return;
   const row = rows[selected], key = event.key.length === 1 ? event.key.toLowerCase() : event.key, isOpen = at("view").open;
   if (event.target.matches("input") && event.key.length > 1) return; // sliders have arrows of their own
@@ -223,6 +223,8 @@ at("next").addEventListener("click", () => turn(1));
 at("close").addEventListener("click", () => at("view").close());
 at("view").addEventListener("close", () => { setTool("move"); view.viewer?.destroy(); view.viewer = null; edit.row = -1; draw(true); });
 at("slide").addEventListener("input", cut);
+at("beside").addEventListener("change", () => { view.beside = at("beside").checked; place(); });
+at("other").addEventListener("change", () => { view.other = at("other").value; openView(view.row); });
 at("zoom-in").addEventListener("click", () => view.viewer?.viewport.zoomBy(1.5));
 at("zoom-out").addEventListener("click", () => view.viewer?.viewport.zoomBy(1 / 1.5));
 at("fit").addEventListener("click", () => view.viewer?.viewport.goHome());

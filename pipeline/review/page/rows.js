@@ -4,6 +4,7 @@ const table = {
   rows: 0, key: [], etag: [], message: [], output_key: [], output_sha256: [], derivative_key: [], view: [],
   status: [], failure_code: [], method: [], run_id: [], width: [], height: [], mean_chroma: [],
   finished_at: [], before: [], after: [], folder: [], doubt: [], novelty: [], doubt_reasons: [],
+  earlier: [],
 };
 const index = { rows: 0, pages: [], side: 360, advice: {}, built: "" };
 let decisions = new Map(); // by source key the decision that stands
@@ -27,6 +28,7 @@ function fiatPage(number, page) {
   for (const name of PLAIN) for (let i = 0; i < count; i++) table[name].push(page[name][i]);
   for (const name of ["doubt", "novelty"]) for (let i = 0; i < count; i++) table[name].push(page[name]?.[i] ?? null); // older ledgers have none
   for (const name of WORDS) for (let i = 0; i < count; i++) table[name].push(page.words[page[name]?.[i]] ?? "");
+  for (let i = 0; i < count; i++) table.earlier.push(page.earlier[i] || null);
   for (let i = 0; i < count; i++) table.folder.push(page.key[i].slice(0, page.key[i].lastIndexOf("/") + 1));
   table.rows += count;
 }

@@ -1,6 +1,7 @@
 "use strict";
 // One picture at full size, with zoom: the result lies over the source, and the slider cuts it off.
-const view = { viewer: null, row: -1, after: null, both: false };
+const view = { viewer: null, row: -1, after: null, both: false, beside: false, other: "" };
+const GAP = 1.02; // between two pictures, in their width
 
 function pictures(row) {
   const key = encodeURIComponent(table.key[row]);
@@ -12,12 +13,31 @@ function pictures(row) {
   return { before: beforeThumb(row), after: file ? "../" + encoded(file) : afterThumb(row), small: true };
 }
 
+// What is compared with the result: the scan, or an earlier result that still stands.
+function compared(row, before) {
+  const one = (table.earlier[row] || []).find(([key]) => key === view.other);
+  if (!one) { view.other = ""; return before; }
+  if (served) return `/view/after?key=${encodeURIComponent(table.key[row])}&earlier=${encodeURIComponent(one[0])}`;
+  return one[1] ? "../" + encoded(one[0]) : before;
+}
+
+function showOthers(row) {
+  const others = (table.earlier[row] || []).filter(([, isShown]) => served || isShown);
+  options("other", ["", ...others.map(([key]) => key)], (key) => {
+    const one = others.find(([name]) => name === key);
+    return one ? `${text("earlier")}: ${one[2]}, ${day(one[3])}, ${key.slice(key.lastIndexOf(".") + 1)}` : text("before");
+  });
+  document.getElementById("other").value = view.other;
+  document.getElementById("other-label").hidden = !others.length;
+}
+
 function openView(row) {
   view.row = row;
   const dialog = document.getElementById("view");
   if (!dialog.open) dialog.showModal();
   document.getElementById("view-title").textContent = table.key[row];
-  const { before, after, small } = pictures(row);
+  const { before: scan, after, small } = pictures(row), before = compared(row, scan);
+  showOthers(row);
   document.getElementById("view-note").textContent = before || after ? (small ? text("small") : "") : text("noPicture");
   document.getElementById("canvas").setAttribute("aria-label", table.key[row]);
   showFacts(row);
@@ -38,13 +58,25 @@ function openView(row) {
   else if (after) add(after, onAfter);
   document.getElementById("slide").disabled = !view.both;
   for (const name of ["update-viewport", "resize", "open"]) view.viewer.addHandler(name, paint);
-  function onAfter(item) { view.after = view.both ? item : null; cut(); }
+  function onAfter(item) { view.after = view.both ? item : null; place(); }
   startEdit(row, after, table.width[row] && table.height[row] ? table.width[row] / table.height[row] : 0);
+}
+
+// Two pictures one over the other, or beside each other.
+function place() {
+  const isBeside = view.beside && view.both;
+  document.getElementById("slide").disabled = !view.both || isBeside;
+  if (view.after) {
+    view.after.setPosition(new OpenSeadragon.Point(isBeside ? GAP : 0, 0), true);
+    if (isBeside) view.after.setClip(null);
+    view.viewer.viewport.goHome(true);
+  }
+  cut();
 }
 
 function cut() {
   paint();
-  if (!view.after) return;
+  if (!view.after || view.beside) return;
   const size = view.after.getContentSize(), share = document.getElementById("slide").value / 100;
   view.after.setClip(new OpenSeadragon.Rect(size.x * share, 0, Math.max(1, size.x * (1 - share)), size.y));
 }
