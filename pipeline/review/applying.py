@@ -1,8 +1,9 @@
-"""The button that carries decisions out: one at a time, in a thread, while the page asks how far it is."""
+"""The button that carries decisions out: once at a time, in a thread; the page asks what became of it."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -15,13 +16,12 @@ from pipeline.review.wishes import Apply, Cards
 @dataclass(frozen=True)
 class _State:
     state: Literal["idle", "running", "done", "failed"] = "idle"
-    done: int = 0
-    total: int = 0
+    seconds: float = 0.0
     message: str = ""
 
 
 class Applying:
-    """Carries out the decisions when asked to, and says how far it is; any thread may ask.
+    """Carries out the decisions when asked to, and says what became of it; any thread may ask.
 
     Args:
         apply: does the work.
@@ -30,7 +30,7 @@ class Applying:
 
     def __init__(self, apply: Apply, renew: Callable[[Cards], None]) -> None:
         self._apply, self._renew = apply, renew
-        self._state = _State()
+        self._state, self._began = _State(), 0.0
         self._lock = threading.Lock()
 
     def start(self) -> bool:
@@ -38,17 +38,17 @@ class Applying:
         with self._lock:
             if self._state.state == "running":
                 return False
-            self._state = _State("running")
+            self._state, self._began = _State("running"), time.monotonic()
         threading.Thread(target=self._work, daemon=True).start()
         return True
 
     def state(self) -> dict[str, Any]:
-        """state ("idle", "running", "done" or "failed"), done and total (images), message (for a person)."""
-        return asdict(self._state)
+        """state ("idle", "running", "done" or "failed"), seconds since it began, message (for a person)."""
+        return asdict(replace(self._state, seconds=time.monotonic() - self._began))
 
     def _work(self) -> None:
         try:
-            message, cards = self._apply(self._progress)
+            message, cards = self._apply()
         except FiatColorError as error:
             self._state = replace(self._state, state="failed", message=" ".join(str(error).split()))
         except BaseException as error:
@@ -58,6 +58,3 @@ class Applying:
             self._renew(cards)
             self._state = replace(self._state, state="done", message=message)
         log.say("applied", self._state.message, level="info" if self._state.state == "done" else "warning")
-
-    def _progress(self, done: int, total: int) -> None:
-        self._state = replace(self._state, done=done, total=total)

@@ -131,7 +131,7 @@ def _serve(
 ) -> None:
     """Until Ctrl-C."""
 
-    def apply(progress: Callable[[int, int], None]) -> tuple[str, Cards]:
+    def apply() -> tuple[str, Cards]:
         _, message = _apply(request, out)
         now = read_cards(out)
         _write(request, source, out, now)

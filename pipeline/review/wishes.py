@@ -18,9 +18,9 @@ Cards = Mapping[str, Card]
 #: Colours an image as the correction says, with the colours of the second one where it names a reference;
 #: returns a JPEG. It raises ImageFailure and FiatColorError.
 Preview = Callable[[Card, Correction, Card | None], bytes]
-#: Carries out the decisions that stand, calling its argument with how many are done and how many there are.
-#: Returns one line for a person, and the cards as they are then. It raises FiatColorError.
-Apply = Callable[[Callable[[int, int], None]], tuple[str, Cards]]
+#: Carries out the decisions that stand; returns one line for a person, and the cards as they are then. It
+#: raises FiatColorError.
+Apply = Callable[[], tuple[str, Cards]]
 
 
 class Wish(Section):

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import FailureCode, ImageFailure
+from pipeline.errors import FailureCode, ImageFailure, StorageError
 from pipeline.review.cards import read_cards
 from pipeline.review.correction import Correction
 from pipeline.review.decisions import read_decisions
 from pipeline.review.server import ReviewServer
-from pipeline.review.wishes import Card
+from pipeline.review.wishes import Card, Cards
 from pipeline.storage import Store, open_store
 from tests.review.test_correction import STROKE
 from tests.review.test_server import Browser, wish
@@ -149,3 +149,37 @@ def test_a_body_of_a_gigabyte_is_not_read(browser: Browser, path: str, length: s
 def test_nobody_else_can_ask(browser: Browser, colouring: Colouring, path: str, headers: Any) -> None:
     assert browser.ask(path, {"key": KEY, "correction": {"chroma": 1.5}}, **headers)[0] == 403
     assert colouring.asked == []
+
+
+def test_decisions_are_applied_once_at_a_time(tmp_path: Path, out: Store) -> None:
+    cards = {card["key"]: card for card in read_cards(out).to_pylist()}
+    go = threading.Event()
+    results: list[Any] = [
+        ("2 are done", {KEY: {**cards[KEY], "output_key": None}}),
+        StorageError("no\nspace"),
+    ]
+
+    def apply() -> tuple[str, Cards]:
+        assert go.wait(10)
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result  # type: ignore[no-any-return]
+
+    def state() -> Any:
+        return json.loads(browser.ask("/api/apply")[1])
+
+    with serving(ReviewServer(None, out, cards, "Kim", apply=apply)) as server:
+        browser = Browser(server)
+        assert browser.ask("/api/apply")[0] == 403
+        browser.enter()
+        assert state()["state"] == "idle"
+        for expected in (("done", "2 are done"), ("failed", "no space")):
+            go.clear()
+            assert browser.ask("/api/apply", {})[0] == 200
+            assert browser.ask("/api/apply", {})[0] == 409
+            go.set()
+            while (now := state())["state"] == "running":
+                threading.Event().wait(0.005)
+            assert (now["state"], now["message"]) == expected
+        assert browser.ask(f"/view/after?key={KEY}")[0] == 404, "the cards are those that it returned"

@@ -7,9 +7,7 @@ async function applyDecisions() {
     let now = await asked("POST");
     while (now.state === "running") {
       bar.hidden = false;
-      bar.max = now.total || 1;
-      bar.value = now.done;
-      say(`${text("applying")} ${now.total ? `${now.done} / ${now.total}` : ""}`);
+      say(`${text("applying")}: ${Math.round(now.seconds)} s`);
       await new Promise((resolve) => setTimeout(resolve, 250));
       now = await asked("GET");
     }
