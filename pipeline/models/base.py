@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pipeline.config.section import Section
 from pipeline.models.ab_bins import BinHead
+from pipeline.models.signals import Signals
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -52,6 +53,12 @@ class Colorizer(nn.Module, ABC):
         `ab_B2hw`: float32 in Lab units, h and w may be H/2 and W/2. Nothing is remembered between calls and
         no image of the batch changes another's result. Raises ValueError for another shape or unknown guides.
         """
+
+    def predict_with_signals(
+        self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Signals]:
+        """`predict_ab`, the same bits, and what the network knows of its guess: no signals by default."""
+        return self.predict_ab(L_B1HW, guides), Signals()
 
     def check_input(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None) -> None:
         """Raises ValueError where the arguments of `predict_ab` break its contract."""

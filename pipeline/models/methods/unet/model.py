@@ -26,6 +26,7 @@ from pipeline.models.methods.unet.network import (
     PretrainedEncoder,
     padded,
 )
+from pipeline.models.signals import EVERY, Signals, bin_spread
 
 AB_SCALE = 110.0
 PLAIN_DECODER = (512, 256, 128, 64)
@@ -146,17 +147,19 @@ class UnetColorizer(TrainableColorizer):
         network.load_state_dict({key: value for key, value in self.state_dict().items() if key in kept})
         return network
 
-    def _features(self, L_B1HW: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Features at 1/4 and at 1/2 of the (padded) size, and the global branch's vector."""
+    def _features(self, L_B1HW: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Features at 1/4 and at 1/2 of the (padded) size, the global branch's vector, and the encoder's
+        features that it is made of."""
         x = L_B1HW / 100.0
         if self.pretrained:
             x = (gray_level_t(L_B1HW) - 127 / 255) * (255 / 128)
         maps = self.encoder(padded(x).contiguous(memory_format=torch.channels_last))
-        vector = None
+        vector, pooled = None, None
         if self.global_features is not None:
-            maps[-1], vector = self.global_features(self.encoder.features(maps[-1]), maps[-1])
+            pooled = self.encoder.features(maps[-1])
+            maps[-1], vector = self.global_features(pooled, maps[-1])
         at_quarter, at_half = self.decoder(maps)
-        return at_quarter, at_half, vector
+        return at_quarter, at_half, vector, pooled
 
     def _classified(self, features_BChw: Tensor) -> Tensor:
         """Chroma of the distributions at these features, on a CPU in bands of rows, whose 313 numbers a pixel
@@ -179,23 +182,49 @@ class UnetColorizer(TrainableColorizer):
     @torch.inference_mode()
     def predict_ab(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None) -> Tensor:
         """As `Colorizer.predict_ab`; h, w = H/2, W/2 by regression, H/4, W/4 by classification alone."""
+        return self._predict(L_B1HW, guides)[0]
+
+    @torch.inference_mode()
+    def predict_with_signals(
+        self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Signals]:
+        """As `Colorizer.predict_with_signals`: the encoder's features where there is a global branch, the
+        spread where there are bins."""
+        ab_B2hw, at_quarter, pooled, regressed = self._predict(L_B1HW, guides)
+        spread, start = None, EVERY // 2
+        if self.classification is not None:
+            with torch.autocast(L_B1HW.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                some = at_quarter[..., start::EVERY, start::EVERY]
+                logits = self.classification(some.contiguous(memory_format=torch.channels_last))
+            other = (
+                None if regressed is None else regressed[..., 2 * start :: 2 * EVERY, 2 * start :: 2 * EVERY]
+            )
+            spread = bin_spread(logits, other)
+        return ab_B2hw, Signals(None if pooled is None else pooled.float(), spread)
+
+    def _predict(
+        self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """The chroma, the features at 1/4 of the size that the bins are read from, the encoder's, and what
+        the regression alone guesses."""
         self.check_input(L_B1HW, guides)
         height, width = L_B1HW.shape[-2:]
         with torch.autocast(L_B1HW.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            at_quarter, at_half, _ = self._features(L_B1HW)
-            guesses = []
+            at_quarter, at_half, _, pooled = self._features(L_B1HW)
+            at_quarter = at_quarter[..., : height // 4, : width // 4]
+            guesses, regressed = [], None
             if self.regression is not None and (self.blend < 1 or self.classification is None):
                 guess = self.regression(at_half)[..., : height // 2, : width // 2].float() * AB_SCALE
                 guesses.append((1 - self.blend, guess))
+                regressed = guess
             if self.classification is not None and (self.blend or not guesses):
-                inside = at_quarter[..., : height // 4, : width // 4]
-                guesses.append((self.blend, self._classified(inside)))
+                guesses.append((self.blend, self._classified(at_quarter)))
         ab = guesses[0][1]
         if len(guesses) == 2:
             finer = F.interpolate(guesses[1][1], ab.shape[-2:], mode="bilinear", align_corners=False)
             ab = guesses[0][0] * ab + guesses[1][0] * finer
         scaled_ab: Tensor = ab * self.gain
-        return scaled_ab.contiguous()
+        return scaled_ab.contiguous(), at_quarter, pooled, regressed
 
     def forward(
         self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, objective: Objective
@@ -210,7 +239,7 @@ class UnetColorizer(TrainableColorizer):
         likeliest colour.
         """
         height, width = L_B1HW.shape[-2:]
-        at_quarter, at_half, vector = self._features(L_B1HW)
+        at_quarter, at_half, vector, _ = self._features(L_B1HW)
         losses: dict[str, Tensor] = {}
         loss = L_B1HW.new_zeros(())
         if self.regression is not None:
