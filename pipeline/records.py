@@ -27,6 +27,15 @@ class Status(StrEnum):
 #: The method that adds no colour, of images that somebody wants to stay gray.
 GRAY = "gray"
 
+
+class DoubtReason(StrEnum):
+    """Why a person should look at a coloured image."""
+
+    NEGATIVE = "negative"  # its lightness looks like that of a negative
+    UNLIKE_TRAINING = "unlike_training"  # further from the training photographs than 99 of 100 photographs
+    NEARLY_GRAY = "nearly_gray"  # the result has hardly any colour
+
+
 #: What becomes of an object in a colouring run.
 RUN_STATUSES = tuple(status for status in Status if status not in (Status.REJECTED, Status.SUPERSEDED))
 

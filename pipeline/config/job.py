@@ -187,6 +187,9 @@ class ReportConfig(Section):
         None, gt=0.0, description="mean_chroma that images usually have; null: of the shipped weights"
     )
     chroma_spread: float | None = Field(None, gt=0.0, description="its standard deviation over images")
+    doubt: bool = Field(
+        True, description="say in the ledger how doubtful each result is, as far as the weights allow"
+    )
     price_core_hour: float | None = Field(None, ge=0.0, description="money per core and hour; null: unknown")
     price_gpu_hour: float | None = Field(None, ge=0.0, description="money per GPU and hour; null: unknown")
 

@@ -53,6 +53,12 @@ LEDGER_SCHEMA = pa.schema(
         # Share of its area, 0 to 1, where a gray or toned scan has real colour (color.real_colour), or of
         # several pages the largest; null unless colorized, and where color_spread is above its threshold.
         pa.field("real_color_share", pa.float32()),
+        # Share of the photographs of the weights' calibration whose expected CIEDE2000 is smaller, 0 to 1
+        # (models.doubt); null: the weights have no calibration, a guide said the colours, report.doubt=false.
+        pa.field("doubt", pa.float32()),
+        pa.field("doubt_reasons", pa.string()),  # see DoubtReason, joined by commas; null: none
+        # How far the picture is from the training photographs', 0 to 1; null: not known.
+        pa.field("novelty", pa.float32()),
     ]
 )
 
@@ -117,6 +123,9 @@ class LedgerRow:
     further_keys: list[str] | None = None
     further_sha256: list[str] | None = None
     real_color_share: float | None = None
+    doubt: float | None = None
+    doubt_reasons: str | None = None
+    novelty: float | None = None
 
 
 def ledger_table(rows: list[LedgerRow]) -> pa.Table:

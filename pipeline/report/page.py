@@ -18,6 +18,7 @@ from pipeline.report.advice import EXIT_MEANING
 from pipeline.report.html import render
 from pipeline.report.sheet import Pair
 from pipeline.report.summary import Summary
+from pipeline.report.summary_text import doubt_text
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _JPEG_QUALITY = 85
@@ -97,6 +98,7 @@ def _details(summary: Summary) -> dict[str, str]:
     speed = f"{summary.images_per_second:.2f} images/s" if summary.images_per_second else "none coloured"
     lightness = "none coloured" if summary.max_delta_l is None else f"{summary.max_delta_l:.3f} L* (of 100)"
     model = summary.model
+    doubt = {} if summary.doubt is None else {"Doubt": doubt_text(summary.doubt)}
     of_others = (
         {} if model is None else {"Weights of": f"{model.name}, licence {model.terms}, from {model.source}"}
     )
@@ -113,6 +115,7 @@ def _details(summary: Summary) -> dict[str, str]:
         f"run {seconds.run:.1f}, close {seconds.close:.1f} s",
         "In the workers": f"decode {stages.decode:.1f}, predict {stages.predict:.1f}, "
         f"compose and write {stages.compose:.1f} s",
+        **doubt,
         "Largest change of lightness": lightness,
         "Software": ", ".join(f"{name} {version}" for name, version in summary.versions.items()),
     }

@@ -10,6 +10,7 @@ from pydantic import Field
 from pipeline import __version__
 from pipeline.config.section import Section
 from pipeline.records import ModelCard
+from pipeline.report.doubtful import DoubtCounts
 from pipeline.report.drift import Chroma
 
 
@@ -116,6 +117,9 @@ class Summary(Section):
     max_delta_l: float | None = Field(None, description="worst |L* out - L* in| of any pixel; null: none")
     chroma: Chroma | None = Field(
         None, description="how colourful the images are; null: none without a guide"
+    )
+    doubt: DoubtCounts | None = Field(
+        None, description="which results to look at first; null: report.doubt=false, or nothing is known"
     )
     exit_status: int = Field(description="0 done, 3 finished with failed images, 4 with too many")
     finished_at: str = Field(description="ISO 8601, UTC")

@@ -7,6 +7,7 @@ from pipeline.cli.durations import duration
 from pipeline.ledger.keys import IMAGES, ledger_folder, page_key, sheet_key
 from pipeline.records import Status
 from pipeline.report.advice import EXIT_MEANING
+from pipeline.report.doubtful import DoubtCounts
 from pipeline.report.drift import Chroma
 from pipeline.report.summary import Balance, Summary
 
@@ -17,6 +18,8 @@ _LABELS = {
     Status.FAILED: "failed",
     Status.ARCHIVED: "archived, to be restored",
 }
+
+_NAMED = 3  # of the most doubtful; summary.json and the page have more
 
 
 def summary_text(summary: Summary, report: bool = True) -> str:
@@ -96,6 +99,8 @@ def _speed(summary: Summary) -> list[str]:
         lines.append(f"Cost    {cost.core_hours:.3f} core-hours, {cost.gpu_hours:.3f} GPU-hours{money}")
     if summary.chroma is not None:
         lines.append(f"Chroma  {_chroma(summary.chroma)}")
+    if summary.doubt is not None:
+        lines.append(f"Doubt   {doubt_text(summary.doubt)}")
     if summary.max_delta_l is not None:
         lines.append(
             f"Detail  the lightness of no pixel moved by more than {summary.max_delta_l:.2f} L* (of 100)"
@@ -116,6 +121,14 @@ def _chroma(chroma: Chroma) -> str:
     if chroma.drift is None:
         return means
     return f"{means}; drift {chroma.drift:+.2f} from the usual {chroma.reference_mean:.1f}"
+
+
+def doubt_text(doubt: DoubtCounts) -> str:
+    """How many results are doubtful, by reason, and the first of them."""
+    worst = f"{doubt.worst_tenth:,} of {doubt.known:,} are as doubtful as the worst tenth of photographs"
+    reasons = ", ".join(f"{name} {count:,}" for name, count in doubt.reasons.items())
+    most = f"; most: {', '.join(one.key for one in doubt.most[:_NAMED])}" if doubt.most else ""
+    return "; ".join(filter(None, [worst if doubt.known else "", reasons])) + most
 
 
 def _places(summary: Summary, report: bool) -> list[str]:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from pipeline.records import RUN_STATUSES, Status
 from pipeline.report.advice import ADVICE
+from pipeline.report.doubtful import DoubtTally
 from pipeline.report.drift import Chroma
 from pipeline.report.summary import Example, FailureGroup, StageSeconds
 
@@ -30,6 +31,8 @@ COLUMNS = (
     "max_delta_l",
     "mean_chroma",
     "colorfulness",
+    "doubt",
+    "doubt_reasons",
     "seconds_decode",
     "seconds_predict",
     "seconds_compose",
@@ -49,6 +52,7 @@ class RunTally:
         self.stage_seconds = StageSeconds()
         self.max_delta_l: float | None = None
         self.guided = 0
+        self.doubt = DoubtTally()
         self._chroma = np.zeros(4)  # images without a guide; sums of chroma, its square, and colourfulness
         self._failed: Counter[str] = Counter()
         self._examples: dict[str, list[tuple[str, str]]] = {}
@@ -66,6 +70,7 @@ class RunTally:
         worst = pc.max(colorized["max_delta_l"]).as_py()
         if worst is not None:
             self.max_delta_l = max(worst, self.max_delta_l or 0.0)
+        self.doubt.add(colorized)
         self._add_chroma(colorized.filter(pc.field("guide_digest").is_null()))
         self._add_sample(colorized)
 

@@ -134,6 +134,7 @@ def _summary(
         cost=_cost(clock, occupied, job.config.report),
         max_delta_l=tally.max_delta_l,
         chroma=chroma and chroma.against(reference_for(job.config, job.weights_digest)),
+        doubt=tally.doubt.counts,
         exit_status=run_status(tally, failed_before, job.config.run.max_failed),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=software_versions(),

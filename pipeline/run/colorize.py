@@ -18,7 +18,8 @@ from pipeline.config.loading import effective_yaml
 from pipeline.engine.machine import cores
 from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
 from pipeline.ledger.keys import LEASE, config_key
-from pipeline.models.method_list import METHODS, OpenedWeights, open_weights
+from pipeline.models.doubt import find_calibration
+from pipeline.models.method_list import METHODS, SOLVERS, OpenedWeights, location, open_weights
 from pipeline.models.shipped_cards import shipped_cards
 from pipeline.models.weights_registry import SCHEME, pin_weights
 from pipeline.plan.plan import Plan, make_plan, write_plan
@@ -251,6 +252,10 @@ def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
     model = model.model_copy(update={"weights": weights, "method": opened.method})
     if opened.onnx is not None:
         model = pin_onnx(model, opened.onnx)
+    if (
+        config.report.doubt and opened.method not in SOLVERS
+    ):  # a damaged calibration ends the job before any work
+        find_calibration(location(opened.method, weights), opened.digest, config.storage)
     return config.model_copy(update={"model": model, "plan": plan}), opened
 
 

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pipeline.color.borders import neutral_borders
 from pipeline.models.base import Colorizer
+from pipeline.models.doubt import LOOK, Calibration, Judgement, picture_numbers, spread_numbers
 
 F32 = NDArray[np.float32]
 
 CPU_BATCH = 1
 GPU_BATCH = 16
+SMALLEST_LOOK = 64
+"""Pixels: no side of a second look is shorter, for a picture that has as many."""
+
+
+@dataclass(frozen=True, eq=False)
+class Guess:
+    """Chroma float32[2,h,w] of one image, CIELAB ab in Lab units, and what is expected of it, where the
+    predictor has a calibration."""
+
+    ab_2hw: F32
+    judgement: Judgement | None = None
 
 
 class Predictor:
@@ -23,26 +38,48 @@ class Predictor:
 
     On a CPU the batch is one image by default: the convolution library rounds differently for different batch
     sizes, and a resumed run must give the bytes that an undisturbed run gives.
+
+    With a `calibration` it judges its guesses; the chroma is the same to the bit.
     """
 
     def __init__(
-        self, colorizer: Colorizer, *, device: str, batch: int | None, neutral_borders: bool = False
+        self,
+        colorizer: Colorizer,
+        *,
+        device: str,
+        batch: int | None,
+        neutral_borders: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         self.colorizer = colorizer
+        self.calibration = calibration
         self.neutral_borders = neutral_borders
         self.device = torch.device(device)
         self.batch = batch or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
 
     def __call__(self, inputs: list[F32], guides: Sequence[Mapping[str, F32]] | None = None) -> list[F32]:
-        """Chroma for each L* image.
+        """Chroma for each L* image: `guesses` without their judgement, which costs nothing then."""
+        return [guess.ab_2hw for guess in self._guesses(inputs, guides, None)]
+
+    def guesses(self, inputs: list[F32], guides: Sequence[Mapping[str, F32]] | None = None) -> list[Guess]:
+        """A guess for each L* image.
 
         Args:
             inputs: arrays float32[h,w], L* in [0, 100], h and w multiples of 8.
             guides: for each the guides by name, float32[c,h',w'], that the colorizer takes; None: no guides.
 
         Returns:
-            For each, in the same order, float32[2,h',w'], CIELAB ab in Lab units; h', w' as the method gives.
+            For each, in the same order, its chroma float32[2,h',w'], h', w' as the method gives, and its
+            judgement; None without a calibration.
         """
+        return self._guesses(inputs, guides, self.calibration)
+
+    def _guesses(
+        self,
+        inputs: list[F32],
+        guides: Sequence[Mapping[str, F32]] | None,
+        calibration: Calibration | None,
+    ) -> list[Guess]:
         if self.device.type == "cpu" and torch.get_num_threads() != 1:
             # a worker per core; OpenMP keeps this per thread, and Ray calls from others
             torch.set_num_threads(1)
@@ -50,22 +87,67 @@ class Predictor:
         by_shape: dict[Hashable, list[int]] = defaultdict(list)
         for index, (L, own) in enumerate(zip(inputs, given, strict=True)):
             by_shape[L.shape, *sorted((name, guide.shape) for name, guide in own.items())].append(index)
-        results: list[F32] = [np.empty((2, 0, 0), np.float32)] * len(inputs)
+        results: list[Guess] = [Guess(np.empty((2, 0, 0), np.float32))] * len(inputs)
         for indices in by_shape.values():
             for start in range(0, len(indices), self.batch):
                 chosen = indices[start : start + self.batch]
-                step = self._step([inputs[i] for i in chosen], [given[i] for i in chosen])
-                for index, ab in zip(chosen, step, strict=True):
-                    results[index] = neutral_borders(ab, inputs[index]) if self.neutral_borders else ab
+                step = self._step([inputs[i] for i in chosen], [given[i] for i in chosen], calibration)
+                for index, guess in zip(chosen, step, strict=True):
+                    results[index] = guess
+                    if self.neutral_borders:
+                        results[index] = Guess(neutral_borders(guess.ab_2hw, inputs[index]), guess.judgement)
         return results
 
-    def _step(self, same_size: list[F32], guides: list[Mapping[str, F32]]) -> F32:
+    def _step(
+        self, same_size: list[F32], guides: list[Mapping[str, F32]], calibration: Calibration | None
+    ) -> list[Guess]:
         L_B1HW = torch.from_numpy(np.stack(same_size)[:, None]).to(self.device)
         stacked = {
             name: torch.from_numpy(np.stack([own[name] for own in guides])).to(self.device)
             for name in guides[0]
         }
+        if calibration is None:
+            with torch.inference_mode():
+                ab_B2hw = self.colorizer.predict_ab(L_B1HW, stacked or None).float()
+            return [Guess(ab) for ab in ab_B2hw.cpu().numpy()]
+        abs_, numbers, features = self._signals(L_B1HW, stacked or None, same_size, looks=calibration.looks)
+        judged = [calibration.judge(*signals) for signals in zip(numbers, features, strict=True)]
+        return [Guess(ab, judgement) for ab, judgement in zip(abs_, judged, strict=True)]
+
+    def signals(self, L_hw: F32, looks: bool) -> tuple[F32, dict[str, float], F32 | None]:
+        """Chroma of one L* image float32[h,w], the numbers that a calibration judges it by, its features.
+
+        looks: whether LOOK is among the numbers.
+        """
+        abs_, numbers, features = self._signals(
+            torch.from_numpy(L_hw[None, None]).to(self.device), None, [L_hw], looks=looks
+        )
+        return abs_[0], numbers[0], features[0]
+
+    def _signals(
+        self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None, inputs: list[F32], *, looks: bool
+    ) -> tuple[F32, list[dict[str, float]], list[F32 | None]]:
         with torch.inference_mode():
-            ab_B2hw = self.colorizer.predict_ab(L_B1HW, stacked or None).float()
-        result: F32 = ab_B2hw.cpu().numpy()
-        return result
+            ab_B2hw, signals = self.colorizer.predict_with_signals(L_B1HW, guides)
+            ab_B2hw = ab_B2hw.float()
+            differences = self._look(L_B1HW, ab_B2hw) if looks else [None] * len(inputs)
+        abs_: F32 = ab_B2hw.cpu().numpy()
+        spread = _rows(signals.spread_BK, len(inputs))
+        numbers = [
+            picture_numbers(L, ab) | spread_numbers(one) | ({} if look is None else {LOOK: look})
+            for L, ab, one, look in zip(inputs, abs_, spread, differences, strict=True)
+        ]
+        return abs_, numbers, _rows(signals.features_BF, len(inputs))
+
+    def _look(self, L_B1HW: Tensor, ab_B2hw: Tensor) -> list[float | None]:
+        """For each image the mean distance in ab, Lab units, to what half its size is coloured like."""
+        size = [max(min(side, SMALLEST_LOOK), side // 2 // 8 * 8) for side in L_B1HW.shape[-2:]]
+        small_B1hw = F.interpolate(L_B1HW, size, mode="bilinear", antialias=True, align_corners=False)
+        again_B2hw = self.colorizer.predict_ab(small_B1hw.clamp(0, 100)).float()
+        again_B2hw = F.interpolate(again_B2hw, ab_B2hw.shape[-2:], mode="bilinear", align_corners=False)
+        return [float(one) for one in (again_B2hw - ab_B2hw).norm(dim=1).mean((1, 2))]
+
+
+def _rows(values_BN: Tensor | None, count: int) -> list[F32 | None]:
+    """A row for each image; None for each where there are none."""
+    return [None] * count if values_BN is None else list(values_BN.float().cpu().numpy())

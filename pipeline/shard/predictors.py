@@ -9,29 +9,39 @@ from collections.abc import Sequence
 
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.ledger.schema import LedgerRow
-from pipeline.models.method_list import load_colorizer
+from pipeline.models.doubt import find_calibration
+from pipeline.models.method_list import SOLVERS, load_colorizer, location
+from pipeline.shard.doubt import joined_doubt
 from pipeline.shard.job import Job
 from pipeline.shard.open_guides import predicts
-from pipeline.shard.predict import Predictor
+from pipeline.shard.predict import Guess, Predictor
 from pipeline.shard.rows import Rows
-from pipeline.shard.stages import F32, Predicted, Prepared, S
+from pipeline.shard.stages import Predicted, Prepared, S
 
 
 def open_predictor(job: Job, device: str, method: str | None = None) -> Predictor:
     """The job's network on this device, or the shipped one of another method, ready for batches."""
     model = job.config.model
     own = method in (None, model.method)
+    method, weights = (model.method, model.weights) if own else (method, None)
     loaded = load_colorizer(
-        model.method if own else method,
-        model.weights if own else None,
+        method,
+        weights,
         precision=model.precision,
         device=device,
         storage=job.config.storage,
         contract=model.contract if own else None,
         threads=job.threads,
     )
+    calibration = None
+    if job.config.report.doubt and method not in SOLVERS:
+        calibration = find_calibration(location(method, weights), loaded.weights_digest, job.config.storage)
     return Predictor(
-        loaded.colorizer, device=device, batch=model.batch, neutral_borders=model.neutral_borders
+        loaded.colorizer,
+        device=device,
+        batch=model.batch,
+        neutral_borders=model.neutral_borders,
+        calibration=calibration,
     )
 
 
@@ -59,32 +69,37 @@ class Predictors:
         """
         start = time.perf_counter()
         refused: dict[int, LedgerRow] = {}
-        chroma: dict[int, tuple[F32, ...]] = {}
+        guesses: dict[int, tuple[Guess, ...]] = {}
         by_method: dict[str, list[int]] = defaultdict(list)
         for index, one in enumerate(waiting):
             if not predicts(one.image.method):
-                chroma[index] = ()
+                guesses[index] = ()
             elif (row := self._refused(one)) is not None:
                 refused[index] = row
             else:
                 by_method[one.image.method].append(index)
         for method, indices in by_method.items():
-            for index, ab in zip(indices, self._colored(method, [waiting[i] for i in indices]), strict=True):
-                if isinstance(ab, LedgerRow):
-                    refused[index] = ab
+            results = self._colored(method, [waiting[i] for i in indices])
+            for index, result in zip(indices, results, strict=True):
+                if isinstance(result, LedgerRow):
+                    refused[index] = result
                 else:
-                    chroma[index] = ab
+                    guesses[index] = result
         seconds = (time.perf_counter() - start) / max(1, len(waiting))
         return [
-            refused[index] if index in refused else one.predicted(chroma[index], seconds)
+            refused[index] if index in refused else self._predicted(one, guesses[index], seconds)
             for index, one in enumerate(waiting)
         ]
 
-    def _colored(self, method: str, ones: Sequence[Prepared[S]]) -> list[tuple[F32, ...] | LedgerRow]:
-        """For each image the chroma of its pages; where an ONNX graph or a picture fails, the row of the
+    def _predicted(self, one: Prepared[S], guesses: tuple[Guess, ...], seconds: float) -> Predicted[S]:
+        doubt = joined_doubt(guess.judgement for guess in guesses) if self.job.config.report.doubt else None
+        return one.predicted(tuple(guess.ab_2hw for guess in guesses), seconds, doubt)
+
+    def _colored(self, method: str, ones: Sequence[Prepared[S]]) -> list[tuple[Guess, ...] | LedgerRow]:
+        """For each image the guesses for its pages; where an ONNX graph or a picture fails, the row of the
         image that it fails for."""
         try:
-            return list(_chroma(self.of(method), ones))
+            return list(_guesses(self.of(method), ones))
         except ImageFailure as failure:
             if len(ones) == 1:
                 return [self.rows.of_error(ones[0].image, _naming(ones[0], failure))]
@@ -107,8 +122,8 @@ def _naming(one: Prepared[S], failure: ImageFailure) -> ImageFailure:
     return ImageFailure(failure.code, f"its picture {picture.name!r}: {failure.message}")
 
 
-def _chroma(predictor: Predictor, ones: Sequence[Prepared[S]]) -> list[tuple[F32, ...]]:
-    """For each image the chroma of its pages."""
+def _guesses(predictor: Predictor, ones: Sequence[Prepared[S]]) -> list[tuple[Guess, ...]]:
+    """For each image the guesses for its pages."""
     inputs = [(L, one.pictures) for one in ones for L in one.L_pages]
-    predicted = iter(predictor([L for L, _ in inputs], [pictures for _, pictures in inputs]))
+    predicted = iter(predictor.guesses([L for L, _ in inputs], [pictures for _, pictures in inputs]))
     return [tuple(itertools.islice(predicted, len(one.L_pages))) for one in ones]

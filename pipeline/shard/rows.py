@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.codecs.in_memory import Skip
+from pipeline.config.job import PICTURES
 from pipeline.errors import (
     AccessDenied,
     BadKey,
@@ -21,6 +22,7 @@ from pipeline.ledger.schema import LedgerRow
 from pipeline.records import Status
 from pipeline.shard.delivery import SourceUnreadable
 from pipeline.shard.job import Job, SourceImage
+from pipeline.shard.stages import Predicted
 
 UNREADABLE = (ObjectMissing, ObjectChanged, ObjectDamaged, AccessDenied)
 """What a source object may be that cannot be fetched; each is a row of its own."""
@@ -98,9 +100,13 @@ class Rows:
         return self.row(image, skip.status, message=message or skip.message, **columns)
 
     def colorized(
-        self, image: SourceImage, pixels: Pixels, result: Result, spread: float, pages: int, **columns: object
+        self, predicted: Predicted[Any], pixels: Pixels, result: Result, pages: int, **columns: object
     ) -> LedgerRow:
         """Of a colour image."""
+        image, spread, doubt = predicted.image, predicted.color_spread, predicted.doubt
+        if doubt is not None:
+            guided = bool(image.guide.kinds) or any(getattr(self.job.config.model, kind) for kind in PICTURES)
+            columns |= doubt.columns(result.mean_chroma, guided=guided)
         return self.row(
             image,
             Status.COLORIZED,
@@ -114,6 +120,8 @@ class Rows:
             metadata_changes=list(result.metadata_changes),
             real_color_share=None if self._is_color(spread) else result.real_color_share,
             **self._color(spread, pages),
+            seconds_decode=predicted.seconds_decode,
+            seconds_predict=predicted.seconds_predict,
             **columns,
         )
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.codecs.in_memory import Decoded
 from pipeline.color.real_colour import RealColour
+from pipeline.shard.doubt import Doubt
 from pipeline.shard.job import SourceImage
 
 F32 = NDArray[np.float32]
@@ -87,8 +88,10 @@ class Prepared(Generic[S]):
             self.seconds_decode,
         )
 
-    def predicted(self, ab_pages: tuple[F32, ...], seconds: float) -> Predicted[S]:
-        """With its chroma, for which the network took `seconds`."""
+    def predicted(
+        self, ab_pages: tuple[F32, ...], seconds: float, doubt: Doubt | None = None
+    ) -> Predicted[S]:
+        """With its chroma, for which the network took `seconds`, and the doubt about it."""
         return Predicted(
             self.image,
             self.source,
@@ -97,6 +100,7 @@ class Prepared(Generic[S]):
             self.color_spread,
             self.seconds_decode,
             seconds,
+            doubt,
         )
 
 
@@ -108,6 +112,7 @@ class Predicted(Generic[S]):
         ab_pages: for each page float32[2,h,w], Lab units, any size; empty where hints alone give the colours.
         scribbles, color_spread, seconds_decode: as in `Prepared`.
         seconds_predict: its share of the time of the network's call.
+        doubt: None where nobody asked for it.
     """
 
     image: SourceImage
@@ -117,6 +122,7 @@ class Predicted(Generic[S]):
     color_spread: float
     seconds_decode: float
     seconds_predict: float
+    doubt: Doubt | None = None
 
     def reopened(self, source: T, color_spread: float, seconds: float) -> Predicted[T]:
         """With its pixels again, for which decoding took `seconds` more."""
@@ -128,6 +134,7 @@ class Predicted(Generic[S]):
             color_spread,
             self.seconds_decode + seconds,
             self.seconds_predict,
+            self.doubt,
         )
 
 

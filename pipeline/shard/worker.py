@@ -91,15 +91,12 @@ class ShardWorker:
         digest: str,
     ) -> LedgerRow:
         return self.rows.colorized(
-            predicted.image,
+            predicted,
             source.pixels,
             result,
-            predicted.color_spread,
             source.pixels.pages,
             source_sha256=digest,
             **file_columns(files),
-            seconds_decode=predicted.seconds_decode,
-            seconds_predict=predicted.seconds_predict,
         )
 
     def _finished(self, predicted: Predicted[Here], source: OpenSource, digest: str) -> tuple[str, Finished]:
@@ -171,14 +168,11 @@ class ShardWorker:
             return self.rows.of_error(image, error)
         self.written.append(written)
         return self.rows.colorized(
-            image,
+            predicted,
             master,
             master,
-            predicted.color_spread,
             len(predicted.ab_pages),
             **columns,
-            seconds_decode=predicted.seconds_decode,
-            seconds_predict=predicted.seconds_predict,
             seconds_compose=time.perf_counter() - start,
         )
 
