@@ -32,6 +32,7 @@ COMMANDS = {
     "train": "train a network",
     "retrain-family": "train all methods with the same budget, and compare them",
     "choose-decoding": "choose how a trained network decodes",
+    "doubt": "fit and measure how doubtful the results of a network are",
     "evaluate": "measure networks on colour photographs",
     "promote": "put better weights into a registry, or go back",
     "retrain": "one cycle of retraining: photographs, training, the gate",

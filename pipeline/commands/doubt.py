@@ -1,0 +1,63 @@
+"""Fit and measure how doubtful the results of a network are. `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pipeline.cli.command import JobParser, exit_status
+from pipeline.config.loading import load
+from pipeline.errors import ConfigError
+from pipeline.evaluate.doubt import fit_doubt, measure_doubt
+from pipeline.evaluate.doubt_observe import DoubtConfig
+
+EPILOG = """\
+examples:
+  fiat-color doubt --weights own.safetensors --fit HELD_OUT --training train-photos
+  fiat-color doubt --weights own.safetensors --input photos/eval --output out
+
+--fit writes own.doubt beside the weights, where a colouring job looks for it. HELD_OUT are colour photographs
+that the weights were not trained on. The second form compares doubt and error, on others again.
+"""
+
+
+def make_parser() -> JobParser:
+    """The command line."""
+    parser = JobParser(
+        description="Fit how doubtful the results of a network are, or measure how true that is.",
+        epilog=EPILOG,
+        config="YAML, or a shipped name: default",
+        shipped="doubt",
+    )
+    parser.add_argument("--weights", required=True, metavar="URI", help="shipped name, path or URI")
+    parser.add_argument("--fit", metavar="URI", help="photographs to fit on: a folder, bucket or Parquet")
+    parser.add_argument("--training", metavar="URI", help="with --fit: photographs trained on, for novelty")
+    parser.add_argument("--input", "--photos", metavar="URI", help="photographs to measure on")
+    parser.add_argument("--output", metavar="URI", help="the folder of the tables; with --fit: the file")
+    return parser
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """What was typed."""
+    return make_parser().parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, load, call; returns the exit status."""
+    args = parse(argv)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def work() -> None:
+        config = load(DoubtConfig, args.config, args.overrides)
+        if (args.fit is None) == (args.input is None):
+            raise ConfigError("give either --fit PHOTOGRAPHS or --input PHOTOGRAPHS")
+        if args.fit is not None:
+            print(fit_doubt(args.weights, args.fit, args.training, config, say, args.output))
+        elif args.output is None:
+            raise ConfigError("--input wants --output, the folder of the tables")
+        else:
+            print(measure_doubt(args.weights, args.input, args.output, config, say), end="")
+
+    return exit_status(work, args.log_format)

@@ -1,0 +1,194 @@
+"""Fitting a calibration of doubt: a ridge regression, monotone maps, features of ordinary photographs.
+
+NumPy alone: the matrices have a few thousand rows and 1,300 columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from pipeline.models.doubt import STEPS, Calibration, DoubtInfo
+
+F64 = NDArray[np.float64]
+
+AXES = 64
+"""Main axes of the features that novelty keeps."""
+
+FOLDS = 5
+STRENGTHS = tuple(float(10**power) for power in np.arange(1.0, 6.01, 0.5))
+"""Of the ridge's penalty; what predicts the photographs best that it has not seen is taken."""
+
+FALSE_NEGATIVES = 0.001
+"""Share of photographs that may be taken for negatives."""
+
+FEWEST = 200
+"""Photographs: with fewer the hundredths of the maps mean nothing."""
+
+_LEAST = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Photographs P as the network saw them: what it knew of its guesses, and how wrong they were.
+
+    numbers_PK: by the K names in `names`. features_PF: F may be 0. error_P: CIEDE2000. inverted_PF: features
+    of the same photographs with their lightness turned around; None where there are no features.
+    """
+
+    names: tuple[str, ...]
+    numbers_PK: F64
+    features_PF: F64
+    error_P: F64
+    inverted_PF: F64 | None = None
+
+
+def calibrate(seen: Observed, training_PF: F64 | None, info: DoubtInfo) -> Calibration:
+    """The calibration for the weights that `info` names; what it says of the signals is filled in here.
+
+    Args:
+        seen: photographs that the weights were not trained on.
+        training_PF: features of photographs that they were trained on; None: novelty is measured from the
+            first half of the others.
+
+    Raises:
+        ConfigError: fewer than FEWEST photographs.
+    """
+    count, features = seen.features_PF.shape
+    if count < FEWEST:
+        raise ConfigError(f"{count} photographs are too few to fit doubt on: give at least {FEWEST}")
+    signals_PN = np.concatenate([seen.numbers_PK, seen.features_PF], 1)
+    mean_N, deviation_N = signals_PN.mean(0), np.maximum(signals_PN.std(0), _LEAST)
+    scaled_PN, target_P = (signals_PN - mean_N) / deviation_N, np.log1p(seen.error_P)
+    slope_N, score_P = two_stages(scaled_PN, target_P - target_P.mean(), len(seen.names))
+    score_P = score_P + target_P.mean()
+    calibration = Calibration(
+        info=replace(info, numbers=seen.names, features=features, photographs=count),
+        mean_N=mean_N,
+        deviation_N=deviation_N,
+        slope_N=slope_N,
+        bias=float(target_P.mean()),
+        score_S=np.quantile(score_P, np.linspace(0, 1, STEPS)),
+        error_S=error_of_doubt(score_P, seen.error_P),
+        center_F=np.zeros(features),
+        axes_RF=np.zeros((0, features)),
+        length_R=np.zeros(0),
+        rest=1.0,
+        distance_S=np.zeros(STEPS),
+        negative_F=np.zeros(features),
+        negative_bias=0.0,
+    )
+    if not features:
+        return calibration
+    calibration = _with_novelty(calibration, seen.features_PF, training_PF)
+    return calibration if seen.inverted_PF is None else _with_negatives(calibration, seen)
+
+
+def ridge(X_PN: F64, y_P: F64, strength: float) -> F64:
+    """The slopes that minimise |X slope - y|² + strength |slope|², float64[N]."""
+    gram_NN = X_PN.T @ X_PN
+    gram_NN[np.diag_indices_from(gram_NN)] += strength
+    return np.asarray(np.linalg.solve(gram_NN, X_PN.T @ y_P))
+
+
+def left_out_scores(X_PN: F64, y_P: F64, strength: float, fold_P: NDArray[np.int64]) -> F64:
+    """What ridges predict for each photograph that were fitted on the other folds, float64[P]."""
+    scores = np.empty(len(y_P))
+    for fold in np.unique(fold_P):
+        out = fold_P == fold
+        mean = y_P[~out].mean()
+        scores[out] = X_PN[out] @ ridge(X_PN[~out], y_P[~out] - mean, strength) + mean
+    return scores
+
+
+def choose_strength(X_PN: F64, y_P: F64) -> tuple[float, F64]:
+    """Of STRENGTHS the one with the least squared error on photographs that are left out, and its scores."""
+    fold_P = np.arange(len(y_P)) % FOLDS
+    tried = [(strength, left_out_scores(X_PN, y_P, strength, fold_P)) for strength in STRENGTHS]
+    return min(tried, key=lambda one: float(np.square(one[1] - y_P).sum()))
+
+
+def two_stages(X_PN: F64, y_P: F64, numbers: int) -> tuple[F64, F64]:
+    """Slopes of the first `numbers` columns by themselves, then of the others for what these leave; and the
+    scores of photographs that are left out.
+
+    A single ridge that is strong enough for a thousand features would give the few numbers, which tell more,
+    hardly any weight.
+    """
+    strength, score_P = choose_strength(X_PN[:, :numbers], y_P)
+    slopes = [ridge(X_PN[:, :numbers], y_P, strength)]
+    if X_PN.shape[1] > numbers:
+        strength, more_P = choose_strength(X_PN[:, numbers:], y_P - score_P)
+        slopes.append(ridge(X_PN[:, numbers:], y_P - score_P, strength))
+        score_P = score_P + more_P
+    return np.concatenate(slopes), score_P
+
+
+def isotonic(y_P: F64) -> F64:
+    """The ascending sequence nearest to `y_P` by squared error: pool adjacent violators.
+
+    Source: Ayer et al., "An empirical distribution function for sampling with incomplete information", Annals
+    of Mathematical Statistics 26(4), 1955.
+    """
+    means: list[float] = []
+    counts: list[int] = []
+    for value in y_P.tolist():
+        mean, count = value, 1
+        while means and means[-1] > mean:
+            before, number = means.pop(), counts.pop()
+            mean, count = (before * number + mean * count) / (number + count), number + count
+        means.append(mean)
+        counts.append(count)
+    return np.repeat(means, counts)
+
+
+def error_of_doubt(score_P: F64, error_P: F64) -> F64:
+    """The CIEDE2000 that each hundredth of the scores stands for, float64[STEPS], ascending."""
+    order = np.argsort(score_P, kind="stable")
+    fitted_P = isotonic(error_P[order])
+    places_P = (np.arange(len(fitted_P)) + 0.5) / len(fitted_P)
+    return np.interp(np.linspace(0, 1, STEPS), places_P, fitted_P)
+
+
+def _with_novelty(one: Calibration, seen_PF: F64, training_PF: F64 | None) -> Calibration:
+    """With the features of ordinary photographs, and the distances of those that were left out of them."""
+    half = len(seen_PF) // 2
+    fitted_PF, others_PF = (seen_PF[:half], seen_PF[half:]) if training_PF is None else (training_PF, seen_PF)
+    center_F = fitted_PF.mean(0)
+    variance_F, axes_FF = np.linalg.eigh(np.cov(fitted_PF, rowvar=False))
+    axes = min(AXES, len(fitted_PF) // 2, len(center_F) - 1)
+    rest = float(np.sqrt(max(variance_F[:-axes].mean(), _LEAST)))
+    one = replace(
+        one,
+        # rounded as they are stored, so that the distances below are those of the file
+        center_F=center_F.astype(np.float32).astype(np.float64),
+        axes_RF=axes_FF[:, -axes:].T.astype(np.float16).astype(np.float64),
+        length_R=np.sqrt(np.maximum(variance_F[-axes:], _LEAST)),
+        rest=rest,
+    )
+    distances = [one.distance(features) for features in others_PF]
+    return replace(one, distance_S=np.quantile(distances, np.linspace(0, 1, STEPS)))
+
+
+def _with_negatives(one: Calibration, seen: Observed) -> Calibration:
+    """With the score that tells photographs from their negatives, and where it begins to be trusted."""
+    assert seen.inverted_PF is not None
+    count, numbers = len(seen.error_P), len(seen.names)
+    both_PF = np.concatenate([seen.features_PF, seen.inverted_PF])
+    scaled_PF = (both_PF - one.mean_N[numbers:]) / one.deviation_N[numbers:]
+    middle_F = scaled_PF.mean(0)
+    sign_P = np.repeat([-1.0, 1.0], count)
+    fold_P = np.tile(np.arange(count) % FOLDS, 2)  # a photograph and its negative are left out together
+    tried = [(power, left_out_scores(scaled_PF - middle_F, sign_P, power, fold_P)) for power in STRENGTHS]
+    strength, score_P = min(tried, key=lambda one: float(np.square(one[1] - sign_P).sum()))
+    slope_F = ridge(scaled_PF - middle_F, sign_P, strength)
+    threshold = float(np.quantile(score_P[:count], 1 - FALSE_NEGATIVES))
+    return replace(
+        one,
+        info=replace(one.info, negative=max(threshold, 0.0)),
+        negative_F=slope_F,
+        negative_bias=float(-middle_F @ slope_F),
+    )

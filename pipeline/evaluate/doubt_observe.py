@@ -1,0 +1,174 @@
+"""Photographs as a network sees them, for the fit and the measure of doubt: its signals and its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.color import metrics
+from pipeline.color.luminance import downscale_luminance, luminance_u16_from_srgb8
+from pipeline.config.section import Section
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import ConfigError, WeightsError
+from pipeline.evaluate.doubt_fit import Observed
+from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, list_photographs, reduced
+from pipeline.evaluate.settings import EvaluateSection
+from pipeline.models.method_list import SOLVERS, load_colorizer, location
+from pipeline.models.weights_registry import pin_weights
+from pipeline.shard.compose import compose
+from pipeline.shard.predict import Predictor
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+Say = Callable[[str], None]
+
+_SAY_EVERY = 200
+
+
+class DoubtSection(Section):
+    """Which photographs, and how they are seen."""
+
+    photographs: int = Field(4000, ge=30, description="evenly spaced ones of the input")
+    training: int = Field(2000, ge=30, description="evenly spaced ones of the training photographs")
+    side: int = Field(256, ge=32, le=4096, description="short side they are scaled down to, pixels")
+    split: str = Field("val", description="of training Parquet; of other Parquet, how the files' names start")
+    training_split: str = Field("train", description="likewise, of the training photographs")
+    groups: tuple[str, ...] = Field((), description="photographs of these sources only; none: all")
+    look: bool | None = Field(
+        None,
+        description="judge also by a second look at half the size, for a quarter more time; null: where the "
+        "network has neither features nor bins",
+    )
+    pixels: int = Field(100_000_000, ge=1, description="larger photographs are left out")
+    resamples: int = Field(1000, ge=100, description="of the bootstrap over photographs")
+    seed: int = Field(0, ge=0, description="of the bootstrap")
+
+
+class DoubtConfig(Section):
+    """Everything that `jobs/doubt.py` can be told besides weights and photographs."""
+
+    doubt: DoubtSection = DoubtSection()
+    storage: StorageConfig = StorageConfig()
+
+
+@dataclass(frozen=True)
+class Named:
+    """The network that is judged: where its weights are, and their SHA-256."""
+
+    predictor: Predictor
+    location: str
+    digest: str
+
+
+def open_network(weights: str, config: DoubtConfig) -> Named:
+    """The network of these weights: a shipped name, a path or a URI.
+
+    Raises WeightsError for weights that cannot be had, ConfigError for a method without any.
+    """
+    torch.set_num_threads(1)  # one small picture at a time: more threads only wait for each other
+    if weights in SOLVERS:
+        raise ConfigError(f"the method {weights!r} has no weights that a calibration could be for")
+    pinned = pin_weights(weights, config.storage)
+    loaded = load_colorizer(None, pinned, storage=config.storage)
+    if loaded.colorizer.needs:
+        raise WeightsError(f"{weights} colours by guides alone: its doubt is not known")
+    predictor = Predictor(loaded.colorizer, device="cpu", batch=1)
+    return Named(predictor, location(None, pinned), loaded.weights_digest)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One photograph: `truth` and `colored` uint8[H,W,3], the network's numbers and features, CIEDE2000."""
+
+    photo: Photograph
+    truth: U8
+    colored: U8
+    numbers: dict[str, float]
+    features_F: F32 | None
+    inverted_F: F32 | None
+    error: float
+
+
+def photographs(
+    uri: str, config: DoubtConfig, *, split: str, count: int, groups: tuple[str, ...] = ()
+) -> list[Photograph]:
+    """`count` evenly spaced photographs below `uri`, or all. Raises as `list_photographs`."""
+    listed = list_photographs(uri, EvaluateSection(split=split, groups=groups), config.storage)
+    places = np.linspace(0, len(listed) - 1, min(count, len(listed))).astype(int)
+    return [listed[place] for place in places]
+
+
+def see(
+    uri: str,
+    photos: list[Photograph],
+    network: Named,
+    config: DoubtConfig,
+    say: Say,
+    *,
+    looks: bool = False,
+    inverted: bool = False,
+) -> Iterator[Seen]:
+    """Each photograph that can be read, coloured from its own lightness; `say` hears of the others."""
+    reader = Reader(uri, config.doubt.pixels, config.storage)
+    for number, photo in enumerate(photos, 1):
+        try:
+            truth = reduced(reader.read(photo), config.doubt.side)
+        except Unreadable as reason:
+            say(f"left out {photo.key}: {reason}")
+            continue
+        l_u16 = luminance_u16_from_srgb8(truth)
+        ab_2hw, numbers, features_F = network.predictor.signals(seen_lightness(truth), looks)
+        inverted_F = None
+        if inverted and features_F is not None:
+            _, _, inverted_F = network.predictor.signals(seen_lightness(255 - truth), False)
+        colored = compose(l_u16, ab_2hw).rgb
+        error = metrics.ciede2000(metrics.to_lab(truth), metrics.to_lab(colored))
+        yield Seen(photo, truth, colored, numbers, features_F, inverted_F, error)
+        if number % _SAY_EVERY == 0:
+            say(f"{number:,} of {len(photos):,} photographs")
+
+
+def seen_lightness(rgb8: U8) -> F32:
+    """What a network sees of a photograph uint8[H,W,3] at this size: L*, float32[h,w]."""
+    l_u16 = luminance_u16_from_srgb8(np.ascontiguousarray(rgb8))
+    return downscale_luminance(l_u16, -(-max(rgb8.shape[:2]) // 8) * 8)
+
+
+def features_of(uri: str, photos: list[Photograph], network: Named, config: DoubtConfig) -> F32:
+    """The features of each photograph that can be read, float32[P,F]; the network has some."""
+    reader, rows = Reader(uri, config.doubt.pixels, config.storage), []
+    for photo in photos:
+        try:
+            truth = reduced(reader.read(photo), config.doubt.side)
+        except Unreadable:
+            continue
+        rows.append(network.predictor.signals(seen_lightness(truth), False)[2])
+    return np.array(rows, np.float32)
+
+
+def wants_look(network: Named, config: DoubtConfig) -> bool:
+    """Whether a second look is to be among the signals."""
+    if config.doubt.look is not None:
+        return config.doubt.look
+    _, numbers, features = network.predictor.signals(np.full((64, 64), 50.0, np.float32), False)
+    return features is None and "spread_mean" not in numbers
+
+
+def observed(seen: list[Seen]) -> Observed:
+    """As the fit takes it."""
+    names = tuple(seen[0].numbers)
+    empty = np.zeros(0)
+    features = [empty if one.features_F is None else one.features_F for one in seen]
+    inverted = [one.inverted_F for one in seen if one.inverted_F is not None]
+    return Observed(
+        names=names,
+        numbers_PK=np.array([[one.numbers[name] for name in names] for one in seen]),
+        features_PF=np.array(features, np.float64).reshape(len(seen), -1),
+        error_P=np.array([one.error for one in seen]),
+        inverted_PF=np.array(inverted, np.float64) if inverted else None,
+    )
