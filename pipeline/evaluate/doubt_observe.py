@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Field
 
 from pipeline.color import metrics
@@ -17,7 +18,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.evaluate.doubt_fit import Observed
 from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, list_photographs, reduced
-from pipeline.evaluate.settings import EvaluateSection
+from pipeline.evaluate.settings import OWN, EvaluateSection
 from pipeline.models.method_list import SOLVERS, load_colorizer, location
 from pipeline.models.weights_registry import pin_weights
 from pipeline.shard.compose import compose
@@ -39,6 +40,9 @@ class DoubtSection(Section):
     split: str = Field("val", description="of training Parquet; of other Parquet, how the files' names start")
     training_split: str = Field("train", description="likewise, of the training photographs")
     groups: tuple[str, ...] = Field((), description="photographs of these sources only; none: all")
+    plates: tuple[str, ...] = Field(
+        (OWN,), min_length=1, description="what networks see: own lightness, or pictures by manifest column"
+    )
     look: bool | None = Field(
         None,
         description="judge also by a second look at half the size, for a quarter more time; null: where the "
@@ -98,7 +102,8 @@ def photographs(
     uri: str, config: DoubtConfig, *, split: str, count: int, groups: tuple[str, ...] = ()
 ) -> list[Photograph]:
     """`count` evenly spaced photographs below `uri`, or all. Raises as `list_photographs`."""
-    listed = list_photographs(uri, EvaluateSection(split=split, groups=groups), config.storage)
+    settings = EvaluateSection(split=split, groups=groups, plates=config.doubt.plates)
+    listed = list_photographs(uri, settings, config.storage)
     places = np.linspace(0, len(listed) - 1, min(count, len(listed))).astype(int)
     return [listed[place] for place in places]
 
@@ -117,12 +122,12 @@ def see(
     reader = Reader(uri, config.doubt.pixels, config.storage)
     for number, photo in enumerate(photos, 1):
         try:
-            truth = reduced(reader.read(photo), config.doubt.side)
+            truth, plate = reduced(reader.read(photo), config.doubt.side), reader.read_plate(photo)
         except Unreadable as reason:
             say(f"left out {photo.key}: {reason}")
             continue
         l_u16 = luminance_u16_from_srgb8(truth)
-        ab_2hw, numbers, features_F = network.predictor.signals(seen_lightness(truth), looks)
+        ab_2hw, numbers, features_F = network.predictor.signals(seen_lightness(_seen(truth, plate)), looks)
         inverted_F = None
         if inverted and features_F is not None:
             _, _, inverted_F = network.predictor.signals(seen_lightness(255 - truth), False)
@@ -131,6 +136,14 @@ def see(
         yield Seen(photo, truth, colored, numbers, features_F, inverted_F, error)
         if number % _SAY_EVERY == 0:
             say(f"{number:,} of {len(photos):,} photographs")
+
+
+def _seen(truth: U8, plate: Image.Image | None) -> U8:
+    """The picture whose lightness the network sees: the photograph itself, or its plate at the same size."""
+    if plate is None:
+        return truth
+    size = (truth.shape[1], truth.shape[0])
+    return np.asarray(plate.convert("L").convert("RGB").resize(size, Image.Resampling.LANCZOS))
 
 
 def seen_lightness(rgb8: U8) -> F32:

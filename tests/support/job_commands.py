@@ -20,6 +20,7 @@ from pipeline.commands.program import COMMANDS
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
+from pipeline.evaluate.doubt_observe import DoubtConfig
 from pipeline.evaluate.settings import EvaluateConfig
 from pipeline.models.method_list import NETWORKS
 from pipeline.photographs.settings import PrepareConfig
@@ -31,6 +32,7 @@ from tests.support.paths import REPO
 CONFIGS: tuple[type[BaseModel], ...] = (
     JobConfig,
     EvaluateConfig,
+    DoubtConfig,
     PrepareConfig,
     TrainConfig,
     PromoteConfig,
