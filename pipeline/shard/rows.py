@@ -19,7 +19,7 @@ from pipeline.errors import (
     ObjectMissing,
 )
 from pipeline.ledger.schema import LedgerRow
-from pipeline.records import Status
+from pipeline.records import GRAY, Status
 from pipeline.shard.delivery import SourceUnreadable
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.stages import Predicted
@@ -104,7 +104,7 @@ class Rows:
     ) -> LedgerRow:
         """Of a colour image."""
         image, spread, doubt = predicted.image, predicted.color_spread, predicted.doubt
-        if doubt is not None:
+        if doubt is not None and image.method != GRAY:  # somebody wanted it gray: there is nothing to doubt
             guided = bool(image.guide.kinds) or any(getattr(self.job.config.model, kind) for kind in PICTURES)
             columns |= doubt.columns(result.mean_chroma, guided=guided)
         return self.row(
