@@ -31,7 +31,7 @@ def make_parser() -> JobParser:
     )
     parser.add_argument("--weights", required=True, metavar="URI", help="shipped name, path or URI")
     parser.add_argument("--fit", metavar="URI", help="photographs to fit on: a folder, bucket or Parquet")
-    parser.add_argument("--training", metavar="URI", help="with --fit: photographs trained on, for novelty")
+    parser.add_argument("--training", metavar="URI", help="photographs trained on, to fit novelty on")
     parser.add_argument("--input", "--photos", metavar="URI", help="photographs to measure on")
     parser.add_argument("--output", metavar="URI", help="the folder of the tables; with --fit: the file")
     return parser
@@ -51,9 +51,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         config = load(DoubtConfig, args.config, args.overrides)
-        if (args.fit is None) == (args.input is None):
-            raise ConfigError("give either --fit PHOTOGRAPHS or --input PHOTOGRAPHS")
-        if args.fit is not None:
+        fits = args.fit is not None or args.training is not None
+        if fits == (args.input is not None):
+            raise ConfigError("give either --input PHOTOGRAPHS, or --fit and --training")
+        if fits:
             print(fit_doubt(args.weights, args.fit, args.training, config, say, args.output))
         elif args.output is None:
             raise ConfigError("--input wants --output, the folder of the tables")

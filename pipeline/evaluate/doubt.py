@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import ConfigError
-from pipeline.evaluate.doubt_fit import calibrate
+from pipeline.evaluate.doubt_fit import calibrate, with_photographs
 from pipeline.evaluate.doubt_observe import (
     DoubtConfig,
     Named,
@@ -52,54 +53,66 @@ _HEADINGS = {
 
 def fit_doubt(
     weights: str,
-    held_out: str,
+    held_out: str | None,
     training: str | None,
     config: DoubtConfig,
     say: Say,
     output: str | None = None,
 ) -> str:
-    """Fit a calibration on photographs that the weights were not trained on, and write it.
+    """Fit a calibration, or the novelty of one that is there, and write it.
 
     Args:
-        held_out: the photographs. training: some that they were trained on; None: novelty is measured from
-            the others.
+        held_out: photographs that the weights were not trained on; None: doubt stays as it is in the
+            calibration beside the weights.
+        training: photographs that they were trained on, to measure novelty from; None: from `held_out`.
         output: path or URI of the calibration; None: beside the weights, where a job looks for it.
 
     Returns:
         A line that says what was written.
 
     Raises:
-        ConfigError: too few photographs, or none. WeightsError: the weights cannot be had. StorageError: the
-            calibration cannot be written.
+        ConfigError: too few photographs, or none; no calibration. WeightsError: the weights cannot be had.
+            StorageError: the calibration cannot be written.
     """
-    settings, network = config.doubt, open_network(weights, config)
-    looks = wants_look(network, config)
+    network = open_network(weights, config)
+    calibration = (
+        _existing(network, weights, config) if held_out is None else _fitted(network, held_out, config, say)
+    )
+    if training is not None:
+        settings = config.doubt
+        photos = photographs(training, config, split=settings.training_split, count=settings.training)
+        features_PF, inverted_PF = features_of(training, photos, network, config, say)
+        calibration = with_photographs(calibration, features_PF, inverted_PF)
+        info = replace(calibration.info, training=len(features_PF), side=settings.side)
+        calibration = replace(calibration, info=info)
+    place = output or calibration_uri(network.location)
+    folder, _, name = place.rpartition("/")
+    store = open_store(folder or ("/" if place.startswith("/") else "."), config.storage)
+    store.put(name, encode_calibration(calibration))
+    return f"wrote {place}, fitted on {calibration.info.photographs:,} photographs"
+
+
+def _fitted(network: Named, held_out: str, config: DoubtConfig, say: Say) -> Calibration:
+    settings, looks = config.doubt, wants_look(network, config)
     photos = photographs(
         held_out, config, split=settings.split, count=settings.photographs, groups=settings.groups
     )
     seen = list(see(held_out, photos, network, config, say, looks=looks, inverted=True))
     if not seen:
         raise ConfigError(f"none of the photographs under {held_out} could be read")
-    training_PF = None
-    if training is not None and seen[0].features_F is not None:
-        others = photographs(training, config, split=settings.training_split, count=settings.training)
-        say(f"features of {len(others):,} training photographs")
-        training_PF = features_of(training, others, network, config).astype(np.float64)
-    info = DoubtInfo(
-        weights=network.digest,
-        numbers=(),
-        features=0,
-        photographs=len(seen),
-        sources=tuple(sorted({one.photo.group for one in seen})),
-        training=0 if training_PF is None else len(training_PF),
-        side=settings.side,
-    )
-    calibration = calibrate(observed(seen), training_PF, info)
-    place = output or calibration_uri(network.location)
-    folder, _, name = place.rpartition("/")
-    store = open_store(folder or ("/" if place.startswith("/") else "."), config.storage)
-    store.put(name, encode_calibration(calibration))
-    return f"wrote {place}, fitted on {len(seen):,} photographs"
+    sources = tuple(sorted({one.photo.group for one in seen}))
+    info = DoubtInfo(network.digest, (), 0, len(seen), sources, side=settings.side)
+    return calibrate(observed(seen), info)
+
+
+def _existing(network: Named, weights: str, config: DoubtConfig) -> Calibration:
+    calibration = find_calibration(network.location, network.digest, config.storage)
+    if calibration is None:
+        raise ConfigError(
+            f"the weights {weights} have no calibration of doubt; fit one with --fit PHOTOGRAPHS that they "
+            "were not trained on"
+        )
+    return calibration
 
 
 def measure_doubt(weights: str, input_uri: str, output: str, config: DoubtConfig, say: Say) -> str:
@@ -112,12 +125,7 @@ def measure_doubt(weights: str, input_uri: str, output: str, config: DoubtConfig
             `fit_doubt`.
     """
     settings, network = config.doubt, open_network(weights, config)
-    calibration = find_calibration(network.location, network.digest, config.storage)
-    if calibration is None:
-        raise ConfigError(
-            f"the weights {weights} have no calibration of doubt; fit one with --fit PHOTOGRAPHS that they "
-            "were not trained on"
-        )
+    calibration = _existing(network, weights, config)
     target = open_store(output, config.storage)
     target.check_writable()
     photos = photographs(

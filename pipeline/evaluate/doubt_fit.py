@@ -46,13 +46,13 @@ class Observed:
     inverted_PF: F64 | None = None
 
 
-def calibrate(seen: Observed, training_PF: F64 | None, info: DoubtInfo) -> Calibration:
+def calibrate(seen: Observed, info: DoubtInfo) -> Calibration:
     """The calibration for the weights that `info` names; what it says of the signals is filled in here.
+
+    Novelty and negatives are of the same photographs, until `with_photographs` says otherwise.
 
     Args:
         seen: photographs that the weights were not trained on.
-        training_PF: features of photographs that they were trained on; None: novelty is measured from the
-            first half of the others.
 
     Raises:
         ConfigError: fewer than FEWEST photographs.
@@ -81,10 +81,23 @@ def calibrate(seen: Observed, training_PF: F64 | None, info: DoubtInfo) -> Calib
         negative_F=np.zeros(features),
         negative_bias=0.0,
     )
-    if not features:
+    if seen.inverted_PF is None:
         return calibration
-    calibration = _with_novelty(calibration, seen.features_PF, training_PF)
-    return calibration if seen.inverted_PF is None else _with_negatives(calibration, seen)
+    return with_photographs(calibration, seen.features_PF, seen.inverted_PF)
+
+
+def with_photographs(one: Calibration, features_PF: F64, inverted_PF: F64) -> Calibration:
+    """With novelty and negatives of these photographs: their features, and those of their negatives.
+
+    They are to be as large as a job's pictures: the larger a picture, the less its pooled features differ
+    from another's.
+
+    Raises:
+        ConfigError: fewer than FEWEST photographs.
+    """
+    if len(features_PF) < FEWEST:
+        raise ConfigError(f"{len(features_PF)} photographs are too few for novelty: give at least {FEWEST}")
+    return _with_negatives(_with_novelty(one, features_PF), features_PF, inverted_PF)
 
 
 def ridge(X_PN: F64, y_P: F64, strength: float) -> F64:
@@ -153,10 +166,9 @@ def error_of_doubt(score_P: F64, error_P: F64) -> F64:
     return np.interp(np.linspace(0, 1, STEPS), places_P, fitted_P)
 
 
-def _with_novelty(one: Calibration, seen_PF: F64, training_PF: F64 | None) -> Calibration:
-    """With the features of ordinary photographs, and the distances of those that were left out of them."""
-    half = len(seen_PF) // 2
-    fitted_PF, others_PF = (seen_PF[:half], seen_PF[half:]) if training_PF is None else (training_PF, seen_PF)
+def _with_novelty(one: Calibration, features_PF: F64) -> Calibration:
+    """With the features of every second photograph, and the distances of the others to them."""
+    fitted_PF, others_PF = features_PF[::2], features_PF[1::2]
     center_F = fitted_PF.mean(0)
     variance_F, axes_FF = np.linalg.eigh(np.cov(fitted_PF, rowvar=False))
     axes = min(AXES, len(fitted_PF) // 2, len(center_F) - 1)
@@ -173,11 +185,10 @@ def _with_novelty(one: Calibration, seen_PF: F64, training_PF: F64 | None) -> Ca
     return replace(one, distance_S=np.quantile(distances, np.linspace(0, 1, STEPS)))
 
 
-def _with_negatives(one: Calibration, seen: Observed) -> Calibration:
+def _with_negatives(one: Calibration, features_PF: F64, inverted_PF: F64) -> Calibration:
     """With the score that tells photographs from their negatives, and where it begins to be trusted."""
-    assert seen.inverted_PF is not None
-    count, numbers = len(seen.error_P), len(seen.names)
-    both_PF = np.concatenate([seen.features_PF, seen.inverted_PF])
+    count, numbers = len(features_PF), len(one.info.numbers)
+    both_PF = np.concatenate([features_PF, inverted_PF])
     scaled_PF = (both_PF - one.mean_N[numbers:]) / one.deviation_N[numbers:]
     middle_F = scaled_PF.mean(0)
     sign_P = np.repeat([-1.0, 1.0], count)

@@ -25,10 +25,13 @@ from pipeline.shard.compose import compose
 from pipeline.shard.predict import Predictor
 
 F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 Say = Callable[[str], None]
 
 _SAY_EVERY = 200
+SMALLEST_SHARE = 0.85
+"""Of `doubt.side`: photographs that are smaller say nothing of the features of large ones."""
 
 
 class DoubtSection(Section):
@@ -152,16 +155,31 @@ def seen_lightness(rgb8: U8) -> F32:
     return downscale_luminance(l_u16, -(-max(rgb8.shape[:2]) // 8) * 8)
 
 
-def features_of(uri: str, photos: list[Photograph], network: Named, config: DoubtConfig) -> F32:
-    """The features of each photograph that can be read, float32[P,F]; the network has some."""
+def features_of(
+    uri: str, photos: list[Photograph], network: Named, config: DoubtConfig, say: Say
+) -> tuple[F64, F64]:
+    """The features of each photograph that can be read and is not much smaller than `doubt.side`, and those
+    of its negative, float64[P,F]. Raises ConfigError where the network has none."""
     reader, rows = Reader(uri, config.doubt.pixels, config.storage), []
-    for photo in photos:
+    for number, photo in enumerate(photos, 1):
         try:
-            truth = reduced(reader.read(photo), config.doubt.side)
-        except Unreadable:
+            image = reader.read(photo)
+        except Unreadable as reason:
+            say(f"left out {photo.key}: {reason}")
             continue
-        rows.append(network.predictor.signals(seen_lightness(truth), False)[2])
-    return np.array(rows, np.float32)
+        if min(image.size) < SMALLEST_SHARE * config.doubt.side:
+            continue
+        truth = reduced(image, config.doubt.side)
+        pair = [network.predictor.signals(seen_lightness(one), False)[2] for one in (truth, 255 - truth)]
+        if pair[0] is None:
+            raise ConfigError(
+                "this network has no features of the whole picture, so no novelty: leave --training out"
+            )
+        rows.append(pair)
+        if number % _SAY_EVERY == 0:
+            say(f"{number:,} of {len(photos):,} training photographs")
+    features_P2F = np.array(rows, np.float64).reshape(len(rows), 2, -1)
+    return features_P2F[:, 0], features_P2F[:, 1]
 
 
 def wants_look(network: Named, config: DoubtConfig) -> bool:

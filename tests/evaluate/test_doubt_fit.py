@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.errors import ConfigError
-from pipeline.evaluate.doubt_fit import FEWEST, Observed, calibrate, error_of_doubt, isotonic, ridge
-from pipeline.models.doubt import DoubtInfo, decode_calibration, encode_calibration
+from pipeline.evaluate.doubt_fit import (
+    FEWEST,
+    Observed,
+    calibrate,
+    error_of_doubt,
+    isotonic,
+    ridge,
+    with_photographs,
+)
+from pipeline.models.doubt import UNLIKE, DoubtInfo, decode_calibration, encode_calibration
 
 VALUES = arrays(np.float64, st.integers(1, 40), elements=st.floats(-100, 100, width=32))
 INFO = DoubtInfo("a" * 64, (), 0, 0)
@@ -69,7 +77,7 @@ def test_errors_ascend_with_doubt() -> None:
 
 
 def test_what_is_fitted_ranks_new_photographs() -> None:
-    calibration = decode_calibration(encode_calibration(calibrate(made(400, 6), None, INFO)), "x")
+    calibration = decode_calibration(encode_calibration(calibrate(made(400, 6), INFO)), "x")
     fresh = made(300, 6, seed=1)
     judged = [
         calibration.judge(
@@ -90,7 +98,7 @@ def test_what_is_fitted_ranks_new_photographs() -> None:
 
 
 def test_without_features_there_is_doubt_alone() -> None:
-    calibration = calibrate(made(300, 0), None, INFO)
+    calibration = calibrate(made(300, 0), INFO)
     judged = calibration.judge({"chroma_mean": 0.9, "L_mean": 0.0}, None)
     assert judged.doubt is not None
     assert judged.doubt > 0.8
@@ -99,10 +107,15 @@ def test_without_features_there_is_doubt_alone() -> None:
 
 def test_novelty_is_measured_from_the_training_photographs() -> None:
     seen = made(300, 6)
-    training = seen.features_PF + 30
-    assert calibrate(seen, training, INFO).distance_S[0] > 5 * calibrate(seen, None, INFO).distance_S[50]
+    assert seen.inverted_PF is not None
+    far = with_photographs(calibrate(seen, INFO), seen.features_PF + 30, seen.inverted_PF + 30)
+    numbers = {"chroma_mean": 0.5, "L_mean": 0.0}
+    judged = [far.judge(numbers, (seen.features_PF[0] + shift).astype(np.float32)) for shift in (0, 30)]
+    assert judged[0].novelty is not None
+    assert judged[1].novelty is not None
+    assert judged[0].novelty > UNLIKE > judged[1].novelty
 
 
 def test_too_few_photographs_are_refused() -> None:
     with pytest.raises(ConfigError, match=f"too few to fit doubt on: give at least {FEWEST}"):
-        calibrate(made(FEWEST - 1, 2), None, INFO)
+        calibrate(made(FEWEST - 1, 2), INFO)

@@ -43,7 +43,7 @@ def calibration_for(digest: str, names: tuple[str, ...], features: int) -> Calib
     rng = np.random.default_rng(0)
     numbers, some = rng.normal(10, 20, (300, len(names))), rng.normal(0.5, 1, (300, features))
     seen = Observed(names, numbers, some, 5 + np.abs(numbers[:, 0]), -some if features else None)
-    return calibrate(seen, None, DoubtInfo(digest, (), 0, 0))
+    return calibrate(seen, DoubtInfo(digest, (), 0, 0))
 
 
 @pytest.fixture(scope="module")
