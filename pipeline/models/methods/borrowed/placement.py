@@ -57,12 +57,14 @@ def place(L_HW: F32, picture_hw: F32) -> Placement:
     It is found for shifts up to a quarter of the side, scales from 0.79 to 1.27 of one of the two filling the
     other's frame, or of both frames being the same, and angles up to some 5 degrees.
     """
-    sides = [side for side in (COARSE, MIDDLE, FINE) if side == COARSE or side // 2 < max(L_HW.shape)]
+    # both at one size, as far as their pixels go: detail is what it is by its scale
+    longest = min(max(L_HW.shape), max(picture_hw.shape))
+    sides = sorted({min(side, longest) for side in (COARSE, MIDDLE, FINE)})
     details = {side: (_detail(L_HW, side), _detail(picture_hw, side)) for side in sides}
-    coarse = map_23 = _search(*details[COARSE])
+    coarse = map_23 = _search(*details[sides[0]])
     for side in sides:
         map_23 = _refined(*details[side], map_23)
-    source, other = details[min(MIDDLE, sides[-1])]
+    source, other = details[min(MIDDLE, longest)]
     alike, before = likeness(source, other, map_23), likeness(source, other, coarse)
     if before > alike:  # the steps went astray, as they do where there is no such place
         map_23, alike = coarse, before
@@ -73,7 +75,8 @@ def place(L_HW: F32, picture_hw: F32) -> Placement:
 
 def coarse_likeness(L_HW: F32, picture_hw: F32) -> float:
     """`Placement.alike` as the coarse search alone finds it: cheap, and a little less."""
-    source, other = _detail(L_HW, COARSE), _detail(picture_hw, COARSE)
+    side = min(COARSE, max(L_HW.shape), max(picture_hw.shape))
+    source, other = _detail(L_HW, side), _detail(picture_hw, side)
     return likeness(source, other, _search(source, other))
 
 
