@@ -23,8 +23,10 @@ from pipeline.storage import Store
 _SHARDS_PER_WORKER = 4
 #: ... but no smaller ones while every worker gets one, for each costs a task and a ledger part.
 _LEAST_IMAGES = 4
-#: Rows of the manifest that are built and written at a time.
+#: Rows of the manifest that are written at a time.
 _ROW_GROUP = 256
+#: Shards whose items are made at a time.
+_TOGETHER = 8
 #: Sizes that are Python's integers at a time.
 _SIZES = 2**16
 
@@ -75,8 +77,8 @@ class Shards(Sequence[Shard]):
         return next(self._made(index % len(self), index % len(self) + 1))
 
     def __iter__(self) -> Iterator[Shard]:
-        for start in range(0, len(self), _ROW_GROUP):
-            yield from self[start : start + _ROW_GROUP]
+        for start in range(0, len(self), _TOGETHER):
+            yield from self[start : start + _TOGETHER]
 
     def __eq__(self, other: object) -> bool:
         """Whether the other sequence has equal shards in the same order."""
@@ -178,8 +180,11 @@ def write_shards(out: Store, key: str, shards: Sequence[Shard]) -> None:
 
 
 def _batches(shards: Sequence[Shard]) -> Iterator[pa.RecordBatch]:
+    """Row groups, of which few shards are Python objects at a time."""
     for start in range(0, len(shards), _ROW_GROUP):
-        yield _batch(shards[start : start + _ROW_GROUP])
+        places = range(start, min(start + _ROW_GROUP, len(shards)), _TOGETHER)
+        few = [_batch(shards[at : min(at + _TOGETHER, start + _ROW_GROUP)]) for at in places]
+        yield pa.Table.from_batches(few).combine_chunks().to_batches()[0]
 
 
 def _batch(shards: Sequence[Shard]) -> pa.RecordBatch:

@@ -6,11 +6,14 @@ import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config.storage import StorageConfig
 from pipeline.ledger import compact
+from pipeline.ledger.newest import newest_in_job
+from pipeline.ledger.read import list_parts, read_part
 from pipeline.ledger.schema import LEDGER_SCHEMA, LedgerRow
 from pipeline.ledger.write import commit_part
 from pipeline.records import Status
@@ -60,3 +63,24 @@ def test_too_many_rows_stay_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(compact, "MOST_ROWS", 1)
     assert compact.compact_ledger(out, "d", "run") is None
     assert not (tmp_path / "runs").exists()
+
+
+def test_rows_that_pass_through_a_file_are_all_there_in_key_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches and row groups so small that every part and every group crosses their bounds."""
+    for name, size in (("_BATCH", 2), ("_KEPT", 1), ("_ROW_GROUP", 3)):
+        monkeypatch.setattr(compact, name, size)
+    out = open_store(str(tmp_path), StorageConfig())
+    keys = [f"{i * 7 % 23:02d}" for i in range(23)]
+    for start in range(0, 23, 5):
+        part = [row(key, Status.COLORIZED, minutes=start) for key in keys[start : start + 5]]
+        commit_part(out, "d", f"{start}", part)
+    later = [row("03", Status.FAILED, attempts=2), row("11", Status.FAILED, minutes=99)]
+    commit_part(out, "d", "later", later)
+    tables = [read_part(out, key) for key in list_parts(out, "d")]
+    wanted = newest_in_job(pa.concat_tables(tables), ["key", "etag"])
+    assert [key for key, *_ in compacted(tmp_path)] == sorted(keys)
+    table = pq.read_table(io.BytesIO(out.get("runs/run/ledger.parquet").data))
+    assert table.to_pylist() == wanted.to_pylist()
+    assert (wanted.num_rows, sum(table.num_rows for table in tables)) == (23, 25)
