@@ -17,6 +17,7 @@ from pipeline.benchmark.measure import BenchmarkRequest, run_benchmark
 from pipeline.benchmark.onnx_loop import compare_onnx
 from pipeline.benchmark.planning import measure_planning
 from pipeline.benchmark.sample_photographs import SIZES
+from pipeline.benchmark.start import compare_starts
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
@@ -55,6 +56,8 @@ def make_parser() -> JobParser:
         "tiny's weight; print its seconds beside a bare onnxruntime loop's: minutes for 40")  # fmt: skip
     add("--plan", type=int, metavar="OBJECTS", help="only plan a simulated archive of so many objects, of "
         "which none, half and all are done; print seconds and peak memory of each")  # fmt: skip
+    add("--start", nargs="+", type=int, metavar="IMAGES", help="only colour so many of the gray samples, "
+        "with and without Ray in turn; print seconds to the first picture and to the end")  # fmt: skip
     add("--photos", type=Path, default=IMPORT_ROOT / "tests" / "photos", help="gray samples to cut from")
     add("--folder", type=Path, default=IMPORT_ROOT / "benchmark-output", help="photographs, results, logs")
     add("--page", type=Path, help="the page to write (default: FOLDER/performance.md)")
@@ -120,6 +123,12 @@ def main(argv: list[str] | None = None) -> int:
         if args.onnx:
             compared = compare_onnx(args.photos, args.folder, args.onnx, list(args.overrides))
             print(json.dumps(compared, indent=2))
+            return
+        if args.start:
+            compared_starts = compare_starts(
+                args.photos, args.folder, args.start, args.rounds or 2, list(args.overrides)
+            )
+            print(json.dumps(compared_starts, indent=2))
             return
         comparison = None if args.page_only else comparison_of(args)
         parts = (args.stages, args.train, not args.no_plots)
