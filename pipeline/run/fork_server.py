@@ -19,8 +19,13 @@ from pipeline.codecs.isolated.exchange import open_exchange
 from pipeline.engine.machine import KEEP_FREED_MEMORY
 
 FORK, STOP = b"f", b"s"
-# A worker has one core, as with Ray; and a process with threads cannot be forked.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# A worker has one core, as with Ray; and a process with threads is not to be forked.
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # of pyarrow's jemalloc
+}
 _STDERR_BYTES = 300  # of its end, in a message
 
 

@@ -53,7 +53,8 @@ class LocalPool:
     def __init__(self, server: ForkServer, workers: int, registry: AttemptRegistry) -> None:
         self.server, self.count, self.registry = server, workers, registry
         self.workers: dict[Connection, _Worker] = {}
-        self.waiting: deque[Shard] = deque()
+        self.shards: Iterator[Shard] = iter(())  # that nobody has begun; a plan may be too large for a list
+        self.again: deque[Shard] = deque()  # whose worker has died
         self.false_starts = 0
         self.stall_seconds = 0
 
@@ -64,7 +65,7 @@ class LocalPool:
             RunError: workers were lost too often, or nothing moved for `limits.stall_seconds`.
             FiatColorError: what a worker raised, e.g. StorageError when the output cannot be written.
         """
-        self.waiting.extend(plan.shards)
+        self.shards = iter(plan.shards)
         self.stall_seconds = job.config.limits.stall_seconds
         left = len(plan.shards)
         while left:
@@ -132,7 +133,7 @@ class LocalPool:
 
     def _next(self, worker: _Worker, job: Job) -> None:
         """Give a worker a shard, if there is one."""
-        worker.shard = shard = self.waiting.popleft() if self.waiting else None
+        worker.shard = shard = self.again.popleft() if self.again else next(self.shards, None)
         if shard is None:
             return
         attempt, lost = self.registry.begin(shard.shard_id), self.registry.lost(shard.shard_id)
@@ -154,7 +155,7 @@ class LocalPool:
         """A worker has died: its shard is for another."""
         self._forget(worker)
         if worker.shard is not None:
-            self.waiting.appendleft(worker.shard)
+            self.again.append(worker.shard)
         if worker.ready:
             return
         self.false_starts += 1

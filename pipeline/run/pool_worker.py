@@ -2,7 +2,8 @@
 
 It imports all that a worker needs, which takes seconds and hundreds of MB, and then forks a worker for each
 descriptor that comes over the socket: a worker starts in a fraction of a second and shares that memory. It
-never has a second thread, nor opens what a fork must not share.
+has one thread, for a fork has no others and would keep their locks, and opens nothing that a fork must not
+share.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pipeline.codecs.isolated.limits import end_with_parent
 from pipeline.errors import FiatColorError, RunError
 from pipeline.run.fork_server import FORK, STOP
 from pipeline.run.pool_messages import Harmless, Order, Progress, Ready, Stopped, Touched
-from pipeline.shard.fused import FusedWorker
+from pipeline.shard.fused import FusedWorker, load_kernels
 
 
 class _Leave(BaseException):
@@ -33,6 +34,7 @@ def serve(channel: socket.socket) -> None:
     """Fork and stop workers as the driver says, until it closes the channel or has died."""
     for number in (signal.SIGINT, signal.SIGTERM):  # of Ctrl-C and of a service's stop the driver takes care
         signal.signal(number, signal.SIG_IGN)
+    load_kernels()
     gc.freeze()
     workers: set[int] = set()
     while True:

@@ -12,7 +12,9 @@ from concurrent.futures import Future
 import numpy as np
 from PIL import Image
 
-from pipeline.codecs.in_memory import Decoded
+from pipeline.codecs.in_memory import Decoded, decode
+from pipeline.codecs.pixels import DecodeLimits
+from pipeline.config.job import JobConfig
 from pipeline.ledger.schema import LedgerRow
 from pipeline.models.method_list import METHODS
 from pipeline.records import Item
@@ -27,6 +29,8 @@ from pipeline.shard.predictors import Predictors
 from pipeline.shard.result import ShardResult
 from pipeline.shard.stages import Here, Prepared
 from pipeline.shard.worker import ShardWorker
+
+_GRAY = "warm-up.jpg"
 
 
 class FusedWorker:
@@ -46,16 +50,12 @@ class FusedWorker:
 
     def _warm_up(self) -> None:
         """Start the decoder, load compiled code and the network before there is work to wait for them."""
-        buffer = io.BytesIO()
-        Image.new("L", (64, 64), 128).save(buffer, "JPEG")
-        decoded = decode_item(
-            self.shard_worker.reader.decoder, "warm-up.jpg", buffer.getvalue(), None, self.job.config
-        )
+        decoded = decode_item(self.shard_worker.reader.decoder, _GRAY, _gray(), None, self.job.config)
         if isinstance(decoded, Decoded):
             method, ab = self.job.config.model.method, np.zeros((2, 8, 8), np.float32)
             if not METHODS[method].needs:
                 ab = self.predictors.of(method)([decoded.model_L])[0]
-            image = self.job.source_image(Item("warm-up.jpg", "", 0))
+            image = self.job.source_image(Item(_GRAY, "", 0))
             finish_image(decoded, ab, image, "", self.job, self.shard_worker.compose)
 
     def close(self) -> None:
@@ -104,6 +104,25 @@ class FusedWorker:
             self.attempts.finish(shard_id, item.key)
             progress(rows)
         return rows
+
+
+def load_kernels() -> None:
+    """Load the compiled code that workers use, before they are forked from this process, which has one thread
+    and gets no more. It keeps nothing else."""
+    job = Job(JobConfig(), "", "", "", "", "")
+    model, limits = job.config.model, DecodeLimits(pixels=10_000, memory=job.config.limits.memory)
+    settings = {name: getattr(model, name) for name in ("skip_color", "color_threshold")}
+    decoded = decode(_gray(), _GRAY, None, limits, model_side=model.side, **settings)
+    if isinstance(decoded, Decoded):
+        ab = np.zeros((2, 8, 8), np.float32)
+        finish_image(decoded, ab, job.source_image(Item(_GRAY, "", 0)), "", job, compose)
+
+
+def _gray() -> bytes:
+    """A small JPEG."""
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64), 128).save(buffer, "JPEG")
+    return buffer.getvalue()
 
 
 def gpu_share(workers: int, gpus: int) -> float:

@@ -59,6 +59,7 @@ def test_a_killed_worker_is_replaced_and_its_shard_tried_again(tmp_path: Path, s
                 worker.kill()
         attempts.append(result.attempt.number)
     pool.stop()
+    assert psutil.Process(server.pid).num_threads() == 1  # it may be forked
     assert set(attempts) == {1, 2}
     assert [row["status"] for row in ledger(str(tmp_path / "out"))] == ["colorized"] * 12
     assert len(list((tmp_path / "out").glob("ledger/*/*.parquet"))) == 4
