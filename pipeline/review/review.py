@@ -91,17 +91,25 @@ def _review(request: ReviewRequest) -> int:
     if request.apply:
         status, _ = _apply(request, out)
         cards = read_cards(out)
-    _write(request, source, out, cards)
+    refresh_gallery(request.config, source, out, cards)
     if request.serve:
         _serve(request, source, out, cards, last)
     return status
 
 
-def _write(request: ReviewRequest, source: Store | None, out: Store, cards: pa.Table) -> None:
-    """The gallery."""
+def refresh_gallery(config: JobConfig, source: Store | None, out: Store, cards: pa.Table) -> None:
+    """Write OUT/gallery/ with the thumbnails that it lacks, and say so.
+
+    Args:
+        source: where the sources are; None: unknown, only results are shown.
+        cards: of `read_cards`.
+
+    Raises:
+        StorageError: decisions cannot be read, or something not be written.
+    """
     started = time.monotonic()
     compact_decisions(out)
-    side, threads = request.config.report.thumbnail, request.config.run.threads
+    side, threads = config.report.thumbnail, config.run.threads
     with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
         pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
     index = write_gallery(out, cards, pictures, read_decisions(out), side=side)
@@ -134,7 +142,7 @@ def _serve(
     def apply() -> tuple[str, Cards]:
         _, message = _apply(request, out)
         now = read_cards(out)
-        _write(request, source, out, now)
+        refresh_gallery(request.config, source, out, now)
         return message, _by_key(now)
 
     preview = _preview(request, source, out, last)

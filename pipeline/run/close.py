@@ -29,6 +29,8 @@ from pipeline.report.summary import (
 )
 from pipeline.report.summary_text import headline, summary_text
 from pipeline.report.tally import RunTally
+from pipeline.review.cards import read_cards
+from pipeline.review.review import refresh_gallery
 from pipeline.run.retention import drop_old_runs
 from pipeline.shard.job import Job
 from pipeline.storage import Store
@@ -71,8 +73,8 @@ def close_run(
     source: Store,
     out: Store,
 ) -> Summary:
-    """Count the ledger's rows, write compact ledger, report and summary, print it, drop old runs. Many
-    parts of the ledger are merged.
+    """Count the ledger's rows, write compact ledger, report, gallery where it is wanted, and summary, print
+    it, drop old runs. Many parts of the ledger are merged.
 
     Args:
         clock: when the phases before this one began and ended.
@@ -91,6 +93,8 @@ def close_run(
     merge_parts(out, job.job_digest)
     if job.config.report.sample:
         make_report(source, out, tally.sample, job.config.report, summary)
+    if job.config.report.gallery:
+        refresh_gallery(job.config, source, out, read_cards(out))
     summary = summary.model_copy(update={"seconds": clock.seconds()})
     out.put(summary_key(job.run_id), summary_json(summary), "application/json")
     text = summary_text(summary, report=bool(job.config.report.sample))

@@ -21,7 +21,8 @@ from pipeline.storage import Store, open_store
 from tests.support.gallery_samples import etag_of
 from tests.support.job_runner import encoded, fill, ledger, photograph
 
-FAST = ("--set", "model.side=64", "--set", "run.workers=1", "--set", "run.engine=processes")
+SETTINGS = ("model.side=64", "run.workers=1", "run.engine=processes", "report.gallery=true")
+FAST = [word for setting in SETTINGS for word in ("--set", setting)]
 STROKE = {"color": "#c81e1e", "radius": 0.1, "path": [[0.2, 0.5], [0.8, 0.5]]}
 
 
@@ -57,6 +58,7 @@ def test_corrected_gray_and_taken_back(tmp_path: Path, capsys: pytest.CaptureFix
     )
     assert colorize([*archive.places, *FAST]) == 0
     before = archive.rows()
+    assert len(list((tmp_path / "out/gallery/thumbs").rglob("*.jpg"))) == 8
     archive.decide("a.png", "correct", correction={"strokes": [STROKE], "chroma": 2.0})
     gray = archive.decide("b.png", "gray")
     archive.decide("d.png", "correct", correction={"reference": "a.png"}, etag="of a scan before")
