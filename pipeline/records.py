@@ -31,7 +31,6 @@ GRAY = "gray"
 class DoubtReason(StrEnum):
     """Why a person should look at a coloured image."""
 
-    NEGATIVE = "negative"  # its lightness looks like that of a negative
     UNLIKE_TRAINING = "unlike_training"  # further from the training photographs than 99 of 100 photographs
     NEARLY_GRAY = "nearly_gray"  # the result has hardly any colour
 

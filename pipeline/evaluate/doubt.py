@@ -81,8 +81,8 @@ def fit_doubt(
     if training is not None:
         settings = config.doubt
         photos = photographs(training, config, split=settings.training_split, count=settings.training)
-        features_PF, inverted_PF = features_of(training, photos, network, config, say)
-        calibration = with_photographs(calibration, features_PF, inverted_PF)
+        features_PF = features_of(training, photos, network, config, say)
+        calibration = with_photographs(calibration, features_PF)
         info = replace(calibration.info, training=len(features_PF), side=settings.side)
         calibration = replace(calibration, info=info)
     place = output or calibration_uri(network.location)
@@ -97,7 +97,7 @@ def _fitted(network: Named, held_out: str, config: DoubtConfig, say: Say) -> Cal
     photos = photographs(
         held_out, config, split=settings.split, count=settings.photographs, groups=settings.groups
     )
-    seen = list(see(held_out, photos, network, config, say, looks=looks, inverted=True))
+    seen = list(see(held_out, photos, network, config, say, looks=looks))
     if not seen:
         raise ConfigError(f"none of the photographs under {held_out} could be read")
     sources = tuple(sorted({one.photo.group for one in seen}))
@@ -155,7 +155,6 @@ def _row(one: Seen, calibration: Calibration) -> dict[str, Any]:
         "ciede2000": one.error,
         "doubt": judged.doubt,
         "novelty": judged.novelty,
-        "negative": judged.negative,
         **one.numbers,
     }
 

@@ -22,9 +22,6 @@ FOLDS = 5
 STRENGTHS = tuple(float(10**power) for power in np.arange(1.0, 6.01, 0.5))
 """Of the ridge's penalty; what predicts the photographs best that it has not seen is taken."""
 
-FALSE_NEGATIVES = 0.001
-"""Share of photographs that may be taken for negatives."""
-
 FEWEST = 200
 """Photographs: with fewer the hundredths of the maps mean nothing."""
 
@@ -35,21 +32,19 @@ _LEAST = 1e-6
 class Observed:
     """Photographs P as the network saw them: what it knew of its guesses, and how wrong they were.
 
-    numbers_PK: by the K names in `names`. features_PF: F may be 0. error_P: CIEDE2000. inverted_PF: features
-    of the same photographs with their lightness turned around; None where there are no features.
+    numbers_PK: by the K names in `names`. features_PF: F may be 0. error_P: CIEDE2000.
     """
 
     names: tuple[str, ...]
     numbers_PK: F64
     features_PF: F64
     error_P: F64
-    inverted_PF: F64 | None = None
 
 
 def calibrate(seen: Observed, info: DoubtInfo) -> Calibration:
     """The calibration for the weights that `info` names; what it says of the signals is filled in here.
 
-    Novelty and negatives are of the same photographs, until `with_photographs` says otherwise.
+    Novelty is of the same photographs, until `with_photographs` says otherwise.
 
     Args:
         seen: photographs that the weights were not trained on.
@@ -78,16 +73,14 @@ def calibrate(seen: Observed, info: DoubtInfo) -> Calibration:
         length_R=np.zeros(0),
         rest=1.0,
         distance_S=np.zeros(STEPS),
-        negative_F=np.zeros(features),
-        negative_bias=0.0,
     )
-    if seen.inverted_PF is None:
+    if not features:
         return calibration
-    return with_photographs(calibration, seen.features_PF, seen.inverted_PF)
+    return with_photographs(calibration, seen.features_PF)
 
 
-def with_photographs(one: Calibration, features_PF: F64, inverted_PF: F64) -> Calibration:
-    """With novelty and negatives of these photographs: their features, and those of their negatives.
+def with_photographs(one: Calibration, features_PF: F64) -> Calibration:
+    """With novelty measured from these photographs' features, float64[P,F].
 
     They are to be as large as a job's pictures: the larger a picture, the less its pooled features differ
     from another's.
@@ -97,7 +90,7 @@ def with_photographs(one: Calibration, features_PF: F64, inverted_PF: F64) -> Ca
     """
     if len(features_PF) < FEWEST:
         raise ConfigError(f"{len(features_PF)} photographs are too few for novelty: give at least {FEWEST}")
-    return _with_negatives(_with_novelty(one, features_PF), features_PF, inverted_PF)
+    return _with_novelty(one, features_PF)
 
 
 def ridge(X_PN: F64, y_P: F64, strength: float) -> F64:
@@ -183,23 +176,3 @@ def _with_novelty(one: Calibration, features_PF: F64) -> Calibration:
     )
     distances = [one.distance(features) for features in others_PF]
     return replace(one, distance_S=np.quantile(distances, np.linspace(0, 1, STEPS)))
-
-
-def _with_negatives(one: Calibration, features_PF: F64, inverted_PF: F64) -> Calibration:
-    """With the score that tells photographs from their negatives, and where it begins to be trusted."""
-    count, numbers = len(features_PF), len(one.info.numbers)
-    both_PF = np.concatenate([features_PF, inverted_PF])
-    scaled_PF = (both_PF - one.mean_N[numbers:]) / one.deviation_N[numbers:]
-    middle_F = scaled_PF.mean(0)
-    sign_P = np.repeat([-1.0, 1.0], count)
-    fold_P = np.tile(np.arange(count) % FOLDS, 2)  # a photograph and its negative are left out together
-    tried = [(power, left_out_scores(scaled_PF - middle_F, sign_P, power, fold_P)) for power in STRENGTHS]
-    strength, score_P = min(tried, key=lambda one: float(np.square(one[1] - sign_P).sum()))
-    slope_F = ridge(scaled_PF - middle_F, sign_P, strength)
-    threshold = float(np.quantile(score_P[:count], 1 - FALSE_NEGATIVES))
-    return replace(
-        one,
-        info=replace(one.info, negative=max(threshold, 0.0)),
-        negative_F=slope_F,
-        negative_bias=float(-middle_F @ slope_F),
-    )

@@ -97,7 +97,6 @@ class Seen:
     colored: U8
     numbers: dict[str, float]
     features_F: F32 | None
-    inverted_F: F32 | None
     error: float
 
 
@@ -119,7 +118,6 @@ def see(
     say: Say,
     *,
     looks: bool = False,
-    inverted: bool = False,
 ) -> Iterator[Seen]:
     """Each photograph that can be read, coloured from its own lightness; `say` hears of the others."""
     reader = Reader(uri, config.doubt.pixels, config.storage)
@@ -131,12 +129,9 @@ def see(
             continue
         l_u16 = luminance_u16_from_srgb8(truth)
         ab_2hw, numbers, features_F = network.predictor.signals(seen_lightness(_seen(truth, plate)), looks)
-        inverted_F = None
-        if inverted and features_F is not None:
-            _, _, inverted_F = network.predictor.signals(seen_lightness(255 - truth), False)
         colored = compose(l_u16, ab_2hw).rgb
         error = metrics.ciede2000(metrics.to_lab(truth), metrics.to_lab(colored))
-        yield Seen(photo, truth, colored, numbers, features_F, inverted_F, error)
+        yield Seen(photo, truth, colored, numbers, features_F, error)
         if number % _SAY_EVERY == 0:
             say(f"{number:,} of {len(photos):,} photographs")
 
@@ -155,11 +150,9 @@ def seen_lightness(rgb8: U8) -> F32:
     return downscale_luminance(l_u16, -(-max(rgb8.shape[:2]) // 8) * 8)
 
 
-def features_of(
-    uri: str, photos: list[Photograph], network: Named, config: DoubtConfig, say: Say
-) -> tuple[F64, F64]:
-    """The features of each photograph that can be read and is not much smaller than `doubt.side`, and those
-    of its negative, float64[P,F]. Raises ConfigError where the network has none."""
+def features_of(uri: str, photos: list[Photograph], network: Named, config: DoubtConfig, say: Say) -> F64:
+    """The features of each photograph that can be read and is not much smaller than `doubt.side`,
+    float64[P,F]. Raises ConfigError where the network has none."""
     reader, rows = Reader(uri, config.doubt.pixels, config.storage), []
     for number, photo in enumerate(photos, 1):
         try:
@@ -170,16 +163,15 @@ def features_of(
         if min(image.size) < SMALLEST_SHARE * config.doubt.side:
             continue
         truth = reduced(image, config.doubt.side)
-        pair = [network.predictor.signals(seen_lightness(one), False)[2] for one in (truth, 255 - truth)]
-        if pair[0] is None:
+        features_F = network.predictor.signals(seen_lightness(truth), False)[2]
+        if features_F is None:
             raise ConfigError(
                 "this network has no features of the whole picture, so no novelty: leave --training out"
             )
-        rows.append(pair)
+        rows.append(features_F)
         if number % _SAY_EVERY == 0:
             say(f"{number:,} of {len(photos):,} training photographs")
-    features_P2F = np.array(rows, np.float64).reshape(len(rows), 2, -1)
-    return features_P2F[:, 0], features_P2F[:, 1]
+    return np.array(rows, np.float64).reshape(len(rows), -1)
 
 
 def wants_look(network: Named, config: DoubtConfig) -> bool:
@@ -195,11 +187,9 @@ def observed(seen: list[Seen]) -> Observed:
     names = tuple(seen[0].numbers)
     empty = np.zeros(0)
     features = [empty if one.features_F is None else one.features_F for one in seen]
-    inverted = [one.inverted_F for one in seen if one.inverted_F is not None]
     return Observed(
         names=names,
         numbers_PK=np.array([[one.numbers[name] for name in names] for one in seen]),
         features_PF=np.array(features, np.float64).reshape(len(seen), -1),
         error_P=np.array([one.error for one in seen]),
-        inverted_PF=np.array(inverted, np.float64) if inverted else None,
     )

@@ -39,6 +39,8 @@ UNLIKE = 0.99
 """Novelty from which on a picture is called unlike the training photographs: of 100 photographs one is."""
 
 _TAIL = 1 - UNLIKE
+SMALLEST_AREA = 0.75
+"""Of a square of the photographs' short side."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,6 @@ class DoubtInfo:
     weights: SHA-256 of the weights it is for. numbers: names of the numbers beside the features, in order.
     features: how many the network gives; 0: none. photographs: how many it was fitted on; `sources` where
     they come from. training: photographs that novelty is measured from. side: short side, pixels.
-    negative: the smallest score that is called a negative; None: not known.
     """
 
     weights: str
@@ -58,17 +59,14 @@ class DoubtInfo:
     sources: tuple[str, ...] = ()
     training: int = 0
     side: int = 0
-    negative: float | None = None
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Of one picture. doubt, novelty: 0 to 1, None where they are not known. negative: whether its lightness
-    is that of a negative."""
+    """Of one picture. doubt, novelty: 0 to 1, None where they are not known."""
 
     doubt: float | None = None
     novelty: float | None = None
-    negative: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +81,6 @@ class Calibration:
         center_F, axes_RF, length_R, rest: the features of training photographs, their main axes, and the
             standard deviations along these and of all that is left.
         distance_S: distances of the photographs of the fit at each hundredth, ascending.
-        negative_F, negative_bias: a score of standardised features, positive for negatives.
     """
 
     info: DoubtInfo
@@ -98,8 +95,12 @@ class Calibration:
     length_R: F64
     rest: float
     distance_S: F64
-    negative_F: F64
-    negative_bias: float
+
+    @property
+    def fewest_pixels(self) -> float:
+        """A picture with fewer, as the network sees it, has no novelty: its features vary more than those of
+        the photographs of the fit."""
+        return SMALLEST_AREA * self.info.side**2
 
     @property
     def looks(self) -> bool:
@@ -121,9 +122,7 @@ class Calibration:
         doubt = percentile(float(scaled_N @ self.slope_N) + self.bias, self.score_S)
         if not len(features):
             return Judgement(doubt)
-        score = float(scaled_N[-len(features) :] @ self.negative_F) + self.negative_bias
-        negative = self.info.negative is not None and score >= self.info.negative
-        return Judgement(doubt, novelty(self.distance(features), self.distance_S), negative)
+        return Judgement(doubt, novelty(self.distance(features), self.distance_S))
 
     def distance(self, features_F: F64) -> float:
         """How far features are from the training photographs': the Mahalanobis distance of probabilistic
@@ -178,10 +177,9 @@ def spread_numbers(spread_K: F32 | None) -> dict[str, float]:
 
 
 _TENSORS = (
-    "mean_N", "deviation_N", "slope_N", "score_S", "error_S", "center_F", "axes_RF", "length_R", "distance_S",
-    "negative_F",
+    "mean_N", "deviation_N", "slope_N", "score_S", "error_S", "center_F", "axes_RF", "length_R", "distance_S"
 )  # fmt: skip
-_NUMBERS = ("bias", "rest", "negative_bias")
+_NUMBERS = ("bias", "rest")
 
 
 def encode_calibration(calibration: Calibration) -> bytes:
@@ -215,7 +213,7 @@ def _check(one: Calibration) -> None:
     shapes = {
         "mean_N": (signals,), "deviation_N": (signals,), "slope_N": (signals,), "score_S": (STEPS,),
         "error_S": (STEPS,), "center_F": (features,), "axes_RF": (len(one.length_R), features),
-        "distance_S": (STEPS,), "negative_F": (features,),
+        "distance_S": (STEPS,),
     }  # fmt: skip
     if unknown := set(one.info.numbers) - {*SPREAD, HEADS, *PICTURE, LOOK}:
         raise ValueError(f"{min(unknown)} is no number that this version knows")

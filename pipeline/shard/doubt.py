@@ -45,8 +45,6 @@ def joined_doubt(pages: Iterable[Judgement | None]) -> Doubt:
     novelties = [page.novelty for page in known if page.novelty is not None]
     novelty = max(novelties, default=None)
     reasons = []
-    if any(page.negative for page in known):
-        reasons.append(DoubtReason.NEGATIVE)
     if novelty is not None and novelty >= UNLIKE:
         reasons.append(DoubtReason.UNLIKE_TRAINING)
     return Doubt(max(doubts, default=None), novelty, tuple(reasons))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -112,6 +112,10 @@ class Predictor:
             return [Guess(ab) for ab in ab_B2hw.cpu().numpy()]
         abs_, numbers, features = self._signals(L_B1HW, stacked or None, same_size, looks=calibration.looks)
         judged = [calibration.judge(*signals) for signals in zip(numbers, features, strict=True)]
+        judged = [
+            one if L.size >= calibration.fewest_pixels else replace(one, novelty=None)
+            for L, one in zip(same_size, judged, strict=True)
+        ]
         return [Guess(ab, judgement) for ab, judgement in zip(abs_, judged, strict=True)]
 
     def signals(self, L_hw: F32, looks: bool) -> tuple[F32, dict[str, float], F32 | None]:

@@ -1,4 +1,4 @@
-"""Fitting doubt: maps that ascend, numbers before features, negatives told from photographs."""
+"""Fitting doubt: maps that ascend, numbers before features."""
 
 from __future__ import annotations
 
@@ -25,18 +25,13 @@ INFO = DoubtInfo("a" * 64, (), 0, 0)
 
 
 def made(count: int, features: int, seed: int = 0) -> Observed:
-    """Photographs whose error grows with the first number; the last feature is brighter where they are
-    positive."""
+    """Photographs whose error grows with the first number."""
     rng = np.random.default_rng(seed)
     hard = rng.uniform(0, 1, count)
     numbers = np.stack([hard + rng.normal(0, 0.05, count), rng.normal(0, 1, count)], 1)
     some = rng.normal(0, 1, (count, features))
-    inverted = some.copy()
-    if features:
-        some[:, -1] += 8
-        inverted[:, -1] -= 8
     error = 5 + 10 * hard
-    return Observed(("chroma_mean", "L_mean"), numbers, some, error, inverted if features else None)
+    return Observed(("chroma_mean", "L_mean"), numbers, some, error)
 
 
 @given(VALUES)
@@ -91,10 +86,6 @@ def test_what_is_fitted_ranks_new_photographs() -> None:
     assert np.mean([one.novelty for one in judged]) == pytest.approx(0.5, abs=0.1)
     expected = np.array([calibration.expected_error(float(one)) for one in doubt])
     assert np.abs(expected - fresh.error_P).mean() < 1
-    assert not any(one.negative for one in judged)
-    numbers = dict(zip(fresh.names, map(float, fresh.numbers_PK[0]), strict=True))
-    assert fresh.inverted_PF is not None
-    assert calibration.judge(numbers, fresh.inverted_PF[0].astype(np.float32)).negative
 
 
 def test_without_features_there_is_doubt_alone() -> None:
@@ -102,13 +93,12 @@ def test_without_features_there_is_doubt_alone() -> None:
     judged = calibration.judge({"chroma_mean": 0.9, "L_mean": 0.0}, None)
     assert judged.doubt is not None
     assert judged.doubt > 0.8
-    assert (judged.novelty, judged.negative) == (None, False)
+    assert judged.novelty is None
 
 
 def test_novelty_is_measured_from_the_training_photographs() -> None:
     seen = made(300, 6)
-    assert seen.inverted_PF is not None
-    far = with_photographs(calibrate(seen, INFO), seen.features_PF + 30, seen.inverted_PF + 30)
+    far = with_photographs(calibrate(seen, INFO), seen.features_PF + 30)
     numbers = {"chroma_mean": 0.5, "L_mean": 0.0}
     judged = [far.judge(numbers, (seen.features_PF[0] + shift).astype(np.float32)) for shift in (0, 30)]
     assert judged[0].novelty is not None

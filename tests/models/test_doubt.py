@@ -34,7 +34,7 @@ DIGEST = "a" * 64
 def small(digest: str = DIGEST) -> Calibration:
     """Two numbers and three features; the score is the chroma's mean plus the first feature."""
     return Calibration(
-        info=DoubtInfo(digest, ("chroma_mean", "L_mean"), 3, 500, ("here",), negative=0.5),
+        info=DoubtInfo(digest, ("chroma_mean", "L_mean"), 3, 500, ("here",)),
         mean_N=np.zeros(5),
         deviation_N=np.ones(5),
         slope_N=np.array([1.0, 0, 1, 0, 0]),
@@ -46,8 +46,6 @@ def small(digest: str = DIGEST) -> Calibration:
         length_R=np.array([2.0]),
         rest=1.0,
         distance_S=np.linspace(0, 4, STEPS),
-        negative_F=np.array([0.0, 0, 1]),
-        negative_bias=0.0,
     )
 
 
@@ -81,13 +79,11 @@ def test_a_picture_is_judged_by_numbers_and_features() -> None:
     assert judged.doubt == pytest.approx(0.5)
     # distance: sqrt((2 / 2)^2 + 0.1^2) / sqrt(3), of knots from 0 to 4
     assert judged.novelty == pytest.approx(np.sqrt(1.01 / 3) / 4, abs=1e-6)
-    assert not judged.negative
-    assert small().judge({"chroma_mean": 3.0, "L_mean": 0.0}, np.array([0, 0, 0.6], np.float32)).negative
 
 
 def test_what_is_not_finite_is_not_known() -> None:
     judged = small().judge({"chroma_mean": float("nan"), "L_mean": 50.0}, np.zeros(3, np.float32))
-    assert (judged.doubt, judged.novelty, judged.negative) == (None, None, False)
+    assert (judged.doubt, judged.novelty) == (None, None)
 
 
 def test_other_signals_are_refused() -> None:
@@ -104,7 +100,6 @@ def test_the_file_holds_all_of_it() -> None:
     features = np.array([0.5, 0.25, 0.75], np.float32)
     judged, before = (each.judge({"chroma_mean": 3.0, "L_mean": 50.0}, features) for each in (again, one))
     assert (judged.doubt, judged.novelty) == pytest.approx((before.doubt, before.novelty), abs=1e-6)
-    assert judged.negative == before.negative
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def calibration_for(digest: str, names: tuple[str, ...], features: int) -> Calib
     picture."""
     rng = np.random.default_rng(0)
     numbers, some = rng.normal(10, 20, (300, len(names))), rng.normal(0.5, 1, (300, features))
-    seen = Observed(names, numbers, some, 5 + np.abs(numbers[:, 0]), -some if features else None)
+    seen = Observed(names, numbers, some, 5 + np.abs(numbers[:, 0]))
     return calibrate(seen, DoubtInfo(digest, (), 0, 0))
 
 
@@ -155,16 +155,16 @@ def test_onnx_weights_are_judged_by_a_second_look(source: Path, tmp_path: Path) 
 
 
 def test_pages_are_joined() -> None:
-    pages = [Judgement(0.2, 0.5), None, Judgement(0.7, UNLIKE, negative=True)]
-    assert joined_doubt(pages) == Doubt(0.7, UNLIKE, (DoubtReason.NEGATIVE, DoubtReason.UNLIKE_TRAINING))
+    pages = [Judgement(0.2, 0.5), None, Judgement(0.7, UNLIKE)]
+    assert joined_doubt(pages) == Doubt(0.7, UNLIKE, (DoubtReason.UNLIKE_TRAINING,))
     assert joined_doubt([]) == Doubt()
 
 
 def test_columns() -> None:
-    doubt = Doubt(0.123456, 0.5, (DoubtReason.NEGATIVE,))
+    doubt = Doubt(0.123456, 0.5, (DoubtReason.UNLIKE_TRAINING,))
     assert doubt.columns(NEARLY_GRAY, guided=False) == {
-        "doubt": 0.1235, "doubt_reasons": "negative", "novelty": 0.5
+        "doubt": 0.1235, "doubt_reasons": "unlike_training", "novelty": 0.5
     }  # fmt: skip
     assert doubt.columns(NEARLY_GRAY - 0.1, guided=True) == {
-        "doubt": None, "doubt_reasons": "negative,nearly_gray", "novelty": 0.5
+        "doubt": None, "doubt_reasons": "unlike_training,nearly_gray", "novelty": 0.5
     }  # fmt: skip
