@@ -17,7 +17,7 @@ export PYTHON PIP_ARGS TORCH
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo bench lint check test lock clean
+.PHONY: help setup tools demo bench lint check test lock sbom audit clean
 
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z]+:.*##/ {printf "make %-6s  %s\n", $$1, $$2}' Makefile
@@ -51,6 +51,12 @@ test: lint  ## the linters, then every test: the longest
 
 lock:  ## write both lock files anew from pyproject.toml (needs uv)
 	@bash infra/lock.sh
+
+sbom: setup  ## dist/sbom.json: the packages of a release (CycloneDX)
+	@bash infra/sbom.sh
+
+audit: setup  ## known weaknesses of the packages of a release, as PyPI has them
+	@bash infra/sbom.sh audit
 
 clean:  ## remove .venv, caches and demo-output/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis $(DEMO_OUTPUT)

@@ -121,6 +121,15 @@ def test_the_installed_command_colours_a_folder_outside_the_checkout(installed: 
     (image,) = (path for path in (tmp_path / "colored" / "images").rglob("*") if path.is_file())
     with Image.open(image) as colored:
         assert (colored.size, colored.mode) == ((64, 48), "RGB")
+    for words in (["review"], ["export", "--format", "csv", "--to", "colored.csv"]):
+        done = subprocess.run(
+            [command[0], words[0], "colored", *words[1:]],
+            capture_output=True, text=True, cwd=tmp_path, check=False, timeout=200,
+            env={**os.environ, "PYTHONPATH": str(installed / "site")},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "colored" / "gallery" / "index.html").is_file()
+    assert "\na.jpg," in (tmp_path / "colored.csv").read_text(encoding="utf-8")
 
 
 def test_the_job_runs_from_the_installed_package(installed: Path) -> None:
