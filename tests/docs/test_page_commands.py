@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.request import HTTPCookieProcessor, build_opener
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.support.page_commands import OTHERS, PAGES, READ, blocks, commands, n
 from tests.support.paths import REPO
 
 FOLLOWED = ["docs/archivist.md", "docs/configuration.md", "docs/troubleshooting.md", "docs/weights.md"]
-"""Pages whose commands are typed one after the other, in one folder."""
+"""Pages whose commands are typed one after the other."""
 SMALL = " --set model.side=64 --set run.workers=1"
 
 
@@ -83,12 +84,11 @@ class Archivist:
         )  # fmt: skip
 
     def has_coloured(self) -> None:
-        """For a test that runs without those before it."""
-        if not (self.folder / "colored").exists():
-            assert self.type("fiat-color colorize scans/ colored/").returncode == 3
+        """As the pages that speak of results expect it."""
+        assert self.type("fiat-color colorize scans/ colored/").returncode == 3
 
     def serve(self, command: str) -> str:
-        """Type it, wait for the address, press Ctrl-C; returns what was printed."""
+        """Type it, open the address, press Ctrl-C; returns what was printed."""
         process = subprocess.Popen(
             ["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -100,6 +100,9 @@ class Archivist:
             line = process.stdout.readline()
             assert line, printed
             printed += line
+        (address,) = re.findall(r"http://127\.0\.0\.1:\S+", printed)
+        with build_opener(HTTPCookieProcessor()).open(address, timeout=60) as opened:  # in the browser
+            assert opened.status == 200
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=60)
         assert process.returncode == 0, printed + rest
@@ -117,9 +120,9 @@ class Archivist:
         (self.folder / "decisions.json").write_text(json.dumps(decisions))
 
 
-@pytest.fixture(scope="module")
-def archivist(tmp_path_factory: pytest.TempPathFactory) -> Archivist:
-    return Archivist(tmp_path_factory.mktemp("archivist"))
+@pytest.fixture
+def archivist(tmp_path: Path) -> Archivist:
+    return Archivist(tmp_path)
 
 
 @pytest.mark.ray
@@ -154,7 +157,6 @@ def test_who_follows_the_page_gets_there(archivist: Archivist, name: str) -> Non
 
 @pytest.mark.ray
 def test_the_queries_of_the_ledger_page_run(archivist: Archivist) -> None:
-    """In the folder of the pages above."""
     archivist.has_coloured()
     programs = blocks(page("docs/ledger.md"), "python")
     assert len(programs) == 3
