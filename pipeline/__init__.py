@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 #: The folder that holds this package: the checkout, or site-packages where it is installed.
 IMPORT_ROOT = Path(__file__).resolve().parents[1]
