@@ -14,7 +14,10 @@ from pipeline.records import Status
 
 _GONE = pa.array([str(Status.REJECTED), str(Status.SUPERSEDED)])
 #: `finished_at`: microseconds since 1970, when the file was removed, or a moment after it was written.
-REMOVED_SCHEMA = pa.schema([("key", pa.large_string()), ("finished_at", pa.int64())])
+#: `rejected`: somebody rejected it; else another result stands.
+REMOVED_SCHEMA = pa.schema(
+    [("key", pa.large_string()), ("finished_at", pa.int64()), ("rejected", pa.bool_())]
+)
 
 
 def removed_files(table: pa.Table) -> pa.Table:
@@ -26,7 +29,8 @@ def removed_files(table: pa.Table) -> pa.Table:
     gone = table.filter(pc.is_in(table["status"], value_set=_GONE))
     files = named_files(gone, OUTPUT_COLUMNS)
     finished_at = gone["finished_at"].take(files["row"]).cast(pa.int64())
-    return pa.table([files["key"], finished_at], schema=REMOVED_SCHEMA)
+    rejected = pc.equal(gone["status"].take(files["row"]), str(Status.REJECTED))
+    return pa.table([files["key"], finished_at, rejected], schema=REMOVED_SCHEMA)
 
 
 def without_removed(files: pa.Table, removed: Sequence[pa.Table]) -> pa.Table:

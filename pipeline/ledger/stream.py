@@ -6,7 +6,7 @@ parts at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,11 +60,16 @@ def open_ledger(out: Store) -> LedgerParts:
 
 
 def newest_images(parts: LedgerParts) -> pa.Table:
-    """PLACE_SCHEMA, one row a source image, by place: the row finished last says what became of it."""
+    """PLACE_SCHEMA, one row a source image, by place: the row finished last says what became of it.
+
+    That a file was removed says nothing of an image whose result stands, even where two have one time.
+    """
     names = ("key", "status", "finished_at", "source_sha256")
     places = [PLACE_SCHEMA.empty_table()]
     for number, table in enumerate(parts.read(range(len(parts.keys)), names)):
-        places.append(_places(table, number, SOURCE_COLUMNS))
+        all_places = _places(table, number, SOURCE_COLUMNS)
+        superseded = pc.equal(table["status"].take(all_places["row"]), str(Status.SUPERSEDED))
+        places.append(all_places.filter(pc.invert(superseded)))
     return newest_of_all_jobs(pa.concat_tables(places), ["key"]).sort_by(_IN_PLACE)
 
 
@@ -72,7 +77,8 @@ class Delivered(NamedTuple):
     """Delivered objects (key below OUT), one row each: PLACE_SCHEMA, by place.
 
     `current`: of results that stand (`results_that_stand`), by the newest row that names them. `superseded`:
-    of results of which another one stands now; they are still named, unless they were removed.
+    of results of which another one stands now. They stay here when prune has removed them: it may have been
+    killed before it came to their files, so that whoever asks looks at what is there.
     """
 
     current: pa.Table
@@ -93,6 +99,23 @@ def delivered_objects(parts: LedgerParts) -> Delivered:
         removed.append(removed_files(table))
         results.append(result_places(table, number))
     return split_delivered(pa.concat_tables(tables), pa.concat_tables(results), removed)
+
+
+def not_in_use(parts: LedgerParts, keys: Iterable[str]) -> list[str]:
+    """Those of the keys, in their order, that are the file of no result that stands.
+
+    Two names that the store takes for one (`Store.comparable`) are one file. Raises as `LedgerParts.read`.
+    """
+    return without_current(parts.out, keys, delivered_objects(parts).current)
+
+
+def without_current(out: Store, keys: Iterable[str], current: pa.Table) -> list[str]:
+    """As `not_in_use`, where `Delivered.current` is known."""
+    by_key = {key: out.comparable(key) for key in keys}
+    wanted = set(by_key.values())
+    batches = current["key"].combine_chunks().to_pylist() if wanted else ()
+    used = {name for key in batches if (name := out.comparable(key)) in wanted}
+    return [key for key, name in by_key.items() if name not in used]
 
 
 def result_places(table: pa.Table, number: int) -> pa.Table:
@@ -121,7 +144,8 @@ def split_delivered(files: pa.Table, results: pa.Table, removed: Sequence[pa.Tab
     places = pa.array(_place(files["part"].to_numpy(), files["row"].to_numpy()))
     of_standing = files.filter(pc.is_in(places, value_set=stand))
     current = without_removed(newest_of_all_jobs(of_standing, ["key"]), removed)
-    every = without_removed(newest_of_all_jobs(files, ["key"]), removed)
+    rejected = [table.filter(table["rejected"]) for table in removed]
+    every = without_removed(newest_of_all_jobs(files, ["key"]), rejected)
     named = pc.is_in(every["key"], value_set=of_standing["key"].combine_chunks())
     return Delivered(current.sort_by(_IN_PLACE), every.filter(pc.invert(named)).sort_by(_IN_PLACE))
 

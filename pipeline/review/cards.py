@@ -54,7 +54,10 @@ def read_cards(out: Store) -> pa.Table:
     tables = [schema.empty_table()]
     tables += [table.cast(schema) for table in stream_parts(out, list_some_parts(out), _COLUMNS)]
     rows = pa.concat_tables(tables).combine_chunks()
-    newest = newest_of_all_jobs(rows, ["key"])
+    of_source = rows.filter(
+        pc.not_equal(rows["status"], str(Status.SUPERSEDED))
+    )  # says nothing of the source
+    newest = newest_of_all_jobs(of_source, ["key"])
     coloured = rows.filter(pc.equal(rows["status"], str(Status.COLORIZED)))
     results = newest_of_all_jobs(coloured, ["key"])
     at = pc.index_in(newest["key"], value_set=results["key"])

@@ -20,6 +20,7 @@ from pipeline.ledger.keys import DELIVERED
 from pipeline.ledger.newest import newest_in_job, newest_of_all_jobs
 from pipeline.ledger.read import list_some_parts, stream_parts
 from pipeline.ledger.schema import LEDGER_SCHEMA, LedgerRow
+from pipeline.ledger.stream import not_in_use, open_ledger
 from pipeline.ledger.write import commit_part
 from pipeline.records import Status
 from pipeline.review.decisions import Decision
@@ -32,8 +33,9 @@ def reject(out: Store, decisions: Mapping[str, Decision], run_id: str) -> int:
     """Carry out the rejections among the decisions that stand; the lease of OUT must be held.
 
     Rows come first: where this is interrupted, files remain that nothing expects, and the next call removes
-    them. A rejection of another version of the source than the one that was coloured last does nothing, for
-    what stands there now is of the other version.
+    them. What another source's result has taken as its name since then stays. A rejection of another version
+    of the source than the one that was coloured last does nothing, for what stands there now is of the other
+    version.
 
     Args:
         decisions: by source key, as of `standing`.
@@ -54,9 +56,9 @@ def reject(out: Store, decisions: Mapping[str, Decision], run_id: str) -> int:
     for digest, of_digest in fresh.items():
         if not commit_part(out, digest, _part_name(of_digest), of_digest):
             raise StorageError(f"the ledger of {digest} has these rejections already; run it again")
-    for row in rows:
-        for key in _files(row):
-            out.delete(key)
+    files = [key for row in rows for key in _files(row)]
+    for key in not_in_use(open_ledger(out), files) if files else ():
+        out.delete(key)
     for folder in DELIVERED if rows else ():
         out.drop_empty_folders(folder.removesuffix("/"))
     return len({row.key for of_digest in fresh.values() for row in of_digest})

@@ -113,6 +113,18 @@ def test_files_that_an_interruption_left_go_the_next_time(archive: Archive) -> N
     assert archive.files() == {"images/b.jpg"}
 
 
+def test_a_name_that_another_source_has_taken_since_is_never_removed(archive: Archive) -> None:
+    """a.jpg was rejected and scanned again as a.png; with output.suffix=replace its result has the name."""
+    archive.decide("a.jpg", "reject")
+    archive.apply()
+    archive.put("images/a.jpg")
+    again = replace(archive.first, key="a.png", finished_at=datetime.now(UTC), derivative_key=None)
+    again.derivative_sha256, again.output_sha256 = None, hashlib.sha256(b"images/a.jpg").hexdigest()
+    put_part(archive.out, "digest", "2", [again])
+    assert archive.apply() == 0
+    assert archive.files() == expected(archive.out) == {"images/a.jpg", "images/b.jpg"}
+
+
 @pytest.mark.parametrize("verdict", ["accept", "gray"])
 def test_other_verdicts_remove_nothing(archive: Archive, verdict: str) -> None:
     before = archive.files()
