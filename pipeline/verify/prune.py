@@ -26,12 +26,12 @@ from pipeline.errors import EXIT_DONE, FiatColorError, StorageError
 from pipeline.ledger.keys import DELIVERED, LEASE
 from pipeline.ledger.newest import newest_in_job
 from pipeline.ledger.schema import LEDGER_SCHEMA, LedgerRow
-from pipeline.ledger.stream import LedgerParts, delivered_objects, open_ledger
+from pipeline.ledger.stream import LedgerParts, delivered_objects, open_ledger, without_current
 from pipeline.ledger.write import commit_part
 from pipeline.records import Status
 from pipeline.storage import Store, open_store
 from pipeline.storage.base import printable
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import Lease, at_work
 from pipeline.verify.compare import listed_table
 
 _AGAIN = timedelta(microseconds=1)
@@ -64,8 +64,8 @@ def run_prune(request: PruneRequest) -> int:
             return _say(superseded_files(out), "superseded; --apply removes them")
         out.check_writable()
         run_id = make_run_id("prune")
-        with at_work(out, LEASE, what=f"prune {run_id}"):
-            return _say(prune(out, run_id), "removed")
+        with at_work(out, LEASE, what=f"prune {run_id}") as lease:
+            return _say(prune(out, run_id, lease), "removed")
     except KeyboardInterrupt:
         raise FiatColorError("interrupted; some files are left: run it again") from None
 
@@ -82,20 +82,23 @@ def superseded_files(out: Store) -> pa.Table:
     return _superseded(open_ledger(out))
 
 
-def prune(out: Store, run_id: str) -> pa.Table:
-    """Remove the files that `superseded_files` names, and return it; the lease of OUT must be held.
+def prune(out: Store, run_id: str, lease: Lease) -> pa.Table:
+    """Remove the files that `superseded_files` names, and return it; the lease is that of OUT.
 
     Rows come first: where this is interrupted, the files that are left are superseded all the same.
 
     Raises:
-        As `superseded_files`.
+        RunError: the lease was lost, so that another job may write at these names. Others as
+            `superseded_files`.
     """
     parts = open_ledger(out)
     files = _superseded(parts)
+    lease.check()
     for digest, rows in _rows(parts, set(files["key"].to_pylist()), run_id).items():
         if not commit_part(out, digest, _part_name(rows), rows):
             raise StorageError(f"the ledger of {digest} has these rows already: run it again")
     for key in files["key"].to_pylist():
+        lease.check()
         out.delete(key)
     for folder in DELIVERED if files.num_rows else ():
         out.drop_empty_folders(folder.removesuffix("/"))
@@ -103,9 +106,11 @@ def prune(out: Store, run_id: str) -> pa.Table:
 
 
 def _superseded(parts: LedgerParts) -> pa.Table:
-    keys = delivered_objects(parts).superseded["key"].combine_chunks()
+    current, superseded = delivered_objects(parts)
     listed = listed_table(info for folder in DELIVERED for info in parts.out.list(folder))
-    return listed.filter(pc.is_in(listed["key"], value_set=keys)).sort_by("key")
+    files = listed.filter(pc.is_in(listed["key"], value_set=superseded["key"].combine_chunks()))
+    free = without_current(parts.out, files["key"].to_pylist(), current)
+    return files.filter(pc.is_in(files["key"], value_set=pa.array(free, pa.large_string()))).sort_by("key")
 
 
 def _rows(parts: LedgerParts, gone: set[str], run_id: str) -> dict[str, list[LedgerRow]]:

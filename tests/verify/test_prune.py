@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,13 +18,20 @@ from pipeline.ledger.schema import LedgerRow
 from pipeline.ledger.stream import newest_images, open_ledger, rows_at
 from pipeline.plan.plan import make_plan
 from pipeline.records import Status
+from pipeline.review.cards import read_cards
 from pipeline.storage import open_store
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import Lease, at_work
+from pipeline.storage.local import LocalStore
 from pipeline.verify.expected import read_expected
 from tests.support import ledger_parts
+from tests.support.leases import ELSEWHERE, hold
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("a.tif", "b.tif", "sub/c.tif")
+
+
+class Killed(BaseException):
+    """The process is gone."""
 
 
 class Archive:
@@ -145,6 +153,85 @@ def test_a_name_that_a_standing_result_shares_is_never_removed(archive: Archive)
     archive.ran("png", "b.tif")
     archive.prune("--apply")
     assert "images/a.tif.jpg" in archive.files()
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_what_a_killed_prune_left_goes_the_next_time(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
+    archive.ran("jpg", second=True)
+    archive.ran("png", second=True)
+    current = [key for key in archive.files() if not key.endswith(".jpg") or key.startswith("derivatives/")]
+    deleted = list[str]()
+
+    def delete(store: LocalStore, key: str) -> None:
+        if len(deleted) == removed and key.startswith("images/"):
+            raise Killed
+        if key.startswith("images/"):
+            deleted.append(key)
+        really(store, key)
+
+    really = LocalStore.delete
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStore, "delete", delete)
+        with suppress(Killed):
+            archive.prune("--apply")
+    assert_all_mean(archive, current, 3 - removed)
+    assert archive.prune("--apply") == 0
+    assert archive.files() == current
+    assert_all_mean(archive, current, 0)
+    assert archive.todo("jpg") == list(NAMES)
+
+
+def test_who_has_lost_the_lease_removes_nothing_more(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This process was silent for minutes; another one took over, and may write at these names."""
+    archive.ran("jpg")
+    archive.ran("png")
+    monkeypatch.setattr("pipeline.storage.lease.BEAT_SECONDS", -1.0)
+    monkeypatch.setattr(Lease, "renew_until_done", lambda lease: None)
+    really = LocalStore.delete
+
+    def delete(store: LocalStore, key: str) -> None:
+        really(store, key)
+        if key.startswith("images/"):
+            hold(archive.out, ELSEWHERE, number=9, folder=LEASE)
+
+    monkeypatch.setattr(LocalStore, "delete", delete)
+    assert archive.prune("--apply") == 1
+    assert "another process has taken over" in capsys.readouterr().err
+    assert len(archive.files()) == 5
+
+
+def test_two_names_that_are_one_file_here_are_one_file(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS, where the sources are in a bucket: a.tif was renamed to A.tif there."""
+    monkeypatch.setattr(LocalStore, "comparable", lambda store, key: key.lower())
+    archive.ran("jpg", "a.tif", "b.tif")
+    archive.ran("png", "a.tif", "b.tif")
+    archive.days += 1
+    renamed = archive.row("a.tif", "jpg", Status.COLORIZED, False)
+    renamed.key, renamed.output_key = "A.tif", "images/A.tif.jpg"
+    ledger_parts.put_part(archive.out, "jpg", "renamed", [renamed])
+    archive.prune("--apply")
+    assert archive.files() == ["images/a.tif.jpg", "images/a.tif.png", "images/b.tif.png"]
+
+
+def test_two_results_of_one_moment_are_one_result_for_every_reader(archive: Archive) -> None:
+    """A clock that stands still, or went back to the microsecond: the first part's row counts."""
+    archive.ran("jpg", "a.tif")
+    archive.days -= 1
+    archive.ran("png", "a.tif")
+    archive.prune("--apply")
+    assert archive.files() == ["images/a.tif.jpg"]
+    parts = open_ledger(archive.out)
+    assert [row["status"] for table in rows_at(parts, newest_images(parts)) for row in table.to_pylist()] == [
+        "colorized"
+    ]
+    (card,) = read_cards(archive.out).to_pylist()
+    assert (card["status"], card["output_key"]) == ("colorized", "images/a.tif.jpg")
 
 
 def test_a_run_at_work_keeps_prune_out(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
