@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
@@ -24,12 +25,14 @@ import pyarrow.parquet as pq
 from pyarrow import orc
 
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import ConfigError, ObjectMissing
+from pipeline.errors import BadKey, ConfigError, ObjectMissing
 from pipeline.storage import ObjectInfo, Store, open_store
 from pipeline.storage.s3_listing import ARCHIVE_CLASSES
 from pipeline.storage.uri import S3Location, parse_uri
 
 _ROWS = 2**16
+#: Most bytes of a data file, unpacked: S3 begins another one long before.
+_MOST_BYTES = 2 * 2**30
 _FORMATS = ("CSV", "ORC", "Parquet")
 #: Names of fields without "_" and in lower case, for the formats write them differently: ETag, e_tag.
 _NEEDED = ("bucket", "key", "size", "etag")
@@ -67,7 +70,7 @@ def inventory_objects(uri: str, source: Store, storage: StorageConfig) -> Iterat
     bucket, prefix = _place(uri, source, inventory.manifest)
     tables = [_SCHEMA.empty_table()]
     for file in inventory.manifest["files"]:
-        tables.append(_current(_read(inventory, file), bucket, prefix, uri))
+        tables.append(_read(inventory, file, bucket, prefix))
     table = pa.concat_tables(tables).combine_chunks()
     tables.clear()
     order = pc.sort_indices(table, sort_keys=[("key", "ascending"), ("modified", "descending")])
@@ -89,7 +92,7 @@ def _open(uri: str, storage: StorageConfig) -> _Inventory:
         raise ConfigError(
             f"cannot read the inventory {uri}: {error}; give the URI of its manifest.json"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigError(f"{uri} is no manifest of an S3 Inventory: it is not JSON") from None
     if not isinstance(manifest, dict) or not {"sourceBucket", "fileFormat", "fileSchema", "files"} <= {
         *manifest
@@ -97,15 +100,18 @@ def _open(uri: str, storage: StorageConfig) -> _Inventory:
         raise ConfigError(
             f"{uri} is no manifest of an S3 Inventory: it lacks sourceBucket, fileFormat or files"
         )
-    if not all(isinstance(file, dict) and {"key", "MD5checksum"} <= {*file} for file in manifest["files"]):
+    files = manifest["files"]
+    if not isinstance(files, list) or not all(
+        isinstance(file, dict) and {"key", "MD5checksum"} <= {*file} for file in files
+    ):
         raise ConfigError(f"{uri} is no manifest of an S3 Inventory: its files lack key or MD5checksum")
     if manifest["fileFormat"] not in _FORMATS:
         raise ConfigError(
             f"{uri} has files of the format {manifest['fileFormat']!r}, not {', '.join(_FORMATS)}"
         )
     location = parse_uri(folder or ".")
-    files = open_store(f"s3://{location.bucket}", storage) if isinstance(location, S3Location) else place
-    return _Inventory(uri, files, manifest)
+    data = open_store(f"s3://{location.bucket}", storage) if isinstance(location, S3Location) else place
+    return _Inventory(uri, data, manifest)
 
 
 def _place(uri: str, source: Store, manifest: dict[str, Any]) -> tuple[str, str]:
@@ -118,8 +124,8 @@ def _place(uri: str, source: Store, manifest: dict[str, Any]) -> tuple[str, str]
     return location.bucket, f"{location.prefix}/" if location.prefix else ""
 
 
-def _read(inventory: _Inventory, file: dict[str, Any]) -> pa.Table:
-    """A data file with the columns of _NEEDED and, where it has them, _MORE."""
+def _read(inventory: _Inventory, file: dict[str, Any], bucket: str, prefix: str) -> pa.Table:
+    """_SCHEMA: what a data file says of the current objects below the prefix."""
     data = _data(inventory, str(file["key"]))
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != str(file["MD5checksum"]).lower():
         raise ConfigError(
@@ -127,10 +133,15 @@ def _read(inventory: _Inventory, file: dict[str, Any]) -> pa.Table:
             "take another inventory"
         )
     try:
-        table = _parse(data, inventory.manifest)
-    except (pa.ArrowException, OSError, ValueError) as error:
+        table = _with_fields(inventory, _parse(data, inventory.manifest))
+        return _current(table, bucket, prefix, inventory.uri)
+    except (pa.ArrowException, OSError, ValueError, KeyError, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"cannot read the inventory file {file['key']}: {reason}") from None
+
+
+def _with_fields(inventory: _Inventory, table: pa.Table) -> pa.Table:
+    """The columns of _NEEDED and, where the table has them, _MORE."""
     table = table.rename_columns([_field(name) for name in table.column_names])
     if missing := [name for name in _NEEDED if name not in table.column_names]:
         raise ConfigError(
@@ -150,7 +161,7 @@ def _data(inventory: _Inventory, key: str) -> bytes:
     for store, place in places:
         try:
             return store.get(place).data
-        except ObjectMissing:
+        except (ObjectMissing, BadKey):
             continue
     raise ConfigError(f"the inventory {inventory.uri} names the file {key}, which is not there")
 
@@ -160,9 +171,12 @@ def _parse(data: bytes, manifest: dict[str, Any]) -> pa.Table:
         return orc.ORCFile(io.BytesIO(data)).read()
     if manifest["fileFormat"] == "Parquet":
         return pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
+    with gzip.open(io.BytesIO(data)) as file:
+        if len(text := file.read(_MOST_BYTES + 1)) > _MOST_BYTES:
+            raise ValueError(f"it has over {_MOST_BYTES:,} bytes, unpacked")
     names = [name.strip() for name in str(manifest["fileSchema"]).split(",")]
     table = pc_csv.read_csv(
-        io.BytesIO(gzip.decompress(data)),
+        io.BytesIO(text),
         read_options=pc_csv.ReadOptions(column_names=names, use_threads=False),
         parse_options=pc_csv.ParseOptions(newlines_in_values=True),
         convert_options=pc_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
@@ -185,6 +199,9 @@ def _current(table: pa.Table, bucket: str, prefix: str, uri: str) -> pa.Table:
         if name in table.column_names:
             keep = pc.and_(keep, pc.equal(pc.utf8_lower(table[name].cast(pa.string())), wanted))
     table = table.filter(keep)
+    for name in ("size", "etag"):
+        if pc.any(pc.fill_null(pc.equal(table[name].cast(pa.string()), ""), True)).as_py():
+            raise ValueError(f"an object has no {name}")
     archived = pa.chunked_array([pa.array([False] * table.num_rows, pa.bool_())])
     for name, classes in (
         ("storageclass", pa.array(sorted(ARCHIVE_CLASSES))),
@@ -202,4 +219,6 @@ def _current(table: pa.Table, bucket: str, prefix: str, uri: str) -> pa.Table:
         if "lastmodifieddate" in table.column_names
         else nulls,
     ]
+    if pc.any(pc.less(columns[2], 0)).as_py():
+        raise ValueError("an object has less than no bytes")
     return pa.table(columns, schema=_SCHEMA)

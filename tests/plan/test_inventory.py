@@ -194,10 +194,70 @@ def test_a_plan_of_an_inventory_asks_the_bucket_for_nothing(tmp_path):
         ),
         ({"files": [{"size": 1}]}, "its files lack key or MD5checksum"),
         ({"fileFormat": "ORC"}, "cannot read the inventory file"),
+        ({"files": 5}, "is no manifest of an S3 Inventory"),
+        ({"files": None}, "is no manifest of an S3 Inventory"),
+        ({"files": [{"key": "x/..", "MD5checksum": "0" * 32}]}, "which is not there"),
+        ({"files": [{"key": "../../etc/passwd", "MD5checksum": "0" * 32}]}, "which is not there"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, change, message):
     uri = write(tmp_path, "Parquet", table(ROWS), **change)
+    with pytest.raises(ConfigError, match=message) as error:
+        listed(uri)
+    assert "\n" not in str(error.value)
+
+
+ROW = b'"archive","photos/a.tif","1","e"\n'
+FIELDS = "Bucket, Key, Size, ETag"
+OBJECT = {"bucket": ["archive"], "key": ["photos/a.tif"], "size": [1], "e_tag": ["e"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "fields", "message"),
+    [
+        (ROW, FIELDS, "Not a gzipped file"),
+        (gzip.compress(100 * ROW)[:-9], FIELDS, "ended before"),
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\3" + b"\xff" * 50, FIELDS, "while decompressing"),
+        (gzip.compress(b"\0" * 2**16), FIELDS, "it has over 10,000 bytes, unpacked"),
+        (gzip.compress(ROW.replace(b'"1"', b'"many"')), FIELDS, "Failed to parse string: 'many'"),
+        (gzip.compress(ROW.replace(b'"1"', b'"-5"')), FIELDS, "an object has less than no bytes"),
+        (gzip.compress(ROW.replace(b'"1"', b'""')), FIELDS, "an object has no size"),
+        (gzip.compress(ROW.replace(b'"e"', b'""')), FIELDS, "an object has no etag"),
+        (gzip.compress(ROW.replace(b"a.tif", b"%ff")), FIELDS, "can't decode byte"),
+        (gzip.compress(ROW), "Key, Key, Key, Key", "exists 4 times"),
+        (gzip.compress(ROW), "Bucket, Name, Size, ETag", "'Key' is not in list"),
+    ],
+)
+def test_a_csv_file_that_says_nothing_sensible_is_one_line(tmp_path, monkeypatch, data, fields, message):
+    monkeypatch.setattr("pipeline.plan.inventory._MOST_BYTES", 10_000)
+    uri = write(tmp_path, "CSV", table(ROWS), fileSchema=fields)
+    assert_one_line(uri, data, message)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"bucket": [1]}, "no kernel matching"),
+        ({"key": [["photos/a.tif"]]}, "no kernel matching"),
+        ({"size": ["many"]}, "Failed to parse string"),
+        ({"size": pa.array([None], pa.int64())}, "an object has no size"),
+        ({"e_tag": pa.array([None], pa.string())}, "an object has no etag"),
+        ({"storage_class": [7]}, "doesn't match type"),
+        ({"is_latest": [[1]]}, "Unsupported cast"),
+    ],
+)
+def test_columns_of_other_types_are_one_line(tmp_path, columns, message):
+    uri = write(tmp_path, "Parquet", table(ROWS))
+    assert_one_line(uri, encoded(pa.table(OBJECT | columns), "Parquet"), message)
+
+
+def assert_one_line(uri: str, data: bytes, message: str) -> None:
+    """Where the inventory's one file holds this, with the right MD5."""
+    manifest = json.loads(Path(uri).read_text())
+    (file,) = manifest["files"]
+    (Path(uri).parent / "../data" / file["key"].rpartition("/")[2]).write_bytes(data)
+    file["MD5checksum"] = hashlib.md5(data).hexdigest()
+    Path(uri).write_text(json.dumps(manifest))
     with pytest.raises(ConfigError, match=message) as error:
         listed(uri)
     assert "\n" not in str(error.value)
@@ -212,9 +272,10 @@ def test_what_is_no_manifest_is_one_line(tmp_path):
     Path(uri).write_text("[]")
     with pytest.raises(ConfigError, match="is no manifest of an S3 Inventory"):
         listed(uri)
-    Path(uri).write_text("{")
-    with pytest.raises(ConfigError, match="it is not JSON"):
-        listed(uri)
+    for text in ("{", "[" * 100_000):
+        Path(uri).write_text(text)
+        with pytest.raises(ConfigError, match="it is not JSON"):
+            listed(uri)
     with pytest.raises(ConfigError, match="give the URI of its manifest"):
         listed(str(tmp_path / "nowhere.json"))
 
