@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import AccessDenied
+from pipeline.errors import AccessDenied, DamagedLedgerPart
 from pipeline.ledger.keys import is_part, ledger_folder, merged_key
 from pipeline.ledger.read import map_parts, read_part, read_part_and_bytes
 from pipeline.ledger.write import PARQUET, parquet_bytes
@@ -31,9 +31,10 @@ from pipeline.storage import ObjectInfo, Store
 #: Parts that are in no merged one, from which on they are merged; most rows of a merged one, 60 MB in memory.
 MOST_PARTS, MOST_ROWS = 2000, 250_000
 GRACE = timedelta(hours=12)
-_MERGED = re.compile(r".*/part-merged-(\d{8}T\d{6})-[0-9a-f]{16}\.parquet")
+_MERGED = re.compile(r".*/part-merged-(\d{8}T\d{6})-([0-9a-f]{16})\.parquet")
 _METADATA = b"fiat-color.parts"
 _TAIL = 2**18
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -70,25 +71,35 @@ def merge_parts(out: Store, job_digest: str, now: datetime | None = None) -> Non
 
 
 def _read_merged(out: Store, info: ObjectInfo) -> Merged:
-    """What a merged part is made of, from the end of its file."""
+    """What a merged part is made of, from the end of its file; of nothing, where somebody wrote it anew."""
     tail = out.get(info.key, start=max(0, info.bytes - _TAIL)).data
     footer = int.from_bytes(tail[-8:-4], "little") + 8
-    if footer > len(tail):
+    if len(tail) < footer <= info.bytes:
         tail = out.get(info.key, start=info.bytes - footer).data
-    metadata = pq.read_metadata(io.BytesIO(tail)).metadata
     match = _MERGED.fullmatch(info.key)
     assert match is not None
-    written = datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    return Merged(info.key, written, json.loads(metadata[_METADATA]))
+    try:
+        metadata = pq.read_metadata(io.BytesIO(tail)).metadata or {}
+        written = datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        return Merged(info.key, written, dict(json.loads(metadata.get(_METADATA, b"{}"))))
+    except (pa.ArrowException, OSError, ValueError, TypeError):
+        read_part(out, info.key)  # raises where it is damaged
+        return Merged(info.key, _NEVER, {})
 
 
 def _remove(out: Store, merged: Merged, keys: list[str]) -> bool:
     """Remove the parts that the merged one holds; False where the store allows no removal.
 
-    The merged part is read whole before: the store may have acknowledged what it does not have. A part of the
-    same key and other bytes is a later commit of its shard, and stays.
+    The merged part is read whole before, and must be what was written, to the byte: the store may have
+    acknowledged what it does not have. A part of the same key and other bytes is a later commit of its shard,
+    and stays.
     """
-    read_part(out, merged.key)
+    _, data = read_part_and_bytes(out, merged.key)
+    if f"-{_sha256(data)[:16]}." not in merged.key:
+        raise DamagedLedgerPart(
+            f"the ledger part {merged.key} in {out.uri} is not as it was written, and {len(keys)} of the "
+            "parts that it was made of are still there; restore it from a backup"
+        )
     for key, digest in zip(keys, map_parts(lambda key: _sha256(out.get(key).data), keys), strict=True):
         if digest == merged.parts[key]:
             try:

@@ -160,6 +160,49 @@ def test_a_merged_part_that_is_damaged_costs_no_part(out, monkeypatch):
     assert len(names(out)) == 9
 
 
+def rewritten(data: bytes, parts: bytes | None, rows: int) -> bytes:
+    """The merged part as another program would write it."""
+    metadata = None if parts is None else {b"fiat-color.parts": parts}
+    table = pq.read_table(io.BytesIO(data)).slice(0, rows).replace_schema_metadata(metadata)
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("rows_left", [0, 7, 8])
+def test_a_merged_part_that_is_not_as_it_was_written_costs_no_part(out, rows_left):
+    merge_parts(out, "d", NOON)
+    (first, _) = [key for key in list_parts(out, "d") if "merged" in key]
+    data = out.get(first).data
+    parts = pq.read_metadata(io.BytesIO(data)).metadata[b"fiat-color.parts"]
+    LocalStore.put(out, first, rewritten(data, parts, rows_left))
+    with pytest.raises(DamagedLedgerPart, match="is not as it was written"):
+        merge_parts(out, "d", LATER)
+    assert len(names(out)) == 9
+    assert rows(out) == EVERY_ROW
+
+
+@pytest.mark.parametrize("parts", [None, b"{", b"null", b"5"])
+def test_a_merged_part_that_does_not_say_what_it_holds_costs_no_part(out, parts):
+    merge_parts(out, "d", NOON)
+    for key in [key for key in list_parts(out, "d") if "merged" in key]:
+        LocalStore.put(out, key, rewritten(out.get(key).data, parts, 8))
+    merge_parts(out, "d", LATER)
+    merge_parts(out, "d", LATER + GRACE)
+    assert rows(out) == EVERY_ROW
+
+
+@pytest.mark.parametrize("cut", [0, 3, 100, -5])
+def test_a_merged_part_that_was_cut_is_damaged(out, monkeypatch, cut):
+    monkeypatch.setattr("pipeline.ledger.read._PAUSES", (0.0,))
+    merge_parts(out, "d", NOON)
+    (first, _) = [key for key in list_parts(out, "d") if "merged" in key]
+    LocalStore.put(out, first, out.get(first).data[:cut])
+    with pytest.raises(DamagedLedgerPart, match="merged"):
+        merge_parts(out, "d", LATER)
+    assert len(names(out)) == 9
+
+
 def test_the_metadata_is_found_however_much_there_is(out, monkeypatch):
     monkeypatch.setattr(merge, "_TAIL", 16)
     merge_parts(out, "d", NOON)
