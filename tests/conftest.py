@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -125,6 +126,14 @@ def in_process(capsys: pytest.CaptureFixture[str]) -> Callable[..., CompletedPro
         return CompletedProcess([job, *words], status, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def colorize(in_process: Callable[..., CompletedProcess[str]]) -> Callable[..., CompletedProcess[str]]:
+    """Runs the colouring job in this process, its shards in the pool of processes, without Ray."""
+    from tests.support.job_runner import POOL  # late: numpy counts its threads when it is loaded
+
+    return partial(in_process, "colorize_bucket", *POOL)
 
 
 @pytest.fixture(scope="session")

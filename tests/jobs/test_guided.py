@@ -110,15 +110,15 @@ def test_what_does_not_fit_is_named_before_any_work_starts(small, in_process):
     assert not (small / "out").exists()
 
 
-@pytest.mark.ray
-def test_images_that_lack_a_guide_are_rows_that_say_so_and_a_dry_run_counts_guides(small):
+@pytest.mark.job
+def test_images_that_lack_a_guide_are_rows_that_say_so_and_a_dry_run_counts_guides(small, colorize):
     fill(str(small / "in"), {"1.scribbles.png": scribble((200, 30, 30)), "2.reference.jpg": colourful(50)})
-    places = ("--input", small / "in", "--output", small / "out", "--method", "scribble", *FAST)
-    dry = run(*places, "--dry-run", timeout=90)
+    places = ("--input", small / "in", "--output", small / "out", "--method", "scribble")
+    dry = colorize(*places, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "guides   2 images: 1 reference, 1 scribbles (2 sidecars)" in dry.stdout
     assert not (small / "out").exists()
-    done = run(*places)
+    done = colorize(*places)
     assert done.returncode == 0, done.stderr
     rows = {row["key"]: row for row in ledger(str(small / "out"))}
     assert {key: row["status"] for key, row in rows.items()} == {
@@ -131,11 +131,11 @@ def test_images_that_lack_a_guide_are_rows_that_say_so_and_a_dry_run_counts_guid
     assert [rows[f"{i}.jpg"]["method"] for i in (1, 2)] == ["scribble", "reference"]
 
 
-@pytest.mark.ray
-def test_one_reference_for_a_whole_job(small):
+@pytest.mark.job
+def test_one_reference_for_a_whole_job(small, colorize):
     fill(str(small), {"colour.jpg": colourful(50)})
     shared = ("--method", "welsh", "--set", f"model.reference={small / 'colour.jpg'}")
-    done = run("--input", small / "in", "--output", small / "out", *shared, *UNSEEN)
+    done = colorize("--input", small / "in", "--output", small / "out", *shared)
     assert done.returncode == 0, done.stderr
     rows = ledger(str(small / "out"))
     found = {(row["status"], row["method"], row["guide_digest"]) for row in rows}

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from pipeline.ledger.write import commit_part
 from pipeline.records import Status
 from pipeline.shard.put import put_image
 from pipeline.storage import Store, open_store
-from tests.support.job_runner import FAST, encoded, fill, photograph, run, shared_head
+from tests.support.job_runner import encoded, fill, photograph, shared_head
 from tests.support.paths import REPO
 
 
@@ -118,14 +117,25 @@ def test_sources_and_a_damaged_ledger_part(thousand):
 
 
 @pytest.mark.ray
-def test_what_a_real_run_delivers_is_fine_and_the_report_disturbs_nothing(tmp_path):
-    fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(3)})
-    made = run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST)
+def test_what_a_real_run_delivers_is_fine_and_the_report_disturbs_nothing(tmp_path, colorize):
+    """Masters and their access copies; then one of the copies is damaged, and that alone is told."""
+    out, source = tmp_path / "out", tmp_path / "in"
+    fill(str(source), {f"{i}.tif": encoded(photograph(i), "TIFF") for i in range(3)})
+    masters = ("--config", "master-and-access", "--set", "output.derivative.side=64")
+    made = colorize("--input", source, "--output", out, *masters)
     assert made.returncode == 0, made.stderr
-    for _ in range(2):
-        done = verify("--output", tmp_path / "out", "--input", tmp_path / "in")
-        assert done.returncode == 0, done.stderr + done.stdout
-    assert len(list(Path(tmp_path / "out" / "runs").glob("*-verify/summary.json"))) == 2
+    done = verify("--output", out, "--input", source)
+    assert done.returncode == 0, done.stderr + done.stdout
+    damaged = out / "derivatives" / "1.tif.jpg"
+    data = bytearray(damaged.read_bytes())
+    data[-100] ^= 1
+    damaged.write_bytes(data)
+    again = verify("--output", out, "--input", source)
+    assert again.returncode == 3, again.stderr
+    assert "derivatives/1.tif.jpg" in again.stdout
+    reports = sorted((out / "runs").glob("*-verify"))
+    read = [findings(open_store(str(report), StorageConfig())) for report in reports]
+    assert read == [[], [("derivatives/1.tif.jpg", "changed")]]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from tests.support.servers import CREDENTIALS, free_port
 
 JOB = REPO / "jobs" / "colorize_bucket.py"
 FAST = ("--set", "model.side=64", "--set", "run.workers=1")
+#: The same without Ray: for promises that no engine decides. See the marker `job`.
+POOL = (*FAST, "--set", "run.engine=processes")
 
 
 def command(*args: object) -> list[str]:
@@ -53,9 +55,10 @@ def _head() -> dict[str, str]:
 def run(
     *args: object, env: dict[str, str] | None = None, own_ray: bool = False, timeout: float = 240
 ) -> subprocess.CompletedProcess[str]:
-    """Run the job to its end, on the shared head unless `own_ray` or `env` say otherwise."""
+    """Run the job to its end, on the shared head unless `own_ray`, `env` or the engine say otherwise."""
     given = env or {}
-    head = {} if own_ray or "RAY_ADDRESS" in given else shared_head()
+    elsewhere = own_ray or "RAY_ADDRESS" in given or "run.engine=processes" in args
+    head = {} if elsewhere else shared_head()
     environment = os.environ | head | given
     return subprocess.run(command(*args), capture_output=True, text=True, env=environment, timeout=timeout)
 
