@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 from pipeline.config.extras import MODULES
-from tests.support.job_runner import encoded, photograph
+from tests.support.job_runner import POOL, encoded, photograph
 from tests.support.paths import REPO
 
 DOCKERFILE = REPO / "infra" / "Dockerfile"
@@ -107,13 +107,13 @@ def test_the_package_brings_all_that_pipeline_holds(installed: Path) -> None:
     assert held(installed / "site" / "fiat_color") == held(REPO / "fiat_color")
 
 
-@pytest.mark.ray
+@pytest.mark.job
 def test_the_installed_command_colours_a_folder_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / "a.jpg").write_bytes(encoded(photograph(1, 64, 48)))
     command = [str(installed / "site" / "bin" / "fiat-color"), "colorize", "scans", "colored"]
     done = subprocess.run(
-        [*command, "--config", "demo", "--set", "model.side=64", "--set", "run.workers=1"],
+        [*command, "--config", "demo", *POOL],
         capture_output=True, text=True, cwd=tmp_path, check=False, timeout=200,
         env={**os.environ, "PYTHONPATH": str(installed / "site")},
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Other tools' pictures in a whole bucket job, with a real Ray and an S3 server."""
+"""Other tools' pictures in a whole bucket job with an S3 server, in a pool of processes and on Ray."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ def in_colour(seed: int, tint: float = 0.6) -> bytes:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(600)
-def test_pictures_of_a_bucket_and_one_that_changes(s3_moto) -> None:
+def test_pictures_of_a_bucket_and_one_that_changes(s3_moto, colorize) -> None:
     storage, settings = s3_moto.storage_config, s3_moto.settings
     root = f"s3://{s3_moto.bucket()}"
     fill(f"{root}/in", {f"a/{i}.jpg": encoded(photograph(i)) for i in range(4)}, storage)
     pictures = {"a/0.jpg": in_colour(0), "a/1_color.png": in_colour(1), "a/2.webp": in_colour(5)}
     fill(f"{root}/pictures", pictures, storage)
-    places = ("--input", f"{root}/in", "--output", f"{root}/out", "--method", "borrowed", *FAST, *settings)
+    places = ("--input", f"{root}/in", "--output", f"{root}/out", "--method", "borrowed", *settings)
     places += ("--set", f"model.pictures={root}/pictures", "--set", "report.sample=0")
 
-    first = run(*places)
+    first = colorize(*places)
     assert first.returncode == 3, first.stdout + first.stderr
     assert f"pictures 3 of 4 images have one in {root}/pictures" in first.stdout
     rows = {row["key"]: row for row in ledger(f"{root}/out", storage)}
@@ -47,7 +46,7 @@ def test_pictures_of_a_bucket_and_one_that_changes(s3_moto) -> None:
     before = image_digests(f"{root}/out", storage)
 
     fill(f"{root}/pictures", {"a/1_color.png": in_colour(1, 0.8), "a/2.webp": in_colour(2)}, storage)
-    again = run(*places, "--set", "run.topology=staged")
+    again = run(*places, *FAST, "--set", "run.topology=staged")
     assert again.returncode == 0, again.stdout + again.stderr
     assert "to do    2 objects" in again.stdout
     after = image_digests(f"{root}/out", storage)

@@ -23,7 +23,7 @@ from pipeline.export.bag import fits_manifest
 from pipeline.ledger.write import commit_part
 from pipeline.storage import Store, open_store
 from tests.support.delivered import deliver, row
-from tests.support.job_runner import FAST, encoded, fill, photograph, run
+from tests.support.job_runner import encoded, fill, photograph
 from tests.support.paths import REPO, SUPPORT
 
 SCHEMA = etree.XMLSchema(etree.parse(SUPPORT / "premis-3-0.xsd"))
@@ -254,10 +254,10 @@ def test_a_terminated_job_leaves_no_half_made_bag(tmp_path, no_storage):
     assert list(made.iterdir()) == []
 
 
-@pytest.mark.ray
-def test_what_a_real_run_delivers_becomes_a_valid_bag(tmp_path, export):
+@pytest.mark.job
+def test_what_a_real_run_delivers_becomes_a_valid_bag(tmp_path, colorize, export):
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(2)} | {"x.jpg": b"none"})
-    made = run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST)
+    made = colorize("--input", tmp_path / "in", "--output", tmp_path / "out")
     assert made.returncode == 3, made.stderr
     to = tmp_path / "bag"
     done = export("--output", str(tmp_path / "out"), "--format", "bagit", "--to", str(to))

@@ -1,4 +1,4 @@
-"""Guides in a whole bucket job, with a real Ray and a real S3 server."""
+"""Guides in a whole bucket job: in a pool of processes, on a real Ray, from a real S3 server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from PIL import Image
 
 from tests.support.job_runner import FAST, encoded, fill, image_digests, ledger, photograph, run
 
-UNSEEN = (*FAST, "--set", "report.sample=0")
 SIZE = (96, 72)
 
 
@@ -45,18 +44,18 @@ METHODS = ["unet", "unet", "scribble", "unet", "unet", "reference", "welsh", "ii
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.timeout(900)  # five runs of a real Ray
-def test_ten_guided_images_among_a_hundred_and_one_changed_guide(s3_moto):
+@pytest.mark.timeout(900)  # four runs, of which two on a real Ray
+def test_ten_guided_images_among_a_hundred_and_one_changed_guide(s3_moto, colorize):
     storage, settings = s3_moto.storage_config, s3_moto.settings
     root = f"s3://{s3_moto.bucket()}"
     fill(f"{root}/in", {f"{i:03d}.jpg": encoded(photograph(i)) for i in range(100)}, storage)
     objects = {"a.png": scribble((200, 30, 30)), "half.png": scribble((30, 30, 200), (48, 36))}
     lines = "\n".join(json.dumps(row) for row in GUIDES).encode()
     fill(f"{root}/guides", {**objects, "colour.jpg": colourful(50), "guides.jsonl": lines}, storage)
-    args = ("--input", f"{root}/in", *UNSEEN, *settings)
+    args = ("--input", f"{root}/in", *settings, "--set", "report.sample=0")
     guided = (*args, "--guides", f"{root}/guides/guides.jsonl")
 
-    first = run("--output", f"{root}/out", *guided)
+    first = colorize("--output", f"{root}/out", *guided)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "10 images: 1 method alone, 3 points, 2 reference, 4 scribbles, 2 style" in first.stdout
     assert re.search(r"of these with guides +10\n", first.stdout)
@@ -68,22 +67,22 @@ def test_ten_guided_images_among_a_hundred_and_one_changed_guide(s3_moto):
     assert [row["method"] for row in rows.values()].count("unet") == 90 + METHODS.count("unet")
     before = image_digests(f"{root}/out", storage)
 
-    assert "Nothing to do" in run("--output", f"{root}/out", *guided).stdout
+    assert "Nothing to do" in colorize("--output", f"{root}/out", *guided).stdout
     fill(f"{root}/guides", {"half.png": scribble((30, 160, 30), (48, 36))}, storage)
-    again = run("--output", f"{root}/out", *guided)
+    again = run("--output", f"{root}/out", *guided, *FAST)
     assert again.returncode == 0, again.stderr
     assert "to do    1 object," in again.stdout
     after = image_digests(f"{root}/out", storage)
     assert [key for key in after if after[key] != before[key]] == ["images/013.jpg"]
 
-    plain = run("--output", f"{root}/out", *args)
+    plain = colorize("--output", f"{root}/out", *args, "--drop-guides")
     assert plain.returncode == 0, plain.stderr
     assert "to do    10 objects" in plain.stdout
     unguided = image_digests(f"{root}/out", storage)
     changed = [key for key in after if after[key] != unguided[key]]
     assert changed == [f"images/{row['key']}" for row in GUIDES]
 
-    staged = run("--output", f"{root}/out", *guided, "--set", "run.topology=staged")
+    staged = run("--output", f"{root}/out", *guided, *FAST, "--set", "run.topology=staged")
     assert staged.returncode == 0, staged.stderr
     assert "to do    10 objects" in staged.stdout
     assert image_digests(f"{root}/out", storage) == after
@@ -100,7 +99,7 @@ def test_what_does_not_fit_is_named_before_any_work_starts(small, in_process):
     lines = "key,scribbles,reference,method\n0.jpg,a.png,,\n1.jpg,b.png,gone.jpg,\n9.jpg,b.png,,\n2.jpg,,,x\n"
     fill(str(small / "guides"), {**objects, "guides.csv": lines.encode()})
     places = ("--input", small / "in", "--output", small / "out")
-    refused = in_process("colorize_bucket", *places, "--guides", small / "guides/guides.csv", *UNSEEN)
+    refused = in_process("colorize_bucket", *places, "--guides", small / "guides/guides.csv")
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
     (line,) = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]

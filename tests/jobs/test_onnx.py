@@ -10,13 +10,13 @@ import yaml
 from PIL import Image
 
 from pipeline.models.methods.onnx.find import ready_contracts
-from tests.support.job_runner import encoded, fill, ledger, photograph, run
+from tests.support.job_runner import encoded, fill, ledger, photograph
 from tests.support.onnx_graphs import PUBLISHED
 
-pytestmark = pytest.mark.ray
+pytestmark = pytest.mark.job
 
 
-def test_a_folder_is_coloured_with_a_non_commercial_graph(tmp_path: Path) -> None:
+def test_a_folder_is_coloured_with_a_non_commercial_graph(tmp_path: Path, colorize, in_process) -> None:
     """The contract is beside the file; the second command finds nothing to do."""
     weights = tmp_path / "mine.onnx"
     weights.write_bytes(PUBLISHED["deoldify"].make().SerializeToString())
@@ -25,7 +25,7 @@ def test_a_folder_is_coloured_with_a_non_commercial_graph(tmp_path: Path) -> Non
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(stated))
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(3)})
     job = ("--input", tmp_path / "in", "--output", tmp_path / "out", "--weights", weights)
-    first = run(*job)
+    first = colorize(*job)
     assert first.returncode == 0, first.stderr
     terms = "mine, licence CC BY-NC 4.0, non-commercial use only, from "
     assert first.stdout.count(f"model    {terms}") == first.stdout.count(f"Model   {terms}") == 1
@@ -47,6 +47,6 @@ def test_a_folder_is_coloured_with_a_non_commercial_graph(tmp_path: Path) -> Non
         xmp = image.info["xmp"].decode()
     assert 'fiat:ModelLicence="CC BY-NC 4.0, non-commercial use only"' in xmp
     assert "model mine, licence CC BY-NC 4.0" in xmp
-    again = run("--config", folder / "config.yaml", "--input", tmp_path / "in", "--output", tmp_path / "out")
+    again = in_process("colorize_bucket", "--config", folder / "config.yaml", *job[:4])
     assert again.returncode == 0, again.stderr
     assert "Nothing to do: all 3 objects are in the ledger." in again.stdout

@@ -12,7 +12,7 @@ from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.weights import WeightsInfo, encode_weights
 from pipeline.models.weights_registry import WeightsRegistry
-from tests.support.job_runner import encoded, fill, image_digests, ledger, photograph, run
+from tests.support.job_runner import encoded, fill, image_digests, ledger, photograph
 
 
 def weights(path: Path, colorizer: TrainableColorizer) -> str:
@@ -22,16 +22,17 @@ def weights(path: Path, colorizer: TrainableColorizer) -> str:
     return str(path)
 
 
-@pytest.mark.ray
-def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_done(tmp_path: Path) -> None:
+@pytest.mark.job
+def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_done(
+    tmp_path: Path, colorize
+) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     fill(str(source), {f"{n}.jpg": encoded(photograph(n)) for n in range(2)})
     catalog = WeightsRegistry(f"{tmp_path}/models/faces")
     first = catalog.promote(weights(tmp_path / "a.safetensors", IizukaColorizer(0.05)), previous=None)
     args = ("--input", source, "--output", out, "--weights", f"registry:{tmp_path}/models/faces")
-    args += ("--set", "model.side=64", "--set", "run.workers=1")
 
-    done = run(*args)
+    done = colorize(*args)
     assert done.returncode == 0, done.stderr
     (folder,) = (out / "runs").iterdir()
     kept = yaml.safe_load((folder / "config.yaml").read_text())
@@ -42,23 +43,23 @@ def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_do
 
     # a champion of another method needs no other command, but one that was asked for must fit
     second = catalog.promote(weights(tmp_path / "b.safetensors", RegressionCnn(0.125)), previous=1)
-    calm = run(*args)  # who promotes does not ask for the archive to be coloured again
+    calm = colorize(*args)  # who promotes does not ask for the archive to be coloured again
     assert calm.returncode == 0, calm.stderr
     assert "2 objects in the ledger, 2 by another model (--recolor changed-model" in calm.stdout
     assert "Nothing to do: all 2 objects" in calm.stdout
-    dry = run(*args, "--recolor", "changed-model", "--dry-run", "--show-config")
+    dry = colorize(*args, "--recolor", "changed-model", "--dry-run", "--show-config")
     assert dry.returncode == 0, dry.stderr
     assert catalog.locate(second) in dry.stdout
     assert "to do    2 objects" in dry.stdout
     assert "2 coloured before by another model" in dry.stdout
     assert "method: regression_cnn" in dry.stdout
-    refused = run(*args, "--method", "iizuka")
+    refused = colorize(*args, "--method", "iizuka")
     assert refused.returncode == 2
     assert len(list((out / "runs").iterdir())) == 1  # before anything was started
     assert "are for the method 'regression_cnn', not 'iizuka'" in refused.stderr
 
     catalog.roll_back()
-    back = run(*args)
+    back = colorize(*args)
     assert back.returncode == 0, back.stderr
     assert "Nothing to do: all 2 objects" in back.stdout
 

@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from pathlib import Path
 from threading import Thread
 
+import psutil
 import pytest
 
-from tests.support.job_runner import FAST, command, encoded, fill, ledger, photograph, run, shared_head
-
-SHARDS = (*FAST, "--set", "plan.shard_images=4")
+from tests.support.job_runner import POOL, command, encoded, fill, ledger, photograph
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    """The job, on the head that all tests share."""
+    """The job in a process of its own."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command(*arguments), **pipes, text=True, env=os.environ | shared_head())
+    return subprocess.Popen(command(*arguments, *POOL), **pipes, text=True)
 
 
-@pytest.mark.ray
-def test_the_second_run_leaves_or_waits(tmp_path: Path) -> None:
-    fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(64)})
-    asked = ("--input", tmp_path / "in", "--output", tmp_path / "out", *SHARDS)
+@pytest.mark.job
+def test_the_second_run_leaves_or_waits(tmp_path: Path, colorize) -> None:
+    fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i)) for i in range(16)})
+    asked = ("--input", tmp_path / "in", "--output", tmp_path / "out", "--set", "plan.shard_images=4")
     first = start(*asked)
     lease = tmp_path / "out" / "lease" / "at-work-00000001.json"
     while not lease.exists():
         assert first.poll() is None
         time.sleep(0.02)
-    third = start(*asked, "--set", "run.wait_minutes=10")
-    second = run(*asked, "--set", "plan.shard_images=8")
+    at_work = psutil.Process(first.pid)
+    at_work.suspend()  # it must not be done before the others have seen it
+    try:
+        third = start(*asked, "--set", "run.wait_minutes=10")
+        second = colorize(*asked, "--set", "plan.shard_images=8")
+        assert third.stderr is not None
+        assert "waiting for its end" in third.stderr.readline()
+    finally:
+        at_work.resume()
     assert second.returncode == 1
     [line] = second.stderr.strip().splitlines()
     assert line.startswith("error: run 20")
     assert f"(process {first.pid} on " in line
     stdout, stderr = third.communicate(timeout=240)
     assert third.returncode == 0, stderr
-    assert "waiting for its end" in stderr
-    assert "Nothing to do: all 64 objects are in the ledger" in stdout
+    assert "Nothing to do: all 16 objects are in the ledger" in stdout
     _, stderr = first.communicate(timeout=240)
     assert first.returncode == 0, stderr
-    assert len(list((tmp_path / "out").glob("ledger/*/*.parquet"))) == 16
-    assert len(ledger(str(tmp_path / "out"))) == 64
+    assert len(list((tmp_path / "out").glob("ledger/*/*.parquet"))) == 4
+    assert len(ledger(str(tmp_path / "out"))) == 16
 
 
-@pytest.mark.ray
-def test_a_ledger_part_that_was_confirmed_and_lost_is_no_success(tmp_path: Path) -> None:
+@pytest.mark.job
+def test_a_ledger_part_that_was_confirmed_and_lost_is_no_success(tmp_path: Path, colorize) -> None:
     fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(12)})
     out, lost = tmp_path / "out", []
 
@@ -59,12 +63,13 @@ def test_a_ledger_part_that_was_confirmed_and_lost_is_no_success(tmp_path: Path)
 
     thief = Thread(target=lose_the_first_part)
     thief.start()
-    gap = run("--input", tmp_path / "in", "--output", out, *SHARDS)
+    asked = ("--input", tmp_path / "in", "--output", out, "--set", "plan.shard_images=4")
+    gap = colorize(*asked)
     thief.join()
     assert gap.returncode == 1
     assert "4 of 12 images of this run lack their row" in gap.stderr
     assert lost[0].name in gap.stderr
     assert not list(out.glob("runs/*/summary.json"))
-    again = run("--input", tmp_path / "in", "--output", out, *SHARDS)
+    again = colorize(*asked)
     assert again.returncode == 0, again.stderr
     assert len(ledger(str(out))) == 12
