@@ -149,7 +149,7 @@ def _texts(out: Store, listed: Sequence[ObjectInfo]) -> dict[str, bytes]:
     others = [info.key for info in listed if info.key not in cached]
     with ThreadPoolExecutor(_THREADS) as pool:
         read = dict(zip(others, pool.map(lambda key: _text(out, key), others), strict=True))
-    return {info.key: cached.get(info.key) or read[info.key] for info in listed}
+    return {info.key: (read if info.key in read else cached)[info.key] for info in listed}
 
 
 def _read(out: Store, key: str) -> Decision:

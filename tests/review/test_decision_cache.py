@@ -61,6 +61,17 @@ def test_what_is_cached_is_not_read_again_and_later_decisions_are(
     assert DecisionLog(out).decisions() == [*before, later]
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_an_empty_decision_is_named_whether_it_is_cached_or_not(out: Store, cached: bool) -> None:
+    """A full disk leaves empty files behind."""
+    empty = decide(out, LEAST).object_key
+    out.put(empty, b"")
+    if cached:
+        compact_decisions(out)
+    with pytest.raises(StorageError, match=f"{empty} is no decision"):
+        read_decisions(out)
+
+
 def test_few_are_not_worth_a_cache(tmp_path: Path) -> None:
     out = open_store(str(tmp_path), StorageConfig())
     decide(out, 1)
