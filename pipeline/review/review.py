@@ -81,7 +81,7 @@ def _review(request: ReviewRequest) -> int:
     taken = read_file(request.decisions) if request.decisions is not None else ()
     out = open_store(request.output, request.config.storage)
     out.check_readable()
-    cards, last = read_cards(out), last_run(out)
+    cards, last = read_cards(out), _last_run(out)
     source = _source(request, last)
     refuse_unknown(taken, cards["key"].to_pylist())
     kept = sum(write_decision(out, decision) for decision in taken)
@@ -187,6 +187,15 @@ def _who(name: str | None) -> str:
     if not name or len(name) > 200 or not name.isprintable() or name != name.strip():
         raise ConfigError(f"--who {name!r} is no name: give one line of at most 200 characters")
     return name
+
+
+def _last_run(out: Store) -> LastRun | None:
+    """The last run; None, with a warning, where what it left is damaged: the gallery does without."""
+    try:
+        return last_run(out)
+    except ConfigError as error:
+        log.say("no_last_run", str(error), level="warning")
+        return None
 
 
 def _source(request: ReviewRequest, last: LastRun | None) -> Store | None:

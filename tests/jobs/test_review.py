@@ -13,8 +13,9 @@ from urllib.request import HTTPCookieProcessor, build_opener
 import pytest
 
 from jobs.review import main
-from pipeline.ledger.keys import LEASE, summary_key
+from pipeline.ledger.keys import LEASE, config_key, summary_key
 from pipeline.review.decisions import read_decisions
+from pipeline.storage import Store
 from pipeline.storage.lease import at_work
 from tests.support.gallery_samples import etag_of, sample_output
 from tests.support.paths import REPO
@@ -30,21 +31,26 @@ def test_the_gallery_is_made_and_made_again(tmp_path: Path, capsys: pytest.Captu
     assert (tmp_path / "out/gallery/index.html").is_file()
 
 
+def left_by_run(out: Store, run_id: str, source: str) -> None:
+    out.put(config_key(run_id), b"{}")
+    out.put(summary_key(run_id), json.dumps({"job_digest": "d", "input": source}).encode())
+
+
 def test_the_sources_are_where_the_last_run_read_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, out = sample_output(tmp_path)
-    out.put(
-        summary_key("20260101T000000Z-0000"), json.dumps({"job_digest": "d", "input": "/not/there"}).encode()
-    )
+    left_by_run(out, "20260101T000000Z-0000", "/not/there")
     assert main(["--output", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
     assert "4 thumbnails written" in printed.out
     assert "give --input" in printed.err
-    last = json.dumps({"job_digest": "d", "input": str(tmp_path / "in")})
-    out.put(summary_key("20260102T000000Z-0000"), last.encode())
+    left_by_run(out, "20260102T000000Z-0000", str(tmp_path / "in"))
     assert main(["--output", str(tmp_path / "out")]) == 0
     assert "5 thumbnails written" in capsys.readouterr().out
+    out.put(summary_key("20260102T000000Z-0000"), b"cut o")
+    assert main(["--output", str(tmp_path / "out")]) == 0
+    assert "summary.json is damaged" in capsys.readouterr().err
 
 
 def test_decisions_of_the_page_are_taken_in_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

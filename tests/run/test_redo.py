@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.review.decisions import Decision, write_decision
-from pipeline.run.redo import last_run, redo_decided, redone_keys
+from pipeline.run.redo import redo_decided, redone_keys
 from pipeline.storage import Store, open_store
 from tests.support.gallery_samples import etag_of
 from tests.support.job_runner import encoded, fill, ledger, photograph
+from tests.support.ledger_parts import put_part, row
 
 SETTINGS = ("model.side=64", "run.workers=1", "run.engine=processes", "report.gallery=true")
 FAST = [word for setting in SETTINGS for word in ("--set", setting)]
@@ -108,16 +108,10 @@ def test_what_a_decision_may_change_is_done_again(tmp_path: Path) -> None:
     assert redone_keys(all_taken) == {"c.png", "d.png", "e.png"}
 
 
-def test_the_newest_finished_run_says_how(tmp_path: Path) -> None:
-    out = Archive(tmp_path).out
-    with pytest.raises(ConfigError, match="no finished run"):
-        last_run(out)
-    for run_id, place in (("20260101T000000Z-0000", "old"), ("20260102T000000Z-0000", "new")):
-        out.put(f"runs/{run_id}/config.yaml", b"model: {side: 128}")
-        out.put(f"runs/{run_id}/summary.json", json.dumps({"input": place}).encode())
-    out.put("runs/20260103T000000Z-0000/config.yaml", b"model: {side: 64}")
-    out.put("runs/20260104T000000Z-0000-verify/summary.json", b"{}")
-    assert last_run(out) == ("new", {"model": {"side": 128}})
-    out.put("runs/20260102T000000Z-0000/config.yaml", b"- no mapping")
-    with pytest.raises(ConfigError, match=r"config\.yaml is damaged"):
-        last_run(out)
+def test_without_a_finished_run_nobody_knows_how_to_colour(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    fill(str(tmp_path / "in"), {"a.png": b"never read"})
+    put_part(archive.out, "digest", "1", [row("a.png")])
+    archive.decide("a.png", "gray")
+    with pytest.raises(ConfigError, match="no finished run below"):
+        redo_decided(str(tmp_path / "out"), JobConfig())
