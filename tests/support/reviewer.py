@@ -1,0 +1,52 @@
+"""A person at a served gallery, as a process of its own: `python -m tests.support.reviewer OUT WHO STOP`.
+
+Decides about all images but the last, by turns, until the file STOP is there, and takes every third decision
+back.
+Prints a line when it begins, then what it kept, one id and verdict a line.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from pipeline.config.storage import StorageConfig
+from pipeline.review.cards import read_cards
+from pipeline.review.server import ReviewServer
+from pipeline.review.wishes import Wish
+from pipeline.storage import open_store
+
+LEAST = 30
+_VERDICTS = ("accept", "reject", "gray")
+
+
+def main(output: str, who: str, stop: str) -> None:
+    """Decide, as the page does through the server."""
+    out = open_store(output, StorageConfig())
+    cards = {card["key"]: card for card in read_cards(out).to_pylist()}
+    kept: list[str] = []
+    print("begins", flush=True)
+    with ReviewServer(None, out, cards, who) as server:
+        for number, card in enumerate(itertools.cycle(list(cards.values())[:-1])):
+            if len(kept) >= LEAST and Path(stop).exists():
+                break
+            about = {"key": card["key"], "etag": card["etag"]}
+            wish = Wish(id=uuid4().hex, verdict=_VERDICTS[number % 3], **about)
+            server.decide(wish)
+            kept.append(f"{wish.id} {wish.verdict}")
+            if number % 3 == 0:
+                undo = Wish(id=uuid4().hex, verdict="undo", undoes=wish.id, **about)
+                try:
+                    server.decide(undo)
+                except ValueError:  # the other one decided about it meanwhile
+                    continue
+                kept.append(f"{undo.id} undo")
+            time.sleep(0.02)
+    print("\n".join(kept))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
