@@ -1,7 +1,9 @@
 """Rejections carried out: the rows that say so, then the files away.
 
 A rejected row is the coloured row that it follows, with the status `rejected`; the keys and checksums in it
-name the files that are gone. It stands in the ledger of the same job digest.
+name the files that are gone. It stands in the ledger of the same job digest, a microsecond after all that
+the ledgers have of its source: by another clock it might be older than the result, or newer than the next one
+that a run makes where the rejection is taken back.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +28,7 @@ from pipeline.records import Status
 from pipeline.review.decisions import Decision
 from pipeline.storage import Store
 
+_AFTER = timedelta(microseconds=1)
 _STATUSES = pa.array([str(Status.COLORIZED), str(Status.REJECTED)])
 
 
@@ -48,11 +51,11 @@ def reject(out: Store, decisions: Mapping[str, Decision], run_id: str) -> int:
         DamagedLedgerPart, StorageError: a part or a file cannot be read, written or removed.
     """
     rejected = {key: one for key, one in decisions.items() if one.verdict == "reject"}
-    rows = _newest_rows(out, rejected)
+    rows, ends = _newest_rows(out, rejected)
     fresh = defaultdict[str, list[LedgerRow]](list)
     for row in rows:
         if row.status == Status.COLORIZED:
-            fresh[row.job_digest].append(_rejected(row, rejected[row.key], run_id))
+            fresh[row.job_digest].append(_rejected(row, rejected[row.key], run_id, ends[row.key]))
     for digest, of_digest in fresh.items():
         if not commit_part(out, digest, _part_name(of_digest), of_digest):
             raise StorageError(f"the ledger of {digest} has these rejections already; run it again")
@@ -64,24 +67,29 @@ def reject(out: Store, decisions: Mapping[str, Decision], run_id: str) -> int:
     return len({row.key for of_digest in fresh.values() for row in of_digest})
 
 
-def _newest_rows(out: Store, rejected: Mapping[str, Decision]) -> list[LedgerRow]:
-    """Of each job digest the coloured or rejected row that counts, of the versions that were rejected."""
+def _newest_rows(
+    out: Store, rejected: Mapping[str, Decision]
+) -> tuple[list[LedgerRow], Mapping[str, datetime]]:
+    """Of each job digest the coloured or rejected row that counts, of the versions that were rejected; and by
+    source key when the last row about it was finished."""
     if not rejected:
-        return []
+        return [], {}
     keys = pa.array(list(rejected), pa.string())
-    tables = [LEDGER_SCHEMA.empty_table()]
+    tables, ends = [LEDGER_SCHEMA.empty_table()], dict[str, datetime]()
     for table in stream_parts(out, list_some_parts(out)):
         rows = table.filter(pc.is_in(table["key"], value_set=keys))
+        for key, end in zip(rows["key"].to_pylist(), rows["finished_at"].to_pylist(), strict=True):
+            ends[key] = max(end, ends.get(key, end))
         tables.append(rows.filter(pc.is_in(rows["status"], value_set=_STATUSES)))
     all_rows = pa.concat_tables(tables).combine_chunks()
     last = newest_of_all_jobs(all_rows.select(["key", "etag", "finished_at"]), ["key"]).to_pylist()
     meant = {one["key"] for one in last if one["etag"] == rejected[one["key"]].etag}
     newest = newest_in_job(all_rows, ["job_digest", "key", "etag"])
     decided = (LedgerRow(**{**row, "status": Status(row["status"])}) for row in newest.to_pylist())
-    return [row for row in decided if row.key in meant and row.etag == rejected[row.key].etag]
+    return [row for row in decided if row.key in meant and row.etag == rejected[row.key].etag], ends
 
 
-def _rejected(row: LedgerRow, decision: Decision, run_id: str) -> LedgerRow:
+def _rejected(row: LedgerRow, decision: Decision, run_id: str, end: datetime) -> LedgerRow:
     when = f"{decision.when:%Y-%m-%d %H:%M} UTC"
     return replace(
         row,
@@ -89,7 +97,7 @@ def _rejected(row: LedgerRow, decision: Decision, run_id: str) -> LedgerRow:
         message=f"rejected by {decision.who}, {when}; its files were removed",
         attempts=row.attempts + 1,
         run_id=run_id,
-        finished_at=datetime.now(UTC),
+        finished_at=end + _AFTER,
     )
 
 

@@ -20,6 +20,7 @@ from pipeline.review.decisions import Decision, read_decisions, standing, write_
 from pipeline.review.rejecting import reject
 from pipeline.storage import Store
 from pipeline.verify.expected import read_expected
+from pipeline.verify.prune import superseded_files
 from tests.support.gallery_samples import NOON, coloured, etag_of, stores
 from tests.support.ledger_parts import put_part
 
@@ -171,6 +172,30 @@ def test_a_rejection_that_is_taken_back_is_work_again(archive: Archive) -> None:
     put_part(archive.out, "digest", "3", [again])
     assert expected(archive.out) == archive.files() == {"images/a.jpg", "derivatives/a.jpg", "images/b.jpg"}
     assert todo(archive.plan()) == []
+
+
+@pytest.mark.parametrize("clock", [timedelta(days=-400), timedelta(days=400)])
+def test_a_clock_of_the_reviewer_that_differs_changes_nothing(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, clock: timedelta
+) -> None:
+    """Runs have one clock, whoever rejects another: what is coloured again stands, and prune leaves it."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return NOON + clock
+
+    monkeypatch.setattr("pipeline.review.rejecting.datetime", Clock)
+    rejected = archive.decide("a.jpg", "reject")
+    assert archive.apply() == 1
+    assert archive.files() == expected(archive.out) == exported(archive.out) == {"images/b.jpg"}
+    archive.decide("a.jpg", "undo", undoes=rejected.id)
+    archive.put("images/a.jpg")
+    sha256 = hashlib.sha256(b"images/a.jpg").hexdigest()
+    again = replace(archive.first, attempts=3, finished_at=NOON + timedelta(days=2), output_sha256=sha256)
+    put_part(archive.out, "digest", "3", [replace(again, derivative_key=None, derivative_sha256=None)])
+    assert exported(archive.out) == {"images/a.jpg", "images/b.jpg"}
+    assert superseded_files(archive.out).num_rows == 0
 
 
 def test_what_was_removed_cannot_be_accepted(archive: Archive) -> None:
