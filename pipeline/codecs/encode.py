@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 from pipeline.codecs.deep import png16_bytes
 from pipeline.codecs.integrity import png_parts
 from pipeline.codecs.jp2 import jp2_bytes
+from pipeline.codecs.jpeg import jpeg_bytes
 from pipeline.codecs.metadata.block import ResultMetadata, SourceMeta, result_metadata
 from pipeline.codecs.metadata.iptc import photoshop_segment, png_text
 from pipeline.codecs.metadata.profiles import examine
@@ -95,12 +96,12 @@ def _jpeg(
     subsampling: str = output.subsampling
     if subsampling == "auto":
         subsampling = "4:4:4" if output.quality >= _FULL_CHROMA_QUALITY else "4:2:0"
-    image = Image.fromarray(rgb8 if alpha is None else _on_white(rgb8, alpha))
     segments = xmp_segments(metadata.xmp, metadata.xmp_extended)
     if metadata.iptc is not None:
         segments += photoshop_segment(metadata.iptc)
     options = {**_options(metadata), "comment": metadata.comment}
-    image.save(to, "JPEG", quality=output.quality, subsampling=subsampling, extra=segments, **options)
+    pixels = rgb8 if alpha is None else _on_white(rgb8, alpha)
+    to.write(jpeg_bytes(pixels, quality=output.quality, subsampling=subsampling, extra=segments, **options))
 
 
 def _png(

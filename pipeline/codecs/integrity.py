@@ -23,7 +23,8 @@ from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 from pipeline.errors import FailureCode, ImageFailure
 
 # A marker inside entropy-coded data: neither a stuffed zero nor a restart marker (T.81, B.1.1.2 and B.1.1.5).
-_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+# Written with a byte of its own at the front, so that the search jumps from 0xFF to 0xFF.
+_MARKER = re.compile(rb"\xff\xff*([\x01-\xcf\xd8-\xfe])")
 _EOI = 0xD9
 _FOLLOWERS = 8  # tries of what may follow image data without an end
 _EOI_MARKER = b"\xff\xd9"

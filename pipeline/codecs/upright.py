@@ -159,7 +159,8 @@ def _turned(array: Levels, orientation: int) -> Levels:
 def _to_arrays(image: Image.Image, notes: list[str]) -> tuple[U8, U8 | None]:
     gray = image.mode in GRAY_MODES
     if not image.has_transparency_data:
-        return np.array(image.convert("L" if gray else "RGB")), None
+        wanted = "L" if gray else "RGB"  # a conversion to the same mode would copy
+        return np.asarray(image if image.mode == wanted else image.convert(wanted)), None
     if image.mode in _PREMULTIPLIED and not np.asarray(image)[..., -1].any():
         both = np.asarray(image)  # as stored: there is nothing to divide by
     else:

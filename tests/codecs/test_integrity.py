@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.codecs import integrity
 from pipeline.codecs.in_memory import Decoded
 from pipeline.errors import FailureCode, ImageFailure
 from tests.support.samples import encoded, opened, photo, png
@@ -131,3 +135,14 @@ def test_tiff_whose_strip_table_is_too_short() -> None:
     height = data.index(b"\x01\x01\x04\x00\x01\x00\x00\x00") + 8  # ImageLength, LONG, one value
     data[height : height + 4] = (96).to_bytes(4, "little")
     assert outcome(bytes(data)) in (FailureCode.TRUNCATED, FailureCode.CORRUPT)
+
+
+@given(
+    st.binary(max_size=80), st.lists(st.sampled_from([0x00, 0x01, 0xD0, 0xD7, 0xD8, 0xFE, 0xFF]), max_size=40)
+)
+@settings(max_examples=100, deadline=None)
+def test_markers_are_found_where_the_standard_says(data: bytes, ends: list[int]) -> None:
+    """Any fill bytes 0xFF, then a code that is neither zero nor of a restart (T.81, B.1.1.2)."""
+    data += bytes(ends)
+    wanted = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+    assert [m.span() for m in integrity._MARKER.finditer(data)] == [m.span() for m in wanted.finditer(data)]
