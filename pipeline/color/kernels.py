@@ -17,16 +17,9 @@ from pipeline.color.compiled import compiled
 RUN = 1024  # pixels of one row at a time: the buffers of a run stay in a 64 KiB cache
 LINEAR_STEPS = 65535  # of the tables from linear light to levels: 20 steps to the darkest level of 8 bits
 
-_ONE = np.float32(1)
-_ZERO = np.float32(0)
-_HALF = np.float32(0.5)
-_THREE = np.float32(3)
-_SIXTEEN = np.float32(16)
-_HUNDRED = np.float32(100)
-_L116 = np.float32(116)
+_ZERO, _HALF, _ONE, _THREE = (np.float32(value) for value in (0, 0.5, 1, 3))
+_SIXTEEN, _HUNDRED, _L116, _A500, _B200 = (np.float32(value) for value in (16, 100, 116, 500, 200))
 _PER_116 = np.float32(1 / 116)
-_A500 = np.float32(500)
-_B200 = np.float32(200)
 _DELTA = np.float32(spaces.LAB_DELTA)
 _DELTA_3 = np.float32(spaces.LAB_DELTA**3)
 _SLOPE = np.float32(spaces.LAB_SLOPE)
@@ -59,7 +52,11 @@ def _f_inverse(f: Any) -> Any:
 @compiled
 def _linear_rgb(fy: Any, da: Any, db: Any) -> Any:
     """Lab as f(Y), a/500 and b/200, to linear RGB."""
-    y = _f_inverse(fy)
+    return _linear_rgb_of(fy, _f_inverse(fy), da, db)
+
+
+@compiled
+def _linear_rgb_of(fy: Any, y: Any, da: Any, db: Any) -> Any:
     x = _f_inverse(fy + da) - y
     z = _f_inverse(fy - db) - y
     return y + (_RX * x + _RZ * z), y + (_GX * x + _GZ * z), y + (_BX * x + _BZ * z)
@@ -96,12 +93,12 @@ def _widen(low_w: Any, columns: Any, wide: Any) -> Any:
 
 @compiled
 def _chroma_run(
-    l_u16: Any, visible: Any, above_2n: Any, below_2n: Any, weight: Any, tuning: Any, out: Any
-) -> Any:
+    l_u16: Any, visible: Any, above_a: Any, above_b: Any, below_a: Any, below_b: Any,
+    weight: Any, tuning: Any, out: Any, outside: Any,
+) -> Any:  # fmt: skip
     """out[0:3]: f(Y), a/500 and b/200 after the neutral fade; out[3:6]: linear RGB; out[6]: chroma. Any out
-    of gamut? Chroma lies between two rows, `weight` of the second."""
+    of gamut? `outside` says which. Chroma lies between two rows, `weight` of the second."""
     scale_a, scale_b, per_dark, per_light = tuning[0], tuning[1], tuning[2], tuning[3]
-    any_outside = False
     for i in range(l_u16.size):
         lightness = np.float32(l_u16[i]) * _L_STEP
         up, down = lightness * per_dark, (_HUNDRED - lightness) * per_light
@@ -109,68 +106,84 @@ def _chroma_run(
         fade = fade if fade < _ONE else _ONE
         fade = fade if fade > _ZERO else _ZERO
         fade *= fade * (_THREE - (fade + fade))
-        a = above_2n[0, i] + weight * (below_2n[0, i] - above_2n[0, i])
-        b = above_2n[1, i] + weight * (below_2n[1, i] - above_2n[1, i])
+        a = above_a[i] + weight * (below_a[i] - above_a[i])
+        b = above_b[i] + weight * (below_b[i] - above_b[i])
         out[0, i] = (lightness + _SIXTEEN) * _PER_116
         out[1, i] = a * (fade * scale_a)
         out[2, i] = b * (fade * scale_b)
     for i in range(visible.size):
         if visible[i] == 0:
-            out[1, i] = _ZERO
-            out[2, i] = _ZERO
+            out[1, i] = out[2, i] = _ZERO
+    for i in range(l_u16.size):
+        a, b = _A500 * out[1, i], _B200 * out[2, i]
+        out[6, i] = np.sqrt(a * a + b * b)
+    any_outside = np.int32(0)
     for i in range(l_u16.size):
         r, g, b = _linear_rgb(out[0, i], out[1, i], out[2, i])
         out[3, i], out[4, i], out[5, i] = r, g, b
-        a, b = _A500 * out[1, i], _B200 * out[2, i]
-        out[6, i] = np.sqrt(a * a + b * b)
-        any_outside |= _outside(r, g, out[5, i])
-    return any_outside
+        beyond = np.int32(_outside(r, g, b))
+        outside[i] = beyond
+        any_outside |= beyond
+    return any_outside != 0
 
 
 @compiled
-def _reduce_run(size: Any, out: Any, places: Any, kept: Any) -> Any:
+def _reduce_run(size: Any, out: Any, outside: Any, places: Any, kept: Any, few: Any) -> Any:
     """Bisect the chroma of what is out of gamut; f(Y), and with it L*, stays.
 
-    Those pixels are moved together first, over out[0:3], so that each halving is one vector loop.
-    `kept` is the share of the chroma; it is 0 or is known to lie in gamut.
+    Those pixels are moved together first, so that each halving is one vector loop. `kept` is the share of
+    the chroma; it is 0 or is known to lie in gamut. few[0:4]: their f(Y), a/500, b/200 and Y.
     """
     count = 0
-    for i in range(size):
-        if _outside(out[3, i], out[4, i], out[5, i]):
-            out[0, count], out[1, count], out[2, count] = out[0, i], out[1, i], out[2, i]
-            places[count] = i
-            kept[count] = _ZERO
-            count += 1
+    for i in range(size):  # without a branch, which would be guessed wrongly at every edge
+        places[count] = i
+        count += outside[i]
+    for i in range(count):
+        fy = out[0, places[i]]
+        few[0, i], few[1, i], few[2, i], few[3, i] = fy, out[1, places[i]], out[2, places[i]], _f_inverse(fy)
+        kept[i] = _ZERO
     step = _ONE
     for _ in range(_BISECTIONS):
         step *= _HALF
         for i in range(count):
             trial = kept[i] + step
-            r, g, b = _linear_rgb(out[0, i], out[1, i] * trial, out[2, i] * trial)
+            r, g, b = _linear_rgb_of(few[0, i], few[3, i], few[1, i] * trial, few[2, i] * trial)
             kept[i] = kept[i] if _outside(r, g, b) else trial
     for i in range(count):
-        r, g, b = _linear_rgb(out[0, i], out[1, i] * kept[i], out[2, i] * kept[i])
+        r, g, b = _linear_rgb_of(few[0, i], few[3, i], few[1, i] * kept[i], few[2, i] * kept[i])
         out[3, places[i]], out[4, places[i]], out[5, places[i]] = r, g, b
         out[6, places[i]] *= kept[i]
 
 
 @compiled
-def _quantise_run(out: Any, to_levels: Any, pixels: Any) -> Any:
+def _quantise_run(out: Any, to_levels: Any, pixels: Any, levels: Any) -> Any:
     """8 bits: the nearest entry of the table. 16 bits: between two entries, for there the levels are finer
-    than the table; straight lines are off by 0.005 of a level at most."""
-    for i in range(pixels.shape[0]):
+    than the table; straight lines are off by 0.005 of a level at most. `levels`: the same by channel."""
+    size = pixels.shape[0]
+    if pixels.itemsize == 1:
         for channel in range(3):
-            linear = out[3 + channel, i]
-            linear = linear if linear > _ZERO else _ZERO
-            linear = linear if linear < _ONE else _ONE
-            if pixels.itemsize == 1:
-                pixels[i, channel] = to_levels[np.uint32(np.int32(linear * _STEPS + _HALF))]
-            else:
+            for i in range(size):
+                linear = out[3 + channel, i]
+                linear = linear if linear > _ZERO else _ZERO
+                linear = linear if linear < _ONE else _ONE
+                levels[channel, i] = np.int32(linear * _STEPS + _HALF)
+            for i in range(size):
+                levels[channel, i] = to_levels[np.uint32(levels[channel, i])]
+        for i in range(size):
+            pixels[i, 0], pixels[i, 1], pixels[i, 2] = levels[0, i], levels[1, i], levels[2, i]
+    else:
+        for i in range(size):
+            for channel in range(3):
+                linear = out[3 + channel, i]
+                linear = linear if linear > _ZERO else _ZERO
+                linear = linear if linear < _ONE else _ONE
                 position = linear * _STEPS
                 left = np.uint32(np.int32(position))
                 below, above = np.float32(to_levels[left]), np.float32(to_levels[left + np.uint32(1)])
                 level = below + (position - np.float32(left)) * (above - below)
                 pixels[i, channel] = np.uint32(np.int32(level + _HALF))
+        for i in range(size):
+            levels[0, i], levels[1, i], levels[2, i] = pixels[i, 0], pixels[i, 1], pixels[i, 2]
 
 
 @compiled
@@ -180,7 +193,7 @@ def _errors_run(pixels: Any, l_u16: Any, linear: Any, out: Any, lanes: Any) -> A
     The cube root begins with the source's own f(Y): one of Halley's steps then cubes an error that is small
     already; off by 1 L*, it ends within 0.001.
     """
-    for i in range(l_u16.size):
+    for i in range(l_u16.size):  # on its own: vectors that look up tables are slower
         r, g, b = linear[pixels[i, 0]], linear[pixels[i, 1]], linear[pixels[i, 2]]
         out[0, i] = g + (_YR * (r - g) + _YB * (b - g))
     for i in range(l_u16.size):
@@ -194,11 +207,11 @@ def _errors_run(pixels: Any, l_u16: Any, linear: Any, out: Any, lanes: Any) -> A
 
 
 @compiled
-def _lab_run(pixels: Any, l_u16: Any, linear: Any, out: Any, lanes: Any) -> Any:
+def _lab_run(levels: Any, l_u16: Any, linear: Any, out: Any, lanes: Any) -> Any:
     """As `_errors_run`, of any levels; out[6]: their chroma."""
     for i in range(l_u16.size):
         for channel in range(3):
-            out[channel, i] = linear[pixels[i, channel]]
+            out[channel, i] = linear[np.uint32(levels[channel, i])]
     for i in range(l_u16.size):
         g = out[1, i]
         rg, bg = out[0, i] - g, out[2, i] - g
@@ -211,43 +224,25 @@ def _lab_run(pixels: Any, l_u16: Any, linear: Any, out: Any, lanes: Any) -> Any:
 
 
 @compiled
-def _sum_run(pixels: Any, visible: Any, out: Any, lanes: Any, sums: Any) -> Any:
+def _sum_run(levels: Any, visible: Any, weights: Any, out: Any, lanes: Any, sums: Any, size: Any) -> Any:
     """lanes[1]: sum of chroma, out[6], by place in the run: additions in a fixed order that vectors can do.
-    sums: count of visible pixels, then sums of R-G, R+G-2B and of their squares, exact in integers."""
-    size, masked = pixels.shape[0], visible.size > 0
+    sums: count of visible pixels, then sums of R-G, R+G-2B and of their squares, exact in integers.
+    weights: of ones, which stay where no pixel can be invisible."""
+    for i in range(visible.size):
+        weights[i] = np.int32(1 if visible[i] > 0 else 0)
     for i in range(size):
-        lanes[1, i] += out[6, i] if not masked or visible[i] > 0 else _ZERO
-    if pixels.itemsize == 1:  # 1,024 squares of up to 510 fit 32 bits, of which a vector holds twice as many
-        count = rg_sum = yb_sum = rg_squares = yb_squares = np.int32(0)
-        for i in range(size):
-            weight = np.int32(1 if not masked or visible[i] > 0 else 0)
-            red, green, blue = np.int32(pixels[i, 0]), np.int32(pixels[i, 1]), np.int32(pixels[i, 2])
-            rg, yb = np.int32((red - green) * weight), np.int32((red + green - blue - blue) * weight)
-            count = np.int32(count + weight)
-            rg_sum = np.int32(rg_sum + rg)
-            yb_sum = np.int32(yb_sum + yb)
-            rg_squares = np.int32(rg_squares + np.int32(rg * rg))
-            yb_squares = np.int32(yb_squares + np.int32(yb * yb))
-        _add(sums, (count, rg_sum, yb_sum, rg_squares, yb_squares))
-    else:
-        count_64 = rg_sum_64 = yb_sum_64 = rg_squares_64 = yb_squares_64 = np.int64(0)
-        for i in range(size):
-            weight_64 = np.int64(1 if not masked or visible[i] > 0 else 0)
-            red, green, blue = np.int32(pixels[i, 0]), np.int32(pixels[i, 1]), np.int32(pixels[i, 2])
-            rg_64 = np.int64(red - green) * weight_64
-            yb_64 = np.int64(red + green - blue - blue) * weight_64
-            count_64 += weight_64
-            rg_sum_64 += rg_64
-            yb_sum_64 += yb_64
-            rg_squares_64 += rg_64 * rg_64
-            yb_squares_64 += yb_64 * yb_64
-        _add(sums, (count_64, rg_sum_64, yb_sum_64, rg_squares_64, yb_squares_64))
-
-
-@compiled
-def _add(sums: Any, more: Any) -> Any:
-    for i in range(sums.size):
-        sums[i] += np.int64(more[i])
+        lanes[1, i] += out[6, i] if weights[i] > 0 else _ZERO
+    count = rg_sum = yb_sum = np.int32(0)
+    rg_squares = yb_squares = np.int64(0)
+    for i in range(size):
+        red, green, blue = levels[0, i], levels[1, i], levels[2, i]
+        rg, yb = np.int32((red - green) * weights[i]), np.int32((red + green - blue - blue) * weights[i])
+        count = np.int32(count + weights[i])
+        rg_sum, yb_sum = np.int32(rg_sum + rg), np.int32(yb_sum + yb)
+        rg_squares += np.int64(rg) * np.int64(rg)
+        yb_squares += np.int64(yb) * np.int64(yb)
+    for i, more in enumerate((np.int64(count), np.int64(rg_sum), np.int64(yb_sum), rg_squares, yb_squares)):
+        sums[i] += more
 
 
 @compiled
@@ -263,8 +258,9 @@ def compose_pixels(
     # the two rows of chroma around a row of the photograph, by odd and even, widened when they change
     wide = np.empty((2, 2, l_u16.shape[1]), np.float32)
     rows_in = np.full(2, -1, np.int64)
-    out, kept = np.empty((7, RUN), np.float32), np.empty(RUN, np.float32)
-    places = np.empty(RUN, np.uint32)
+    out, few, kept = np.empty((7, RUN), np.float32), np.empty((4, RUN), np.float32), np.empty(RUN, np.float32)
+    places, outside = np.empty(RUN, np.uint32), np.empty(RUN, np.int32)
+    levels, weights = np.empty((3, RUN), np.int32), np.ones(RUN, np.int32)
     for y in range(l_u16.shape[0]):
         for number in range(2):
             row = np.int64(rows[number, y])
@@ -278,21 +274,26 @@ def compose_pixels(
             lightness, run = l_u16[y, start:end], pixels[y, start:end]
             visible = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
             if _chroma_run(
-                lightness, visible, above[:, start:end], below[:, start:end], rows[2, y], tuning, out
-            ):
-                _reduce_run(end - start, out, places, kept)
-            _quantise_run(out, to_levels, run)
+                lightness, visible, above[0, start:end], above[1, start:end],
+                below[0, start:end], below[1, start:end], rows[2, y], tuning, out, outside,
+            ):  # fmt: skip
+                _reduce_run(end - start, out, outside, places, kept, few)
+            _quantise_run(out, to_levels, run, levels)
             _errors_run(run, lightness, linear, out, lanes)
-            _sum_run(run, visible, out, lanes, sums)
+            _sum_run(levels, visible, weights, out, lanes, sums, end - start)
 
 
 @compiled
 def measure_pixels(pixels: Any, l_u16: Any, alpha: Any, linear: Any, lanes: Any, sums: Any) -> Any:
     """What `compose_pixels` measures, for pixels that are there already."""
-    out = np.empty((7, RUN), np.float32)
+    out, levels = np.empty((7, RUN), np.float32), np.empty((3, RUN), np.int32)
+    weights = np.ones(RUN, np.int32)
     for y in range(l_u16.shape[0]):
         for start in range(0, l_u16.shape[1], RUN):
             end = min(start + RUN, l_u16.shape[1])
             visible = alpha[y, start:end] if alpha.shape[0] > 0 else alpha[:0].reshape(0)
-            _lab_run(pixels[y, start:end], l_u16[y, start:end], linear, out, lanes)
-            _sum_run(pixels[y, start:end], visible, out, lanes, sums)
+            for i in range(end - start):
+                for channel in range(3):
+                    levels[channel, i] = pixels[y, start + i, channel]
+            _lab_run(levels, l_u16[y, start:end], linear, out, lanes)
+            _sum_run(levels, visible, weights, out, lanes, sums, end - start)
