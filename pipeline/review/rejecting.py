@@ -27,13 +27,14 @@ from pipeline.ledger.write import commit_part
 from pipeline.records import Status
 from pipeline.review.decisions import Decision
 from pipeline.storage import Store
+from pipeline.storage.lease import Lease
 
 _AFTER = timedelta(microseconds=1)
 _STATUSES = pa.array([str(Status.COLORIZED), str(Status.REJECTED)])
 
 
-def reject(out: Store, decisions: Mapping[str, Decision], run_id: str) -> int:
-    """Carry out the rejections among the decisions that stand; the lease of OUT must be held.
+def reject(out: Store, decisions: Mapping[str, Decision], run_id: str, lease: Lease) -> int:
+    """Carry out the rejections among the decisions that stand.
 
     Rows come first: where this is interrupted, files remain that nothing expects, and the next call removes
     them. What another source's result has taken as its name since then stays. A rejection of another version
@@ -43,12 +44,14 @@ def reject(out: Store, decisions: Mapping[str, Decision], run_id: str) -> int:
     Args:
         decisions: by source key, as of `standing`.
         run_id: for the rows.
+        lease: that of OUT.
 
     Returns:
         How many images lost their result now.
 
     Raises:
-        DamagedLedgerPart, StorageError: a part or a file cannot be read, written or removed.
+        DamagedLedgerPart, StorageError: a part or a file cannot be read, written or removed. RunError: the
+            lease was lost, so that another job may write at these names.
     """
     rejected = {key: one for key, one in decisions.items() if one.verdict == "reject"}
     rows, ends = _newest_rows(out, rejected)
@@ -56,11 +59,13 @@ def reject(out: Store, decisions: Mapping[str, Decision], run_id: str) -> int:
     for row in rows:
         if row.status == Status.COLORIZED:
             fresh[row.job_digest].append(_rejected(row, rejected[row.key], run_id, ends[row.key]))
+    lease.check()
     for digest, of_digest in fresh.items():
         if not commit_part(out, digest, _part_name(of_digest), of_digest):
             raise StorageError(f"the ledger of {digest} has these rejections already; run it again")
     files = [key for row in rows for key in _files(row)]
     for key in not_in_use(open_ledger(out), files) if files else ():
+        lease.check()
         out.delete(key)
     for folder in DELIVERED if rows else ():
         out.drop_empty_folders(folder.removesuffix("/"))

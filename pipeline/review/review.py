@@ -124,8 +124,8 @@ def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:
     """Carry out the decisions that stand; returns an exit status and what was done, in one line."""
     run_id = make_run_id("review")
     out.check_writable()
-    with at_work(out, LEASE, what=f"review {run_id}"):
-        count = reject(out, standing(read_decisions(out)), run_id)
+    with at_work(out, LEASE, what=f"review {run_id}") as lease:
+        count = reject(out, standing(read_decisions(out)), run_id, lease)
     message = f"removed the results of {count:,} rejected images"
     log.say("rejected", message, images=count)
     if request.redo is None:

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from pipeline.config.job import JobConfig
+from pipeline.errors import RunError
 from pipeline.export.csv_table import write_csv
 from pipeline.export.objects import find_objects
+from pipeline.ledger.keys import LEASE
 from pipeline.ledger.stream import newest_images, open_ledger
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.records import Status
@@ -19,9 +21,12 @@ from pipeline.review.cards import read_cards
 from pipeline.review.decisions import Decision, read_decisions, standing, write_decision
 from pipeline.review.rejecting import reject
 from pipeline.storage import Store
+from pipeline.storage.lease import Lease, at_work
+from pipeline.storage.local import LocalStore
 from pipeline.verify.expected import read_expected
 from pipeline.verify.prune import superseded_files
 from tests.support.gallery_samples import NOON, coloured, etag_of, stores
+from tests.support.leases import ELSEWHERE, hold
 from tests.support.ledger_parts import put_part
 
 
@@ -50,11 +55,16 @@ class Archive:
         return decision
 
     def apply(self) -> int:
-        return reject(self.out, standing(read_decisions(self.out)), "20260101T000000Z-0000-review")
+        with at_work(self.out, LEASE) as lease:
+            return reject(self.out, standing(read_decisions(self.out)), "20260101T000000Z-0000-review", lease)
 
     def files(self) -> set[str]:
         folders = ("images/", "derivatives/")
         return {info.key for folder in folders for info in self.out.list(folder)}
+
+    def all_objects(self) -> set[tuple[str, str]]:
+        """Keys and ETags, but for the lease."""
+        return {(info.key, info.etag) for info in self.out.list() if not info.key.startswith(LEASE)}
 
     def plan(self, digest: str = "digest") -> Plan:
         return make_plan(self.source, self.out, JobConfig(), digest, workers=1)
@@ -101,9 +111,9 @@ def test_every_reader_agrees_that_the_files_are_gone(archive: Archive) -> None:
 def test_a_second_time_there_is_nothing_to_do(archive: Archive) -> None:
     archive.decide("a.jpg", "reject")
     archive.apply()
-    before = {(info.key, info.etag) for info in archive.out.list()}
+    before = archive.all_objects()
     assert archive.apply() == 0
-    assert {(info.key, info.etag) for info in archive.out.list()} == before
+    assert archive.all_objects() == before
 
 
 def test_files_that_an_interruption_left_go_the_next_time(archive: Archive) -> None:
@@ -124,6 +134,26 @@ def test_a_name_that_another_source_has_taken_since_is_never_removed(archive: Ar
     put_part(archive.out, "digest", "2", [again])
     assert archive.apply() == 0
     assert archive.files() == expected(archive.out) == {"images/a.jpg", "images/b.jpg"}
+
+
+def test_who_has_lost_the_lease_removes_nothing_more(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process was silent for minutes; another one took over, and may write at these names."""
+    archive.decide("a.jpg", "reject")
+    monkeypatch.setattr("pipeline.storage.lease.BEAT_SECONDS", -1.0)
+    monkeypatch.setattr(Lease, "renew_until_done", lambda lease: None)
+    really = LocalStore.delete
+
+    def delete(store: LocalStore, key: str) -> None:
+        really(store, key)
+        if key.startswith("images/"):
+            hold(archive.out, ELSEWHERE, number=9, folder=LEASE)
+
+    monkeypatch.setattr(LocalStore, "delete", delete)
+    with pytest.raises(RunError, match="another process has taken over"):
+        archive.apply()
+    assert len(archive.files()) == 3
 
 
 @pytest.mark.parametrize("verdict", ["accept", "gray"])
