@@ -105,4 +105,5 @@ def test_weights_lists_what_ships_with_its_licence(capsys: pytest.CaptureFixture
     files = {path.stem for path in (REPO / "pipeline" / "weights").glob("*.safetensors")}
     assert {line.split()[0] for line in lines} == files
     assert lines[0].startswith("faithful ")
-    assert all("licence: non-commercial research" in line for line in lines)
+    licence = {name: "Apache-2.0" if name == "open" else "non-commercial research" for name in files}
+    assert all(f"licence: {licence[line.split()[0]]}" in line for line in lines)

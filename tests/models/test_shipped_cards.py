@@ -23,7 +23,8 @@ def test_a_card_says_what_the_file_is(name: str) -> None:
     assert name_of(card.sha256) == name
     page = (SHIPPED / card.page).read_text(encoding="utf-8")
     assert f"`{name}`" in page or f"{name}.safetensors" in page
-    assert "Not for commercial use" in page
+    assert ("Not for commercial use" in page) == card.non_commercial
+    assert ("May be used commercially" in page) != card.non_commercial
 
 
 def test_other_weights_have_none() -> None:
