@@ -17,7 +17,7 @@ from tests.support.job_runner import FAST, encoded, fill, ledger, photograph, ru
 from tests.support.paths import REPO
 from tests.support.training_data import training_rows, write_parts
 
-SHARDS = (*FAST, "--set", "plan.shard_images=4")
+SHARDS = ("--set", "plan.shard_images=4")
 ONE_MORE_TRY = ("--set", "storage.retries=1")
 TRAINING = [
     "model.method=iizuka", "model.width=0.05", "data.label_images=2", "data.augment.blur=0",
@@ -26,8 +26,6 @@ TRAINING = [
 ]  # fmt: skip
 FULL = "No space left on device; free space on its disk and run the same command again"
 _PROGRESS = re.compile(r"[\d,]+ of [\d,]+ ")
-
-pytestmark = pytest.mark.ray
 
 
 def job(name: str, *args: object) -> subprocess.CompletedProcess[str]:
@@ -53,28 +51,33 @@ def photographs(s3_moto) -> str:
     return bucket
 
 
-def test_colouring_onto_a_disk_that_gets_full(tmp_path: Path) -> None:
+@pytest.mark.job
+def test_colouring_onto_a_disk_that_gets_full(tmp_path: Path, colorize) -> None:
     fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(12)})
     with small_disk(tmp_path / "disk", 160) as disk:
-        line = error_line(run("--input", tmp_path / "in", "--output", disk / "out", *SHARDS))
+        line = error_line(colorize("--input", tmp_path / "in", "--output", disk / "out", *SHARDS))
     assert re.fullmatch(rf"error: cannot write {disk}/out/\S+: {FULL}", line)
 
 
-def test_colouring_from_s3_that_goes_away_and_comes_back(s3_moto, photographs: str, tmp_path: Path) -> None:
+@pytest.mark.ray
+def test_colouring_from_s3_that_goes_away_and_comes_back(
+    s3_moto, photographs: str, tmp_path: Path, colorize
+) -> None:
     source, out = f"s3://{photographs}/in", str(tmp_path / "out")
     with fault_proxy(s3_moto, Fault("reset", path="/in/", after=5)) as proxy:
         command = ("--input", source, "--output", out, *SHARDS, *proxy.server.settings, *ONE_MORE_TRY)
-        line = error_line(run(*command))
+        line = error_line(run(*command, *FAST))
         assert "cannot reach the S3 server for s3://" in line
         assert line.endswith("; check storage.endpoint and the network, and run the same command again")
         proxy.faults.clear()
-        assert run(*command).returncode == 0
+        assert colorize(*command).returncode == 0
     assert [row["status"] for row in ledger(out)] == ["colorized"] * 12
 
 
-def test_verifying_what_credentials_no_longer_read(s3_moto, photographs: str) -> None:
+@pytest.mark.ray
+def test_verifying_what_credentials_no_longer_read(s3_moto, photographs: str, colorize) -> None:
     root = f"s3://{photographs}"
-    coloured = run("--input", f"{root}/in", "--output", f"{root}/out", *SHARDS, *s3_moto.settings)
+    coloured = colorize("--input", f"{root}/in", "--output", f"{root}/out", *SHARDS, *s3_moto.settings)
     assert coloured.returncode == 0, coloured.stderr
     expired = Fault("refuse", path="/out/images/..", after=3, status=400, code="ExpiredToken")
     with fault_proxy(s3_moto, expired) as proxy:
@@ -83,6 +86,7 @@ def test_verifying_what_credentials_no_longer_read(s3_moto, photographs: str) ->
     assert line.endswith("(ExpiredToken): renew them; the same command goes on where this one stopped")
 
 
+@pytest.mark.ray
 def test_evaluating_while_a_server_is_busy(s3_moto, tmp_path: Path) -> None:
     bucket = s3_moto.bucket()
     for path in write_photographs(tmp_path / "photos").iterdir():
@@ -97,6 +101,7 @@ def test_evaluating_while_a_server_is_busy(s3_moto, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_training_onto_a_disk_that_gets_full(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
