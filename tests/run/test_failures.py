@@ -27,6 +27,7 @@ from tests.support.job_runner import (
     ledger,
     photograph,
     run,
+    shared_head,
 )
 from tests.support.processes import children_of, command_line
 
@@ -48,15 +49,15 @@ def until(condition, seconds: float, what: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph):
+def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph, colorize):
     storage, settings = s3_ceph.storage_config, s3_ceph.settings
     root = f"s3://{s3_ceph.bucket()}"
     fill(f"{root}/in", {f"{i:03d}.jpg": encoded(photograph(i, 300, 200)) for i in range(112)}, storage)
-    shards = (*FAST, *settings, "--set", "plan.shard_images=4")
-    whole = run("--input", f"{root}/in", "--output", f"{root}/whole", *shards)
+    shards = (*settings, "--set", "plan.shard_images=4")
+    whole = colorize("--input", f"{root}/in", "--output", f"{root}/whole", *shards)
     assert whole.returncode == 0, whole.stderr
 
-    again = command("--input", f"{root}/in", "--output", f"{root}/cut", *shards)
+    again = command("--input", f"{root}/in", "--output", f"{root}/cut", *shards, *FAST)
     driver = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until(lambda: parts(f"{root}/cut", storage) >= 2, 180, "no shard was committed in three minutes")
     until(lambda: len(at_work(driver.pid)) >= 4, 60, "two workers and their decoders are not at work")
@@ -78,14 +79,14 @@ def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph):
 
 
 @pytest.mark.ray
-def test_a_local_folder_and_s3_give_the_same_images(s3_ceph, tmp_path):
+def test_a_local_folder_and_s3_give_the_same_images(s3_ceph, tmp_path, colorize):
     storage, settings = s3_ceph.storage_config, s3_ceph.settings
     root = f"s3://{s3_ceph.bucket()}"
     files = {f"a/{i}.png": encoded(photograph(i), "PNG") for i in range(5)} | {"b.txt": b"no image"}
     fill(f"{root}/in", files, storage)
     fill(str(tmp_path / "in"), files)
     assert run("--input", f"{root}/in", "--output", f"{root}/out", *FAST, *settings).returncode == 0
-    assert run("--input", tmp_path / "in", "--output", tmp_path / "out", *FAST).returncode == 0
+    assert colorize("--input", tmp_path / "in", "--output", tmp_path / "out").returncode == 0
     assert image_digests(f"{root}/out", storage) == image_digests(str(tmp_path / "out"))
     remote = lasting(ledger(f"{root}/out", storage), "etag")
     assert remote == lasting(ledger(str(tmp_path / "out")), "etag")
@@ -97,9 +98,9 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path):
     wanted = command(
         "--input", tmp_path / "in", "--output", tmp_path / "out", *FAST, "--set", "plan.shard_images=4"
     )
-    driver = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    driver = on_the_head(wanted)
     until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes")
-    os.kill(next(pid for pid in children_of(driver.pid) if is_worker(pid)), signal.SIGKILL)
+    os.kill(next(pid for pid in children_of(os.getpid()) if is_worker(pid)), signal.SIGKILL)
     _, stderr = driver.communicate(timeout=200)
     assert driver.returncode == 0, stderr
     rows = ledger(str(tmp_path / "out"))
@@ -113,13 +114,20 @@ def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path)
     wanted = command(
         "--input", tmp_path / "in", "--output", tmp_path / "out", *FAST, "--set", "plan.shard_images=4"
     )
-    driver = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    driver = on_the_head(wanted)
     until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes")
     driver.terminate()
     _, stderr = driver.communicate(timeout=60)
     assert driver.returncode == 1
     assert "the same command goes on where this one stopped" in stderr
     assert "Traceback" not in stderr
+    until(lambda: not any(map(is_worker, children_of(os.getpid()))), 60, "workers outlive a stopped driver")
+
+
+def on_the_head(wanted: list[str]) -> subprocess.Popen[str]:
+    """The job, on the head of all tests, whose processes descend from this one."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(wanted, **pipes, text=True, env=os.environ | shared_head())
 
 
 def is_running(process: psutil.Process) -> bool:
