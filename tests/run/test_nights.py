@@ -1,10 +1,12 @@
-"""Seven nights of one growing folder, each a run of the real job on a standing Ray head."""
+"""Seven nights of one growing folder, each a run of the real job; the last on a standing Ray head."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +19,20 @@ SETTINGS = ("run.workers=1", "model.side=64", "report.sample=1", "report.keep=3"
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.timeout(600)  # seven starts of the job, on a loaded machine
-def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)  # eight starts of the job, on a loaded machine
+def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(tmp_path: Path, colorize) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     settings = [arg for setting in SETTINGS for arg in ("--set", setting)]
 
-    def night(files: dict[str, bytes], gone: tuple[str, ...] = ()) -> tuple[int, list[str]]:
+    def night(
+        files: dict[str, bytes], gone: tuple[str, ...] = (), job: Callable[..., Any] = colorize
+    ) -> tuple[int, list[str]]:
         """The exit status, and the keys that got a row, with their status where that is not `colorized`."""
         fill(str(source), {f"{name}.jpg": data for name, data in files.items()})
         for name in gone:
             (source / f"{name}.jpg").unlink()
         before = {(row["key"], row["run_id"]) for row in ledger(str(out))}
-        done = run("--input", source, "--output", out, *settings)
+        done = job("--input", source, "--output", out, *settings)
         print(done.stdout, done.stderr)
         assert "Traceback" not in done.stderr + done.stdout
         told.append(done.stderr)
@@ -57,7 +61,7 @@ def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(tmp_path: P
     )  # half of the night's work fails: allowed
     assert night({"f": BROKEN, "g": BROKEN}) == (4, ["f truncated", "g truncated"])  # a disk rots
     assert re.search(r"error: 2 of 2 images failed \(100\.0%\), run\.max_failed allows 50\.0%", told[-1])
-    assert night({"e": e, "f": f, "g": g}) == (0, ["e", "f", "g"])  # restored from the backup
+    assert night({"e": e, "f": f, "g": g}, job=run) == (0, ["e", "f", "g"])  # restored from the backup
 
     assert sorted(path.name for path in (out / "images").iterdir()) == [f"{name}.jpg" for name in "abcdefg"]
     runs = sorted((out / "runs").iterdir())
