@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -81,9 +83,12 @@ def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return storage
 
 
-def export(photos: Path, storage: Path) -> Path:
+def export(photos: Path, storage: Path, in_process: Callable[..., Any]) -> Path:
+    """Needs no Ray; in this process."""
     target = storage / "weights.safetensors"
-    run([*command(photos, storage), "--export", str(target)])
+    words = command(photos, storage)[2:]
+    done = in_process("train", *words, "--export", target)
+    assert done.returncode == 0, done.stderr
     return target
 
 
@@ -95,7 +100,9 @@ def keeps_a_checkpoint(storage: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_killed_run_resumes_to_the_same_weights(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_weights(
+    photos: Path, undisturbed: Path, tmp_path: Path, in_process
+) -> None:
     process = subprocess.Popen(
         command(photos, tmp_path),
         stdout=subprocess.DEVNULL,
@@ -119,21 +126,19 @@ def test_a_killed_run_resumes_to_the_same_weights(photos: Path, undisturbed: Pat
     started = re.search(r"training at step (\d+) of", output)
     assert started
     assert 0 < int(started[1]) < STEPS
-    resumed, expected = export(photos, tmp_path), export(photos, undisturbed)
+    resumed, expected = (export(photos, storage, in_process) for storage in (tmp_path, undisturbed))
     one, other = (load_colorizer("iizuka", str(path)).colorizer.state_dict() for path in (resumed, expected))
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, other[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 @pytest.mark.ray
-def test_a_second_run_of_the_same_name_leaves(photos: Path, undisturbed: Path) -> None:
+def test_a_second_run_of_the_same_name_leaves(photos: Path, undisturbed: Path, in_process) -> None:
     folder = undisturbed / "small"
     kept = sorted(path.name for path in folder.iterdir() if not path.name.startswith("at-work-"))
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     hold(open_store(str(folder), StorageConfig()), sign_of(other.pid), number=99)
-    done = subprocess.run(
-        command(photos, undisturbed), capture_output=True, text=True, check=False, timeout=240
-    )
+    done = in_process("train", *command(photos, undisturbed)[2:])  # leaves before it wants Ray
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: run 1 is at work at ")
@@ -143,8 +148,8 @@ def test_a_second_run_of_the_same_name_leaves(photos: Path, undisturbed: Path) -
 
 
 @pytest.mark.ray
-def test_exported_weights_say_how_they_were_made(photos: Path, undisturbed: Path) -> None:
-    info = weights_info("iizuka", str(export(photos, undisturbed)))
+def test_exported_weights_say_how_they_were_made(photos: Path, undisturbed: Path, in_process) -> None:
+    info = weights_info("iizuka", str(export(photos, undisturbed, in_process)))
     assert info.architecture == {"width": 0.05, "classes": 2, "global_branch": True}
     assert info.labels == ("even", "odd")
     assert info.mean_ab == (3.0, 6.0)
