@@ -8,6 +8,7 @@ from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.export.hand_over import FORMATS, ExportRequest, run_export
+from pipeline.export.iiif_places import IiifPlaces
 
 EPILOG = """\
 example: fiat-color export colored/ --format premis --to premis.xml
@@ -21,22 +22,40 @@ them; 1 did not finish, run it again; 2 bad usage or configuration.
 def make_parser() -> JobParser:
     """The command line."""
     parser = JobParser(
-        description="Export the ledger: a row per source image (csv), preservation metadata (premis), or the "
-        "coloured images with both (bagit).",
+        description="Export the ledger: a row per source image (csv), preservation metadata (premis), the "
+        "coloured images with both (bagit), or manifests for viewers (iiif).",
         epilog=EPILOG,
         config="YAML, the one that coloured will do",
         shipped="colorize",
     )
     parser.add_places(output="the output of colouring runs")
     parser.add_argument("--format", required=True, choices=FORMATS)
-    parser.add_argument("--to", required=True, metavar="URI", help="the file to make; bagit: a local folder")
+    parser.add_argument(
+        "--to", required=True, metavar="URI", help="the file to make; bagit: a local folder; iiif: a folder"
+    )
     parser.add_argument(
         "--prefix", default="", metavar="TEXT", help="premis: put in front of each originalName"
     )
     parser.add_argument(
         "--bag-info", action="append", default=[], metavar="LABEL=VALUE", help="bagit: more tags"
     )
+    _add_iiif(parser.add_argument_group("IIIF manifests, which name addresses of the web"))
     return parser
+
+
+def _add_iiif(group: argparse._ArgumentGroup) -> None:
+    places = {
+        "base": "where what is exported will be published",
+        "images": "where the output is published",
+        "sources": "where the scans are published",
+        "image-service": "IIIF Image API 3 server of the output's tiff_pyramid derivatives",
+        "source-service": "IIIF Image API 3 server of the scans",
+    }
+    for name, text in places.items():
+        group.add_argument(f"--{name}", metavar="URL", help=text)
+    group.add_argument("--rights", metavar="URI", help="of creativecommons.org or rightsstatements.org")
+    group.add_argument("--attribution", metavar="TEXT", help="a line that viewers must show")
+    group.add_argument("--label", metavar="TEXT", help="name of the collection; default: the output's")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -50,7 +69,26 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(JobConfig, args.config, args.overrides)
-        request = ExportRequest(args.output, args.format, args.to, loaded, args.prefix, tuple(args.bag_info))
-        return run_export(request)
+        places = IiifPlaces(
+            args.base,
+            args.images,
+            args.sources,
+            args.image_service,
+            args.source_service,
+            args.rights,
+            args.attribution,
+        )
+        return run_export(
+            ExportRequest(
+                args.output,
+                args.format,
+                args.to,
+                loaded,
+                args.prefix,
+                tuple(args.bag_info),
+                places,
+                args.label,
+            )
+        )
 
     return exit_status(work, args.log_format)

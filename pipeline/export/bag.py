@@ -43,8 +43,11 @@ class Payload(NamedTuple):
 
 
 @contextmanager
-def hidden_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target` to make the bag in; what `finish_bag` did not rename is removed.
+def hidden_folder(target: Path, what: str = "bag") -> Iterator[Path]:
+    """A folder beside `target` to make the bag in; what was not renamed in the end is removed.
+
+    Args:
+        what: is made, for messages.
 
     Raises:
         StorageError: it cannot be made, or something in it not be written.
@@ -55,7 +58,7 @@ def hidden_folder(target: Path) -> Iterator[Path]:
         yield folder
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        raise StorageError(f"cannot write the bag:{where}: {error.strerror or error}") from None
+        raise StorageError(f"cannot write the {what}:{where}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -16,23 +16,26 @@ from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError
 from pipeline.export.bag import finish_bag, fits_manifest, hidden_folder, pack
 from pipeline.export.bag_metadata import bag_info, describe, parse_labels
 from pipeline.export.csv_table import write_csv
+from pipeline.export.iiif_folder import refuse_taken, write_manifests
+from pipeline.export.iiif_places import IiifPlaces
 from pipeline.export.objects import DeliveredObjects, find_objects, with_fit_names
 from pipeline.export.premis import write_premis
 from pipeline.export.refusal import findings_text, write_findings
 from pipeline.export.target import Target, open_target, refuse_occupied
 from pipeline.ledger.stream import LedgerParts, newest_images, open_ledger
-from pipeline.storage import open_store
+from pipeline.storage import Store, open_store
 from pipeline.storage.base import printable
 from pipeline.verify.findings import EXIT_FINDINGS
 
-FORMATS = ("csv", "premis", "bagit")
+FORMATS = ("csv", "premis", "bagit", "iiif")
 
 
 @dataclass(frozen=True)
 class ExportRequest:
     """The command line of an export; `format` is one of FORMATS, `prefix` goes before each key in PREMIS.
 
-    `bag_info`: LABEL=VALUE for the bag's bag-info.txt.
+    `bag_info`: LABEL=VALUE for the bag's bag-info.txt. `iiif`, `label`: addresses and name of a collection;
+    without a name it has that of the output.
     """
 
     output: str
@@ -41,6 +44,8 @@ class ExportRequest:
     config: JobConfig
     prefix: str = ""
     bag_info: tuple[str, ...] = ()
+    iiif: IiifPlaces = field(default_factory=IiifPlaces)
+    label: str | None = None
 
 
 def run_export(request: ExportRequest) -> int:
@@ -62,6 +67,8 @@ def run_export(request: ExportRequest) -> int:
 
 def _export(request: ExportRequest) -> int:
     started = time.monotonic()
+    if request.format == "iiif":
+        request.iiif.check()
     out = open_store(request.output, request.config.storage)
     out.check_readable()
     target = open_target(request.to, request.config.storage)
@@ -71,7 +78,8 @@ def _export(request: ExportRequest) -> int:
         )
     refuse_occupied(out, target)
     parts = open_ledger(out)
-    return {"csv": _csv, "premis": _premis, "bagit": _bagit}[request.format](request, parts, target, started)
+    formats = {"csv": _csv, "premis": _premis, "bagit": _bagit, "iiif": _iiif}
+    return formats[request.format](request, parts, target, started)
 
 
 def _csv(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:
@@ -92,6 +100,38 @@ def _premis(request: ExportRequest, parts: LedgerParts, target: Target, started:
             parts, objects.present, file, lambda count: reporter.show(count, 0), request.prefix
         )
     return _done(counted(written, "object"), target, started)
+
+
+def _iiif(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:
+    """A local folder gets its name last; in a bucket the collection comes last."""
+    objects = find_objects(parts)
+    if objects.findings.num_rows:
+        return _refused(objects.findings, target, request.config)
+    _require_images(request, objects)
+
+    def write(to: Store) -> int:
+        label = request.label or parts.out.uri.rstrip("/").rpartition("/")[2]
+        threads = request.config.run.threads
+        with _reporter(objects.present.num_rows, "objects") as reporter:
+            return write_manifests(
+                parts,
+                objects.present,
+                to,
+                request.iiif,
+                threads,
+                label,
+                lambda count: reporter.show(count, 0),
+            )
+
+    if target.path is None:
+        to = open_store(target.uri, request.config.storage)
+        refuse_taken(to)
+        written = write(to)
+    else:
+        with hidden_folder(target.path, "manifests") as folder:
+            written = write(open_store(str(folder), request.config.storage))
+            folder.rename(target.path)
+    return _done(f"{counted(written, 'manifest')} and their collection", target, started)
 
 
 def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:

@@ -107,7 +107,7 @@ def _object(row: Row, version: str | None, prefix: str) -> str:
 
 
 def _characteristics(row: Row, version: str | None) -> str:
-    kind = _media_type(row["at_key"])
+    kind = media_type(row["at_key"])
     registry = ""
     if pronom := _PRONOM.get(kind):
         registry = element(
@@ -129,7 +129,7 @@ def _characteristics(row: Row, version: str | None) -> str:
     )
 
 
-def _media_type(key: str) -> str:
+def media_type(key: str) -> str:
     """By the suffix, which planning gives after the format."""
     suffix = f".{key.rpartition('.')[2].lower()}"
     formats = [name for name, suffixes in SUFFIXES.items() if suffix in suffixes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import subprocess
 import sys
 import time
@@ -75,6 +76,42 @@ def test_csv_and_premis_are_written_beside_and_nothing_else_is_touched(place, ex
     root_element = etree.fromstring(beside.get("premis.xml").data)
     SCHEMA.assertValid(root_element)
     assert len(root_element.findall("{*}object")) == len(objects)
+
+
+WEB = ("--base", "https://a.b/iiif", "--images", "https://a.b/out", "--sources", "https://a.b/in")
+
+
+def test_manifests_are_written_once_and_nothing_else_is_touched(place, export):
+    root, settings, storage = place
+    out, to = open_store(f"{root}/out", storage), open_store(f"{root}/iiif", storage)
+    deliver(out, width=30, height=20)
+    before = listed(out)
+    args = ("--output", out.uri, "--format", "iiif", "--to", to.uri, *WEB, *settings)
+    done = export(*args)
+    assert done.status == 0, done.stderr
+    assert done.stdout.startswith("exported 3 manifests and their collection to ")
+    collection = json.loads(to.get("collection.json").data)
+    assert [one["label"]["none"] for one in collection["items"]] == [["b.jpg"], ["box 1/a.jpg"], ["c.tif"]]
+    assert collection["label"] == {"none": ["out"]}
+    names = {one["id"].removeprefix("https://a.b/iiif/") for one in collection["items"]}
+    assert listed(to).keys() == {"collection.json", *names}
+    assert listed(out) == before
+    again = export(*args)
+    assert (again.status, "is there already" in again.stderr) == (2, True)
+
+
+def test_no_manifests_where_an_object_is_gone_or_an_address_missing(tmp_path, export, no_storage):
+    out = open_store(str(tmp_path / "out"), no_storage)
+    deliver(out, width=30, height=20)
+    args = ("--output", out.uri, "--format", "iiif", "--to", str(tmp_path / "iiif"))
+    done = export(*args, *WEB[:4])
+    assert (done.status, done.stderr) == (
+        2,
+        "error: IIIF manifests hold whole addresses: give --sources https://...\n",
+    )
+    out.delete("images/b.jpg")
+    assert export(*args, *WEB).status == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["iiif.findings.csv", "out"]
 
 
 def test_premis_vouches_for_no_object_that_is_gone(place, export):

@@ -30,8 +30,11 @@ def with_derivative(made: LedgerRow, data: bytes) -> LedgerRow:
     return replace(made, derivative_key=f"derivatives/{made.key}", derivative_sha256=digest)
 
 
-def deliver(out: Store) -> dict[str, bytes]:
+def deliver(out: Store, **more: object) -> dict[str, bytes]:
     """Two runs with two versions; `b.jpg` was coloured twice, `c.tif` has a derivative, `bad.jpg` failed.
+
+    Args:
+        more: columns of all rows.
 
     Returns:
         The delivered objects by key.
@@ -54,8 +57,8 @@ def deliver(out: Store) -> dict[str, bytes]:
         master,
         row("bad.jpg", None, 2, "run-2", failure_code="corrupt", message="=cut off"),
     ]
-    commit_part(out, "digest-2", "0", early)
-    commit_part(out, "digest-1", "0", later)
+    commit_part(out, "digest-2", "0", [replace(one, **more) for one in early])
+    commit_part(out, "digest-1", "0", [replace(one, **more) for one in later])
     for run, version in (("run-1", "0.1.0"), ("run-2", "0.2.0")):
         summary = {"versions": {"fiat-color": version}}
         out.put(f"runs/{run}/summary.json", json.dumps(summary).encode())
