@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.loading import load
+from pipeline.config.storage import StorageConfig
+from pipeline.photographs.candidates import Candidate
 from pipeline.photographs.prepare import Preparation, prepare_photos
 from pipeline.photographs.settings import PrepareConfig
+from pipeline.review.accepted import accepted_results
+from pipeline.storage import open_store, refuse_overlap
 
 
 def make_parser() -> JobParser:
@@ -20,10 +25,17 @@ def make_parser() -> JobParser:
     )
     parser.add_argument(
         "--input",
-        required=True,
+        default=[],
         action="append",
         metavar="URI",
         help="image files, or Parquet files with the columns key and image; only read; repeatable",
+    )
+    parser.add_argument(
+        "--decisions",
+        action="append",
+        default=[],
+        metavar="OUT",
+        help="an output of colouring runs: take the results in it that people accepted; repeatable",
     )
     parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
     parser.add_argument(
@@ -34,7 +46,22 @@ def make_parser() -> JobParser:
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """What was typed."""
-    return make_parser().parse_args(argv)
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if not args.input and not args.decisions:
+        parser.error("give photographs with --input, or accepted results with --decisions")
+    return args
+
+
+def accepted(places: list[str], output: str, storage: StorageConfig) -> Iterator[Candidate]:
+    """What people accepted in these outputs. Raises as `accepted_results` and `refuse_overlap`."""
+    for place in places:
+        refuse_overlap(place, output, own=())
+        out = open_store(place, storage)
+        out.check_readable()
+        name = place.rstrip("/").rpartition("/")[2]
+        for one in accepted_results(out):
+            yield Candidate(out, name, one.key, "decisions", "", sha256=one.sha256)
 
 
 def show(result: Preparation) -> None:
@@ -55,6 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         loaded = load(PrepareConfig, args.config, args.overrides)
-        show(prepare_photos(args.input, args.output, loaded, args.manifest, say))
+        more = list(accepted(args.decisions, args.output, loaded.storage))
+        show(prepare_photos(args.input, args.output, loaded, args.manifest, say, more))
 
     return exit_status(work, args.log_format)

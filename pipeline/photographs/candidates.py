@@ -25,7 +25,10 @@ ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class Candidate:
-    """An encoded image that may become a training row: `data`, or where that is None `key` in `store`."""
+    """An encoded image that may become a training row: `data`, or where that is None `key` in `store`.
+
+    `sha256`: what its bytes must have, in hex; None: nothing is known of them.
+    """
 
     store: Store
     input_name: str
@@ -34,6 +37,7 @@ class Candidate:
     label: str
     licence: str = ""
     data: bytes | None = None
+    sha256: str | None = None
 
     @property
     def name(self) -> str:

@@ -6,9 +6,10 @@ import hashlib
 import io
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,9 +64,10 @@ def prepare_photos(
     config: PrepareConfig,
     manifest: str | None = None,
     say: Callable[[str], None] = lambda line: None,
+    more: Iterable[Candidate] = (),
 ) -> Preparation:
     """`prepare_into` the folder or bucket `output`, which holds these photographs alone afterwards."""
-    return prepare_into(open_store(output, config.storage), inputs, config, manifest, say)
+    return prepare_into(open_store(output, config.storage), inputs, config, manifest, say, more=more)
 
 
 def prepare_into(
@@ -75,13 +77,14 @@ def prepare_into(
     manifest: str | None = None,
     say: Callable[[str], None] = lambda line: None,
     earlier: EarlierRows | None = None,
+    more: Iterable[Candidate] = (),
 ) -> Preparation:
     """Read every photograph under `inputs`, write the kept ones as Parquet files to `target`.
 
     Inputs are folders or buckets of image files, of Parquet files with the columns `key` and `image` (encoded
     bytes; optionally `label` and `source`), or both; see `candidates`. An image's split depends on its bytes
     alone. `say` gets progress lines and the name of each unreadable photograph. With `earlier` new rows
-    are added to those at the target, and an input without any is no error.
+    are added to those at the target, and an input without any is no error. `more` are read after the inputs.
 
     Rows are written when all are read, in the order of their SHA-256: as they come, folder by folder, whole
     row groups would be of one source, and hundreds of training steps would see nothing else. Until then the
@@ -96,7 +99,7 @@ def prepare_into(
     target.check_writable()
     before = earlier or EarlierRows()
     result.parts = before.parts
-    listed = candidates(inputs, config, manifest, before.selects)
+    listed = chain(candidates(inputs, config, manifest, before.selects), more)
     with RowShuffler() as shuffler:
         for row in _unique(_decoded(listed, config, result, say), config.photos, before, result):
             result.kept[str(row["split"])] += 1
@@ -124,7 +127,8 @@ def _refusal(
             f"{', '.join(result.unreadable[:3])}; repair them or allow more"
         )
     if not result.kept.total() and earlier is None:
-        return f"no photograph of {', '.join(inputs)} could be used: {dict(result.dropped)}"
+        where = f" of {', '.join(inputs)}" if inputs else ""
+        return f"no photograph{where} could be used: {dict(result.dropped)}"
     return None
 
 
@@ -182,6 +186,9 @@ class _Progress:
 def _row(candidate: Candidate, config: PhotosConfig, licensed: Patterns) -> dict[str, object] | str:
     """A row, not yet compared with others for duplicates, or the reason why there is none."""
     data = candidate.read()
+    digest = hashlib.sha256(data).hexdigest()
+    if candidate.sha256 not in (None, digest):
+        return "changed"
     try:
         with Image.open(io.BytesIO(data)) as opened:
             if not licensed.keep(candidate.licence):
@@ -204,7 +211,6 @@ def _row(candidate: Candidate, config: PhotosConfig, licensed: Patterns) -> dict
     mean_chroma, mean_a, mean_b = _measure(photo)
     if mean_chroma < config.min_chroma:
         return "near_gray"
-    digest = hashlib.sha256(data).hexdigest()
     return {
         "key": candidate.name,
         "source": candidate.source,
