@@ -158,32 +158,30 @@ def _reduce_run(size: Any, out: Any, outside: Any, places: Any, kept: Any, few: 
 @compiled
 def _quantise_run(out: Any, to_levels: Any, pixels: Any, levels: Any) -> Any:
     """8 bits: the nearest entry of the table. 16 bits: between two entries, for there the levels are finer
-    than the table; straight lines are off by 0.005 of a level at most. `levels`: the same by channel."""
+    than the table; straight lines are off by 0.005 of a level at most. `levels`: the same by channel.
+    out[0:3] is overwritten."""
     size = pixels.shape[0]
-    if pixels.itemsize == 1:
-        for channel in range(3):
-            for i in range(size):
-                linear = out[3 + channel, i]
-                linear = linear if linear > _ZERO else _ZERO
-                linear = linear if linear < _ONE else _ONE
+    for channel in range(3):
+        for i in range(size):
+            linear = out[3 + channel, i]
+            linear = linear if linear > _ZERO else _ZERO
+            linear = linear if linear < _ONE else _ONE
+            if pixels.itemsize == 1:
                 levels[channel, i] = np.int32(linear * _STEPS + _HALF)
+            else:
+                left = np.int32(linear * _STEPS)
+                levels[channel, i], out[channel, i] = left, linear * _STEPS - np.float32(left)
+        if pixels.itemsize == 1:
             for i in range(size):
                 levels[channel, i] = to_levels[np.uint32(levels[channel, i])]
-        for i in range(size):
-            pixels[i, 0], pixels[i, 1], pixels[i, 2] = levels[0, i], levels[1, i], levels[2, i]
-    else:
-        for i in range(size):
-            for channel in range(3):
-                linear = out[3 + channel, i]
-                linear = linear if linear > _ZERO else _ZERO
-                linear = linear if linear < _ONE else _ONE
-                position = linear * _STEPS
-                left = np.uint32(np.int32(position))
-                below, above = np.float32(to_levels[left]), np.float32(to_levels[left + np.uint32(1)])
-                level = below + (position - np.float32(left)) * (above - below)
-                pixels[i, channel] = np.uint32(np.int32(level + _HALF))
-        for i in range(size):
-            levels[0, i], levels[1, i], levels[2, i] = pixels[i, 0], pixels[i, 1], pixels[i, 2]
+    for i in range(size):
+        for channel in range(3):
+            level = levels[channel, i]
+            if pixels.itemsize > 1:
+                below, above = to_levels[np.uint32(level)], to_levels[np.uint32(level) + np.uint32(1)]
+                level = np.int32(below + out[channel, i] * (above - below) + _HALF)
+                levels[channel, i] = level
+            pixels[i, channel] = level
 
 
 @compiled

@@ -7,6 +7,7 @@ on one thread, release the GIL, and use no fast-math: every CPU gives the same b
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,20 @@ SMALLEST_SIDE = 32  # below this the deepest layer of a network (1/8, then 3x3) 
 _Y_OF_RGB: F64 = np.ascontiguousarray(RGB_TO_XYZ[1], dtype=np.float64)
 _Y_WEIGHTED = np.ascontiguousarray(RGB_TO_XYZ[1][:, None] * linear_of_levels(8)[None, :])
 _L_OF_GRAY8 = np.round(lightness_of_y(linear_of_levels(8))).astype(np.uint16)
+
+
+@compiled
+def _look_up(levels: Any, table: U16, l_u16: U16) -> None:
+    """`table[levels]`, which in numpy makes an index of 64 bits of every level first."""
+    for row in range(levels.shape[0]):
+        for column in range(levels.shape[1]):
+            l_u16[row, column] = table[levels[row, column]]
+
+
+def _looked_up(levels: U8 | U16, table: U16) -> U16:
+    l_u16 = np.empty(levels.shape, np.uint16)
+    _look_up(np.ascontiguousarray(levels), table, l_u16)
+    return l_u16
 
 
 @compiled
@@ -63,7 +78,7 @@ def luminance_u16_from_gray8(gray8: U8) -> U16:
     """
     if gray8.dtype != np.uint8 or gray8.ndim != 2:
         raise ValueError(f"want uint8[H,W]; got {gray8.dtype} {gray8.shape}")
-    return np.take(_L_OF_GRAY8, gray8)
+    return _looked_up(gray8, _L_OF_GRAY8)
 
 
 @compiled
@@ -105,7 +120,7 @@ def luminance_u16_from_gray16(gray16: U16) -> U16:
     """
     if gray16.dtype != np.uint16 or gray16.ndim != 2:
         raise ValueError(f"want uint16[H,W]; got {gray16.dtype} {gray16.shape}")
-    return np.take(_l_of_gray16(), gray16)
+    return _looked_up(gray16, _l_of_gray16())
 
 
 def luminance_u16(samples: NDArray[np.uint8] | NDArray[np.uint16], light: Light = SRGB) -> U16:

@@ -11,6 +11,7 @@ from pipeline.color import spaces
 from pipeline.color.luminance import (
     downscale_luminance,
     luminance_u16_from_gray8,
+    luminance_u16_from_gray16,
     luminance_u16_from_srgb8,
     model_size,
 )
@@ -28,6 +29,17 @@ def test_gray_has_one_lightness_however_it_is_stored() -> None:
     l_u16 = luminance_u16_from_gray8(gray8)
     np.testing.assert_array_equal(l_u16, luminance_u16_from_srgb8(np.repeat(gray8[..., None], 3, axis=2)))
     assert (l_u16.flat[0], l_u16.flat[255]) == (0, 65535)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_every_gray_level_is_looked_up_wherever_it_lies(depth: int) -> None:
+    levels = np.arange(2**depth).astype(np.uint8 if depth == 8 else np.uint16).reshape(-1, 16)
+    of_depth = luminance_u16_from_gray8 if depth == 8 else luminance_u16_from_gray16
+    linear = spaces.srgb_to_linear(levels / (2**depth - 1))
+    expected = np.asarray(spaces.lab_f(linear) * 116 - 16) * spaces.L_U16_SCALE
+    levels.flags.writeable = False  # as pixels of a decoder's process are
+    for way in ((slice(None), slice(None)), (slice(None, None, -1), slice(None, None, 3))):
+        assert np.abs(of_depth(levels[way]) - expected[way]).max() <= 0.51
 
 
 @given(st.integers(1, 9000), st.integers(1, 9000), st.integers(32, 700), st.sampled_from([8, 16]))
