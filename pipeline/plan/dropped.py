@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from pipeline.cli.counts import counted
 from pipeline.errors import ConfigError
-from pipeline.ledger.keys import job_digest_of
+from pipeline.ledger.keys import DECISIONS, GALLERY, job_digest_of
 from pipeline.ledger.newest import newest_in_job, newest_of_all_jobs
-from pipeline.ledger.read import list_parts
+from pipeline.ledger.read import list_parts, read_part
 from pipeline.plan.ledger_rows import ROWS_SCHEMA, STATUSES, read_rows
 from pipeline.records import Status
 from pipeline.storage import Store
 
 _COLORIZED = STATUSES.index(Status.COLORIZED)
 _NAMED = 3  # keys in the message
+_PICTURES = "borrowed"  # the method that takes the colours of other tools' pictures
 
 
 def refuse_dropped_guides(out: Store, keys: Sequence[str], hashes: NDArray[np.int64]) -> None:
@@ -42,9 +43,27 @@ def refuse_dropped_guides(out: Store, keys: Sequence[str], hashes: NDArray[np.in
         named = ", ".join(repr(key) for key in dropped[:_NAMED]) + (", ..." if len(dropped) > _NAMED else "")
         raise ConfigError(
             f"{counted(len(dropped), 'image')} that guides or corrections have coloured would be coloured "
-            f"without: {named}; give the --guides and pictures of before, restore OUT/decisions, or say "
-            "--drop-guides"
+            f"without: {named}; {_advice(out, dropped)}; or --drop-guides, to colour without"
         )
+
+
+def _advice(out: Store, dropped: Sequence[str]) -> str:
+    """How to colour these keys as before, and no word of what none of them had."""
+    methods = set[str]()
+    for part in list_parts(out):
+        rows = read_part(out, part, ("key", "method", "guide_digest"))
+        theirs = pc.and_(
+            pc.is_in(rows["key"], value_set=pa.array(dropped)), pc.is_valid(rows["guide_digest"])
+        )
+        methods.update(rows.filter(theirs)["method"].to_pylist())
+    ways = []
+    if methods - {_PICTURES}:
+        ways.append("add --guides with the file you used before")
+        if out.exists(f"{GALLERY}index.html") or any(True for _ in out.list(DECISIONS)):
+            ways.append(f"restore OUT/{DECISIONS.rstrip('/')} if people corrected them in the gallery")
+    if _PICTURES in methods:
+        ways.append("set model.pictures to the folder of before")
+    return "; ".join(ways)
 
 
 def _coloured(out: Store, hashes: NDArray[np.int64]) -> pa.Table:

@@ -227,12 +227,14 @@ def test_exactly_the_images_whose_picture_changed_are_to_do(archive: Archive) ->
         for shard in plan.shards
         for item in shard.items
     ]
+    for one in done:
+        one.method = "borrowed"
     put_part(out, job.job_digest, "first", done)
     assert todo(archive.job()[1]) == []
     archive.put("color", {"b.png": encoded(in_colour(shapes(2)), "PNG", compress_level=1)})
     (archive.root / "color/c.png").unlink()
     archive.put("color", {"d.webp": encoded(in_colour(shapes(4)), "WEBP")})
-    with pytest.raises(ConfigError, match=r"1 image .* coloured without: 'c\.png'; .* pictures of before"):
+    with pytest.raises(ConfigError, match=r"1 image .* without: 'c\.png'; set model.pictures to the"):
         archive.job()
     archive.put("color", {"a_color.jpg": encoded(in_colour(shapes(1)))})  # the same key still counts
     again, plan = archive.job(**{"plan.drop_guides": "true"})
