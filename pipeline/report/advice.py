@@ -15,7 +15,8 @@ from pipeline.errors import (
 )
 
 ADVICE: dict[str, str] = {
-    FailureCode.NOT_AN_IMAGE: "Its name says image, its content does not: fix it, or plan.exclude it.",
+    FailureCode.NOT_AN_IMAGE: "Its name says image, its content does not: fix it, or leave it out with "
+    "--set 'plan.exclude=[\"NAME\"]'.",
     FailureCode.UNSUPPORTED: "Convert it to TIFF or PNG; both keep 16 bits.",
     FailureCode.CORRUPT: "The file is damaged: restore it from a backup or scan it again.",
     FailureCode.TRUNCATED: "The file ends too early: copy it again.",
@@ -24,7 +25,8 @@ ADVICE: dict[str, str] = {
     FailureCode.TIMEOUT: "Raise limits.seconds if the file is worth the wait.",
     FailureCode.DECODER_CRASHED: "The file crashes the decoder: convert it with other software first.",
     FailureCode.SOURCE_MISSING: "It was deleted or renamed during the run: run again.",
-    FailureCode.SOURCE_DENIED: "Give the job's credentials read access to it: the next run tries again.",
+    FailureCode.SOURCE_DENIED: "Make the file readable, or give the job's credentials read access: the next "
+    "run tries again.",
     FailureCode.SOURCE_CHANGED: "It was replaced during the run: run again.",
     FailureCode.SOURCE_DAMAGED: "Storage gives other bytes than it took in: check it; the next run tries it.",
     FailureCode.GUIDE_INVALID: "Its guide is damaged, empty or does not fit the image: see docs/guided.md.",
@@ -38,8 +40,8 @@ ADVICE: dict[str, str] = {
 
 EXIT_MEANING = {
     EXIT_DONE: "everything is done",
-    EXIT_UNFINISHED: "the run did not finish (storage, cluster, interrupted); what is in the ledger stays, "
-    "run the same command again",
+    EXIT_UNFINISHED: "the run did not finish (storage, cluster, interrupted); what is in the ledger stays; "
+    "see the last line, and run the same command again once that is mended",
     EXIT_USAGE: "bad usage or configuration; nothing was started",
     EXIT_FAILED_IMAGES: "finished, but some images failed",
     EXIT_TOO_MANY_FAILED: "finished, but a larger share of images failed than run.max_failed allows",
