@@ -29,6 +29,13 @@ MOST_BODY_BYTES = MOST_DECISION_BYTES - 2**12  # who and when are added
 _COOKIE = "fiat-review"
 _STORED = re.compile(r"data/(index|page-[0-9]{5})\.js|thumbs/[0-9]{1,4}/[0-9a-f]{2}/[0-9a-f]{32}\.jpg")
 _NO, _YES = b' content="no"', b' content="yes"'
+_HTML = CONTENT_TYPES["html"]
+_USED = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Fiat Color</title></head><body>
+<p>This address works once. Stop the command with Ctrl-C and start it again.</p>
+<p lang="ko">이 주소는 한 번만 쓸 수 있습니다. Ctrl-C로 명령을 멈추고 다시 시작하세요.</p>
+</body></html>
+""".encode()
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -55,9 +62,7 @@ class Handler(BaseHTTPRequestHandler):
                 HTTPStatus.SEE_OTHER, b"", headers={"Location": f"/{GALLERY}index.html", "Set-Cookie": cookie}
             )
         elif not self._has_session():
-            self._refuse(
-                HTTPStatus.FORBIDDEN, "open the address that jobs/review.py printed; it is good once"
-            )
+            self._refuse_stranger(parts.path)
         elif parts.path == "/":
             self._answer(HTTPStatus.SEE_OTHER, b"", headers={"Location": f"/{GALLERY}index.html"})
         elif parts.path == "/api/apply" and self.server.applying is not None:
@@ -185,7 +190,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") == self.server.host:
             return True
         self.close_connection = True
-        self._refuse(HTTPStatus.FORBIDDEN, "open the gallery by the address that jobs/review.py printed")
+        self._refuse(
+            HTTPStatus.FORBIDDEN, "open the gallery by the address that fiat-color review OUT --serve printed"
+        )
         return False
 
     def _has_session(self) -> bool:
@@ -200,6 +207,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: HTTPStatus, message: str) -> None:
         self._answer(status, json.dumps({"error": message}).encode(), "application/json")
+
+    def _refuse_stranger(self, path: str) -> None:
+        """A browser whose address has been used, or that has none."""
+        if path == "/" or path.endswith("/index.html"):
+            self._answer(HTTPStatus.FORBIDDEN, _USED, _HTML)
+        else:
+            message = "open the address that fiat-color review OUT --serve printed; it works once"
+            self._refuse(HTTPStatus.FORBIDDEN, message)
 
     def _answer(
         self,

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
+from pipeline.cli.counts import counted
 from pipeline.cli.progress import Reporter
 from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
@@ -86,7 +87,7 @@ def _review(request: ReviewRequest) -> int:
     refuse_unknown(taken, cards["key"].to_pylist())
     kept = sum(write_decision(out, decision) for decision in taken)
     if request.decisions is not None:
-        log.say("decisions", f"took in {kept:,} of {len(taken):,} decisions; the others are there already")
+        log.say("decisions", _taken_in(kept, len(taken)))
     status = EXIT_DONE
     if request.apply:
         status, _ = _apply(request, out)
@@ -95,6 +96,15 @@ def _review(request: ReviewRequest) -> int:
     if request.serve:
         _serve(request, source, out, cards, last)
     return status
+
+
+def _taken_in(kept: int, given: int) -> str:
+    """What became of the decisions of a file."""
+    if not given:
+        return "the file holds no decisions"
+    there = given - kept
+    already = f"; {there:,} {'was' if there == 1 else 'were'} there already" if there else ""
+    return (f"took in {counted(kept, 'decision')}" if kept else "took in 0") + already
 
 
 def refresh_gallery(config: JobConfig, source: Store | None, out: Store, cards: pa.Table) -> None:
@@ -113,10 +123,11 @@ def refresh_gallery(config: JobConfig, source: Store | None, out: Store, cards: 
     with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
         pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
     index = write_gallery(out, cards, pictures, read_decisions(out), side=side)
+    written = counted(pictures.made, "thumbnail")
     log.say(
         "gallery",
-        f"{out.uri}/{index}: {cards.num_rows:,} images, {pictures.made:,} thumbnails written, "
-        f"{pictures.unreadable:,} pictures that cannot be shown, {time.monotonic() - started:.1f} s",
+        f"{out.uri}/{index}: {counted(cards.num_rows, 'image')}, {written} written, "
+        f"{counted(pictures.unreadable, 'picture')} that cannot be shown, {time.monotonic() - started:.1f} s",
     )
 
 
@@ -126,12 +137,13 @@ def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:
     out.check_writable()
     with at_work(out, LEASE, what=f"review {run_id}") as lease:
         count = reject(out, standing(read_decisions(out)), run_id, lease)
-    message = f"removed the results of {count:,} rejected images"
-    log.say("rejected", message, images=count)
+    message = f"removed the results of {counted(count, 'rejected image')}" if count else ""
+    if count:
+        log.say("rejected", message, images=count)
     if request.redo is None:
-        return EXIT_DONE, message
+        return EXIT_DONE, message or "no image to remove"
     status, outcome = request.redo()
-    return status, f"{message}; {outcome}"
+    return status, "; ".join(filter(None, [message, outcome]))
 
 
 def _serve(

@@ -6,14 +6,15 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.errors import ImageFailure, StorageError
+from pipeline.errors import FailureCode, ImageFailure, StorageError
 from pipeline.ledger.keys import GALLERY
+from pipeline.records import Status
 from pipeline.report.gallery import thumbnail
 from pipeline.storage import Store
 
@@ -28,7 +29,8 @@ UNREADABLE = (StorageError, ImageFailure, OSError, ValueError, SyntaxError, Imag
 class Thumbnails:
     """Names of thumbnails, by card: 32 hex digits, "" where there is none.
 
-    `made` counts those that were written now, `unreadable` the pictures that cannot be shown.
+    `made` counts those that were written now, `unreadable` the pictures that cannot be shown;
+    what the ledger says is no image is no picture.
     """
 
     before: list[str]
@@ -109,7 +111,8 @@ class _Maker:
             return _One(name)
         if source is None or (card["bytes"] or 0) > _MOST_BYTES or _is_large(card):
             return _One()
-        return self._write(name, lambda: source.get(str(card["key"]), if_etag=card["etag"]).data)
+        one = self._write(name, lambda: source.get(str(card["key"]), if_etag=card["etag"]).data)
+        return one if _is_picture(card) else replace(one, unreadable=False)
 
     def after(self, card: Mapping[str, Any]) -> _One:
         sha256 = card["output_sha256"]
@@ -139,6 +142,10 @@ def jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
     return buffer.getvalue()
+
+
+def _is_picture(card: Mapping[str, Any]) -> bool:
+    return card["status"] != Status.SKIPPED_OTHER and card["failure_code"] != FailureCode.NOT_AN_IMAGE
 
 
 def _is_large(card: Mapping[str, Any]) -> bool:

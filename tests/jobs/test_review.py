@@ -14,10 +14,12 @@ import pytest
 
 from jobs.review import main
 from pipeline.ledger.keys import LEASE, config_key, summary_key
+from pipeline.records import Status
 from pipeline.review.decisions import read_decisions
 from pipeline.storage import Store
 from pipeline.storage.lease import at_work
 from tests.support.gallery_samples import etag_of, sample_output
+from tests.support.ledger_parts import put_part, row
 from tests.support.paths import REPO
 
 
@@ -25,10 +27,22 @@ def test_the_gallery_is_made_and_made_again(tmp_path: Path, capsys: pytest.Captu
     sample_output(tmp_path)
     line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in")]
     assert main(line) == 0
-    assert "6 images, 9 thumbnails written, 1 pictures that cannot be shown" in capsys.readouterr().out
+    assert "6 images, 9 thumbnails written, 1 picture that cannot be shown" in capsys.readouterr().out
     assert main(line) == 0
     assert "6 images, 0 thumbnails written" in capsys.readouterr().out
     assert (tmp_path / "out/gallery/index.html").is_file()
+
+
+def test_what_is_no_image_is_no_picture_that_cannot_be_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = sample_output(tmp_path)
+    source.put("notes.txt", b"notes")
+    put_part(
+        out, "digest", "notes", [row("notes.txt", Status.SKIPPED_OTHER, etag=etag_of(source, "notes.txt"))]
+    )
+    assert main(["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in")]) == 0
+    assert "7 images, 9 thumbnails written, 1 picture that cannot be shown" in capsys.readouterr().out
 
 
 def left_by_run(out: Store, run_id: str, source: str) -> None:
@@ -61,9 +75,12 @@ def test_decisions_of_the_page_are_taken_in_once(tmp_path: Path, capsys: pytest.
     file.write_text(json.dumps({"decisions": [one]}))
     line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in"), "--decisions", str(file)]
     assert main(line) == 0
-    assert "took in 1 of 1" in capsys.readouterr().out
+    assert "took in 1 decision\n" in capsys.readouterr().out
     assert main(line) == 0
-    assert "took in 0 of 1" in capsys.readouterr().out
+    assert "took in 0; 1 was there already\n" in capsys.readouterr().out
+    file.write_text('{"decisions": []}')
+    assert main(line) == 0
+    assert "the file holds no decisions\n" in capsys.readouterr().out
     assert [decision.who for decision in read_decisions(out)] == ["Kim"]
     assert b"1" * 32 in out.get("gallery/data/decisions.js").data
 
@@ -131,6 +148,8 @@ def test_apply_removes_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureFi
         assert main([*line, "--apply"]) == 1
     assert "run 1 is at work" in capsys.readouterr().err
     assert main([*line, "--apply"]) == 0
-    assert "removed the results of 1 rejected images" in capsys.readouterr().out
+    assert "removed the results of 1 rejected image\n" in capsys.readouterr().out
+    assert main([*line, "--apply"]) == 0
+    assert "rejected" not in capsys.readouterr().out
     assert not out.exists(f"images/{key}")
     assert source.exists(key)

@@ -113,7 +113,7 @@ def test_look_draw_save_reject_and_apply(page: Page, address: str, out: Store) -
     until(page, "verdictOf(view.row) === 'reject'")
     page.click("#apply-here")
     eventually(page, "table.status.includes('rejected')")
-    assert "removed the results of 1 rejected images" in page.inner_text("#view-say")
+    assert "removed the results of 1 rejected image" in page.inner_text("#view-say")
     assert not out.exists(f"images/{MAN}")
     page.keyboard.press("k")
     until(page, f"edit.own && document.getElementById('view-title').textContent === '{STREET}'")

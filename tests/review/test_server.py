@@ -84,7 +84,12 @@ def test_the_token_lets_one_browser_in_once(browser: Browser) -> None:
     assert (status, b'content="yes"' in page) == (200, True)
     assert headers["X-Content-Type-Options"] == "nosniff"
     browser.cookie = ""
-    assert browser.ask(browser.path)[0] == 403, "a second time it lets nobody in"
+    for path in (browser.path, "/", "/gallery/index.html"):  # a second time it lets nobody in
+        status, page, headers = browser.ask(path)
+        assert (status, headers["Content-Type"]) == (403, "text/html; charset=utf-8")
+        assert b"This address works once. Stop the command with Ctrl-C and start it again." in page
+    status, answer, _ = browser.ask("/api/correction?key=x")
+    assert (status, "fiat-color review OUT --serve" in json.loads(answer)["error"]) == (403, True)
 
 
 def test_a_decision_is_kept_with_who_and_when(browser: Browser, out: Store) -> None:
