@@ -145,7 +145,9 @@ def jpeg(image: Image.Image) -> bytes:
 
 
 def _is_picture(card: Mapping[str, Any]) -> bool:
-    return card["status"] != Status.SKIPPED_OTHER and card["failure_code"] != FailureCode.NOT_AN_IMAGE
+    return (
+        str(card["status"]) != Status.SKIPPED_OTHER and str(card["failure_code"]) != FailureCode.NOT_AN_IMAGE
+    )
 
 
 def _is_large(card: Mapping[str, Any]) -> bool:
