@@ -15,21 +15,21 @@ from pipeline.engine.cluster import capacity, cluster
 from pipeline.engine.errors import explained
 from pipeline.engine.limits import bounded_actor, tune
 from pipeline.engine.transport import pack, unpack
-from pipeline.evaluate.measure import Measured, Measurer, Task
+from pipeline.evaluate.measure import Measured, Measurer, MeasuringTask
 from pipeline.evaluate.photograph_list import Photograph
 
 
 class MeasureActor(RowActor):
     """`Measurer` as an actor of Ray Data: one packed portion in, one packed result out."""
 
-    def open(self, task: Task, device: str) -> None:
+    def open(self, task: MeasuringTask, device: str) -> None:
         self.measurer = Measurer(task, device)
 
     def work(self, batch: Any) -> Any:
         return pack(self.measurer.run(unpack(batch)))
 
 
-def measure_all(task: Task, photos: list[Photograph]) -> Iterator[Measured]:
+def measure_all(task: MeasuringTask, photos: list[Photograph]) -> Iterator[Measured]:
     """Measure the photographs on the cluster; yields results as they come.
 
     The steps: n photographs -> portions of `evaluate.shard`, each a block of one row, because a block is what

@@ -81,7 +81,7 @@ def _in_a_process(entry: NetworkEntry, config: EvaluateConfig, file: Path) -> Co
         timeout=_SECONDS,
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        last = (done.stderr.strip().splitlines() or [f"its process ended with status {done.returncode}"])[-1]
         raise RunError(f"the cost of {entry.name} cannot be measured: {last}")
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 

@@ -19,7 +19,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, FiatColorError, RunError
 from pipeline.evaluate.cost import Cost, measure_costs
 from pipeline.evaluate.inception import Inception
-from pipeline.evaluate.measure import Measured, Task
+from pipeline.evaluate.measure import Measured, MeasuringTask
 from pipeline.evaluate.perceptual import Lite0
 from pipeline.evaluate.photograph_list import (
     Photograph,
@@ -75,7 +75,7 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
     shown = _shown(settings, chosen)
     source, part = open_input(input_uri, config.storage)
     absolute = f"{source.uri}/{part}" if part else source.uri  # workers may stand in another folder
-    task = Task(absolute, config, tint, {key: tuple(sorted(sides)) for key, sides in shown.items()})
+    task = MeasuringTask(absolute, config, tint, {key: tuple(sorted(sides)) for key, sides in shown.items()})
     measured = _measure(task, photos)
     costs = measure_costs(config, _samples(task, photos))
     about = {
@@ -107,7 +107,7 @@ def _shown(settings: EvaluateSection, chosen: dict[str, list[str]]) -> dict[str,
     return shown
 
 
-def _samples(task: Task, photos: list[Photograph]) -> list[NDArray[np.uint16]]:
+def _samples(task: MeasuringTask, photos: list[Photograph]) -> list[NDArray[np.uint16]]:
     """The lightness of the first photographs that can be read, as they are measured, for their cost."""
     settings, samples = task.config.evaluate, list[NDArray[np.uint16]]()
     reader = Reader(task.input, settings.pixels, task.config.storage)
@@ -156,7 +156,7 @@ def _entries(config: EvaluateConfig) -> tuple[list[dict[str, str]], tuple[float,
     return about, tint or weights_info(None, None, storage=config.storage).mean_ab
 
 
-def _measure(task: Task, photos: list[Photograph]) -> Measured:
+def _measure(task: MeasuringTask, photos: list[Photograph]) -> Measured:
     """All results in the order of the list, whatever the order in which they came."""
     from pipeline.evaluate.chain import measure_all  # Ray: late, for quick error messages
 

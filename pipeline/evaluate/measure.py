@@ -57,7 +57,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Task:
+class MeasuringTask:
     """The settings of all workers. `shown`: by key, the short sides at which pictures of it are needed."""
 
     input: str
@@ -81,7 +81,7 @@ class Measured:
 class Painter:
     """All entries, loaded once, and the baselines beside them."""
 
-    def __init__(self, task: Task, device: str) -> None:
+    def __init__(self, task: MeasuringTask, device: str) -> None:
         settings = task.config.evaluate
         self._tint = np.array(task.tint_ab, dtype=np.float32)[:, None, None]
         self._predictors: dict[str, Predictor] = {}
@@ -109,7 +109,7 @@ class Painter:
 class Measurer:
     """Reader, networks and classifier of one worker process. It is plain Python and knows nothing of Ray."""
 
-    def __init__(self, task: Task, device: str = "cpu") -> None:
+    def __init__(self, task: MeasuringTask, device: str = "cpu") -> None:
         settings = task.config.evaluate
         self._task = task
         self._reader = Reader(task.input, settings.pixels, task.config.storage)

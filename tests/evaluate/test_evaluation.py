@@ -21,7 +21,7 @@ from pipeline.color import metrics
 from pipeline.config.loading import effective_yaml
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluate import EvaluateConfig
-from pipeline.evaluate.measure import PSNR_CEILING, SCHEMA, Measured, Measurer, Task
+from pipeline.evaluate.measure import PSNR_CEILING, SCHEMA, Measured, Measurer, MeasuringTask
 from pipeline.evaluate.photograph_list import Photograph, list_photographs
 from tests.support.evaluate_samples import TINT, photograph, write_photographs, write_weights
 from tests.support.job_runner import shared_head
@@ -50,7 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(root: Path) -> Measured:
     """Without Ray, all photographs in one go."""
     config = config_of(root / "tinted.safetensors", root / "vivid.safetensors")
-    task = Task(str(root / "photos"), config, TINT, {"b.png": (SIDE,), "d.png": (SIDE,)})
+    task = MeasuringTask(str(root / "photos"), config, TINT, {"b.png": (SIDE,), "d.png": (SIDE,)})
     photos = list_photographs(task.input, config.evaluate, StorageConfig())
     return Measurer(task).run(photos)
 
@@ -86,7 +86,7 @@ def test_a_network_that_says_the_tint_is_the_tint(plain: Measured) -> None:
 def test_a_plate_changes_what_is_seen_and_not_what_it_is_judged_by(root: Path) -> None:
     photos = [Photograph("a.png", "own"), Photograph("a.png#b", "b", plate="b.png", of="a.png")]
     config = config_of(root / "tinted.safetensors", plates=["own", "b"])
-    measured = Measurer(Task(str(root / "photos"), config, TINT, {"a.png#b": (SIDE,)})).run(photos)
+    measured = Measurer(MeasuringTask(str(root / "photos"), config, TINT, {"a.png#b": (SIDE,)})).run(photos)
     own, plate = (by_name(measured.rows, photo.key) for photo in photos)
     for name in (
         "gray",
@@ -121,7 +121,7 @@ def test_gray_is_as_wrong_as_the_photograph_is_colourful(plain: Measured) -> Non
 def test_a_gray_photograph_has_no_infinite_psnr(root: Path, tmp_path: Path) -> None:
     photograph(0).convert("L").save(tmp_path / "gray.png")
     config = config_of(root / "tinted.safetensors")
-    task = Task(str(tmp_path), config, TINT)
+    task = MeasuringTask(str(tmp_path), config, TINT)
     measured = Measurer(task).run(list_photographs(task.input, config.evaluate, StorageConfig()))
     assert by_name(measured.rows, "gray.png")["gray"]["psnr_db"] == pytest.approx(PSNR_CEILING)
     assert pytest.approx(58.92, abs=0.01) == PSNR_CEILING
@@ -140,7 +140,7 @@ def test_an_unreadable_photograph_is_a_name_and_a_reason(root: Path, tmp_path: P
     photograph(0).save(tmp_path / "good.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "good.png").read_bytes()[:900])
     config = config_of(root / "tinted.safetensors")
-    task = Task(str(tmp_path), config, TINT)
+    task = MeasuringTask(str(tmp_path), config, TINT)
     measured = Measurer(task).run(list_photographs(task.input, config.evaluate, StorageConfig()))
     assert [key for key, _ in measured.unreadable] == ["cut.png"]
     assert measured.unreadable[0][1]

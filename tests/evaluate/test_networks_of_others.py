@@ -21,7 +21,7 @@ from pipeline.errors import ConfigError, WeightsError
 from pipeline.evaluate.cost import Cost, Order, measure, measure_costs
 from pipeline.evaluate.evaluation import pinned
 from pipeline.evaluate.inception import FEATURES, Inception
-from pipeline.evaluate.measure import Measurer, Task
+from pipeline.evaluate.measure import Measurer, MeasuringTask
 from pipeline.evaluate.photograph_list import list_photographs
 from pipeline.evaluate.settings import EvaluateConfig, entries_of
 from pipeline.evaluate.summary import CPU_SECONDS, DELTA, FID, PEAK_BYTES, summarise, with_costs
@@ -71,7 +71,7 @@ def test_an_onnx_file_stands_in_the_table_with_fid(photos: Path, tmp_path: Path)
     (entry,) = config.evaluate.entries
     assert "#sha256=" in (entry.weights or "")
     assert isinstance(entry.contract, dict)
-    task = Task(str(photos), config, TINT)
+    task = MeasuringTask(str(photos), config, TINT)
     measured = Measurer(task).run(list_photographs(task.input, config.evaluate, StorageConfig()))
     rows = {row.colored_by: row for row in summarise(measured.rows, config.evaluate)[:4]}
     table = measured.rows.to_pylist()
@@ -157,7 +157,7 @@ def test_the_columns_of_cost(photos: Path, tmp_path: Path) -> None:
     entries = [{"name": "tinted", "weights": str(write_weights(tmp_path / "tinted.safetensors"))}]
     given = {"entries": entries, "side": 64, "resamples": 100, "frechet_resamples": 0, "precision": "fp32"}
     config = EvaluateConfig.model_validate({"evaluate": given})
-    task = Task(str(photos), config, TINT)
+    task = MeasuringTask(str(photos), config, TINT)
     rows = summarise(Measurer(task).run(list_photographs(task.input, config.evaluate, StorageConfig())).rows,
                      config.evaluate)  # fmt: skip
     about = {

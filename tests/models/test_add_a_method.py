@@ -16,7 +16,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import parse
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.evaluate.measure import Measurer, Task
+from pipeline.evaluate.measure import Measurer, MeasuringTask
 from pipeline.evaluate.photograph_list import list_photographs
 from pipeline.evaluate.settings import TINT, EvaluateConfig
 from pipeline.evaluate.summary import summarise
@@ -133,7 +133,7 @@ def test_an_evaluation_measures_it(weights: Path, tmp_path: Path) -> None:
     entries = [{"name": "toy", "method": "toy", "weights": str(weights)}]
     settings = {"entries": entries, "side": 64, "precision": "fp32", "resamples": 100}
     config = EvaluateConfig.model_validate({"evaluate": settings})
-    task = Task(str(write_photographs(tmp_path / "photos")), config, TRAINING_MEAN)
+    task = MeasuringTask(str(write_photographs(tmp_path / "photos")), config, TRAINING_MEAN)
     photos = list_photographs(task.input, config.evaluate, StorageConfig())
     rows = {row.colored_by: row for row in summarise(Measurer(task).run(photos).rows, config.evaluate)[:4]}
     error, tint = (rows[name].metrics["ab_rmse"].value for name in ("toy", TINT))
