@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from pipeline.codecs.opened import opened_picture
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.evaluate.settings import OWN, EvaluateSection
@@ -200,7 +201,7 @@ class Reader:
 
     def _decoded(self, data: bytes) -> Image.Image:
         try:
-            with Image.open(io.BytesIO(data)) as opened:
+            with opened_picture(data) as opened:
                 if opened.width * opened.height > self._pixels:
                     raise Unreadable(f"{opened.width} x {opened.height} is above evaluate.pixels")
                 return ImageOps.exif_transpose(opened).convert("RGB")

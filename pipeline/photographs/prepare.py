@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from pipeline.codecs.opened import opened_picture
 from pipeline.color.spaces import srgb_to_lab
 from pipeline.errors import ConfigError
 from pipeline.photographs.candidates import Candidate, Selector, candidates, everything
@@ -190,7 +191,7 @@ def _row(candidate: Candidate, config: PhotosConfig, licensed: Patterns) -> dict
     if candidate.sha256 not in (None, digest):
         return "changed"
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with opened_picture(data) as opened:
             if not licensed.keep(candidate.licence):
                 return "licence"
             if opened.width * opened.height > config.pixels:

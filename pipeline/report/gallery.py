@@ -12,6 +12,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from pipeline.codecs import sniff
 from pipeline.codecs.encode import eight_bits
+from pipeline.codecs.opened import opened_picture
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
 from pipeline.config.job import ReportConfig
 from pipeline.errors import ImageFailure, StorageError
@@ -79,7 +80,7 @@ def thumbnail(data: bytes, side: int) -> Image.Image:
     """
     if sniff.readable_format(data) not in _SHOWN_BY_PILLOW:
         return _as_decoded(data, side)
-    with Image.open(io.BytesIO(data)) as image:
+    with opened_picture(data) as image:
         image.draft(image.mode, (side, side))
         if image.width * image.height > _MAX_PIXELS:
             raise ValueError(_TOO_LARGE)

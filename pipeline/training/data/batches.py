@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from pipeline.codecs.opened import opened_picture
 from pipeline.errors import ConfigError
 from pipeline.training.data.crops import lab_crop, seen
 from pipeline.training.settings import DataConfig
@@ -37,7 +37,7 @@ class Batch:
 def decode(image: bytes) -> U8 | None:
     """uint8[H,W,3], or None where the bytes are no image that can be decoded."""
     try:
-        with Image.open(io.BytesIO(image)) as opened:
+        with opened_picture(image) as opened:
             return np.asarray(opened.convert("RGB"))
     except Exception:  # whatever Pillow raises on a broken file, the row is counted, named and replaced
         return None
