@@ -135,11 +135,10 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
 
     def planned() -> Plan:
         workers = config.run.workers or cores()
-        plan = make_plan(source, out, config, work_digest, workers=workers, guides=guides)
-        _say_plan(request, job, plan)
-        return plan
+        return make_plan(source, out, config, work_digest, workers=workers, guides=guides)
 
     plan = planned()
+    _say_plan(request, job, plan)
     if request.dry_run:
         return _dry_run(job, plan)
     if not plan.shards:
@@ -147,7 +146,8 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     out.check_writable()
     with at_work(out, LEASE, what=f"run {run_id}", wait=60 * config.run.wait_minutes) as lease:
         if lease.follows_another_since(started):  # and what that one has done is not to be done again
-            plan = planned()
+            before, plan = plan, planned()
+            _say_plan(request, job, plan, before)
         if not plan.shards:
             return _nothing_to_do(plan)
         write_plan(out, job.run_id, plan)
@@ -155,11 +155,18 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
         return _work(job, plan, source, out, lease, started)
 
 
-def _say_plan(request: ColorizeRequest, job: Job, plan: Plan) -> None:
+def _say_plan(request: ColorizeRequest, job: Job, plan: Plan, before: Plan | None = None) -> None:
+    """Unless `before`, which was said already, says the same."""
     source, out, digests = request.input, request.output, (job.job_digest, job.weights_digest)
+
+    def text_of(one: Plan) -> str:
+        return plan_text(source, out, job.config, one, job.job_digest, job.model)
+
+    text = text_of(plan)
+    if before is not None and (text, plan.warnings) == (text_of(before), before.warnings):
+        return
     for warning in plan.warnings:
         log.say("warning", warning, level="warning", text=f"warning: {warning}")
-    text = plan_text(source, out, job.config, plan, job.job_digest, job.model)
     shards = counted(len(plan.shards), "shard")
     message = f"{plan.todo_items:,} of {counted(plan.items_listed, 'object')} to do, in {shards}"
     log.say("plan", message, text=text, **plan_fields(source, out, plan, *digests, job.model))

@@ -64,8 +64,14 @@ class Lease:
         self._done = threading.Event()
 
     def follows_another_since(self, start: float) -> bool:
-        """Whether another one may have held the lease after `start` (seconds since 1970, of this clock)."""
-        return self._before is not None and self._before.at > start - STALE_SECONDS
+        """Whether another one may have held the lease after `start` (seconds since 1970, of this clock).
+
+        Where the other one ended on this machine, its last word is by the same clock, and says when."""
+        before = self._before
+        if before is None:
+            return False
+        is_exact = before.ended and before.machine == this_machine()
+        return before.at > (start if is_exact else start - STALE_SECONDS)
 
     def check(self) -> None:
         """Raise RunError where another process has taken the lease, as it may after STALE_SECONDS of silence.

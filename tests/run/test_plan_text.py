@@ -9,7 +9,11 @@ import pytest
 
 from pipeline.cli.counts import all_are, counted
 from pipeline.commands.colorize import METHOD_NAMES
+from pipeline.config.job import JobConfig
 from pipeline.models.method_list import METHODS
+from pipeline.plan.plan import Plan
+from pipeline.run.colorize import ColorizeRequest, _say_plan
+from pipeline.shard.job import Job
 from tests.support.job_runner import encoded, fill, photograph
 
 FAST = ("--set", "model.side=64", "--dry-run")
@@ -39,6 +43,17 @@ def test_a_dry_run_ends_with_the_plan(scans: Path, in_process: Callable) -> None
     assert lines[-3].endswith("in 1 shard")
     assert lines[-2].startswith("time     about ")
     assert lines[-1].startswith("Dry run: nothing was written.")
+
+
+def test_a_plan_that_has_not_changed_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    request, job = ColorizeRequest("in", "out", JobConfig()), Job(JobConfig(), "in", "out", "", "", "")
+    before, after = (Plan(2, 2, 0, {}, images, images, []) for images in (2, 1))
+    _say_plan(request, job, before)
+    assert capsys.readouterr().out.count("input ") == 1
+    _say_plan(request, job, before, before)
+    assert capsys.readouterr().out == ""
+    _say_plan(request, job, after, before)
+    assert "to do    1 object" in capsys.readouterr().out
 
 
 def test_the_configuration_is_printed_on_request(scans: Path, in_process: Callable) -> None:

@@ -49,6 +49,25 @@ def test_the_lease_lies_in_its_folder_and_ends_with_the_work(store: Store) -> No
     assert [info.key for info in store.list("runs/")] == ["runs/at-work-00000002.json"]
 
 
+@pytest.mark.parametrize(
+    ("before", "follows"),
+    [
+        ({"ended": True, "at": -0.5}, False),
+        ({"ended": True, "at": 1}, True),
+        ({"ended": True, "at": -0.5, "machine": "elsewhere"}, True),  # whose clock may differ
+        ({"at": -0.5, "process_started": 0}, True),  # killed, after its last word
+        ({"ended": True, "at": -lease.STALE_SECONDS - 1, "machine": "elsewhere"}, False),
+    ],
+    ids=["ended before", "ended after", "elsewhere", "killed", "elsewhere, long ago"],
+)
+def test_a_plan_holds_where_nobody_was_at_work_since(store: Store, before: dict, follows: bool) -> None:
+    start = time.time()
+    mine = sign_of(1).model_copy(update=before | {"at": start + before["at"]})
+    hold(store, mine)
+    with at_work(store) as held:
+        assert held.follows_another_since(start) == follows
+
+
 def test_a_second_one_waits_where_it_is_told_to(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     order: list[str] = []
 
