@@ -40,17 +40,20 @@ def source_of(inputs: Sequence[str], storage: StorageConfig) -> Source:
     A local file counts by its name or its first bytes, an object by its name: `s3://bucket/a.tif`.
 
     Raises:
-        ConfigError: several places, of which one is no photograph, or which lie in several buckets.
+        ConfigError: a file that is no photograph, or none; several places, of which one is no photograph, or
+            which lie in several buckets.
         StorageError: the bucket cannot be asked.
     """
     if len(inputs) == 1:
         file = _photograph(inputs[0], storage)
         if file is None:
+            _refuse_no_photograph(inputs[0])
             return Source(inputs[0])
         return Source(f"{file.root}{file.folder}", (escape_name(file.name),))
     files = []
     for place in inputs:
         if (file := _photograph(place, storage)) is None:
+            _refuse_no_photograph(place)
             raise ConfigError(f"{place} is no photograph: give one folder, or files, and the output last")
         files.append(file)
     roots = sorted({file.root or "folders" for file in files})
@@ -60,6 +63,19 @@ def source_of(inputs: Sequence[str], storage: StorageConfig) -> Source:
     paths = (Path(file.folder, file.name).relative_to(shared) for file in files)
     keys = {"/".join(map(escape_name, path.parts)) for path in paths}
     return Source(f"{files[0].root}{shared}", tuple(sorted(keys)))
+
+
+def _refuse_no_photograph(place: str) -> None:
+    """Raises ConfigError for a local file that is no photograph, and for one that is not there."""
+    location = parse_uri(place)
+    if isinstance(location, S3Location):
+        return
+    if location.is_file():
+        raise ConfigError(
+            f"{place} is no photograph, by its name or its first bytes; give photographs, or a folder"
+        )
+    if claims_image(location.name, None) and not location.exists():
+        raise ConfigError(f"there is no photograph {place}; check the path")
 
 
 def _photograph(place: str, storage: StorageConfig) -> _File | None:

@@ -44,14 +44,24 @@ def test_files_are_keys_of_the_folder_that_they_share(
 
 
 def test_a_folder_is_all_that_it_holds(folder: Path) -> None:
-    for place in (str(folder), str(folder / "notes.md"), str(folder / "nowhere"), "s3://bucket/scans"):
+    for place in (str(folder), str(folder / "nowhere"), "s3://bucket/scans"):
         assert source_of([place], NO) == Source(place)
 
 
-@pytest.mark.parametrize("second", ["sub", "notes.md", "nowhere.jpg"])
-def test_several_places_must_be_photographs(folder: Path, second: str) -> None:
-    with pytest.raises(ConfigError, match="is no photograph: give one folder"):
-        source_of([str(folder / "a.jpg"), str(folder / second)], NO)
+@pytest.mark.parametrize(
+    ("name", "alone", "message"),
+    [
+        ("sub", False, "is no photograph: give one folder"),
+        ("nowhere", False, "is no photograph: give one folder"),
+        ("notes.md", True, r"notes\.md is no photograph, by its name or its first bytes"),
+        ("sub/nowhere.jpg", True, r"there is no photograph .*nowhere\.jpg; check the path"),
+    ],
+)
+def test_what_is_no_photograph_is_called_so(folder: Path, name: str, alone: bool, message: str) -> None:
+    place = str(folder / name)
+    for places in [[str(folder / "a.jpg"), place], *([[place]] if alone else [])]:
+        with pytest.raises(ConfigError, match=message):
+            source_of(places, NO)
 
 
 def test_an_object_is_named_with_its_bucket(s3_moto: S3Server, folder: Path) -> None:
