@@ -98,8 +98,6 @@ def _fitted(network: Named, held_out: str, config: DoubtConfig, say: Say) -> Cal
         held_out, config, split=settings.split, count=settings.photographs, groups=settings.groups
     )
     seen = list(see(held_out, photos, network, config, say, looks=looks))
-    if not seen:
-        raise ConfigError(f"none of the photographs under {held_out} could be read")
     sources = tuple(sorted({one.photo.group for one in seen}))
     info = DoubtInfo(network.digest, (), 0, len(seen), sources, side=settings.side)
     return calibrate(observed(seen), info)
@@ -133,8 +131,6 @@ def measure_doubt(weights: str, input_uri: str, output: str, config: DoubtConfig
     )
     seen = list(see(input_uri, photos, network, config, say, looks=calibration.looks))
     rows = pa.Table.from_pylist([_row(one, calibration) for one in seen])
-    if not rows.num_rows:
-        raise ConfigError(f"none of the photographs under {input_uri} could be read")
     doubt_P, error_P = (rows[name].to_numpy().astype(np.float64) for name in ("doubt", "ciede2000"))
     document = _document(weights, network, input_uri, doubt_P, error_P, calibration, config)
     text = _markdown(document)

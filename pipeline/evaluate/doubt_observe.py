@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
+from pipeline.cli.counts import counted
 from pipeline.color import metrics
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_srgb8
+from pipeline.color.toning import colour_spread
 from pipeline.config.section import Section
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
@@ -30,6 +32,9 @@ U8 = NDArray[np.uint8]
 Say = Callable[[str], None]
 
 _SAY_EVERY = 200
+NO_COLOUR_SPREAD = 1.0
+"""`toning.colour_spread` below which a photograph has no colours to compare with: gray or toned. The
+least of 388 colour photographs is 1.2; most toned scans are below 0.8."""
 SMALLEST_SHARE = 0.85
 """Of `doubt.side`: photographs that are smaller say nothing of the features of large ones."""
 
@@ -119,7 +124,12 @@ def see(
     *,
     looks: bool = False,
 ) -> Iterator[Seen]:
-    """Each photograph that can be read, coloured from its own lightness; `say` hears of the others."""
+    """Each photograph that can be read and has colour, coloured from its own lightness; `say` hears of the
+    others.
+
+    Raises ConfigError, at the end, where there is none.
+    """
+    gray = seen = 0
     reader = Reader(uri, config.doubt.pixels, config.storage)
     for number, photo in enumerate(photos, 1):
         try:
@@ -127,6 +137,10 @@ def see(
         except Unreadable as reason:
             say(f"left out {photo.key}: {reason}")
             continue
+        if colour_spread(truth) < NO_COLOUR_SPREAD:
+            gray += 1
+            continue
+        seen += 1
         l_u16 = luminance_u16_from_srgb8(truth)
         ab_2hw, numbers, features_F = network.predictor.signals(seen_lightness(_seen(truth, plate)), looks)
         colored = compose(l_u16, ab_2hw).rgb
@@ -134,6 +148,13 @@ def see(
         yield Seen(photo, truth, colored, numbers, features_F, error)
         if number % _SAY_EVERY == 0:
             say(f"{number:,} of {len(photos):,} photographs")
+    if not seen:
+        why = (
+            f"{gray:,} of {len(photos):,} are gray or toned, the others unreadable" if gray else "unreadable"
+        )
+        raise ConfigError(f"no photograph under {uri} has colours to compare with ({why}): give colour ones")
+    if gray:
+        say(f"left out {counted(gray, 'photograph')} without colour, gray or toned")
 
 
 def _seen(truth: U8, plate: Image.Image | None) -> U8:
