@@ -54,7 +54,7 @@ class Ledger:
         return ds.dataset(self.to_table())
 
     def to_pandas(self) -> pd.DataFrame:
-        """The same for pandas. Raises as `to_table`, and ImportError where pandas is not installed."""
+        """The same for pandas. Raises as `to_table`."""
         return self.to_table().to_pandas()
 
     def to_duckdb(self, connection: duckdb.DuckDBPyConnection | None = None) -> duckdb.DuckDBPyRelation:
@@ -64,10 +64,14 @@ class Ledger:
             connection: None: one of its own.
 
         Raises:
-            ImportError: duckdb is not installed. Others as `to_table`.
+            pipeline.errors.ConfigError: duckdb is not installed. Others as `to_table`.
         """
-        import duckdb
+        from pipeline.errors import ConfigError
 
+        try:
+            import duckdb
+        except ModuleNotFoundError:
+            raise ConfigError("DuckDB is not installed: pip install duckdb pytz") from None
         return (connection or duckdb.connect()).from_arrow(self.to_table())
 
     def __len__(self) -> int:

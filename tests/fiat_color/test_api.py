@@ -140,3 +140,12 @@ def test_a_ledger_has_the_row_that_counts(tmp_path: Path, no_storage: StorageCon
     assert ledger.dataset().count_rows() == 2
     assert list(ledger.to_pandas()["key"]) == ["a.jpg", "b.jpg"]
     assert ledger.to_duckdb().filter("attempts = 2").project("key").fetchall() == [("b.jpg",)]
+
+
+def test_without_duckdb_one_line_says_what_to_install(
+    tmp_path: Path, no_storage: StorageConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_part(open_store(str(tmp_path), no_storage), "digest", "1", [row("a.jpg", Status.COLORIZED, 1)])
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(ConfigError, match=r"^DuckDB is not installed: pip install duckdb"):
+        Ledger(tmp_path).to_duckdb()
