@@ -1,7 +1,9 @@
-"""The ledger as CSV for people and their spreadsheets (RFC 4180, UTF-8): one row per source image."""
+"""The ledger as CSV for people and their spreadsheets (RFC 4180, UTF-8 with a byte-order mark): one row per
+source image."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Callable
 from datetime import datetime
@@ -21,6 +23,8 @@ _SEPARATOR = "; "
 def write_csv(parts: LedgerParts, images: pa.Table, file: BinaryIO, progress: Callable[[int], None]) -> int:
     """Write a header and the rows of `images` (`newest_images`); returns how many.
 
+    Before the header stands a byte-order mark: without it, Excel takes the file for the system's 8-bit
+    encoding.
     Nulls are empty, lists joined with "; ", times ISO 8601 in UTC. A text that a spreadsheet would take for a
     formula gets an apostrophe before it, and so does one that begins with an apostrophe: to have the text
     back, take one leading apostrophe off.
@@ -32,6 +36,7 @@ def write_csv(parts: LedgerParts, images: pa.Table, file: BinaryIO, progress: Ca
         StorageError: a ledger part cannot be read. OSError: `file` cannot be written.
     """
     count = 0
+    file.write(codecs.BOM_UTF8)
     file.write(_lines([LEDGER_SCHEMA.names]))
     for table in rows_at(parts, images):
         columns = [map(_text, table[name].to_pylist()) for name in LEDGER_SCHEMA.names]

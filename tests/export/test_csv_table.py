@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 
+import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +42,15 @@ def test_it_has_one_row_per_source_image_and_every_column(tmp_path, no_storage):
     assert pd.isna(rows["output_key"]["bad.jpg"])
 
 
+def test_a_spreadsheet_sees_that_it_is_utf8_and_libraries_read_past_the_mark(tmp_path, no_storage):
+    out, file = open_store(str(tmp_path / "out"), no_storage), tmp_path / "ledger.csv"
+    commit_part(out, "digest", "0", [row("한강 Köln.jpg", b"a")])
+    file.write_bytes(exported(out))
+    assert file.read_bytes().startswith(b"\xef\xbb\xbfkey,")
+    assert duckdb.sql(f"select key from read_csv('{file}')").fetchall() == [("한강 Köln.jpg",)]
+    assert pl.read_csv(file)["key"].to_list() == list(pd.read_csv(file)["key"]) == ["한강 Köln.jpg"]
+
+
 @settings(deadline=None, max_examples=30)  # each example writes a ledger
 @given(
     message=st.text(st.one_of(st.sampled_from(FORMULA + "'\",;"), st.characters(codec="utf-8")), min_size=1),
@@ -52,7 +63,7 @@ def test_nothing_is_a_formula_and_everything_reads_back(
     out = open_store(str(tmp_path_factory.mktemp("out")), no_storage)
     made = row("a.jpg", b"a", message=message, metadata_changes=changes, max_delta_l=number)
     commit_part(out, "digest", "0", [made])
-    text = exported(out).decode()
+    text = exported(out).decode("utf-8-sig")
     (cells,) = csv.DictReader(io.StringIO(text, newline=""))
     assert not cells["message"].startswith(tuple(FORMULA))
     assert not cells["metadata_changes"].startswith(tuple(FORMULA))
