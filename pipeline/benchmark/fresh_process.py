@@ -28,7 +28,7 @@ def measured(task: str, *arguments: str) -> dict[str, float]:
     command = [sys.executable, "-m", "pipeline.benchmark.fresh_process", task, *arguments]
     start = time.perf_counter()
     ended = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
-    seconds = round(time.perf_counter() - start, 1)
+    seconds = round(time.perf_counter() - start, 3)
     if ended.returncode:
         lines = ended.stderr.strip().splitlines() or [f"it ended with {ended.returncode} and printed nothing"]
         raise RunError(f"{task} failed: {lines[-1]}")

@@ -24,6 +24,8 @@ from tests.support.gallery_pages import PHONE, WIDE, draw, open_picture, until
 from tests.support.gallery_samples import photographs
 from tests.support.paths import REPO
 
+pytestmark = pytest.mark.job
+
 STREET, MAN = "detroit-1915.jpg", "woman-in-print.jpg"
 #: Mean change of chroma in a rectangle between two pictures, ab units.
 CHANGE = """([shown, x0, y0, x1, y1]) => {

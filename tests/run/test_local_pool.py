@@ -21,6 +21,8 @@ from pipeline.shard.job import Job
 from pipeline.storage import open_store
 from tests.support.job_runner import encoded, fill, ledger, photograph
 
+pytestmark = pytest.mark.job
+
 POISON = "05.jpg"
 
 

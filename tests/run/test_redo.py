@@ -21,6 +21,8 @@ from tests.support.gallery_samples import etag_of
 from tests.support.job_runner import encoded, fill, ledger, photograph
 from tests.support.ledger_parts import put_part, row
 
+pytestmark = pytest.mark.job
+
 SETTINGS = ("model.side=64", "run.workers=1", "run.engine=processes", "report.gallery=true")
 FAST = [word for setting in SETTINGS for word in ("--set", setting)]
 STROKE = {"color": "#c81e1e", "radius": 0.1, "path": [[0.2, 0.5], [0.8, 0.5]]}

@@ -23,6 +23,8 @@ from pipeline.run.engine_choice import SMALL_BYTES, SMALL_IMAGES, choose_engine
 from tests.support.job_runner import FAST, command, encoded, fill, ledger, photograph
 from tests.support.paths import REPO
 
+pytestmark = pytest.mark.job
+
 #: Runs the job with all that its workers import, and says whether Ray is there.
 PROGRAM = """
 import sys, pipeline.run.pool_worker
