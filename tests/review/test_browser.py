@@ -1,5 +1,6 @@
 """The gallery in a real browser: Debian's Chromium through Playwright."""
 
+import re
 import shutil
 import time
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from playwright.sync_api import Page
 from pipeline.config.storage import StorageConfig
 from pipeline.review.cards import CARD_SCHEMA, read_cards
 from pipeline.review.decisions import read_decisions, read_file
-from pipeline.review.gallery import write_gallery
+from pipeline.review.gallery import page_files, write_gallery
 from pipeline.review.server import ReviewServer
 from pipeline.review.thumbnails import Thumbnails, make_thumbnails
 from pipeline.storage import Store, open_store
@@ -83,6 +84,32 @@ def test_decide_by_keyboard_and_take_the_file_in(page: Page, out: Store, tmp_pat
     ]
     page.select_option("#decision", "accept")
     assert keys(page) == [order[0]]
+    assert page.inner_text("#say").startswith(
+        "Downloaded; send decisions.json, or take it in with fiat-color"
+    )
+    page.focus(".card")
+    page.keyboard.press("z")
+    until(page, "document.getElementById('say').textContent.startsWith('5 decisions are in this browser')")
+
+
+def test_the_name_is_asked_for_where_one_decides(page: Page, out: Store) -> None:
+    opened(page, out).locator(".card", has_text="1920s/a.jpg").get_by_text("Open").click()
+    page.wait_for_selector("#view[open]")
+    page.locator("#view-decide button").first.click()
+    assert page.inner_text("#view-say") == "Give your name first"
+    assert page.evaluate("document.activeElement.id") == "view-who"
+    page.keyboard.type("Kim")
+    page.locator("#view-decide button").first.click()
+    until(page, "verdictOf(view.row) === 'accept'")
+    assert page.inner_text("#view-say") == "1 decision is in this browser only: download it"
+    assert page.input_value("#who") == "Kim"
+    page.evaluate("document.getElementById('view').close()")
+
+
+def test_no_words_of_the_page_have_marks_of_another_page() -> None:
+    texts = dict(page_files())["texts.js"].decode().partition("// A count and")[0]
+    assert "jobs/" not in texts
+    assert re.findall(r'"[^"]*`[^"]*"', texts) == []
 
 
 def test_zoom_and_slide_at_full_size(page: Page, out: Store) -> None:

@@ -252,7 +252,9 @@ def test_doubt_is_shown_sorted_and_filtered(page: Page, out: Store) -> None:
     opened(page, out)
     page.select_option("#sort", "byDoubt")
     assert page.locator(".card .key").all_inner_texts() == [MAN, STREET]
-    assert "0.93 · " in page.locator(".card .doubted").first.inner_text()
+    assert "0.93 · " in page.locator(".card .doubted").inner_text(), "of the one that is doubtful alone"
+    plain = page.locator(".card .line", has_text="Doubt 0.10 · novelty 0.50")
+    assert "0.9 and more is the worst tenth" in str(plain.get_attribute("title"))
     page.fill("#doubtful", "0.5")
     assert page.locator(".card .key").all_inner_texts() == [MAN]
     page.fill("#doubtful", "")

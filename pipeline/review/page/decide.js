@@ -18,6 +18,12 @@ function say(words) {
   for (const id of ["say", "view-say"]) document.getElementById(id).textContent = words; // behind a dialog nothing is read out
 }
 
+// What a person has to do with the decisions of this browser; "" where there are none.
+function waitingText() {
+  if (!pending.length) return "";
+  return kept.get(SHELF + ":downloaded") === pending.at(-1).id ? text("downloaded") : counted(pending.length, "waiting");
+}
+
 // What is only in this browser stands over what the gallery was built with.
 function applyPending() {
   for (const decision of pending) apply(decision);
@@ -36,7 +42,11 @@ async function decide(row, verdict, correction = null) {
   const key = table.key[row];
   if (verdict === "undo" && !verdictOf(row)) { say(text("nothing")); return false; }
   const who = document.getElementById("who").value.trim();
-  if (!served && !who) { say(text("needName")); document.getElementById("who").focus(); return false; }
+  if (!served && !who) {
+    say(text("needName"));
+    document.getElementById(document.getElementById("view").open ? "view-who" : "who").focus();
+    return false;
+  }
   const decision = {
     id: identifier(), key, etag: table.etag[row], output_sha256: table.output_sha256[row] || null,
     verdict, correction, undoes: verdict === "undo" ? decisions.get(key).id : null,
@@ -49,7 +59,8 @@ async function decide(row, verdict, correction = null) {
     pending.push(decision);
     apply(decision);
     const stored = kept.set(SHELF, JSON.stringify(pending));
-    say(`${pending.length} ${text("waiting")}${stored ? "" : " !"}`);
+    kept.set(SHELF + ":downloaded", "");
+    say(`${waitingText()}${stored ? "" : " !"}`);
   }
   if (verdict !== "undo") history.push({ row, id: decision.id });
   return true;
@@ -88,4 +99,7 @@ function download() {
   link.download = "decisions.json";
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  if (!pending.length) return;
+  kept.set(SHELF + ":downloaded", pending.at(-1).id);
+  say(waitingText());
 }

@@ -15,7 +15,7 @@ function card(row, place) {
   item.append(picture(row), line("key", table.key[row]));
   const chroma = table.mean_chroma[row];
   item.append(line("line", [text(table.status[row]), chroma === null ? "" : `${text("chroma")} ${chroma.toFixed(1)}`, day(table.finished_at[row])].filter(Boolean).join(" · ")));
-  if (doubtText(row)) item.append(line("doubted", doubtText(row)));
+  if (doubtText(row)) item.append(Object.assign(line(isDoubted(row) ? "doubted" : "line", doubtText(row)), { title: text("doubtTip") }));
   const code = table.failure_code[row];
   if (code) item.append(line("failed", `${code}: ${table.message[row]}`), line("line", index.advice[code] || ""));
   if (verdictOf(row)) item.append(line("verdict", verdictText(row)));
@@ -71,7 +71,7 @@ function draw(focus) {
   at("back").disabled = first === 0;
   at("next").disabled = last >= rows.length;
   const loading = table.rows < index.rows ? `, ${text("loading")} ${table.rows} / ${index.rows}` : "";
-  at("built").textContent = `${index.rows} ${text("images")}, ${text("built")} ${index.built.slice(0, 16).replace("T", " ")}${loading}`;
+  at("built").textContent = `${counted(index.rows, "images")}, ${text("built")} ${index.built.slice(0, 16).replace("T", " ")}${loading}`;
   if (focus) grid.querySelector('[tabindex="0"]')?.focus();
 }
 
@@ -169,9 +169,9 @@ function options(id, values, words) {
 
 function label() {
   for (const element of document.querySelectorAll("[data-text]")) element.textContent = text(element.dataset.text);
-  const isDoubted = hasDoubt(), isNew = hasNovelty();
-  options("sort", Object.keys(ORDERS).filter((name) => (name !== "byDoubt" || isDoubted) && (name !== "byNovelty" || isNew)), text);
-  for (const element of document.querySelectorAll(".doubt")) element.hidden = !isDoubted;
+  const isAnyDoubted = hasDoubt(), isNew = hasNovelty();
+  options("sort", Object.keys(ORDERS).filter((name) => (name !== "byDoubt" || isAnyDoubted) && (name !== "byNovelty" || isNew)), text);
+  for (const element of document.querySelectorAll(".doubt")) element.hidden = !isAnyDoubted;
   options("reason", ["", ...[...new Set([...new Set(table.doubt_reasons)].flatMap((list) => list.split(",")))].filter(Boolean).sort()], (value) => (value ? reasonText(value) : text("all")));
   options("status", ["", ...new Set(table.status)], (value) => text(value || "all"));
   options("code", ["", ...[...new Set(table.failure_code)].filter(Boolean).sort()], (value) => value || text("all"));
@@ -189,8 +189,8 @@ function label() {
 async function start() {
   document.documentElement.lang = kept.get("fiat-language") || (navigator.language.startsWith("ko") ? "ko" : "en");
   at("language").value = document.documentElement.lang;
-  at("who").value = kept.get("fiat-who") || "";
-  at("who-label").hidden = at("download").hidden = served;
+  at("who").value = at("view-who").value = kept.get("fiat-who") || "";
+  at("who-label").hidden = at("view-who-label").hidden = at("download").hidden = served;
   for (const button of document.querySelectorAll(".apply")) button.hidden = !able("apply");
   at("filter-box").open = innerWidth > 480;
   label();
@@ -209,12 +209,15 @@ async function start() {
 at("language").addEventListener("change", () => {
   document.documentElement.lang = at("language").value;
   kept.set("fiat-language", at("language").value);
-  say(pending.length ? `${pending.length} ${text("waiting")}` : "");
+  say(waitingText());
   label();
   draw(false);
   if (at("view").open) openView(view.row);
 });
-at("who").addEventListener("change", () => kept.set("fiat-who", at("who").value));
+for (const id of ["who", "view-who"]) at(id).addEventListener("input", () => {
+  at("who").value = at("view-who").value = at(id).value;
+  kept.set("fiat-who", at(id).value);
+});
 at("download").addEventListener("click", download);
 at("filters").addEventListener("submit", (event) => event.preventDefault());
 at("filters").addEventListener("input", () => refresh(false));

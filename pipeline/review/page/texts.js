@@ -21,6 +21,10 @@ const TEXTS = {
   ],
   doubt: ["Doubt", "의심도"],
   novelty: ["novelty", "생소함"],
+  doubtTip: [
+    "Doubt, 0 to 1: the share of ordinary photographs whose colours the network is expected to get nearer to the truth; 0.9 and more is the worst tenth. Novelty, 0 to 1: how unlike the training photographs the picture is.",
+    "의심도(0~1): 신경망이 이 사진보다 실제 색에 더 가깝게 채색하리라 예상되는 보통 사진의 비율. 0.9 이상은 가장 나쁜 10%입니다. 생소함(0~1): 학습 사진과 얼마나 다른지 나타냅니다.",
+  ],
   doubtful: ["Doubt from", "의심도 최소"],
   reason: ["Reason for doubt", "의심 이유"],
   byDoubt: ["Most doubtful first", "의심도 높은순"],
@@ -39,6 +43,7 @@ const TEXTS = {
   palette: ["Colours of the period", "시대의 색"],
   colour: ["Other colour", "다른 색"],
   radius: ["Brush size ([ ])", "붓 크기 ([ ])"],
+  strokesOne: ["stroke", "획"],
   strokes: ["strokes", "획"],
   undoStroke: ["Undo stroke (z)", "획 취소 (z)"],
   noStrokes: ["Remove all strokes", "모든 획 지우기"],
@@ -56,10 +61,10 @@ const TEXTS = {
   previewing: ["Computing the preview", "미리보기 계산 중"],
   previewed: ["Preview", "미리보기"],
   sketch: ["Drawing area over the picture", "사진 위의 그리기 영역"],
-  noPick: ["A page from a folder cannot read pictures: serve it with `fiat-color review --serve`", "폴더에서 연 페이지는 사진의 색을 읽을 수 없습니다. `fiat-color review --serve`로 여세요"],
+  noPick: ["A page from a folder cannot read pictures: serve it with fiat-color review OUT --serve", "폴더에서 연 페이지는 사진의 색을 읽을 수 없습니다. fiat-color review OUT --serve 명령으로 여세요"],
   noPreview: [
-    "Without a server, strokes are kept and shown, and their effect is not: `fiat-color review --serve` previews it.",
-    "서버 없이는 획만 보이고 그 결과는 보이지 않습니다. `fiat-color review --serve`가 미리 보여 줍니다.",
+    "Without a server, strokes are kept and shown, and their effect is not: fiat-color review OUT --serve previews it.",
+    "서버 없이는 획만 보이고 그 결과는 보이지 않습니다. fiat-color review OUT --serve 명령이 미리 보여 줍니다.",
   ],
   correctKeys: [
     "In the drawing area arrows move the brush, the space bar puts it down and lifts it. j and k change the picture, + and - zoom.",
@@ -111,16 +116,25 @@ const TEXTS = {
   finished: ["Finished", "완료"],
   output: ["Result", "결과"],
   of: ["of", "/"],
+  imagesOne: ["image", "장"],
   images: ["images", "장"],
   loading: ["loading", "불러오는 중"],
   built: ["built", "생성"],
-  small: ["What is shown is a preview: `jobs/review.py --serve --input` shows more.", "미리보기입니다. `jobs/review.py --serve --input`으로 더 크게 볼 수 있습니다."],
+  small: ["What is shown is a preview: fiat-color review OUT --serve shows more.", "미리보기입니다. fiat-color review OUT --serve 명령으로 더 크게 볼 수 있습니다."],
   saved: ["Saved", "저장됨"],
   notSaved: ["Not saved", "저장 실패"],
+  waitingOne: ["decision is in this browser only: download it", "개의 결정이 이 브라우저에만 있습니다. 내려받으세요"],
   waiting: ["decisions are in this browser only: download them", "개의 결정이 이 브라우저에만 있습니다. 내려받으세요"],
+  downloaded: [
+    "Downloaded; send decisions.json, or take it in with fiat-color review OUT --decisions decisions.json",
+    "내려받았습니다. decisions.json을 보내거나 fiat-color review OUT --decisions decisions.json 명령으로 반영하세요",
+  ],
   needName: ["Give your name first", "먼저 이름을 입력하세요"],
   nothing: ["Nothing to take back", "되돌릴 결정이 없습니다"],
 };
+
+// A count and its noun, whose singular is the text of the same name and "One".
+const counted = (count, name) => `${count} ${text(count === 1 ? name + "One" : name)}`;
 
 const text = (name) => {
   const words = TEXTS[name];

@@ -30,7 +30,7 @@ function showTools() {
   tool("method-choice").value = draft.method || "";
   tool("lender").textContent = draft.reference || "";
   tool("no-lender").hidden = !draft.reference;
-  tool("stroke-count").textContent = `${draft.strokes.length} ${text("strokes")}`;
+  tool("stroke-count").textContent = counted(draft.strokes.length, "strokes");
   tool("undo-stroke").disabled = !draft.past.length;
   tool("no-strokes").disabled = !draft.strokes.length;
   const isSaved = sameDraft(draft, draft.saved);

@@ -1,6 +1,7 @@
 "use strict";
 // One picture at full size, with zoom: the result lies over the source, and the slider cuts it off.
 const view = { viewer: null, row: -1, after: null, both: false, beside: false, other: "" };
+const WORST_TENTH = 0.9; // doubt from which on a result is among the worst tenth of photographs
 const GAP = 1.02; // between two pictures, in their width
 
 function pictures(row) {
@@ -123,6 +124,9 @@ function verdictButtons(row) {
 }
 
 const reasonText = (name) => (`reason_${name}` in TEXTS ? text(`reason_${name}`) : name.replaceAll("_", " "));
+
+// What a person should look at; every other doubt is a number among others.
+const isDoubted = (row) => table.doubt[row] >= WORST_TENTH || table.doubt_reasons[row] !== "";
 
 function doubtText(row) {
   const doubt = table.doubt[row], novelty = table.novelty[row], reasons = table.doubt_reasons[row].split(",").filter(Boolean);
