@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from pipeline.cli.counts import counted
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.guides.corrections import corrected, counting, does_not_count
@@ -184,10 +185,10 @@ def _plan_lines(
     """Lines of the plan that the job prints."""
     if guides:
         kinds = Counter(kind for guide in guides.values() for kind in guide.kinds or ("method alone",))
-        each = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-        also = [f"{len(used):,} sidecars"] if used else []
+        each = ", ".join(f"{count:,} with {kind}" for kind, count in sorted(kinds.items()))
+        also = [counted(len(used), "sidecar")] if used else []
         also += [f"{corrections:,} corrected by people"] if corrections else []
-        yield f"guides   {len(guides):,} images: {each}" + (f" ({', '.join(also)})" if also else "")
+        yield f"guides   {counted(len(guides), 'image')}: {each}" + (f" ({', '.join(also)})" if also else "")
     if orphans:
         more = f" and {len(orphans) - 1:,} more" if len(orphans) > 1 else ""
         yield (

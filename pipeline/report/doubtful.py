@@ -10,11 +10,21 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from pipeline.config.section import Section
+from pipeline.records import DoubtReason
 
 WORST_TENTH = 0.9
 """Doubt from which on a result is among the worst tenth: nine tenths of the photographs of the calibration
 are expected to be nearer to their true colours."""
 MOST = 10
+_REASONS: dict[str, str] = {
+    DoubtReason.UNLIKE_TRAINING: "unlike those the network learned from",
+    DoubtReason.NEARLY_GRAY: "nearly gray",
+}
+
+
+def reason_text(reason: str) -> str:
+    """A reason of the ledger's doubt_reasons in words, to go on from "the picture is"."""
+    return _REASONS.get(reason, reason.replace("_", " "))
 
 
 class Doubtful(Section):
@@ -23,6 +33,11 @@ class Doubtful(Section):
     key: str
     doubt: float = Field(ge=0, le=1)
     reasons: str = Field("", description="as in the ledger's doubt_reasons")
+
+    @property
+    def reasons_text(self) -> str:
+        """The reasons in words."""
+        return ", ".join(map(reason_text, filter(None, self.reasons.split(","))))
 
 
 class DoubtCounts(Section):

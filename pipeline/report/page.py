@@ -106,10 +106,10 @@ def _details(summary: Summary) -> dict[str, str]:
         "Run": summary.run_id,
         "Exit status": f"{summary.exit_status}, {EXIT_MEANING.get(summary.exit_status, 'unknown')}",
         "Source": f"{summary.listed:,} objects, {summary.bytes:,} bytes; {summary.todo:,} to do",
-        "Model": f"{summary.method}, weights {summary.weights_digest}, {summary.precision}",
+        "Model": f"{summary.method}, weights {summary.weights_digest}, {summary.precision} numbers",
         **of_others,
         "Job digest": summary.job_digest,
-        "Workers": f"{summary.workers}, {summary.topology}",
+        "Workers": f"{summary.workers}, {summary.topology} topology",
         "Speed": speed,
         "Time": f"{duration(seconds.total)}: plan {seconds.plan:.1f}, start {seconds.start:.1f}, "
         f"run {seconds.run:.1f}, close {seconds.close:.1f} s",

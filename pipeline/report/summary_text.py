@@ -7,7 +7,7 @@ from pipeline.cli.durations import duration
 from pipeline.ledger.keys import IMAGES, ledger_folder, page_key, sheet_key
 from pipeline.records import Status
 from pipeline.report.advice import EXIT_MEANING
-from pipeline.report.doubtful import DoubtCounts
+from pipeline.report.doubtful import DoubtCounts, reason_text
 from pipeline.report.drift import Chroma
 from pipeline.report.summary import Balance, Summary
 
@@ -85,7 +85,7 @@ def _speed(summary: Summary) -> list[str]:
     workers = f"{summary.workers} worker{'s' if summary.workers != 1 else ''}"
     lines = [
         "",
-        f"Speed   {per_second} on {workers}, {summary.topology}, {summary.precision}",
+        f"Speed   {per_second} on {workers} ({summary.topology} topology, {summary.precision} numbers)",
         f"        plan {seconds.plan:.1f} s, start {seconds.start:.1f} s, run {seconds.run:.1f} s, "
         f"close {seconds.close:.1f} s",
         f"        in the workers: decode {stages.decode:.1f} s, predict {stages.predict:.1f} s, "
@@ -117,18 +117,29 @@ def _balance(balance: Balance) -> str:
 
 
 def _chroma(chroma: Chroma) -> str:
-    means = f"mean {chroma.mean:.1f} C*, colourfulness {chroma.colorfulness:.1f}"
+    means = f"mean {chroma.mean:.1f} (0 is gray), colourfulness {chroma.colorfulness:.1f}"
     if chroma.drift is None:
         return means
-    return f"{means}; drift {chroma.drift:+.2f} from the usual {chroma.reference_mean:.1f}"
+    less = "less" if chroma.drift < 0 else "more"
+    usual = f"usual is {chroma.reference_mean:.1f}"
+    return f"{means}; {usual}: this run has {less}, by {abs(chroma.drift):.2f} of the usual spread"
 
 
 def doubt_text(doubt: DoubtCounts) -> str:
-    """How many results are doubtful, by reason, and the first of them."""
-    worst = f"{doubt.worst_tenth:,} of {doubt.known:,} are as doubtful as the worst tenth of photographs"
-    reasons = ", ".join(f"{name} {count:,}" for name, count in doubt.reasons.items())
-    most = f"; most: {', '.join(one.key for one in doubt.most[:_NAMED])}" if doubt.most else ""
-    return "; ".join(filter(None, [worst if doubt.known else "", reasons])) + most
+    """Which results to look at first, and why."""
+    sentences = []
+    if doubt.most:
+        names = ", ".join(one.key for one in doubt.most[:_NAMED])
+        sentences.append(f"Look first at: {names} (most doubtful).")
+    if doubt.worst_tenth:
+        are = "is" if doubt.worst_tenth == 1 else "are"
+        sentences.append(
+            f"{doubt.worst_tenth:,} of {doubt.known:,} {are} as doubtful as the worst tenth of photographs."
+        )
+    for name, count in doubt.reasons.items():
+        are = "is" if count == 1 else "are"
+        sentences.append(f"{counted(count, 'picture')} {are} {reason_text(name)}.")
+    return " ".join(sentences)
 
 
 def _places(summary: Summary, report: bool) -> list[str]:

@@ -33,8 +33,8 @@ def plan_text(
             f"done     {counted(done, 'object')} in the ledger"
             + failed_text(plan)
             + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else "")
-            + (f", {plan.accepted:,} that people accepted" if plan.accepted else "")
-            + (f", {rejected:,} that people rejected" if rejected else ""),
+            + (f", {plan.accepted:,} of them accepted by people" if plan.accepted else "")
+            + (f", {rejected:,} of them rejected by people" if rejected else ""),
             work + (f", {plan.others:,} coloured before by another model" if not kept and by_others else ""),
             *_archived_lines(plan),
         ]

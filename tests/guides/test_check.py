@@ -175,7 +175,7 @@ def test_sidecars_are_guides_and_no_photographs(archive):
     assert kinds == {"x/a.tif": ("scribbles",), "x/b.tif": ("reference",), "c.tif": ("style",)}
     assert todo(plan) == ["c.tif", "c.txt", "x/a.tif", "x/b.tif", "x/d.reference.jpg"]
     guides, note = plan.guidance.notices
-    assert "3 images: 1 reference, 1 scribbles, 1 style (3 sidecars)" in guides
+    assert "3 images: 1 with reference, 1 with scribbles, 1 with style (3 sidecars)" in guides
     assert "'x/d.reference.jpg'" in note
     archive.finish(plan)
     os.utime(f"{archive.root}/in/x/a.scribbles.png", (1, 1))

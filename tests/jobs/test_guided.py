@@ -57,7 +57,10 @@ def test_ten_guided_images_among_a_hundred_and_one_changed_guide(s3_moto, colori
 
     first = colorize("--output", f"{root}/out", *guided)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert "10 images: 1 method alone, 3 points, 2 reference, 4 scribbles, 2 style" in first.stdout
+    assert (
+        "10 images: 1 with method alone, 3 with points, 2 with reference, 4 with scribbles, 2 with style"
+        in first.stdout
+    )
     assert re.search(r"of these with guides +10\n", first.stdout)
     rows = {row["key"]: row for row in ledger(f"{root}/out", storage)}
     assert len(rows) == 100
@@ -115,7 +118,7 @@ def test_images_that_lack_a_guide_are_rows_that_say_so_and_a_dry_run_counts_guid
     places = ("--input", small / "in", "--output", small / "out", "--method", "scribble")
     dry = colorize(*places, "--dry-run")
     assert dry.returncode == 0, dry.stderr
-    assert "guides   2 images: 1 reference, 1 scribbles (2 sidecars)" in dry.stdout
+    assert "guides   2 images: 1 with reference, 1 with scribbles (2 sidecars)" in dry.stdout
     assert not (small / "out").exists()
     done = colorize(*places)
     assert done.returncode == 0, done.stderr

@@ -17,11 +17,13 @@ from pipeline.errors import FailureCode
 from pipeline.ledger.schema import LedgerRow, ledger_table
 from pipeline.records import Status
 from pipeline.report.advice import ADVICE
+from pipeline.report.doubtful import DoubtCounts, Doubtful
+from pipeline.report.drift import Chroma
 from pipeline.report.gallery import ReportKeys, make_report, spread, thumbnail
 from pipeline.report.page import report_html
 from pipeline.report.sheet import Pair, contact_sheet
 from pipeline.report.summary import Cost, StageSeconds, Summary, balance, summary_json
-from pipeline.report.summary_text import headline, summary_text
+from pipeline.report.summary_text import doubt_text, headline, summary_text
 from pipeline.report.tally import RunTally
 from pipeline.storage import open_store
 from tests.support.paths import SAMPLES as PHOTOS
@@ -118,6 +120,28 @@ def test_summary_text_names_failures_advice_and_places() -> None:
     assert "s3://out/runs/run-1/report/contact-sheet.png" in text
     assert "contact-sheet.png" not in summary_text(summary, report=False)
     assert text.endswith("Exit status 3: finished, but some images failed.")
+
+
+def test_doubt_names_first_what_to_look_at() -> None:
+    most = (Doubtful(key="a.jpg", doubt=0.95, reasons="unlike_training"), Doubtful(key="b.jpg", doubt=0.4))
+    one = DoubtCounts(known=15, worst_tenth=1, reasons={"unlike_training": 1}, most=most)
+    assert doubt_text(one) == (
+        "Look first at: a.jpg, b.jpg (most doubtful). "
+        "1 of 15 is as doubtful as the worst tenth of photographs. "
+        "1 picture is unlike those the network learned from."
+    )
+    calm = one.model_copy(update={"worst_tenth": 0, "reasons": {"nearly_gray": 2}})
+    assert doubt_text(calm).endswith("(most doubtful). 2 pictures are nearly gray.")
+    assert "0 of" not in doubt_text(calm)
+    page = report_html(a_summary(doubt=one), [], [])
+    assert "unlike those the network learned from</td>" in page
+    assert "unlike_training" not in page
+
+
+def test_chroma_is_compared_in_words() -> None:
+    chroma = Chroma(images=30, mean=6.4, spread=2.0, colorfulness=9.0, reference_mean=7.7, drift=-0.45)
+    text = summary_text(a_summary(chroma=chroma))
+    assert "mean 6.4 (0 is gray), colourfulness 9.0; usual is 7.7: this run has less, by 0.45 of" in text
 
 
 def test_archived_objects_are_no_failures_and_have_their_advice() -> None:

@@ -201,7 +201,7 @@ def test_an_image_without_a_picture_is_left_or_coloured_as_the_job_does(archive:
     archive.photographs(a=1, b=2)
     archive.put("color", {"a.jpg": encoded(in_colour(shapes(1)), quality=95)})
     _, plan = archive.job()
-    assert plan.guidance.notices[0] == "guides   1 images: 1 picture"
+    assert plan.guidance.notices[0] == "guides   1 image: 1 with picture"
     assert plan.guidance.notices[1].startswith("pictures 1 of 2 images have one in ")
     rows = archive.color()
     assert [rows[key]["status"] for key in ("a.png", "b.png")] == ["colorized", "skipped_other"]
