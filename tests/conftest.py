@@ -107,8 +107,8 @@ def s3_moto(aws_credentials: None) -> Iterator[S3Server]:
 def s3_ceph(aws_credentials: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A Ceph object gateway; skipped only where Ceph is not installed and this is not CI."""
     if missing := ceph.missing_programs():
-        said = f"{', '.join(missing)} not installed: apt-get install {ceph.PACKAGES}"
-        pytest.fail(said) if servers.in_ci() else pytest.skip(said)
+        message = f"{', '.join(missing)} not installed: apt-get install {ceph.PACKAGES}"
+        pytest.fail(message) if servers.in_ci() else pytest.skip(message)
     with ceph.gateway(tmp_path_factory.mktemp("ceph")) as server:
         yield server
 

@@ -133,14 +133,14 @@ def test_a_command_that_fails_ends_the_benchmark_with_its_last_line(tmp_path: Pa
 
 
 def test_the_trainer_is_compared_with_the_loop_of_its_round() -> None:
-    found = results()
-    found.training = [
+    actual = results()
+    actual.training = [
         TrainingRate(contender="jobs/train.py", round=1, images_per_second=9, data_wait=0.01, other_cores=0),
         TrainingRate(contender="bare loop", round=1, images_per_second=10, other_cores=0),
         TrainingRate(contender="bare loop", round=0, images_per_second=99, other_cores=0),
         TrainingRate(contender="bare loop", round=1, cores=2, images_per_second=99, other_cores=0),
     ]
-    assert "| jobs/train.py | 1 | 2 | 9.0 | **0.90** | 1.00% | 0.0 |" in training_table(found)
+    assert "| jobs/train.py | 1 | 2 | 9.0 | **0.90** | 1.00% | 0.0 |" in training_table(actual)
 
 
 def test_the_bare_loop_trains_the_networks_of_the_configurations() -> None:

@@ -53,12 +53,12 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 
 def test_as_text_results_are_on_stdout_and_the_rest_on_stderr() -> None:
-    said = speak("text", "raise StorageError('the disk is full')")
-    assert said.returncode == 1
-    assert said.stdout == "input  in\nto do  2\nfrom a library\n"
-    assert said.stderr.startswith("on stderr\n")
-    assert said.stderr.endswith("without an enderror: the disk is full\n")
-    assert "corrupt" not in said.stdout + said.stderr
+    process = speak("text", "raise StorageError('the disk is full')")
+    assert process.returncode == 1
+    assert process.stdout == "input  in\nto do  2\nfrom a library\n"
+    assert process.stderr.startswith("on stderr\n")
+    assert process.stderr.endswith("without an enderror: the disk is full\n")
+    assert "corrupt" not in process.stdout + process.stderr
 
 
 PRINTS = """
@@ -101,9 +101,9 @@ def test_what_the_terminal_cannot_show_is_printed_as_an_escape(
 
 
 def test_as_json_every_line_is_an_object_whoever_wrote_it() -> None:
-    said = speak("json", "raise StorageError('the disk is full')")
-    assert (said.returncode, said.stdout) == (1, "")
-    lines = objects(said.stderr)
+    process = speak("json", "raise StorageError('the disk is full')")
+    assert (process.returncode, process.stdout) == (1, "")
+    lines = objects(process.stderr)
     assert {line["run"] for line in lines} == {"run-1"}
     told = {line["event"]: line for line in lines if line["event"] != "output"}
     assert (told["plan"]["message"], told["plan"]["todo"], told["plan"]["level"]) == (
@@ -129,9 +129,9 @@ def test_as_json_every_line_is_an_object_whoever_wrote_it() -> None:
 
 
 def test_a_defect_is_one_line_with_its_traceback() -> None:
-    said = speak("json", "raise KeyError('x')")
-    assert said.returncode == 1
-    (defect,) = [line for line in objects(said.stderr) if line["event"] == "defect"]
+    process = speak("json", "raise KeyError('x')")
+    assert process.returncode == 1
+    (defect,) = [line for line in objects(process.stderr) if line["event"] == "defect"]
     assert (defect["level"], defect["message"]) == ("error", "KeyError: 'x'")
     assert defect["traceback"].startswith("Traceback (most recent call last):\n")
 
@@ -146,17 +146,17 @@ def test_a_defect_is_one_line_with_its_traceback() -> None:
     ],
 )
 def test_a_users_mistake_is_json_too_with_the_same_status(arguments: list[str], words: str) -> None:
-    said = run(*arguments)
-    assert (said.returncode, said.stdout) == (2, "")
-    (line,) = objects(said.stderr)
+    process = run(*arguments)
+    assert (process.returncode, process.stdout) == (2, "")
+    (line,) = objects(process.stderr)
     assert (line["level"], line["event"], line["exit_status"]) == ("error", "error", 2)
     assert words in line["message"]
 
 
 def test_an_unknown_format_is_bad_usage() -> None:
-    said = run("--log-format", "xml", "--input", "in", "--output", "out")
-    assert said.returncode == 2
-    assert "invalid choice: 'xml'" in said.stderr
+    process = run("--log-format", "xml", "--input", "in", "--output", "out")
+    assert process.returncode == 2
+    assert "invalid choice: 'xml'" in process.stderr
 
 
 @pytest.mark.parametrize("job", sorted(path.stem for path in JOB.parent.glob("*.py")))

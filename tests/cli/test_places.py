@@ -8,10 +8,10 @@ from pipeline.cli.command import JobParser
 
 
 def parser(many: bool = False) -> JobParser:
-    made = JobParser(config=None)
-    made.add_places(many=many, input="read", output="written")
-    made.add_argument("--limit")
-    return made
+    parser = JobParser(config=None)
+    parser.add_places(many=many, input="read", output="written")
+    parser.add_argument("--limit")
+    return parser
 
 
 @pytest.mark.parametrize(

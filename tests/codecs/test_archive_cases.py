@@ -67,9 +67,9 @@ def test_an_orientation_that_only_xmp_states(spelling: str, encoding: str, tmp_p
     xmp = [(700, 1, len(packet), packet, True)]
     for array, compression in ((GRAY, None), (GRAY, "zlib"), (GRAY16, None)):
         data = tiff(array, photometric="minisblack", extratags=xmp, compression=compression)
-        found = decoded(data)
-        np.testing.assert_allclose(found.L_u16, wanted, atol=2)
-        assert "xmp: orientation 6 applied" in found.meta.changes
+        result = decoded(data)
+        np.testing.assert_allclose(result.L_u16, wanted, atol=2)
+        assert "xmp: orientation 6 applied" in result.meta.changes
         assert difference(in_memory(data), in_strips(data, tmp_path)) is None
 
 
@@ -77,9 +77,9 @@ def test_orientation_of_exif_outranks_that_of_xmp(tmp_path: Path) -> None:
     packet = SPELLINGS["attribute"].encode()
     tags = [(700, 1, len(packet), packet, True), (274, 3, 1, 3, True)]
     data = tiff(GRAY, photometric="minisblack", extratags=tags)
-    found = decoded(data)
-    np.testing.assert_array_equal(found.L_u16, np.rot90(L_GRAY, 2))
-    assert "exif: orientation 3 applied" in found.meta.changes
+    result = decoded(data)
+    np.testing.assert_array_equal(result.L_u16, np.rot90(L_GRAY, 2))
+    assert "exif: orientation 3 applied" in result.meta.changes
     assert difference(in_memory(data), in_strips(data, tmp_path)) is None
     assert settled(1, packet).value == 1
     assert settled(0, packet) == settled(None, packet) == (6, "xmp")
@@ -93,9 +93,9 @@ def test_orientation_of_xmp_in_other_formats(format_: str) -> None:
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", packet)
         options = {"pnginfo": text}
-    found = decoded(encoded(Image.fromarray(GRAY), format_, **options))
-    assert (found.width, found.height) == GRAY.shape
-    assert "xmp: orientation 6 applied" in found.meta.changes
+    result = decoded(encoded(Image.fromarray(GRAY), format_, **options))
+    assert (result.width, result.height) == GRAY.shape
+    assert "xmp: orientation 6 applied" in result.meta.changes
 
 
 def bmp_with_alpha(alpha: int) -> bytes:
@@ -119,10 +119,10 @@ def test_alpha_that_hides_everything_is_left_out(tmp_path: Path) -> None:
         options = {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": [kind]}
         files += [tiff(np.dstack(pair), **options) for pair in kinds]
     for data in files:
-        found = decoded(data)
-        np.testing.assert_allclose(found.L_u16, L_GRAY, atol=2)
-        assert found.alpha is None
-        assert "hides everything" in (found.note or "")
+        result = decoded(data)
+        np.testing.assert_allclose(result.L_u16, L_GRAY, atol=2)
+        assert result.alpha is None
+        assert "hides everything" in (result.note or "")
         if data[:2] in (b"II", b"MM"):
             assert difference(in_memory(data), in_strips(data, tmp_path)) is None
     assert decoded(bmp_with_alpha(128)).alpha is not None
@@ -137,9 +137,9 @@ def test_a_jpeg_without_its_end_marker_is_whole_or_failed(options: dict[str, obj
     data = encoded(toned(GRAY) if colour else GRAY, "JPEG", **options)
     whole = decoded(data).L_u16
     for missing in (1, 2):
-        found = decoded(data[:-missing])
-        np.testing.assert_array_equal(found.L_u16, whole)
-        assert "its end marker was missing" in (found.note or "")
+        result = decoded(data[:-missing])
+        np.testing.assert_array_equal(result.L_u16, whole)
+        assert "its end marker was missing" in (result.note or "")
     for missing in range(3, 14):
         with pytest.raises(ImageFailure) as caught:
             opened(data[:-missing])
@@ -157,10 +157,10 @@ def test_cielab_keeps_the_lightness_of_the_file(
     most = 255 if depth == 8 else 65280 if offset else 65535
     for compression in (None, "zlib"):
         data = tiff(np.dstack([lightness, ab, ab]), photometric=photometric, compression=compression)
-        found = decoded(data)
+        result = decoded(data)
         wanted = np.minimum(lightness / most * 100, 100)
-        assert np.abs(found.L_u16 / L_U16_SCALE - wanted).max() < 0.05
-        assert (found.depth, found.color_spread < 1) == (depth, True)
+        assert np.abs(result.L_u16 / L_U16_SCALE - wanted).max() < 0.05
+        assert (result.depth, result.color_spread < 1) == (depth, True)
         assert difference(in_memory(data), in_strips(data, tmp_path)) is None
 
 
@@ -193,10 +193,10 @@ def test_jp2_of_four_inks(dtype: type) -> None:
             kept = [box(k, c) for k, c in boxes(content) if k not in (b"colr", b"cdef")]
             content = b"".join([*kept, box(b"colr", struct.pack(">BBBL", 1, 0, 0, 12))])
         parts.append(box(kind, content))
-    found = decoded(b"".join(parts))
-    np.testing.assert_allclose(found.L_u16, L_GRAY, atol=30)
-    assert found.mode == ("CMYK" if dtype == np.uint8 else "CMYK;16")
-    assert "no usable CMYK profile" in (found.note or "")
+    result = decoded(b"".join(parts))
+    np.testing.assert_allclose(result.L_u16, L_GRAY, atol=30)
+    assert result.mode == ("CMYK" if dtype == np.uint8 else "CMYK;16")
+    assert "no usable CMYK profile" in (result.note or "")
 
 
 @pytest.mark.parametrize(
@@ -214,10 +214,10 @@ def test_jp2_of_four_inks(dtype: type) -> None:
 )
 def test_companions_are_no_photographs_and_no_failures(key: str, data: bytes, word: str) -> None:
     for content_type in (None, "image/tiff", "application/octet-stream"):
-        found = opened(data, key, content_type)
-        assert isinstance(found, Skip)
-        assert found.status == Status.SKIPPED_OTHER
-        assert word in found.message
+        result = opened(data, key, content_type)
+        assert isinstance(result, Skip)
+        assert result.status == Status.SKIPPED_OTHER
+        assert word in result.message
 
 
 def test_a_photograph_with_the_name_of_a_companion_is_a_photograph() -> None:
@@ -241,13 +241,13 @@ SHELF = {
 def test_the_cases_of_the_shelf_have_the_lightness_that_is_right(name: str) -> None:
     with Image.open(CASES / "truth.png") as image:
         wanted = luminance_u16_from_gray8(np.asarray(image.convert("L")))
-    found = decoded((CASES / name).read_bytes())
-    assert np.abs(found.L_u16.astype(int) - wanted).max() / L_U16_SCALE <= SHELF[name]
-    assert found.alpha is None
+    result = decoded((CASES / name).read_bytes())
+    assert np.abs(result.L_u16.astype(int) - wanted).max() / L_U16_SCALE <= SHELF[name]
+    assert result.alpha is None
 
 
 @pytest.mark.skipif(not CASES.is_dir(), reason="the shelf of cases is not here")
 def test_every_case_of_the_shelf_has_an_outcome() -> None:
     for path in sorted(path for path in CASES.glob("*/*")):
-        found = opened(path.read_bytes(), str(path.relative_to(CASES)))
-        assert isinstance(found, Skip if path.name.startswith("._") else Decoded), path
+        result = opened(path.read_bytes(), str(path.relative_to(CASES)))
+        assert isinstance(result, Skip if path.name.startswith("._") else Decoded), path

@@ -77,5 +77,5 @@ def test_the_tiffs_of_the_archive_are_read_alike(tmp_path: Path) -> None:
     for path in files:
         data = path.read_bytes()
         if len(data) < 8 * 2**20:
-            said = difference(in_memory(data), in_strips(data, tmp_path))
-            assert said is None, f"{path.name}: {said}"
+            message = difference(in_memory(data), in_strips(data, tmp_path))
+            assert message is None, f"{path.name}: {message}"

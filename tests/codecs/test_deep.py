@@ -41,9 +41,9 @@ def vips(array: np.ndarray[Any, Any], suffix: str, **options: object) -> bytes:
 
 
 def pixels(data: bytes, key: str = "master.tif") -> Pixels:
-    found = read_pixels(data, key, None, LIMITS)
-    assert isinstance(found, Pixels)
-    return found
+    result = read_pixels(data, key, None, LIMITS)
+    assert isinstance(result, Pixels)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -61,17 +61,17 @@ def pixels(data: bytes, key: str = "master.tif") -> Pixels:
 def test_every_kind_of_16_bit_tiff_gives_its_samples(array: Any, options: dict[str, Any]) -> None:
     if array.ndim == 3 and "miniswhite" in options:
         pytest.skip("only gray can be min-is-white")
-    found = pixels(vips(array, ".tif", **options))
-    np.testing.assert_array_equal(found.array, array)
-    assert found.array.dtype == np.uint16
-    assert found.notes == ([] if array.ndim == 2 else ["no colour profile: sRGB was assumed"])
+    result = pixels(vips(array, ".tif", **options))
+    np.testing.assert_array_equal(result.array, array)
+    assert result.array.dtype == np.uint16
+    assert result.notes == ([] if array.ndim == 2 else ["no colour profile: sRGB was assumed"])
 
 
 @pytest.mark.parametrize("array", [GRAY16, RGB16, np.dstack([RGB16, np.full_like(GRAY16, 0x7FFF)])])
 def test_16_bit_png(array: Any) -> None:
-    found = pixels(vips(array, ".png", bitdepth=16))
-    np.testing.assert_array_equal(found.array, array[..., :3] if array.ndim == 3 else array)
-    assert (found.alpha is None) == (array.ndim == 2 or array.shape[2] == 3)
+    result = pixels(vips(array, ".png", bitdepth=16))
+    np.testing.assert_array_equal(result.array, array[..., :3] if array.ndim == 3 else array)
+    assert (result.alpha is None) == (array.ndim == 2 or array.shape[2] == 3)
 
 
 def test_floating_point_is_light_from_0_to_1_or_what_its_values_span() -> None:
@@ -109,17 +109,17 @@ def test_orientation_of_16_bits_is_that_of_8(orientation: int) -> None:
 def test_cmyk_jpeg_2000_heic_and_avif() -> None:
     rgb = Image.fromarray(GRAY).convert("RGB")
     for format_ in ("JPEG", "TIFF"):
-        found = pixels(encoded(rgb.convert("CMYK"), format_))
-        assert np.abs(found.array.astype(int) - GRAY[..., None]).mean() < 6
-        assert "no usable CMYK profile" in found.notes[0]
+        result = pixels(encoded(rgb.convert("CMYK"), format_))
+        assert np.abs(result.array.astype(int) - GRAY[..., None]).mean() < 6
+        assert "no usable CMYK profile" in result.notes[0]
     np.testing.assert_array_equal(pixels(encoded(Image.fromarray(GRAY), "JPEG2000")).array, GRAY)
     np.testing.assert_array_equal(pixels(encoded(Image.fromarray(GRAY16), "JPEG2000")).array, GRAY16)
     heic = io.BytesIO()
     pillow_heif.from_pillow(rgb).save(heic, quality=95)
     for data, name in ((heic.getvalue(), "HEIF"), (encoded(rgb, "AVIF", quality=95), "AVIF")):
-        found = pixels(data)
-        assert np.abs(found.array.astype(int) - GRAY[..., None]).mean() < 4
-        assert found.meta.format == name
+        result = pixels(data)
+        assert np.abs(result.array.astype(int) - GRAY[..., None]).mean() < 4
+        assert result.meta.format == name
     with pytest.raises(ImageFailure) as caught:
         pixels(b"\0\0\0\x18ftypheic" + bytes(20))
     assert caught.value.code in (FailureCode.CORRUPT, FailureCode.TRUNCATED)
@@ -137,36 +137,36 @@ def test_profiles_at_16_bits() -> None:
 def test_colour_keeps_16_bit_lightness_through_the_file(seed: int) -> None:
     rng = np.random.default_rng(seed)
     gray16 = rng.integers(0, 65536, (9, 11)).astype(np.uint16)
-    found = finish(pixels(vips(gray16, ".tif")), model_side=64, skip_color=True, color_threshold=3.0)
-    assert isinstance(found, Decoded)
-    assert found.depth == 16
-    np.testing.assert_array_equal(found.L_u16, luminance_u16_from_gray16(gray16))
+    result = finish(pixels(vips(gray16, ".tif")), model_side=64, skip_color=True, color_threshold=3.0)
+    assert isinstance(result, Decoded)
+    assert result.depth == 16
+    np.testing.assert_array_equal(result.L_u16, luminance_u16_from_gray16(gray16))
     ab = rng.uniform(-80, 80, (2, 8, 8)).astype(np.float32)
-    composed = compose(found.L_u16, ab, depth=16)
+    composed = compose(result.L_u16, ab, depth=16)
     made_by = Provenance(
         "compositeWithTrainedAlgorithmicMedia", "unet", "0" * 64, "Fiat Color", "a.tif", "0" * 64
     )
     for format_ in ("tiff", "png"):
-        data = encode(composed.rgb, found, None, OutputConfig(format=format_), made_by)  # type: ignore[arg-type]
+        data = encode(composed.rgb, result, None, OutputConfig(format=format_), made_by)  # type: ignore[arg-type]
         again, alpha = read_deep(data, format_)
         np.testing.assert_array_equal(again, composed.rgb)
         assert alpha is None
         with Image.open(io.BytesIO(data)) as opened:
             assert b"compositeWithTrainedAlgorithmicMedia" in opened.info["xmp"]
             assert opened.info["icc_profile"] == srgb_profile()
-    moved = luminance_u16_from_srgb16(composed.rgb).astype(int) - found.L_u16
+    moved = luminance_u16_from_srgb16(composed.rgb).astype(int) - result.L_u16
     assert np.abs(moved).max() / 655.35 < 0.1
     assert composed.max_delta_l < 0.1
 
 
 def test_the_child_process_reads_masters_too() -> None:
     with IsolatedDecoder(memory=2**31, seconds=60) as decoder:
-        found = decoder.decode(
+        result = decoder.decode(
             vips(RGB16, ".tif"), "a.tif", None, LIMITS, model_side=64, skip_color=False, color_threshold=3.0
         )
-    assert isinstance(found, Decoded)
-    np.testing.assert_array_equal(found.L_u16, luminance_u16_from_srgb16(RGB16))
-    assert (found.depth, found.mode) == (16, "RGB;16")
+    assert isinstance(result, Decoded)
+    np.testing.assert_array_equal(result.L_u16, luminance_u16_from_srgb16(RGB16))
+    assert (result.depth, result.mode) == (16, "RGB;16")
 
 
 def test_png_of_16_bits_with_alpha() -> None:
@@ -185,11 +185,11 @@ def test_cmyk_goes_through_its_own_profile(depth: int) -> None:
     wanted = np.asarray(inks.icc_transform("srgb", input_profile="cmyk", depth=8, intent="relative")).astype(
         int
     )
-    found = pixels(bytes(inks.tiffsave_buffer(profile="cmyk")))
+    result = pixels(bytes(inks.tiffsave_buffer(profile="cmyk")))
     plain = pixels(bytes(inks.tiffsave_buffer(keep="none")))
-    assert "no usable CMYK profile" not in "; ".join(found.notes)
+    assert "no usable CMYK profile" not in "; ".join(result.notes)
     assert "no usable CMYK profile" in "; ".join(plain.notes)
-    assert found.array.dtype == (np.uint16 if depth == 16 else np.uint8)
+    assert result.array.dtype == (np.uint16 if depth == 16 else np.uint8)
     unit = 257 if depth == 16 else 1
-    assert np.abs(found.array / unit - wanted).max() <= 3
+    assert np.abs(result.array / unit - wanted).max() <= 3
     assert np.abs(plain.array / unit - wanted).mean() > 10

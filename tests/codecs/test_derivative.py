@@ -59,15 +59,15 @@ def test_a_pyramid_has_tiled_layers_of_half_the_size_and_loses_nothing_with_defl
     config = DerivativeConfig(format="tiff_pyramid", compression="deflate")
     data, report = derive(WIDE, None, derivative_metadata(), config)
     assert not report.resized
-    found = layers(data)
-    assert [(layer.width, layer.height) for layer in found] == [
+    result = layers(data)
+    assert [(layer.width, layer.height) for layer in result] == [
         (1100, 700),
         (550, 350),
         (275, 175),
         (137, 87),
     ]
-    np.testing.assert_array_equal(found[0].numpy(), WIDE)
-    assert np.abs(found[1].numpy() - reduced(WIDE, 550, 350)).mean() < 6
+    np.testing.assert_array_equal(result[0].numpy(), WIDE)
+    assert np.abs(result[1].numpy() - reduced(WIDE, 550, 350)).mean() < 6
     with Image.open(io.BytesIO(data)) as image:
         tags = image.tag_v2  # type: ignore[attr-defined]
         assert (tags[322], tags[323], tags[259], tags[317]) == (256, 256, 8, 2)

@@ -59,8 +59,8 @@ def written(format: str, what: Decoded, icc: bytes | None = None, quality: int =
 
 
 def xmp_of(image: Image.Image) -> bytes:
-    found = image.info.get("xmp") or image.tag_v2[700]  # type: ignore[attr-defined]
-    return found if isinstance(found, bytes) else found.encode()
+    result = image.info.get("xmp") or image.tag_v2[700]  # type: ignore[attr-defined]
+    return result if isinstance(result, bytes) else result.encode()
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -152,11 +152,11 @@ def test_sizes_that_a_format_cannot_hold() -> None:
 
 
 def description(packet: bytes, name: str) -> str | None:
-    found = [
+    results = [
         element.get(name) for element in ElementTree.fromstring(packet.strip()).iter() if element.get(name)
     ]
-    assert len(found) <= 1
-    return found[0] if found else None
+    assert len(results) <= 1
+    return results[0] if results else None
 
 
 @pytest.mark.parametrize(

@@ -127,12 +127,12 @@ def test_toned_is_reduced_and_real_colour_is_skipped_unless_told_otherwise() -> 
 
 def wide_profile() -> bytes:
     """An RGB profile that is not sRGB: its red and blue primaries have changed places."""
-    made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    count = int.from_bytes(made[128:132], "big")
-    entries = {bytes(made[132 + 12 * i : 136 + 12 * i]): 136 + 12 * i for i in range(count)}
+    output = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(output[128:132], "big")
+    entries = {bytes(output[132 + 12 * i : 136 + 12 * i]): 136 + 12 * i for i in range(count)}
     red, blue = entries[b"rXYZ"], entries[b"bXYZ"]
-    made[red : red + 8], made[blue : blue + 8] = made[blue : blue + 8], made[red : red + 8]
-    return bytes(made)
+    output[red : red + 8], output[blue : blue + 8] = output[blue : blue + 8], output[red : red + 8]
+    return bytes(output)
 
 
 def test_a_profile_is_honoured_and_carried() -> None:

@@ -42,9 +42,9 @@ def test_every_sample_comes_back(rgb: Any) -> None:
     np.testing.assert_array_equal(np.asarray(jpeg2k_decode(data)), rgb)
     if rgb.dtype == np.uint8:
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), rgb)
-        found = read_pixels(data, "a.jp2", None, DecodeLimits(pixels=2**20))
-        assert not isinstance(found, NoImage)
-        np.testing.assert_array_equal(found.array, rgb)
+        result = read_pixels(data, "a.jp2", None, DecodeLimits(pixels=2**20))
+        assert not isinstance(result, NoImage)
+        np.testing.assert_array_equal(result.array, rgb)
 
 
 @pytest.mark.parametrize("rgb", [RGB, DEEP[:60, :80]], ids=["8", "16"])

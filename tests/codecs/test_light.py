@@ -102,8 +102,8 @@ def test_colours_of_matrix_profiles_keep_the_lightness_that_srgb_cannot_hold(
 
 def test_gray_under_a_connection_space_of_lab_leads_to_lightness() -> None:
     unit = RAMP[16] / 65535
-    found = found_l(tiff(RAMP[16], made.gray_profile(made.gamma_curve(1.0), pcs=b"Lab ")))
-    assert np.abs(found - 100 * unit).max() < 0.01
+    result = found_l(tiff(RAMP[16], made.gray_profile(made.gamma_curve(1.0), pcs=b"Lab ")))
+    assert np.abs(result - 100 * unit).max() < 0.01
 
 
 def test_gray_under_an_rgb_profile_is_its_gray_axis() -> None:
@@ -162,9 +162,9 @@ def test_a_profile_of_tables_that_can_only_be_read(depth: int) -> None:
     profile = examine(icc)
     assert (profile.mode, profile.writable, profile.problem) == ("RGB", False, None)
     assert read_curves(icc) is None
-    found = decoded(tiff(np.dstack([ramp] * 3), icc))
-    assert found.depth == depth
-    assert np.abs(found.L_u16 / L_U16_SCALE - ramp / np.iinfo(ramp.dtype).max * 100).max() < 0.1
+    result = decoded(tiff(np.dstack([ramp] * 3), icc))
+    assert result.depth == depth
+    assert np.abs(result.L_u16 / L_U16_SCALE - ramp / np.iinfo(ramp.dtype).max * 100).max() < 0.1
     assert to_profile(np.dstack([ramp] * 3), icc) is None
     gray = found_l(tiff(ramp, icc))
     assert np.abs(gray - ramp / np.iinfo(ramp.dtype).max * 100).max() < 0.1

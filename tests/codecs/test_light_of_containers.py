@@ -43,8 +43,8 @@ def test_png_order_of_what_it_says() -> None:
         ([(b"cICP", bytes([1, 8, 0, 0]))], None, made.l_star(np.clip((UNIT8 * 255 - 16) / 219, 0, 1))),
     )
     for chunks, icc, wanted in cases:
-        found = found_l(png(RAMP[8], *chunks, icc=icc))
-        assert np.abs(found - wanted).max() < 0.2, (chunks, icc)
+        result = found_l(png(RAMP[8], *chunks, icc=icc))
+        assert np.abs(result - wanted).max() < 0.2, (chunks, icc)
 
 
 def test_png_primaries_of_gray_are_gray_and_those_of_colour_count() -> None:
@@ -55,8 +55,8 @@ def test_png_primaries_of_gray_are_gray_and_those_of_colour_count() -> None:
     )
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
-    found = found_l(png(red, gama(45_455), (b"cHRM", wide)))
-    assert np.abs(found - made.l_star(np.float64(0.2627))).max() < 0.02  # ITU-R BT.2020
+    result = found_l(png(red, gama(45_455), (b"cHRM", wide)))
+    assert np.abs(result - made.l_star(np.float64(0.2627))).max() < 0.02  # ITU-R BT.2020
 
 
 def jp2(array: np.ndarray, *colr: bytes) -> bytes:
@@ -92,9 +92,9 @@ def test_jp2_enumerated_spaces_and_the_first_box_that_is_understood() -> None:
     assert np.abs(found_l(jp2(RAMP[8], number[1], gray_icc)) - srgb).max() < 0.2
     assert np.abs(found_l(jp2(RAMP[8], number[2], gray_icc)) - made.l_star(UNIT8)).max() < 0.02
     romm = struct.pack(">BBBL", 1, 0, 0, 21)
-    found = found_l(jp2(np.dstack([RAMP[16]] * 3), romm))
+    result = found_l(jp2(np.dstack([RAMP[16]] * 3), romm))
     unit = RAMP[16] / 65535
-    assert np.abs(found - made.l_star(np.where(unit < 16 / 512, unit / 16, unit**1.8))).max() < 0.02
+    assert np.abs(result - made.l_star(np.where(unit < 16 / 512, unit / 16, unit**1.8))).max() < 0.02
     raw = bytes(jpeg2k_encode(RAMP[8], level=0, codecformat="j2k", reversible=True))
     assert np.abs(found_l(raw) - srgb).max() < 0.2
 
@@ -130,8 +130,8 @@ def test_a_transfer_function_of_min_is_white(rising: bool) -> None:
     light = np.arange(256) / 255
     table = np.rint((light if rising else 1 - light) ** 1.5 * 65535).astype(np.uint16)
     tags = [(CURVE_TAG, 3, 256, table, True)]
-    found = found_l(tiff(255 - RAMP[8], photometric="miniswhite", extratags=tags))
-    assert np.abs(found - made.l_star((RAMP[8] / 255) ** 1.5)).max() < 0.02
+    result = found_l(tiff(255 - RAMP[8], photometric="miniswhite", extratags=tags))
+    assert np.abs(result - made.l_star((RAMP[8] / 255) ** 1.5)).max() < 0.02
 
 
 @pytest.mark.parametrize("depth", [8, 16])

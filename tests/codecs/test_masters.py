@@ -57,8 +57,8 @@ def test_lightness_and_alpha_of_every_layout(tmp_path: Path, dtype: type, bands:
     master = Master(path, pixels=MANY)
     assert (master.info.height, master.info.width, master.info.depth) == (*SIZE, 8 * pixels.itemsize)
     colours = pixels if bands == 1 else pixels[..., 0] if bands == 2 else pixels[..., :3]
-    found, alpha = whole(master)
-    assert np.abs(found / spaces.L_U16_SCALE - lightness(colours)).max() < 0.006  # libvips rounds the matrix
+    result, alpha = whole(master)
+    assert np.abs(result / spaces.L_U16_SCALE - lightness(colours)).max() < 0.006  # libvips rounds the matrix
     if bands in (2, 4):
         np.testing.assert_array_equal(alpha, pixels[..., -1])
         assert alpha is not None
@@ -87,9 +87,9 @@ def test_profiles_are_honoured(tmp_path: Path) -> None:
         ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile())),
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
     )  # fmt: skip
-    found = whole(Master(wide, pixels=MANY))[0] / spaces.L_U16_SCALE
-    assert np.abs(found - lightness(np.asarray(srgb))).max() < 0.7  # theirs has 8 bits
-    assert np.abs(found - lightness(pixels)).max() > 2
+    result = whole(Master(wide, pixels=MANY))[0] / spaces.L_U16_SCALE
+    assert np.abs(result - lightness(np.asarray(srgb))).max() < 0.7  # theirs has 8 bits
+    assert np.abs(result - lightness(pixels)).max() > 2
 
 
 def test_reduced_is_the_average_and_colour_comes_with_it(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_reduced_is_the_average_and_colour_comes_with_it(tmp_path: Path) -> None
     pixels = np.zeros((4100, 8100, 3), np.uint16)
     pixels[:, 4050:] = (65535, 0, 0)
     path.write_bytes(tiff_bytes(pixels, ResultMetadata(srgb_profile(), XMP)))
-    found = Master(path, pixels=MANY).reduced(384)
-    assert found.L_u16.shape == (2050, 4050)
-    assert found.rgb8 is not None
-    np.testing.assert_array_equal(found.rgb8[7, [3, -3]], [[0, 0, 0], [255, 0, 0]])
+    result = Master(path, pixels=MANY).reduced(384)
+    assert result.L_u16.shape == (2050, 4050)
+    assert result.rgb8 is not None
+    np.testing.assert_array_equal(result.rgb8[7, [3, -3]], [[0, 0, 0], [255, 0, 0]])
     small = tmp_path / "small.tif"
     tifffile.imwrite(small, ramp(np.uint16))
     master = Master(small, pixels=MANY)
@@ -137,8 +137,8 @@ def test_every_page_is_read_by_its_own_layout(tmp_path: Path) -> None:
     ]
     assert all(any("reduced copy" in change for change in info.meta.changes) for info in master.infos)
     for number, page in enumerate(pages):
-        found = np.concatenate([l_u16 for l_u16, _ in master.strips(number)]) / spaces.L_U16_SCALE
-        assert np.abs(found - lightness(page)).max() < 0.01
+        result = np.concatenate([l_u16 for l_u16, _ in master.strips(number)]) / spaces.L_U16_SCALE
+        assert np.abs(result - lightness(page)).max() < 0.01
         assert master.reduced(384, number).L_u16.shape == page.shape[:2]
     with tifffile.TiffWriter(tmp_path / "b.tif") as writer:
         writer.write(pages[0], photometric="minisblack", metadata=None)

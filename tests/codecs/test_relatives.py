@@ -141,12 +141,12 @@ def test_signed_samples_are_no_unsigned_ones(tmp_path: Path) -> None:
 
 def jp2(array: np.ndarray, change: Callable[[list[tuple[bytes, bytes]]], list[tuple[bytes, bytes]]]) -> bytes:
     """A JP2 with other boxes in its header."""
-    made = b""
+    output = b""
     for kind, content in boxes(jpeg2k_encode(array, level=0, reversible=True)):
         if kind == b"jp2h":
             content = b"".join(box(*one) for one in change(list(boxes(content))))
-        made += box(kind, content)
-    return made
+        output += box(kind, content)
+    return output
 
 
 def defined(

@@ -46,10 +46,10 @@ def test_skies_plain_walls_and_noise_are_no_borders() -> None:
 @pytest.mark.parametrize("size", [(96, 128), (24, 32), (12, 16)])
 def test_chroma_is_kept_inside_and_gone_in_the_border(size: tuple[int, int]) -> None:
     ab = np.full((2, *size), 20, np.float32)
-    made = neutral_borders(ab, framed(97, Borders(8, 8, 8, 8)))
+    output = neutral_borders(ab, framed(97, Borders(8, 8, 8, 8)))
     scale = 96 // size[0]
     cut = 8 // scale + (8 % scale > 0)
-    assert not made[:, :cut].any()
-    assert not made[:, :, -cut:].any()
-    assert (made[:, cut:-cut, cut:-cut] == 20).all()
+    assert not output[:, :cut].any()
+    assert not output[:, :, -cut:].any()
+    assert (output[:, cut:-cut, cut:-cut] == 20).all()
     np.testing.assert_array_equal(neutral_borders(ab, picture()), ab)

@@ -22,9 +22,9 @@ def test_follows_ciede2000() -> None:
     L = np.full((guess.shape[2], 1), 60.0)
     lab = [np.concatenate([L, ab[0, :, :, 0].T.double().numpy()], 1) for ab in (guess, true)]
     wanted = deltaE_ciede2000(*lab)  # type: ignore[no-untyped-call]
-    found = chroma_difference(guess, true)[0, :, 0].numpy()
-    assert np.corrcoef(found, wanted)[0, 1] > 0.97
-    assert found.mean() == pytest.approx(wanted.mean(), rel=0.1)
+    result = chroma_difference(guess, true)[0, :, 0].numpy()
+    assert np.corrcoef(result, wanted)[0, 1] > 0.97
+    assert result.mean() == pytest.approx(wanted.mean(), rel=0.1)
 
 
 def test_equal_colours_differ_by_nothing_and_have_gradients() -> None:

@@ -17,22 +17,22 @@ ARCHIVE = SHARED / "photos" / "archive"
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_real_is_found_where_it_is(tone: str, kind: str) -> None:
     rgb8 = toned(photo(500, 700), tone)
-    made = KINDS[kind](rgb8)
-    real = find_real_colour(made)
+    output = KINDS[kind](rgb8)
+    real = find_real_colour(output)
     assert real is not None
-    changed = made.shape != rgb8.shape or np.any(made != rgb8, axis=2)
+    changed = output.shape != rgb8.shape or np.any(output != rgb8, axis=2)
     if kind == "mount":
-        changed = np.ones(made.shape[:2], bool)
+        changed = np.ones(output.shape[:2], bool)
         changed[46:-46, 46:-46] = False
     assert real.share == pytest.approx(np.mean(changed), rel=0.35)
-    down, across = real.box(*made.shape[:2])
+    down, across = real.box(*output.shape[:2])
     outside = np.array(changed)
     outside[down, across] = False
     assert not outside.any()
-    rows, columns = (np.arange(n) * m // n for n, m in zip(made.shape[:2], real.mask.shape, strict=True))
+    rows, columns = (np.arange(n) * m // n for n, m in zip(output.shape[:2], real.mask.shape, strict=True))
     full = real.mask[rows][:, columns]
     assert np.mean(full[changed] == 255) > (0.6 if kind == "target" else 0.9)
-    far = np.ones(made.shape[:2], bool)
+    far = np.ones(output.shape[:2], bool)
     far[down, across] = False
     assert not full[far].any()
 
@@ -60,6 +60,6 @@ def test_any_size_has_an_answer(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.skipif(not ARCHIVE.is_dir(), reason="the archive photographs are not here")
 def test_no_archive_photograph_has_any() -> None:
-    count, found = find_in(ARCHIVE / "face-oldpics")
-    assert (count, found) == (count, [])
+    count, result = find_in(ARCHIVE / "face-oldpics")
+    assert (count, result) == (count, [])
     assert count > 5

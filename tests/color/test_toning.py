@@ -92,11 +92,11 @@ def spreads(folder: str, wanted: set[str]) -> list[float]:
         pytest.skip(f"{folder} photographs are not here")
     with manifest.open(newline="") as rows:
         files = [row["file"] for row in csv.DictReader(rows) if row["file"].split("/")[0] in wanted]
-    found = []
+    results = []
     for file in files:
         with Image.open(PHOTOS / folder / file) as image:
-            found.append(colour_spread(np.asarray(image.convert("RGB"))))
-    return found
+            results.append(colour_spread(np.asarray(image.convert("RGB"))))
+    return results
 
 
 def test_no_old_photograph_passes_for_colour() -> None:

@@ -39,8 +39,8 @@ def test_every_folder_of_infra_is_on_the_page() -> None:
 
 def test_every_colouring_command_is_one_that_the_job_takes() -> None:
     """Variables and FILL-IN stand for themselves: what counts is that options and settings exist."""
-    found = [re.search(r"jobs/colorize_bucket\.py ([^']*)", command) for command in COMMANDS]
-    lines = [shlex.split(match[1]) for match in found if match]
+    results = [re.search(r"jobs/colorize_bucket\.py ([^']*)", command) for command in COMMANDS]
+    lines = [shlex.split(match[1]) for match in results if match]
     assert len(lines) >= 4
     for words in lines:
         args: argparse.Namespace = job_module("colorize_bucket").parse(words)

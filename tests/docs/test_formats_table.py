@@ -25,9 +25,9 @@ def test_every_kind_is_coloured_whole_or_says_why_not(rows: list[Outcome]) -> No
 
 
 def test_the_page_is_what_the_command_writes(rows: list[Outcome]) -> None:
-    said = [line for line in table(rows).splitlines() if line.startswith("| ")]
+    messages = [line for line in table(rows).splitlines() if line.startswith("| ")]
     written = PAGE.read_text(encoding="utf-8").splitlines()
     # lossy decoders differ between builds: their lightness may move by the last digits
-    assert [line.split("|")[:9] for line in said] == [
+    assert [line.split("|")[:9] for line in messages] == [
         line.split("|")[:9] for line in written if line.startswith("| ")
     ], "python -m tests.support.formats_table > docs/formats.md"

@@ -103,7 +103,7 @@ class Archive:
 
     def made_by(self) -> dict[str, int]:
         """The registry's entry whose weights each image was coloured with last, by key."""
-        entry = {found.sha256: found.number for found in reversed(self.catalog.history())}
+        entry = {result.sha256: result.number for result in reversed(self.catalog.history())}
         rows = sorted(ledger(self.colored, self.server.storage_config), key=lambda row: row["finished_at"])
         return {row["key"]: entry[row["weights_digest"]] for row in rows if row["status"] == "colorized"}
 
@@ -135,7 +135,7 @@ def test_an_operator_follows_the_page(
     night["run"] |= {"workers": 1}
     night["model"] |= {"side": 64}
     (tmp_path / "night.yaml").write_text(yaml.safe_dump(night))
-    said: dict[tuple[str, int], str] = {}
+    message: dict[tuple[str, int], str] = {}
     times: Counter[str] = Counter()
     with ExitStack() as until_the_end:
         for command in commands():
@@ -155,10 +155,10 @@ def test_an_operator_follows_the_page(
             done = operator.type(command)
             print(f"$ {command}\n{done.stdout}{done.stderr}")
             assert done.returncode == expected(command, times[command]), done.stderr
-            said[command, times[command]] = done.stdout
+            message[command, times[command]] = done.stdout
             times[command] += 1
         again = operator.type(f"{NIGHT} --recolor changed-model --dry-run").stdout
-    check_what_was_said(said)
+    check_what_was_said(message)
     made_by = archive.made_by()
     assert made_by == {
         "street/a.jpg": 2,
@@ -176,10 +176,10 @@ def check_what_was_said(said: dict[tuple[str, int], str]) -> None:
     """Of what each command printed, what an operator reads."""
 
     def of(part: str, time: int = 0) -> str:
-        (found,) = (
+        (result,) = (
             text for (command, number), text in said.items() if command.endswith(part) and number == time
         )
-        return found
+        return result
 
     assert "to do    4 objects" in of("night.yaml --dry-run")
     assert "Coloured 2 of 2" in of("--limit 2")

@@ -76,8 +76,8 @@ WRONG = {
 
 @pytest.mark.parametrize("text", WRONG)
 def test_what_is_not_there_is_found(text: str) -> None:
-    found = references.in_page(REPO / "docs" / "page.md", text)
-    assert any(problem.endswith(WRONG[text]) for problem in found), found
+    result = references.in_page(REPO / "docs" / "page.md", text)
+    assert any(problem.endswith(WRONG[text]) for problem in result), result
 
 
 def test_what_is_there_is_not_reported() -> None:

@@ -70,9 +70,9 @@ def raised_in_a_worker(cause: Exception, *frames: str) -> Exception:
 
 
 def test_our_error_comes_out_of_a_task_as_its_one_line() -> None:
-    found = explained(raised_in_a_worker(StorageError("the disk is full")), "run it again")
-    assert type(found) is StorageError
-    assert str(found) == "the disk is full"
+    result = explained(raised_in_a_worker(StorageError("the disk is full")), "run it again")
+    assert type(result) is StorageError
+    assert str(result) == "the disk is full"
 
 
 def test_what_ray_data_adds_to_the_message_goes() -> None:
@@ -118,12 +118,12 @@ def test_a_defect_names_its_place() -> None:
         '  File "/opt/x/pipeline/shard/finish.py", line 7, in f',
         '  File "/lib/numpy/core.py", line 9, in g',
     )
-    found = explained(
+    result = explained(
         raised_in_a_worker(ZeroDivisionError("division by zero\nmore"), *frames), "run it again"
     )
-    assert type(found) is RunError
+    assert type(result) is RunError
     reason = "ZeroDivisionError: division by zero (pipeline/shard/finish.py, line 7)"
-    assert str(found) == f"the run stopped: {reason}; run it again"
+    assert str(result) == f"the run stopped: {reason}; run it again"
 
 
 def test_an_actor_keeps_its_constructors_error_for_the_first_row() -> None:

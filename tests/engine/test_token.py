@@ -24,7 +24,7 @@ def test_it_is_made_once_for_its_owner_alone(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     secure_token()
     assert path.read_text() == first
-    assert [found.name for found in path.parent.iterdir()] == ["auth_token"]
+    assert [result.name for result in path.parent.iterdir()] == ["auth_token"]
 
 
 def test_one_that_ray_made_stays_and_is_closed_to_others(path: Path) -> None:

@@ -253,8 +253,8 @@ def test_user_mistakes(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
         (["--photos", photos, "--methods", weights, "--output", photos / "out"], "lies in the input"),
     ]:
         status = main([str(argument) for argument in ["--output", tmp_path / "out", *given]])
-        said = capsys.readouterr()
-        assert (status, said.out) == (2, "")
-        assert said.err.startswith("error: ")
-        assert said.err.count("\n") == 1
-        assert message in said.err
+        text = capsys.readouterr()
+        assert (status, text.out) == (2, "")
+        assert text.err.startswith("error: ")
+        assert text.err.count("\n") == 1
+        assert message in text.err

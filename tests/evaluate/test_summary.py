@@ -50,8 +50,8 @@ def table_of(photographs: int) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def rows() -> dict[tuple[str, str], Row]:
-    found = summarise(table_of(200), EvaluateSection(resamples=2000, frechet_resamples=20))
-    return {(row.group, row.colored_by): row for row in found}
+    result = summarise(table_of(200), EvaluateSection(resamples=2000, frechet_resamples=20))
+    return {(row.group, row.colored_by): row for row in result}
 
 
 def test_groups_and_counts(rows: dict[tuple[str, str], Row]) -> None:
@@ -64,11 +64,11 @@ def test_groups_and_counts(rows: dict[tuple[str, str], Row]) -> None:
 
 def test_an_interval_is_what_theory_says(rows: dict[tuple[str, str], Row]) -> None:
     values = [r["psnr_db"] for r in table_of(200).to_pylist() if r["colored_by"] == "net"]
-    found = rows["all", "net"].metrics["psnr_db"]
+    result = rows["all", "net"].metrics["psnr_db"]
     error = 1.96 * np.std(values) / np.sqrt(200)
-    assert found.value == pytest.approx(np.mean(values), rel=1e-6)
-    assert found.low == pytest.approx(np.mean(values) - error, abs=0.1 * error)
-    assert found.high == pytest.approx(np.mean(values) + error, abs=0.1 * error)
+    assert result.value == pytest.approx(np.mean(values), rel=1e-6)
+    assert result.low == pytest.approx(np.mean(values) - error, abs=0.1 * error)
+    assert result.high == pytest.approx(np.mean(values) + error, abs=0.1 * error)
 
 
 def test_differences_are_paired(rows: dict[tuple[str, str], Row]) -> None:
@@ -78,10 +78,10 @@ def test_differences_are_paired(rows: dict[tuple[str, str], Row]) -> None:
 
 
 def test_differences_to_another_entry() -> None:
-    found = summarise(table_of(20), EvaluateSection(resamples=100, frechet_resamples=0, against="gray"))
-    rows = {row.colored_by: row.differences for row in found if row.group == "all"}
+    result = summarise(table_of(20), EvaluateSection(resamples=100, frechet_resamples=0, against="gray"))
+    rows = {row.colored_by: row.differences for row in result if row.group == "all"}
     assert rows["gray"] == rows["ground truth"] == {}
-    psnr = {row.colored_by: row.metrics["psnr_db"].value or 0 for row in found if row.group == "all"}
+    psnr = {row.colored_by: row.metrics["psnr_db"].value or 0 for row in result if row.group == "all"}
     assert rows["net"]["psnr_db"].value == pytest.approx(psnr["net"] - psnr["gray"])
     assert rows["constant tint"]["psnr_db"].value is not None
 

@@ -61,8 +61,8 @@ def test_nothing_is_a_formula_and_everything_reads_back(
     message, changes, number, tmp_path_factory, no_storage
 ):
     out = open_store(str(tmp_path_factory.mktemp("out")), no_storage)
-    made = row("a.jpg", b"a", message=message, metadata_changes=changes, max_delta_l=number)
-    commit_part(out, "digest", "0", [made])
+    output = row("a.jpg", b"a", message=message, metadata_changes=changes, max_delta_l=number)
+    commit_part(out, "digest", "0", [output])
     text = exported(out).decode("utf-8-sig")
     (cells,) = csv.DictReader(io.StringIO(text, newline=""))
     assert not cells["message"].startswith(tuple(FORMULA))

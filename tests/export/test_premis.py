@@ -66,10 +66,10 @@ def test_each_colouring_is_one_event_of_the_software_that_ran(out):
     deliver(out)
     root = exported(out)
     events = {texts(one, "eventIdentifierValue")[0]: one for one in root.iterfind("premis:event", NAMES)}
-    made = {texts(one, "originalName")[0]: one for one in root.iterfind("premis:object", NAMES)}
+    output = {texts(one, "originalName")[0]: one for one in root.iterfind("premis:object", NAMES)}
     assert len(events) == 3
-    master = events[texts(made["images/c.tif"], "linkingEventIdentifierValue")[0]]
-    both = [texts(made[key], "objectIdentifierValue")[0] for key in ("derivatives/c.tif", "images/c.tif")]
+    master = events[texts(output["images/c.tif"], "linkingEventIdentifierValue")[0]]
+    both = [texts(output[key], "objectIdentifierValue")[0] for key in ("derivatives/c.tif", "images/c.tif")]
     assert sorted(texts(master, "linkingObjectIdentifierValue")) == sorted(both)
     assert texts(master, "eventOutcomeDetailNote") == [
         "largest change of lightness (L*, of 100): 0.250; metadata: icc: none"
@@ -77,7 +77,7 @@ def test_each_colouring_is_one_event_of_the_software_that_ran(out):
     (detail,) = texts(master, "eventDetail")
     assert all(word in detail for word in ("unet", "a" * 64, "Fiat Color 0.2.0", "runs/run-2/config.yaml"))
     assert texts(root, "agent/agentVersion") == ["0.1.0", "0.2.0"]
-    early = events[texts(made["images/box 1/a.jpg"], "linkingEventIdentifierValue")[0]]
+    early = events[texts(output["images/box 1/a.jpg"], "linkingEventIdentifierValue")[0]]
     assert texts(early, "linkingAgentIdentifierValue") == ["Fiat Color 0.1.0"]
 
 

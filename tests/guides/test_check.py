@@ -119,13 +119,13 @@ def test_the_three_formats_say_the_same(place, request, tmp_path, no_storage):
     fill(f"{archive.root}/guides", objects, archive.storage)
     read = [guides_of(archive.plan(archive.guides(name, data))) for name, data in files.items()]
     assert read[0] == read[1] == read[2]
-    found = read[0]
-    assert found["a.tif"].scribbles is not None
-    assert (found["a.tif"].method, found["a.tif"].side) == (None, 512)
-    assert found["b.tif"].points == (Point(3, 4, "#ff0000", 2), Point(5, 6, "#00ff00", 3))
-    chosen = {key: guide.method for key, guide in found.items()}
+    result = read[0]
+    assert result["a.tif"].scribbles is not None
+    assert (result["a.tif"].method, result["a.tif"].side) == (None, 512)
+    assert result["b.tif"].points == (Point(3, 4, "#ff0000", 2), Point(5, 6, "#00ff00", 3))
+    chosen = {key: guide.method for key, guide in result.items()}
     assert chosen == {"a.tif": None, "b.tif": "scribble", "c.tif": "reference", "d.tif": "iizuka"}
-    assert found["d.tif"].weights == "weights of iizuka"
+    assert result["d.tif"].weights == "weights of iizuka"
 
 
 def test_only_images_whose_guide_is_new_changed_or_gone_are_done_again(archive):
@@ -226,10 +226,10 @@ def test_every_problem_is_counted_and_the_first_are_named(archive):
         "{": "line 1: it is not JSON",
         "[]": "it is no JSON object",
     }
-    for line, said in lines.items():
+    for line, message in lines.items():
         with pytest.raises(ConfigError) as error:
             archive.plan(archive.guides("g.jsonl", line))
-        assert said in str(error.value), line
+        assert message in str(error.value), line
         assert str(error.value).startswith("1 problem with the guides: ")
         assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match=r"^\d+ problems with the guides: .*; and \d+ more$"):

@@ -72,9 +72,9 @@ def rounds(archive: Archive) -> Callable[..., list[str]]:
     """Plan, carry out, and what was to do."""
 
     def once(file: str | None = None, **plan: Any) -> list[str]:
-        made = archive.plan(file, **plan)
-        archive.finish(made)
-        return todo(made)
+        output = archive.plan(file, **plan)
+        archive.finish(output)
+        return todo(output)
 
     return once
 

@@ -16,8 +16,8 @@ PICTURE = Image.fromarray(np.random.default_rng(1).integers(0, 255, (800, 1200),
 def sizes(tmp_path, no_storage, data: bytes) -> set[tuple[int, int]]:
     store = open_store(str(tmp_path), no_storage)
     store.put("a", data)
-    (found,) = store.list()
-    return upright_sizes(store, "a", found.etag, found.bytes)
+    (result,) = store.list()
+    return upright_sizes(store, "a", result.etag, result.bytes)
 
 
 @pytest.mark.parametrize(

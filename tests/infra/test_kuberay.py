@@ -53,10 +53,10 @@ def of_kind(overlay: str, kind: str) -> list[dict[str, Any]]:
 def pods(value: Any) -> list[dict[str, Any]]:
     """Every pod's spec anywhere in a manifest."""
     if isinstance(value, list):
-        return [found for item in value for found in pods(item)]
+        return [result for item in value for result in pods(item)]
     if not isinstance(value, dict):
         return []
-    return [value] if "containers" in value else [found for item in value.values() for found in pods(item)]
+    return [value] if "containers" in value else [result for item in value.values() for result in pods(item)]
 
 
 def amount(quantity: str) -> int:

@@ -64,8 +64,8 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 @cache
 def dashboard() -> dict[str, Any]:
     text = (MONITORING / "grafana-dashboard.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text, object_pairs_hook=once)
-    return found
+    result: dict[str, Any] = json.loads(text, object_pairs_hook=once)
+    return result
 
 
 def rules() -> list[dict[str, Any]]:
@@ -90,19 +90,19 @@ def selectors(node: Any) -> list[promql_parser.VectorSelector]:
         return selectors(node.vector_selector)
     below = [getattr(node, name, None) for name in ("lhs", "rhs", "expr", "param")]
     below += list(getattr(node, "args", None) or [])
-    return [found for child in below if child is not None for found in selectors(child)]
+    return [result for child in below if child is not None for result in selectors(child)]
 
 
 @pytest.mark.parametrize("expression", sorted(set(EXPRESSIONS)))
 def test_an_expression_parses_and_its_series_labels_and_values_exist(expression: str) -> None:
-    found = selectors(promql_parser.parse(expression))
-    names = {selector.name for selector in found}
+    result = selectors(promql_parser.parse(expression))
+    names = {selector.name for selector in result}
     assert names
     assert names == set(re.findall(r"\b(?:ray|node|kube)_\w+|\bup\b", re.sub(r'"[^"]*"', "", expression)))
     declared = {name: one for one in series.ALL for name in one.exported}
     of_ray = {f"ray_{name}" for name in rays.METRICS_GAUGES}
     assert names - declared.keys() - OTHERS.keys() <= of_ray
-    for selector in found:
+    for selector in result:
         allowed = ADDED | OTHERS.get(selector.name, set())
         allowed |= set(declared[selector.name].labels) if selector.name in declared else set()
         for matcher in selector.matchers.matchers:

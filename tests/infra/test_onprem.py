@@ -48,8 +48,8 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, check=False
     )
-    said = [line for line in (done.stdout + done.stderr).splitlines() if "fiat-color" in line]
-    assert said == []
+    messages = [line for line in (done.stdout + done.stderr).splitlines() if "fiat-color" in line]
+    assert messages == []
     assert done.returncode == 0, done.stderr
 
 

@@ -90,10 +90,10 @@ def test_it_makes_a_job_that_starts_and_waits_for_its_end(server: Server, tmp_pa
     done = run(server, tmp_path, [{}, RUNNING, RUNNING, 503, RUNNING, ended])
     assert done.returncode == 0, done.stderr
     assert [line.split(": ")[1] for line in done.stdout.splitlines()][:2] == ["New", "Running"]
-    (made,) = server.made
-    assert made["spec"] == {**PATTERN["spec"], "suspend": False}  # type: ignore[dict-item]
-    assert made["metadata"] == {"generateName": "colorize-", "labels": {"fiat-color/of": "colorize"}}
-    assert "status" not in made
+    (output,) = server.made
+    assert output["spec"] == {**PATTERN["spec"], "suspend": False}  # type: ignore[dict-item]
+    assert output["metadata"] == {"generateName": "colorize-", "labels": {"fiat-color/of": "colorize"}}
+    assert "status" not in output
     assert server.tokens == {"Bearer the-pod's-token"}
 
 

@@ -136,7 +136,7 @@ def test_the_policy_is_enough_for_a_run_and_no_more(under_policy: None) -> None:
     settings = StorageConfig(region="us-east-1", retries=0)
     source, output = open_store(f"s3://{SOURCE}", settings), open_store(f"s3://{OUTPUT}", settings)
     source.check_readable()
-    assert [found.key for found in source.list()] == ["a.jpg"]
+    assert [result.key for result in source.list()] == ["a.jpg"]
     assert source.get("a.jpg").data == b"photograph"
     output.check_writable()
     output.put("images/a.jpg", b"colour")

@@ -17,8 +17,8 @@ FILES = [
 
 
 def named(pattern: str) -> set[tuple[str, str]]:
-    found = ((p, re.findall(pattern, p.read_text(encoding="utf-8"))) for p in FILES)
-    return {(str(path.relative_to(REPO)), version) for path, versions in found for version in versions}
+    result = ((p, re.findall(pattern, p.read_text(encoding="utf-8"))) for p in FILES)
+    return {(str(path.relative_to(REPO)), version) for path, versions in result for version in versions}
 
 
 def test_every_ray_version_is_the_lock_s() -> None:

@@ -277,25 +277,25 @@ def test_a_terminated_job_leaves_no_half_made_bag(tmp_path, no_storage):
     for name in names:
         out.put(f"images/{name}", name.encode())
     commit_part(out, "digest", "0", [row(name, name.encode()) for name in names])
-    made = tmp_path / "made"
-    args = ("--output", out.uri, "--format", "bagit", "--to", str(made / "bag"))
+    output = tmp_path / "made"
+    args = ("--output", out.uri, "--format", "bagit", "--to", str(output / "bag"))
     command = [sys.executable, str(REPO / "jobs" / "export.py"), *args]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
-        while job.poll() is None and not list(made.glob(".*.partial/data/images/*")):
+        while job.poll() is None and not list(output.glob(".*.partial/data/images/*")):
             time.sleep(0.01)
         job.terminate()
         _, errors = job.communicate(timeout=60)
     assert job.returncode == 1
     assert errors.splitlines()[-1] == "error: interrupted; nothing was exported, run it again"
     assert "Traceback" not in errors
-    assert list(made.iterdir()) == []
+    assert list(output.iterdir()) == []
 
 
 @pytest.mark.job
 def test_what_a_real_run_delivers_becomes_a_valid_bag(tmp_path, colorize, export):
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(2)} | {"x.jpg": b"none"})
-    made = colorize("--input", tmp_path / "in", "--output", tmp_path / "out")
-    assert made.returncode == 3, made.stderr
+    process = colorize("--input", tmp_path / "in", "--output", tmp_path / "out")
+    assert process.returncode == 3, process.stderr
     to = tmp_path / "bag"
     done = export("--output", str(tmp_path / "out"), "--format", "bagit", "--to", str(to))
     assert done.status == 0, done.stderr

@@ -107,8 +107,13 @@ def test_what_does_not_fit_is_named_before_any_work_starts(small, in_process):
     assert "Traceback" not in refused.stderr
     (line,) = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]
     assert "4 problems with the guides" in line
-    for said in ("'a.png' of 50 x 36 do not fit", "no 'gone.jpg'", "'9.jpg' is not in", "unknown method 'x'"):
-        assert said in line
+    for message in (
+        "'a.png' of 50 x 36 do not fit",
+        "no 'gone.jpg'",
+        "'9.jpg' is not in",
+        "unknown method 'x'",
+    ):
+        assert message in line
     assert not (small / "out").exists()
 
 
@@ -140,7 +145,7 @@ def test_one_reference_for_a_whole_job(small, colorize):
     done = colorize("--input", small / "in", "--output", small / "out", *shared)
     assert done.returncode == 0, done.stderr
     rows = ledger(str(small / "out"))
-    found = {(row["status"], row["method"], row["guide_digest"]) for row in rows}
-    assert (found, len(rows)) == ({("colorized", "welsh", None)}, 4)
+    results = {(row["status"], row["method"], row["guide_digest"]) for row in rows}
+    assert (results, len(rows)) == ({("colorized", "welsh", None)}, 4)
     with Image.open(io.BytesIO((small / "out/images/0.jpg").read_bytes())) as image:
         assert np.ptp(np.asarray(image).astype(int), axis=2).max() > 10

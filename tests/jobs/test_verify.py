@@ -122,8 +122,8 @@ def test_what_a_real_run_delivers_is_fine_and_the_report_disturbs_nothing(tmp_pa
     out, source = tmp_path / "out", tmp_path / "in"
     fill(str(source), {f"{i}.tif": encoded(photograph(i), "TIFF") for i in range(3)})
     masters = ("--config", "master-and-access", "--set", "output.derivative.side=64")
-    made = colorize("--input", source, "--output", out, *masters)
-    assert made.returncode == 0, made.stderr
+    process = colorize("--input", source, "--output", out, *masters)
+    assert process.returncode == 0, process.stderr
     done = verify("--output", out, "--input", source)
     assert done.returncode == 0, done.stderr + done.stdout
     damaged = out / "derivatives" / "1.tif.jpg"

@@ -33,10 +33,10 @@ def test_a_part_is_found_again_by_its_key(digest: str, shard: str) -> None:
 
 @given(run_id=names)
 def test_everything_of_a_run_lies_in_its_folder_and_apart(run_id: str) -> None:
-    made = [key(run_id) for key in IN_A_RUN]
-    assert len(set(made)) == len(made)
-    assert {keys.run_id_of(key) for key in made} == {run_id}
-    assert not any(key.startswith(keys.RESERVED) for key in made)
+    output = [key(run_id) for key in IN_A_RUN]
+    assert len(set(output)) == len(output)
+    assert {keys.run_id_of(key) for key in output} == {run_id}
+    assert not any(key.startswith(keys.RESERVED) for key in output)
 
 
 def test_storage_refuses_sources_in_every_folder_of_this_page() -> None:

@@ -20,9 +20,9 @@ COLORIZATION = [(256, 128, 1), (128, 64, 1), (64, 64, 1), (64, 32, 1)]
 
 
 def convolutions(module: nn.Module) -> list[tuple[int, int, int]]:
-    found = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
-    assert all(m.kernel_size == (3, 3) and m.padding == (1, 1) for m in found)
-    return [(m.in_channels, m.out_channels, m.stride[0]) for m in found]
+    results = [m for m in module.modules() if isinstance(m, nn.Conv2d)]
+    assert all(m.kernel_size == (3, 3) and m.padding == (1, 1) for m in results)
+    return [(m.in_channels, m.out_channels, m.stride[0]) for m in results]
 
 
 def linears(module: nn.Module) -> list[tuple[int, int]]:

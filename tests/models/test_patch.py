@@ -24,10 +24,10 @@ def lightness(*shape: int) -> torch.Tensor:
 
 def test_a_patch_is_the_49_pixels_around() -> None:
     L_B1HW = lightness(1, 1, 16, 24)
-    found = patches(L_B1HW, 2)
-    assert found.shape == (1, 49, 8, 12)
+    result = patches(L_B1HW, 2)
+    assert result.shape == (1, 49, 8, 12)
     window = L_B1HW[0, 0, 8 - 3 : 8 + 4, 12 - 3 : 12 + 4]
-    torch.testing.assert_close(found[0, :, 4, 6].reshape(7, 7) * 25 + 50, window)
+    torch.testing.assert_close(result[0, :, 4, 6].reshape(7, 7) * 25 + 50, window)
 
 
 def test_daisy_points_where_the_gradient_does() -> None:

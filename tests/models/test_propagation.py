@@ -151,9 +151,9 @@ class TestOneKnownPixelInAHundred:
         lab = spaces.srgb_to_lab(np.asarray(rgb, np.float32) / 255)
         known = np.random.default_rng(0).random(lab.shape[:2]) < 0.01
         ab_2HW = np.moveaxis(np.where(known[..., None], lab[..., 1:], np.nan), -1, 0)
-        made = lab.copy()
-        made[..., 1:] = np.moveaxis(propagate(lab[..., 0], ab_2HW, known.astype(np.float32)), 0, -1)
-        return ciede2000(lab.astype(np.float64), spaces.reduce_chroma_to_gamut(made).astype(np.float64))
+        output = lab.copy()
+        output[..., 1:] = np.moveaxis(propagate(lab[..., 0], ab_2HW, known.astype(np.float32)), 0, -1)
+        return ciede2000(lab.astype(np.float64), spaces.reduce_chroma_to_gamut(output).astype(np.float64))
 
     def test_a_portrait(self) -> None:
         assert self.error(Image.fromarray(skimage.data.astronaut()), 256) < 3

@@ -123,27 +123,27 @@ def test_of_two_promoters_one_wins_and_the_other_is_told(
 
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(promote, files[1:]))
-    (won,) = [found for found in outcomes if isinstance(found, RegistryEntry)]
-    (lost,) = [found for found in outcomes if isinstance(found, RunError)]
+    (won,) = [result for result in outcomes if isinstance(result, RegistryEntry)]
+    (lost,) = [result for result in outcomes if isinstance(result, RunError)]
     assert "another promoter wrote entry 2" in str(lost)
     assert lost.exit_status == 1
     assert WeightsRegistry(*place).history()[1:] == [won]
 
 
 def test_rollbacks_go_further_and_further_back(catalog: WeightsRegistry, files: list[str]) -> None:
-    made = [catalog.promote(file, previous=n or None) for n, file in enumerate(files)]
+    output = [catalog.promote(file, previous=n or None) for n, file in enumerate(files)]
     back = catalog.roll_back()
     assert (back.number, back.reason, back.restores, back.previous) == (4, "rollback", 2, 3)
-    assert (back.sha256, back.source) == (made[1].sha256, "entry 2")
-    assert catalog.roll_back().sha256 == made[0].sha256
+    assert (back.sha256, back.source) == (output[1].sha256, "entry 2")
+    assert catalog.roll_back().sha256 == output[0].sha256
     with pytest.raises(ConfigError, match="nothing before the weights in use"):
         catalog.roll_back()
     forward = catalog.roll_back(3)
-    assert (forward.sha256, forward.restores, forward.number) == (made[2].sha256, 3, 6)
+    assert (forward.sha256, forward.restores, forward.number) == (output[2].sha256, 3, 6)
     assert catalog.champion() == forward
     assert catalog.roll_back(4).restores == 2  # an entry that was itself a rollback
     assert [entry.number for entry in catalog.history()] == [1, 2, 3, 4, 5, 6, 7]
-    assert catalog.history()[:3] == made
+    assert catalog.history()[:3] == output
 
 
 def test_a_promotion_after_a_rollback_goes_back_to_what_was_in_use(

@@ -68,13 +68,13 @@ def test_every_file_is_kept_or_counted(tmp_path: Path) -> None:
 
 
 def test_only_licences_that_are_wanted(tmp_path: Path) -> None:
-    said = {
+    messages = {
         "a": "CC BY 4.0", "b": "CC BY-NC 4.0", "c": "CC0-1.0 (all)", "d": "ImageNet: research only",
         "e": "Flickr photos (mixed CC licences); annotations CC BY 4.0: research only", "f": "",
     }  # fmt: skip
-    for number, name in enumerate(said):
+    for number, name in enumerate(messages):
         save(tmp_path / "in" / f"{name}.png", photo(number))
-    lines = [f'{name}.png,"{licence}"' for name, licence in said.items()]
+    lines = [f'{name}.png,"{licence}"' for name, licence in messages.items()]
     (tmp_path / "in" / "manifest.csv").write_text("\n".join(["file,licence", *lines]) + "\n")
     config = load(PrepareConfig, str(REPO / "configs/prepare/open.yaml"))
     result = prepare_photos([str(tmp_path / "in")], str(tmp_path / "out"), config)
@@ -157,10 +157,10 @@ def test_parquet_inputs_beside_files(tmp_path: Path) -> None:
     pq.write_table(other, album / "more" / "a.parquet")
     pq.write_table(pa.table({"numbers": [1]}), album / "val-1.parquet")
     config = PrepareConfig(photos=PhotosConfig(exclude=("val*.parquet",), max_unreadable=0.2, group_images=2))
-    said: list[str] = []
-    result = prepare_photos([str(album)], str(tmp_path / "out"), config, say=said.append)
+    message: list[str] = []
+    result = prepare_photos([str(album)], str(tmp_path / "out"), config, say=message.append)
     assert result.unreadable == ["album/4.JPEG"]
-    assert said == ["unreadable: album/4.JPEG"]
+    assert message == ["unreadable: album/4.JPEG"]
     kept = rows(tmp_path / "out")
     assert {(key, row["source"], row["label"]) for key, row in kept.items()} == {
         ("album/sea/file.png", "album", "sea"), ("album/0.JPEG", "album", "cat"),

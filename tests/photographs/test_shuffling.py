@@ -23,8 +23,8 @@ def test_all_rows_come_back_in_the_order_of_their_hash() -> None:
             kept.add(row(number))
         lists = list(kept.rows(128))
     assert [len(one) for one in lists] == [128, 128, 44]
-    found = [one for part in lists for one in part]
-    assert found == sorted(map(row, range(300)), key=lambda one: str(one["sha256"]))
+    results = [one for part in lists for one in part]
+    assert results == sorted(map(row, range(300)), key=lambda one: str(one["sha256"]))
 
 
 def _keep(one: dict[str, object]) -> None:

@@ -89,11 +89,11 @@ def test_what_is_not_refused_can_stand_in_one_folder(keys, output):
     outputs = [output_key(key, output) for i, key in enumerate(keys) if i not in refused and key[-1] != "/"]
     outputs += [key for result in outputs if (key := derivative_key(result, output)) is not None]
     assert len(set(outputs)) == len(outputs)
-    folders = {made.rsplit("/", n)[0] for made in outputs for n in range(1, made.count("/") + 1)}
+    folders = {created.rsplit("/", n)[0] for created in outputs for n in range(1, created.count("/") + 1)}
     assert not folders & set(outputs)
-    for made in outputs:
-        assert not {"", ".", ".."} & set(made.split("/"))
-        assert max(len(name.encode()) for name in made.split("/")) <= 255
+    for created in outputs:
+        assert not {"", ".", ".."} & set(created.split("/"))
+        assert max(len(name.encode()) for name in created.split("/")) <= 255
 
 
 @given(keys=some_keys, output=outputs_, data=st.data())

@@ -80,12 +80,12 @@ def test_small_jobs_get_small_shards(count, workers, shards):
 
 def test_the_manifest_reads_back_and_is_never_overwritten(tmp_path, no_storage):
     out = open_store(str(tmp_path), no_storage)
-    made = cut(ItemList(items([1] * 3000)), "digest", PlanConfig(shard_images=4), 1000)
-    write_shards(out, "runs/r/plan/shards.parquet", made)
+    output = cut(ItemList(items([1] * 3000)), "digest", PlanConfig(shard_images=4), 1000)
+    write_shards(out, "runs/r/plan/shards.parquet", output)
     table = pq.read_table(tmp_path / "runs/r/plan/shards.parquet")
     assert table.schema.equals(PLAN_SCHEMA)
     read = table.to_pylist()
-    assert [row["shard_id"] for row in read] == [shard.shard_id for shard in made]
-    assert [[Item(**item) for item in row["items"]] for row in read] == [shard.items for shard in made]
+    assert [row["shard_id"] for row in read] == [shard.shard_id for shard in output]
+    assert [[Item(**item) for item in row["items"]] for row in read] == [shard.items for shard in output]
     with pytest.raises(AlreadyExists):
-        write_shards(out, "runs/r/plan/shards.parquet", made[:1])
+        write_shards(out, "runs/r/plan/shards.parquet", output[:1])

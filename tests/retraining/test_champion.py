@@ -55,9 +55,11 @@ class Place:
         """What is new, as a cycle that has begun."""
         folder = CycleFolder(self.output, StorageConfig())
         earlier = folder.earlier()
-        new = [found for found in objects([str(self.photos)], PREPARE) if earlier.selects(*found)]
-        made = prepare_into(folder.rows, [str(self.photos)], PREPARE, earlier=earlier if new else None)
-        cycle = Cycle(number, self.catalog.locate(self.catalog.history()[-1]), made.parts, made.kept.total())
+        new = [result for result in objects([str(self.photos)], PREPARE) if earlier.selects(*result)]
+        output = prepare_into(folder.rows, [str(self.photos)], PREPARE, earlier=earlier if new else None)
+        cycle = Cycle(
+            number, self.catalog.locate(self.catalog.history()[-1]), output.parts, output.kept.total()
+        )
         folder.begin(cycle, new)
         return cycle
 
@@ -108,9 +110,9 @@ def test_the_newest_cycle_without_an_outcome_is_gone_on_with(place: Place) -> No
 
 def test_a_dry_run_says_what_is_new_and_writes_nothing(place: Place, capsys) -> None:
     assert main([*place.arguments, "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert "would begin cycle 1 with 4 new objects of 4" in said
-    assert "#sha256=" + place.catalog.history()[0].sha256 in said
+    message = capsys.readouterr().out
+    assert "would begin cycle 1 with 4 new objects of 4" in message
+    assert "#sha256=" + place.catalog.history()[0].sha256 in message
     assert not Path(place.output).exists()
     place.take_in(1)
     assert main([*place.arguments, "--dry-run"]) == 0

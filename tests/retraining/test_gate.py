@@ -59,10 +59,10 @@ def test_a_clear_loss_is_not(seed: int, loss: float) -> None:
 @settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_noise_around_zero_is_equal_and_enough_only_if_the_operator_says_so(seed: int) -> None:
-    found = pair(seed, 0.0, noise=0.2)
+    result = pair(seed, 0.0, noise=0.2)
     # exactly around zero: chance may otherwise look like an improvement, one time in forty
-    centred = found.set_column(
-        found.column_names.index("psnr_db"), "psnr_db", pa.array(_centred(found, "psnr_db"))
+    centred = result.set_column(
+        result.column_names.index("psnr_db"), "psnr_db", pa.array(_centred(result, "psnr_db"))
     )
     only = BOTH.model_copy(update={"metrics": (PSNR,)})
     (difference,) = decide(centred, "new", ("old",), only)
@@ -79,8 +79,8 @@ def _centred(found: pa.Table, name: str) -> np.ndarray:
 
 
 def test_one_worse_metric_outweighs_every_better_one() -> None:
-    found = pair(1, 2.0)
-    worse = found.set_column(
+    result = pair(1, 2.0)
+    worse = result.set_column(
         3, "ciede2000", pa.array(np.where(np.arange(400) < 200, 15.0, 11.0) + np.arange(400) % 2)
     )
     differences = decide(worse, "new", ("old",), BOTH)
@@ -91,9 +91,9 @@ def test_one_worse_metric_outweighs_every_better_one() -> None:
 def test_every_reference_must_be_met() -> None:
     rng = np.random.default_rng(0)
     old = rng.normal(23, 4, 100)
-    found = table(psnr_db={"new": old + 1, "gray": old, "constant tint": old + 2})
+    result = table(psnr_db={"new": old + 1, "gray": old, "constant tint": old + 2})
     config = GateSection(metrics=(PSNR,))
-    differences = decide(found, "new", ("gray", "constant tint"), config)
+    differences = decide(result, "new", ("gray", "constant tint"), config)
     assert [(d.reference, d.verdict) for d in differences] == [("gray", "better"), ("constant tint", "worse")]
     assert not promoted(differences, config)
     assert promoted(differences[:1], config)
@@ -122,18 +122,18 @@ def test_verdicts(low: float, mean: float, high: float, by_mean: str, by_interva
 
 
 def test_the_same_seed_and_photographs_decide_the_same_in_any_order_of_rows() -> None:
-    found = pair(5, 0.05)
-    shuffled = found.take(np.random.default_rng(0).permutation(found.num_rows))
-    assert decide(found, "new", ("old",), BOTH) == decide(shuffled, "new", ("old",), BOTH)
+    result = pair(5, 0.05)
+    shuffled = result.take(np.random.default_rng(0).permutation(result.num_rows))
+    assert decide(result, "new", ("old",), BOTH) == decide(shuffled, "new", ("old",), BOTH)
     other = BOTH.model_copy(update={"seed": 1})
-    assert decide(found, "new", ("old",), BOTH)[0].low != decide(found, "new", ("old",), other)[0].low
+    assert decide(result, "new", ("old",), BOTH)[0].low != decide(result, "new", ("old",), other)[0].low
 
 
 def test_photographs_without_a_value_for_a_metric_do_not_count() -> None:
     values = np.where(np.arange(100) < 40, 1.0, np.nan)
-    found = table(top1_correct={"new": values, "old": values * 0})
+    result = table(top1_correct={"new": values, "old": values * 0})
     config = GateSection(metrics=(GateMetric(name="top1_correct", better="higher", tolerance=0.0),))
-    (difference,) = decide(found, "new", ("old",), config)
+    (difference,) = decide(result, "new", ("old",), config)
     assert (difference.photographs, difference.difference, difference.verdict) == (40, 1.0, "better")
 
 
@@ -142,13 +142,13 @@ def test_what_cannot_be_judged_is_one_line() -> None:
         decide(pair(0, 1.0, count=20), "new", ("old",), BOTH)
     with pytest.raises(RunError, match=r"unknown \(0\) were not measured on the same"):
         decide(pair(0, 1.0), "new", ("unknown",), BOTH)
-    found = pair(0, 1.0)
+    result = pair(0, 1.0)
     with pytest.raises(RunError, match=r"the same photographs \(0199.jpg\)"):
-        decide(found.slice(0, found.num_rows - 1), "new", ("old",), BOTH)
+        decide(result.slice(0, result.num_rows - 1), "new", ("old",), BOTH)
     with pytest.raises(RunError, match="twice"):
-        decide(pa.concat_tables([found, found]), "new", ("old",), BOTH)
+        decide(pa.concat_tables([result, result]), "new", ("old",), BOTH)
     with pytest.raises(ConfigError, match="no column 'ssim'"):
-        decide(found, "new", ("old",), GateSection(metrics=(PSNR.model_copy(update={"name": "ssim"}),)))
+        decide(result, "new", ("old",), GateSection(metrics=(PSNR.model_copy(update={"name": "ssim"}),)))
     one = table(psnr_db={"new": np.full(40, np.inf), "old": np.full(40, 20.0)})
     with pytest.raises(ConfigError, match=r"0000\.jpg has no finite psnr_db"):
         decide(one, "new", ("old",), BOTH)

@@ -94,10 +94,10 @@ def test_a_first_champion_and_a_challenger_that_is_worse(photos: str, tmp_path: 
     assert (entry.reason, entry.source.partition("#")[0]) == ("first", good)
     assert entry.evaluation is not None
     assert (entry.evaluation.photographs, entry.evaluation.short_side) == (12, 48)
-    found = {(d.reference, d.metric): d for d in entry.evaluation.differences}
-    assert {reference for reference, _ in found} == {"gray", "constant tint"}
-    assert {d.verdict for d in found.values()} == {"better"}
-    assert found["gray", "ab_rmse"].difference < -8  # most of the distance from gray to TINT
+    results = {(d.reference, d.metric): d for d in entry.evaluation.differences}
+    assert {reference for reference, _ in results} == {"gray", "constant tint"}
+    assert {d.verdict for d in results.values()} == {"better"}
+    assert results["gray", "ab_rmse"].difference < -8  # most of the distance from gray to TINT
     report = (tmp_path / "models" / "warm" / "000001.md").read_text()
     assert report.startswith("# warm: promoted as entry 1\n")
     assert report in first.stdout
@@ -158,11 +158,11 @@ def test_user_mistakes(photos: str, tmp_path: Path, capsys) -> None:
         (["--registry", registry, "--first", *challenge, "--set", "gate.metrics=[]"], r"gate\.metrics"),
     ]:
         assert main(arguments) == 2
-        said = capsys.readouterr()
-        assert said.err.startswith("error: ")
-        assert said.err.count("\n") == 1
-        assert said.out == ""
-        assert re.search(message, said.err)
+        text = capsys.readouterr()
+        assert text.err.startswith("error: ")
+        assert text.err.count("\n") == 1
+        assert text.out == ""
+        assert re.search(message, text.err)
     for arguments in (["--registry", registry], ["--registry", registry, "--challenger", weights]):
         with pytest.raises(SystemExit) as left:
             main(arguments)

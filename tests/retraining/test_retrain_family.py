@@ -86,8 +86,8 @@ def test_one_command_from_photographs_to_a_table(family: Path, tmp_path: Path) -
     )
     assert first.returncode == 0, first.stdout + first.stderr
     assert "our CNN" in first.stdout
-    made = tmp_path / "out" / "weights" / "cnn.safetensors"
-    assert weights_info("classification_cnn", str(made)).provenance["steps"] == 2
+    output = tmp_path / "out" / "weights" / "cnn.safetensors"
+    assert weights_info("classification_cnn", str(output)).provenance["steps"] == 2
     table = pq.read_table(tmp_path / "out" / "evaluation" / "1-held-out" / "evaluation.parquet")
     assert set(table["colored_by"].to_pylist()) == {
         "gray",
@@ -98,9 +98,9 @@ def test_one_command_from_photographs_to_a_table(family: Path, tmp_path: Path) -
     }
     about = json.loads((tmp_path / "out" / "evaluation" / "1-held-out" / "evaluation.json").read_text())
     assert about["photographs"] == 2
-    changed = made.stat().st_mtime_ns
+    changed = output.stat().st_mtime_ns
     other = [*command[:-1], "cnn", "--exclude", "*.txt"]
     refused = subprocess.run(other, capture_output=True, text=True, timeout=100, check=False)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "give another --output" in refused.stderr
-    assert made.stat().st_mtime_ns == changed
+    assert output.stat().st_mtime_ns == changed

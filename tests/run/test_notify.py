@@ -79,10 +79,10 @@ def test_what_the_receiver_refuses_is_one_line_without_the_path(receiver, capsys
     receiver.answers = list(answers)
     assert not deliver(receiver.config, MESSAGE)
     assert len(receiver.seen) == tries
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert f"127.0.0.1 did not receive the end of the run: it answered {answers[0]}" in said
-    assert "secret" not in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert f"127.0.0.1 did not receive the end of the run: it answered {answers[0]}" in message
+    assert "secret" not in message
 
 
 def test_the_job_tells_of_its_end_and_of_its_failure(receiver, tmp_path):
@@ -102,9 +102,9 @@ def test_a_dead_receiver_changes_no_exit_status(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     config = JobConfig(notify=NotifyConfig(webhook=f"http://127.0.0.1:{free_port()}/secret"))
     assert run_job(ColorizeRequest(str(tmp_path / "in"), str(tmp_path / "out"), config)) == 0
-    said = capsys.readouterr().err
-    assert said.startswith("warning: the webhook at 127.0.0.1 did not receive the end of the run: Conn")
-    assert "secret" not in said
+    message = capsys.readouterr().err
+    assert message.startswith("warning: the webhook at 127.0.0.1 did not receive the end of the run: Conn")
+    assert "secret" not in message
 
 
 def test_only_http_urls_are_taken() -> None:

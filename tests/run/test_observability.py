@@ -50,8 +50,10 @@ class Watched(NamedTuple):
 def scrape(port: int) -> list[Sample]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    found = re.findall(r"^(ray_\w+)\{(.*)\} (\S+)$", text, re.MULTILINE)
-    return [Sample(name, dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(v)) for name, labels, v in found]
+    result = re.findall(r"^(ray_\w+)\{(.*)\} (\S+)$", text, re.MULTILINE)
+    return [
+        Sample(name, dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(v)) for name, labels, v in result
+    ]
 
 
 def by_name(samples: list[Sample]) -> dict[str, list[Sample]]:
@@ -91,8 +93,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     asked += [word for setting in settings for word in ("--set", setting)]
     with ray_head(folder, f"--metrics-export-port={port}", env=often) as (address, head):
         environment = os.environ | TOKEN | often | {"RAY_ADDRESS": address}
-        said = (folder / "stderr").open("w")
-        job = subprocess.Popen(asked, env=environment, stdout=subprocess.PIPE, stderr=said, text=True)
+        message = (folder / "stderr").open("w")
+        job = subprocess.Popen(asked, env=environment, stdout=subprocess.PIPE, stderr=message, text=True)
         killer = Thread(target=_kill_once, args=(job, head, folder / "out"))
         killer.start()
         working: dict[tuple[str, str], Sample] = {}
@@ -145,8 +147,8 @@ def test_what_is_exported_is_what_is_declared(watched: Watched) -> None:
 
 def test_counters_agree_with_the_ledger_and_stay_after_the_run(watched: Watched) -> None:
     def counted(name: str, **labels: str) -> float:
-        found = [s for s in watched.after[name] if labels.items() <= s.labels.items()]
-        return sum(sample.value for sample in found)
+        results = [s for s in watched.after[name] if labels.items() <= s.labels.items()]
+        return sum(sample.value for sample in results)
 
     assert counted("ray_fiat_color_images_total", status="colorized", code="") == COLOURED
     assert counted("ray_fiat_color_images_total", status="failed", code="truncated") == 1

@@ -36,7 +36,9 @@ def out(request: pytest.FixtureRequest, tmp_path) -> Store:
 
 
 def folders(store: Store) -> list[str]:
-    return sorted({found.key.split("/")[1] for found in store.list("runs/2026") if "verify" not in found.key})
+    return sorted(
+        {result.key.split("/")[1] for result in store.list("runs/2026") if "verify" not in result.key}
+    )
 
 
 def test_the_newest_finished_runs_and_all_that_is_no_report_stay(out: Store) -> None:

@@ -114,9 +114,13 @@ def test_known_chroma_comes_through_and_lightness_stays(archive: Archive) -> Non
     archive.photographs(a=1)
     data = encoded(in_colour(shapes(1)), "PNG")
     archive.put("color", {"a_color.png": data})
-    made = archive.color()["a.png"]
-    assert (made["status"], made["method"], made["message"]) == ("colorized", "borrowed", "guided by picture")
-    assert made["max_delta_l"] < 1
+    output = archive.color()["a.png"]
+    assert (output["status"], output["method"], output["message"]) == (
+        "colorized",
+        "borrowed",
+        "guided by picture",
+    )
+    assert output["max_delta_l"] < 1
     after = lab(archive.result("a.png"))
     assert np.abs(after[..., 1:] - field(SIZE[1], SIZE[0])).mean(axis=(0, 1)).max() < 0.3
     assert np.abs(after[..., 0] - lab(shapes(1))[..., 0]).max() < 1
@@ -137,9 +141,9 @@ def test_16_bits_a_smaller_picture_and_its_profile(archive: Archive) -> None:
     small = in_colour(gray).resize((192, 144), Image.Resampling.LANCZOS)
     bgr = Image.merge("RGB", small.split()[::-1])  # under a profile whose red is sRGB's blue
     archive.put("color", {"deep.png": encoded(bgr, "PNG", icc_profile=swapped_srgb())})
-    made = archive.color(**{"output.format": "tiff"})["deep.tif"]
-    assert (made["status"], made["width"]) == ("colorized", 512)
-    assert made["max_delta_l"] < 0.1
+    output = archive.color(**{"output.format": "tiff"})["deep.tif"]
+    assert (output["status"], output["width"]) == ("colorized", 512)
+    assert output["max_delta_l"] < 0.1
     pixels = tifffile.imread(archive.root / "out/images/deep.tif")
     assert (pixels.dtype, pixels.shape) == (np.uint16, (384, 512, 3))
     after = spaces.srgb_to_lab(pixels / 65535)
@@ -186,10 +190,10 @@ def test_each_refusal_is_a_row_with_its_reason(archive: Archive) -> None:
     archive.put("color", {"several_color.webp": encoded(colour, "WEBP")})
     rows = archive.color()
     assert rows["good.png"]["status"] == "colorized"
-    for name, (_, said) in pictures.items():
+    for name, (_, message) in pictures.items():
         failed = rows[f"{name}.png"]
         assert (failed["status"], failed["failure_code"]) == ("failed", "guide_invalid"), name
-        assert said in failed["message"], failed["message"]
+        assert message in failed["message"], failed["message"]
         assert f"its picture '{name}.png'" in failed["message"]
         assert not (archive.root / "out/images" / f"{name}.png").exists()
     several = rows["several.png"]

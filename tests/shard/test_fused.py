@@ -43,17 +43,17 @@ def test_composing_where_the_network_runs_changes_no_byte(tmp_path):
     pages = io.BytesIO()
     photograph(5).save(pages, "TIFF", save_all=True, append_images=[photograph(6)])
     fill(str(tmp_path / "in"), sources | {"pages.tif": pages.getvalue()})
-    found = {}
+    results = {}
     for place in ("cpu", "gpu"):
         config = load(JobConfig, None, ["model.side=64", "output.format=tiff", f"run.compose={place}"])
         folder = str(tmp_path / place)
         worker = FusedWorker(Job(config, str(tmp_path / "in"), folder, "run", "d", "w"), AttemptRegistry())
         worker.run(*only_shard(worker))
         worker.shard_worker.close()
-        found[place] = {row["key"]: (row["output_sha256"], row["max_delta_l"]) for row in ledger(folder)}
-    assert set(found["cpu"]) == set(sources) | {"pages.tif"}
-    assert all(digest for digest, _ in found["cpu"].values())
-    assert found["gpu"] == found["cpu"]
+        results[place] = {row["key"]: (row["output_sha256"], row["max_delta_l"]) for row in ledger(folder)}
+    assert set(results["cpu"]) == set(sources) | {"pages.tif"}
+    assert all(digest for digest, _ in results["cpu"].values())
+    assert results["gpu"] == results["cpu"]
 
 
 @pytest.mark.parametrize(("workers", "gpus"), [(16, 1), (10, 4), (2, 4), (4, 4), (1, 1)])

@@ -126,7 +126,7 @@ def test_a_shared_picture_counts_by_its_content_and_must_fit_the_method(archive)
     first = pinned("iizuka", "style", "warm.jpg")
     fill(str(guides), {"copy.jpg": (guides / "warm.jpg").read_bytes()})
     assert pinned("iizuka", "style", "copy.jpg").partition("#")[2] == first.partition("#")[2]
-    for method, name, said in (
+    for method, name, message in (
         ("unet", "warm.jpg", "methods that do: iizuka"),
         ("iizuka", "gone.jpg", "gone.jpg"),
         ("iizuka", "bad.jpg", "its style"),
@@ -134,7 +134,7 @@ def test_a_shared_picture_counts_by_its_content_and_must_fit_the_method(archive)
     ):
         with pytest.raises(ConfigError, match=r"^configuration key 'model\.style'") as error:
             pinned(method, "style", name)
-        assert said in str(error.value)
+        assert message in str(error.value)
 
 
 def test_guides_that_go_or_change_after_the_plan_are_failed_rows(archive):

@@ -246,9 +246,9 @@ def test_verification_and_bag_have_every_page(tmp_path: Path, no_storage: Storag
     changed = images / "album.tif" / "page-0003.jpg"
     changed.write_bytes(changed.read_bytes()[:-1] + b"!")
     (images / "album.tif" / "page-0002.jpg").unlink()
-    found = compare(read_expected(out).outputs, listed_table(out.list("images")))
-    assert "images/album.tif/page-0002.jpg" in found.missing["key"].to_pylist()
-    findings = check_shard(out, found.both, OUTPUT_CODES, 1).findings.to_pylist()
+    result = compare(read_expected(out).outputs, listed_table(out.list("images")))
+    assert "images/album.tif/page-0002.jpg" in result.missing["key"].to_pylist()
+    findings = check_shard(out, result.both, OUTPUT_CODES, 1).findings.to_pylist()
     assert [(one["key"], one["finding"]) for one in findings] == [
         ("images/album.tif/page-0003.jpg", "changed")
     ]

@@ -24,8 +24,8 @@ STRIPS = {"memory": "limits.stream_bytes=1GiB", "strips": "limits.stream_bytes=1
 
 
 def scan(kind: str, tone: str, dtype: type) -> np.ndarray[Any, Any]:
-    made = KINDS[kind](toned(photo(240, 330), tone))
-    return made if dtype == np.uint8 else made.astype(np.uint16) * 257
+    output = KINDS[kind](toned(photo(240, 330), tone))
+    return output if dtype == np.uint8 else output.astype(np.uint16) * 257
 
 
 def tiff(*pages: np.ndarray[Any, Any], **options: Any) -> bytes:

@@ -85,11 +85,11 @@ def test_alpha_and_eight_bits_go_through(tmp_path: Path) -> None:
         path, pixels, photometric="minisblack", planarconfig="contig", extrasamples=["unassalpha"]
     )
     colour_master(Master(path, pixels=10**9), file, predict, PROVENANCE, MODEL)
-    found = tifffile.imread(io.BytesIO(file.getvalue()))
-    assert (found.shape, found.dtype) == ((90, 70, 4), np.uint8)
-    np.testing.assert_array_equal(found[..., 3], pixels[..., 1])
+    result = tifffile.imread(io.BytesIO(file.getvalue()))
+    assert (result.shape, result.dtype) == ((90, 70, 4), np.uint8)
+    np.testing.assert_array_equal(result[..., 3], pixels[..., 1])
     gray_of = spaces.srgb_to_lab(np.repeat(pixels[..., :1], 3, axis=2) / 255)[..., 0]
-    assert np.abs(spaces.srgb_to_lab(found[..., :3] / 255)[..., 0] - gray_of).max() < 1
+    assert np.abs(spaces.srgb_to_lab(result[..., :3] / 255)[..., 0] - gray_of).max() < 1
 
 
 def test_sixteen_bits_become_eight_where_asked(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_sixteen_bits_become_eight_where_asked(tmp_path: Path) -> None:
     master = Master(path, pixels=10**9)
     ab = predict(*reduce_master(master, MODEL).L_pages)  # type: ignore[union-attr]
     write_pages(master, [0], file, [ab], PROVENANCE, MasterSettings(MODEL, 8))
-    found = tifffile.imread(io.BytesIO(file.getvalue()))
-    assert (found.shape, found.dtype) == ((90, 70, 4), np.uint8)
-    assert np.abs(found[..., 3] - pixels[..., 1] / 257).max() <= 0.51
+    result = tifffile.imread(io.BytesIO(file.getvalue()))
+    assert (result.shape, result.dtype) == ((90, 70, 4), np.uint8)
+    assert np.abs(result[..., 3] - pixels[..., 1] / 257).max() <= 0.51
 
 
 def test_real_colour_is_left_alone(tmp_path: Path) -> None:

@@ -179,9 +179,9 @@ def test_what_every_upload_says(
     ] * 3
     puts = [headers for headers in seen if int(headers.get("content-length") or 0) >= 5]
     digests = ("content-md5", "x-amz-trailer", "x-amz-checksum-crc32")
-    said = [[name for name in digests if name in headers] for headers in puts]
-    assert said[:2] == [["x-amz-checksum-crc32"]] * 2
-    parts = said[2:5]
+    messages = [[name for name in digests if name in headers] for headers in puts]
+    assert messages[:2] == [["x-amz-checksum-crc32"]] * 2
+    parts = messages[2:5]
     assert parts == [["content-md5"]] * 3 if checksums == "when_required" else all(parts)
 
 

@@ -48,26 +48,26 @@ KEYS = [
 def store(request: pytest.FixtureRequest, tmp_path) -> Store:
     """An empty store of each kind, as a worker would get it: through pickle."""
     if request.param == "local":
-        made = open_store(str(tmp_path / "root"), request.getfixturevalue("no_storage"))
+        output = open_store(str(tmp_path / "root"), request.getfixturevalue("no_storage"))
     else:
         server = request.getfixturevalue(f"s3_{request.param}")
-        made = open_store(f"s3://{server.bucket()}/some/prefix/", server.storage_config)
-    return pickle.loads(pickle.dumps(made))
+        output = open_store(f"s3://{server.bucket()}/some/prefix/", server.storage_config)
+    return pickle.loads(pickle.dumps(output))
 
 
 def keys(store: Store, prefix: str = "") -> list[str]:
-    return [found.key for found in store.list(prefix)]
+    return [result.key for result in store.list(prefix)]
 
 
 def test_listing_is_in_code_point_order_with_sizes_and_etags_that_get_accepts(store):
     for number, key in enumerate(KEYS):
         store.put(key, b"x" * number)
     listed = list(store.list())
-    assert [found.key for found in listed] == KEYS == sorted(KEYS)
-    assert [found.bytes for found in listed] == list(range(len(KEYS)))
-    for found in listed:
-        fetched = store.get(found.key, if_etag=found.etag)
-        assert (len(fetched.data), fetched.etag) == (found.bytes, found.etag)
+    assert [result.key for result in listed] == KEYS == sorted(KEYS)
+    assert [result.bytes for result in listed] == list(range(len(KEYS)))
+    for result in listed:
+        fetched = store.get(result.key, if_etag=result.etag)
+        assert (len(fetched.data), fetched.etag) == (result.bytes, result.etag)
 
 
 def test_a_line_break_in_a_key_is_kept_but_not_printed(s3_ceph, no_storage, tmp_path):
@@ -247,7 +247,7 @@ def test_a_folder_marker_is_an_object(s3_moto, s3_ceph):
         for key in ("in/", "in/sub/", "in/sub/a.jpg"):
             server.client.put_object(Bucket=bucket, Key=key, Body=b"" if key.endswith("/") else b"1")
         store = open_store(f"s3://{bucket}/in", server.storage_config)
-        assert [(found.key, found.bytes) for found in store.list()] == [("sub/", 0), ("sub/a.jpg", 1)]
+        assert [(result.key, result.bytes) for result in store.list()] == [("sub/", 0), ("sub/a.jpg", 1)]
 
 
 @pytest.fixture(scope="module")
@@ -285,5 +285,5 @@ def test_folder_and_bucket_list_any_keys_alike(wanted, tmp_path, no_storage, s3_
         bucket.put(key, key.encode())
     expected = [(key, len(key.encode())) for key in good]
     for store in (folder, bucket):
-        assert [(found.key, found.bytes) for found in store.list()] == expected
-        assert all(isinstance(found, ObjectInfo) for found in store.list())
+        assert [(result.key, result.bytes) for result in store.list()] == expected
+        assert all(isinstance(result, ObjectInfo) for result in store.list())

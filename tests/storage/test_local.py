@@ -21,7 +21,7 @@ def store(tmp_path, no_storage):
 
 
 def keys(store) -> list[str]:
-    return [found.key for found in store.list()]
+    return [result.key for result in store.list()]
 
 
 @given(st.binary(max_size=12).map(lambda raw: raw.replace(b"/", b"").replace(b"\0", b"")))

@@ -180,7 +180,7 @@ def test_pages_and_prefixes_are_strung_together_in_order(kind, layout, request):
         def page(**query):
             return server.client.list_objects_v2(Bucket=bucket, MaxKeys=size, **query)  # noqa: B023
 
-        assert [found.key for found in list_sorted(page, "")] == sorted(LAYOUTS[layout])
+        assert [result.key for result in list_sorted(page, "")] == sorted(LAYOUTS[layout])
 
 
 def test_an_error_on_a_later_page_is_raised_not_swallowed(s3_moto):

@@ -35,7 +35,7 @@ def floors() -> list[list[str]]:
 def arrows(rooms: list[str]) -> tuple[Arrows, frozenset[str]]:
     """Who imports whom, and which rooms import Ray themselves."""
     graph = grimp.build_graph("pipeline", "jobs", include_external_packages=True, cache_dir=None)
-    found: dict[str, set[str]] = {room: set() for room in rooms}
+    result: dict[str, set[str]] = {room: set() for room in rooms}
     knows_ray = set()
     for module in graph.modules:
         if (room := _room(module)) is None:
@@ -44,8 +44,8 @@ def arrows(rooms: list[str]) -> tuple[Arrows, frozenset[str]]:
             if imported == ENGINE:
                 knows_ray.add(room)
             elif (other := _room(imported)) not in (None, room):
-                found[room].add(str(other))
-    return {room: frozenset(to) for room, to in found.items()}, frozenset(knows_ray)
+                result[room].add(str(other))
+    return {room: frozenset(to) for room, to in result.items()}, frozenset(knows_ray)
 
 
 def _room(module: str) -> str | None:

@@ -39,7 +39,7 @@ def _certificate(
     is_authority, day = key is authority, datetime.timedelta(days=1)
     now = datetime.datetime.now(datetime.UTC)
     usage = dict.fromkeys(_USAGES.split(), False) | {"digital_signature": not is_authority}
-    made = (
+    output = (
         x509.CertificateBuilder(
             _name("authority"), _name(name), key.public_key(), x509.random_serial_number()
         )
@@ -56,5 +56,5 @@ def _certificate(
     )
     if not is_authority:
         purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
-        made = made.add_extension(purpose, critical=False)
-    return made.sign(authority, hashes.SHA256())
+        output = output.add_extension(purpose, critical=False)
+    return output.sign(authority, hashes.SHA256())

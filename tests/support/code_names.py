@@ -87,7 +87,7 @@ def _attribute_of_self(scope: Scope, node: ast.AST) -> None:
 @cache
 def modules() -> dict[str, list[Scope]]:
     """Every module and package by its last name, and by every longer end of its dotted name."""
-    found: dict[str, list[Scope]] = {}
+    result: dict[str, list[Scope]] = {}
     for path in source_files():
         parts = path.relative_to(REPO).with_suffix("").parts
         parts = parts[:-1] if parts[-1] == "__init__" else parts
@@ -96,10 +96,10 @@ def modules() -> dict[str, list[Scope]]:
             scope = packages()
             for part in folder:
                 scope = scope.names[part]
-            same = found.setdefault(folder[-1], [])
+            same = result.setdefault(folder[-1], [])
             if not any(scope is other for other in same):
                 same.append(scope)
-    return found
+    return result
 
 
 @cache

@@ -18,10 +18,10 @@ def row(key: str, data: bytes | None, hour: int = 0, run: str = "run-1", **more:
     at = datetime(2026, 1, 1, hour, tzinfo=UTC)
     source = hashlib.sha256(b"source of " + key.encode()).hexdigest()
     status = Status.FAILED if data is None else Status.COLORIZED
-    made = LedgerRow(key, "etag", 9, status, 1, "unet", "a" * 64, "digest", run, at, source_sha256=source)
+    output = LedgerRow(key, "etag", 9, status, 1, "unet", "a" * 64, "digest", run, at, source_sha256=source)
     if data is not None:
-        made = replace(made, output_key=f"images/{key}", output_sha256=hashlib.sha256(data).hexdigest())
-    return replace(made, **more)
+        output = replace(output, output_key=f"images/{key}", output_sha256=hashlib.sha256(data).hexdigest())
+    return replace(output, **more)
 
 
 def with_derivative(made: LedgerRow, data: bytes) -> LedgerRow:

@@ -49,28 +49,28 @@ def _exif(orientation: int = 1) -> bytes:
 
 
 def _pillow(image: Image.Image, format_: str, **options: Any) -> bytes:
-    said: dict[str, Any] = {"icc_profile": srgb_profile() if image.mode == "RGB" else None}
+    message: dict[str, Any] = {"icc_profile": srgb_profile() if image.mode == "RGB" else None}
     if format_ == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", XMP.decode())
-        said |= {"exif": _exif(), "pnginfo": text, "dpi": (DPI, DPI)}
+        message |= {"exif": _exif(), "pnginfo": text, "dpi": (DPI, DPI)}
     elif format_ == "TIFF":
         tags = TiffImagePlugin.ImageFileDirectory_v2()
         tags[270], tags[700] = WORDS, XMP
-        said |= {"tiffinfo": tags, "dpi": (DPI, DPI)}
+        message |= {"tiffinfo": tags, "dpi": (DPI, DPI)}
     elif format_ == "JPEG":
-        said |= {"exif": _exif(), "xmp": XMP, "dpi": (DPI, DPI)}
+        message |= {"exif": _exif(), "xmp": XMP, "dpi": (DPI, DPI)}
     elif format_ == "AVIF":
-        said |= {"exif": _exif(), "xmp": XMP}
+        message |= {"exif": _exif(), "xmp": XMP}
     buffer = io.BytesIO()
-    image.save(buffer, format_, **{k: v for k, v in (said | options).items() if v is not None})
+    image.save(buffer, format_, **{k: v for k, v in (message | options).items() if v is not None})
     return buffer.getvalue()
 
 
 def _heic(image: Any) -> bytes:
     buffer = io.BytesIO()
-    made = image if isinstance(image, pillow_heif.HeifFile) else pillow_heif.from_pillow(image)
-    made.save(buffer, quality=90, exif=_exif(), xmp=XMP, icc_profile=srgb_profile())
+    output = image if isinstance(image, pillow_heif.HeifFile) else pillow_heif.from_pillow(image)
+    output.save(buffer, quality=90, exif=_exif(), xmp=XMP, icc_profile=srgb_profile())
     return buffer.getvalue()
 
 
@@ -180,8 +180,8 @@ def _with_thumbnail(array: Any) -> bytes:
     tags = [(700, 1, len(XMP), XMP, True)]
     with tifffile.TiffWriter(file) as writer:
         writer.write(array[::4, ::4], photometric="minisblack", subfiletype=1, metadata=None)
-        said: dict[str, Any] = {"description": WORDS, "resolution": (DPI, DPI), "resolutionunit": 2}
-        writer.write(array, photometric="minisblack", extratags=tags, metadata=None, **said)
+        message: dict[str, Any] = {"description": WORDS, "resolution": (DPI, DPI), "resolutionunit": 2}
+        writer.write(array, photometric="minisblack", extratags=tags, metadata=None, **message)
     return file.getvalue()
 
 
@@ -202,17 +202,17 @@ COLUMNS = ("depth", "size", "ICC", "EXIF", "XMP", "DPI")
 def outcome(name: str, data: bytes, decoder: IsolatedDecoder) -> Outcome:
     """The file through the decoder's child, composition and a TIFF, read back with Pillow and libvips."""
     try:
-        found = decoder.decode(
+        result = decoder.decode(
             data, "scan", None, DecodeLimits(10**7), model_side=64, skip_color=True, color_threshold=3.0
         )
     except ImageFailure as failure:
         return Outcome(name, False, {}, None, f"`{failure.code}`: {failure.message}")
-    if isinstance(found, Skip):
-        return Outcome(name, False, {}, None, found.message)
+    if isinstance(result, Skip):
+        return Outcome(name, False, {}, None, result.message)
     ab = np.full((2, 8, 8), 12, np.float32)
-    composed = compose(found.L_u16, ab, found.alpha, depth=found.depth)
-    made = encode(composed.rgb, found, None, OutputConfig(format="tiff"), MADE_BY)
-    return Outcome(name, True, _kept(found, made), composed.max_delta_l, found.note or "")
+    composed = compose(result.L_u16, ab, result.alpha, depth=result.depth)
+    output = encode(composed.rgb, result, None, OutputConfig(format="tiff"), MADE_BY)
+    return Outcome(name, True, _kept(result, output), composed.max_delta_l, result.note or "")
 
 
 def _kept(found: Decoded, made: bytes) -> dict[str, bool | None]:

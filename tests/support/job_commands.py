@@ -120,9 +120,9 @@ def problem(command: str, *, whole: bool) -> str | None:
     whole: a line to be typed as it stands; otherwise required options may be missing, as in the middle of a
     sentence.
     """
-    found = JOB_COMMAND.search(command)
-    assert found
-    job, name = found["job"], found["command"]
+    result = JOB_COMMAND.search(command)
+    assert result
+    job, name = result["job"], result["command"]
     if (job or "").isupper():
         return None
     if job is not None and job not in jobs():
@@ -130,7 +130,7 @@ def problem(command: str, *, whole: bool) -> str | None:
     if name is not None and name not in COMMANDS:
         return f"fiat-color has no command {name}"
     module = _module_of_job(job) if job else f"pipeline.commands.{name.replace('-', '_')}"
-    words = list(_until_the_shell(_words(command[found.end() :])))
+    words = list(_until_the_shell(_words(command[result.end() :])))
     if "--help" in words:
         return None
     parser = _parser_in(module)

@@ -92,8 +92,8 @@ def ledger(uri: str, storage: StorageConfig | None = None) -> list[dict[str, Any
     """All ledger rows below OUT, by key."""
     store = open_store(uri, storage or StorageConfig())
     rows: list[dict[str, Any]] = []
-    for found in store.list("ledger/"):
-        rows += pq.read_table(io.BytesIO(store.get(found.key).data)).to_pylist()
+    for result in store.list("ledger/"):
+        rows += pq.read_table(io.BytesIO(store.get(result.key).data)).to_pylist()
     return sorted(rows, key=lambda row: row["key"])
 
 
@@ -105,5 +105,5 @@ def lasting(rows: list[dict[str, Any]], *more: str) -> list[dict[str, Any]]:
 def image_digests(uri: str, storage: StorageConfig | None = None) -> dict[str, str]:
     """SHA-256 of every image below OUT/images."""
     store = open_store(uri, storage or StorageConfig())
-    keys = [found.key for found in store.list("images/")]
+    keys = [result.key for result in store.list("images/")]
     return {key: hashlib.sha256(store.get(key).data).hexdigest() for key in keys}

@@ -95,7 +95,7 @@ def _target(draw: ImageDraw.ImageDraw, width: int, height: int) -> None:
 def find_in(folder: Path) -> tuple[int, list[tuple[str, float]]]:
     """How many pictures Pillow reads below a folder, and those with real colour and its share, as they are
     and (name with a note) as JPEGs of quality 30."""
-    count, found = 0, []
+    count, result = 0, []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             with Image.open(path) as opened:
@@ -108,8 +108,8 @@ def find_in(folder: Path) -> tuple[int, list[tuple[str, float]]]:
         with Image.open(small) as again:
             for name, rgb8 in ((path.name, np.asarray(image)), (f"{path.name} (q30)", np.asarray(again))):
                 real = find_real_colour(rgb8) if colour_spread(rgb8) <= REAL_COLOUR_SPREAD else None
-                found += [(name, real.share)] if real is not None else []
-    return count, found
+                result += [(name, real.share)] if real is not None else []
+    return count, result
 
 
 def find_added(folder: Path) -> dict[str, tuple[int, int]]:
@@ -122,8 +122,8 @@ def find_added(folder: Path) -> dict[str, tuple[int, int]]:
         for kind, tone in itertools.product(KINDS, TONES):
             file = io.BytesIO()
             Image.fromarray(KINDS[kind](toned(np.asarray(gray), tone))).save(file, "JPEG", quality=88)
-            with Image.open(file) as made:
-                real = find_real_colour(np.asarray(made))
+            with Image.open(file) as output:
+                real = find_real_colour(np.asarray(output))
             counts[kind] = (counts[kind][0] + (real is not None), counts[kind][1] + 1)
     return counts
 
@@ -135,9 +135,9 @@ def main(folders: list[str]) -> None:
         for name, share in with_colour:
             print(f"{share:7.2%}  {name}")
         print(f"{folder}: {pictures} pictures, real colour in {len(with_colour)} of {2 * pictures} versions")
-        for kind, (found, of_all) in find_added(Path(folder)).items():
+        for kind, (result, of_all) in find_added(Path(folder)).items():
             if of_all:
-                print(f"  with a {kind} added, in four tones: found in {found} of {of_all}")
+                print(f"  with a {kind} added, in four tones: found in {result} of {of_all}")
 
 
 if __name__ == "__main__":

@@ -39,30 +39,32 @@ def in_page(path: Path, text: str | None = None) -> list[str]:
     """What a Markdown page names and is not there, as `page:line: what`."""
     text = path.read_text(encoding="utf-8") if text is None else text
     blocks, prose = _split(text)
-    found = list(_paths(text)) + list(_from_a_root(text)) + list(_settings(text))
-    found += [(at, f"no file {to}") for at, to in _links(prose) if not (path.parent / to).exists()]
-    found += [p for at, span in _spans(prose) for p in _inline(at, span)]
-    found += [(at, told) for at, name in _matches(BARE, prose) for told in _key(name)]
+    result = list(_paths(text)) + list(_from_a_root(text)) + list(_settings(text))
+    result += [(at, f"no file {to}") for at, to in _links(prose) if not (path.parent / to).exists()]
+    result += [p for at, span in _spans(prose) for p in _inline(at, span)]
+    result += [(at, told) for at, name in _matches(BARE, prose) for told in _key(name)]
     for at, block in blocks:
-        found += _lines_of_commands(at, block)
-    found += [(at, f"no target: make {name}") for at, name in _matches(MAKE, text) if name not in targets()]
-    return _named(path, text, found)
+        result += _lines_of_commands(at, block)
+    result += [(at, f"no target: make {name}") for at, name in _matches(MAKE, text) if name not in targets()]
+    return _named(path, text, result)
 
 
 def in_code(path: Path) -> list[str]:
     """What the docstrings and comments of a Python file name and is not there."""
     problems, arguments = [], code_names.arguments_of(path)
     for line, prose in code_names.prose_of(path):
-        found = list(_paths(prose)) + list(_from_a_root(prose)) + list(_settings(prose))
-        found += _lines_of_commands(0, prose)
+        result = list(_paths(prose)) + list(_from_a_root(prose)) + list(_settings(prose))
+        result += _lines_of_commands(0, prose)
         for at, span in _spans(prose):
             if span.partition(".")[0] not in arguments:
-                found += _inline(at, span)
+                result += _inline(at, span)
         for at, name in _matches(BARE, prose):
             if name.partition(".")[0] in code_names.modules():
-                found += [(at, told) for told in _dotted(name)]
+                result += [(at, told) for told in _dotted(name)]
         where = path.relative_to(REPO)
-        problems += [f"{where}:{line + prose[:at].count(chr(10))}: {what}" for at, what in sorted(set(found))]
+        problems += [
+            f"{where}:{line + prose[:at].count(chr(10))}: {what}" for at, what in sorted(set(result))
+        ]
     return problems
 
 
@@ -70,9 +72,9 @@ def in_comments(path: Path) -> list[str]:
     """What the comments of a configuration or script name and is not there."""
     lines = path.read_text(encoding="utf-8").splitlines()
     text = "\n".join(line.partition("#")[2].strip() if "#" in line else "" for line in lines)
-    found = list(_paths(text)) + list(_from_a_root(text)) + list(_settings(text))
-    found += _lines_of_commands(0, text)
-    return _named(path, text, found)
+    result = list(_paths(text)) + list(_from_a_root(text)) + list(_settings(text))
+    result += _lines_of_commands(0, text)
+    return _named(path, text, result)
 
 
 def _named(path: Path, text: str, found: list[tuple[int, str]]) -> list[str]:

@@ -40,12 +40,12 @@ STROKES, STROKE_LENGTH, STROKE_WIDTH = 300, 30, 4
 
 def mosaic(photos: Path) -> Image.Image:
     """1024 x 1024 pixels of four photographs in colour."""
-    made = Image.new("RGB", (FULL, FULL))
+    output = Image.new("RGB", (FULL, FULL))
     for number, name in enumerate(TILES):
         with Image.open(photos / name) as tile:
             place = (number % 2 * FULL // 2, number // 2 * FULL // 2)
-            made.paste(ImageOps.fit(tile.convert("RGB"), (512, 512), bleed=0), place)
-    return made
+            output.paste(ImageOps.fit(tile.convert("RGB"), (512, 512), bleed=0), place)
+    return output
 
 
 def strokes(photograph: Image.Image) -> Image.Image:
@@ -94,15 +94,15 @@ def one_megapixel(photos: Path) -> list[dict[str, float]]:
     rows = []
     for side in SIDES:
         ab_2hw, L_hw, seconds = solve(l_u16, drawn, side)
-        made = in_lab(ab_2hw if side == FULL else guided_upsample(ab_2hw, L_hw, L_HW))
+        output = in_lab(ab_2hw if side == FULL else guided_upsample(ab_2hw, L_hw, L_HW))
         blurred = in_lab(np.stack([_bilinear(plane) for plane in ab_2hw]))
         rows.append(
             {
                 "side": side,
                 "seconds_solve": round(seconds, 1),
-                "to_full_size": round(ciede2000(full, made), 2),
+                "to_full_size": round(ciede2000(full, output), 2),
                 "to_full_size_bilinear": round(ciede2000(full, blurred), 2),
-                "to_photograph": round(ciede2000(truth, made), 2),
+                "to_photograph": round(ciede2000(truth, output), 2),
             }
         )
     return rows

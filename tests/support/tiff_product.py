@@ -79,12 +79,12 @@ def _sensible(kind: dict[str, Any]) -> bool:
 
 def sample(count: int, seed: int) -> list[Kind]:
     """So many points at random."""
-    rng, found = random.Random(seed), []
-    while len(found) < count:
+    rng, result = random.Random(seed), []
+    while len(result) < count:
         kind = {axis: rng.choice(values) for axis, values in AXES.items()}
         if _sensible(kind):
-            found.append(Kind(tuple(kind.items())))
-    return found
+            result.append(Kind(tuple(kind.items())))
+    return result
 
 
 def product() -> Iterator[Kind]:
@@ -180,11 +180,11 @@ def in_memory(data: bytes) -> Reading:
     """As a picture that fits into memory."""
     limits = DecodeLimits(pixels=10**8)
     try:
-        found = decode(data, "a.tif", None, limits, model_side=64, skip_color=False, color_threshold=3.0)
+        result = decode(data, "a.tif", None, limits, model_side=64, skip_color=False, color_threshold=3.0)
     except ImageFailure as failure:
         return Reading(failure.code)
-    assert isinstance(found, Decoded)
-    return Reading(None, found.L_u16, found.alpha, found.note, found.depth, found.meta.changes)
+    assert isinstance(result, Decoded)
+    return Reading(None, result.L_u16, result.alpha, result.note, result.depth, result.meta.changes)
 
 
 def in_strips(data: bytes, folder: Path) -> Reading:
@@ -233,10 +233,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for kind in itertools.chain(product(), sample(1000, 0)):
             data = file_of(kind)
-            said = difference(in_memory(data), in_strips(data, Path(folder)))
-            total, wrong = total + 1, wrong + (said is not None)
-            if said is not None:
-                print(f"{said}: {kind}")
+            message = difference(in_memory(data), in_strips(data, Path(folder)))
+            total, wrong = total + 1, wrong + (message is not None)
+            if message is not None:
+                print(f"{message}: {kind}")
     print(f"{total} files, {wrong} differ")
     sys.exit(wrong > 0)
 

@@ -20,7 +20,7 @@ def training_rows(
     """`counts` training photographs per source, and `val` to validate of each; sources are labels too. The
     keys in `broken` get bytes that are no image."""
     rng = np.random.default_rng(0)
-    made = []
+    output = []
     for source, count in counts.items():
         for i in range(count + val):
             key = f"{source}/{i}"
@@ -28,12 +28,12 @@ def training_rows(
             pixels = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
             Image.fromarray(pixels).resize((size + 16, size), Image.Resampling.BICUBIC).save(buffer, "JPEG")
             image = b"\xff\xd8 no image" if key in broken else buffer.getvalue()
-            made.append(
+            output.append(
                 {"key": key, "source": source, "label": source, "width": size + 16, "height": size,
                  "split": "train" if i < count else "val", "mean_chroma": 20.0, "mean_a": 3.0, "mean_b": 6.0,
                  "phash": bytes(16), "sha256": key, "image": image}
             )  # fmt: skip
-    return pa.Table.from_pylist(made, SCHEMA)
+    return pa.Table.from_pylist(output, SCHEMA)
 
 
 def parts(table: pa.Table, rows: int, group: int) -> dict[str, bytes]:

@@ -11,8 +11,8 @@ from pipeline.models.weights import SHIPPED
 
 def head_of(name: str) -> tuple[dict[str, Any], str]:
     _, head, text = (SHIPPED / f"{name}.md").read_text(encoding="utf-8").split("---\n", 2)
-    found: dict[str, Any] = yaml.safe_load(head)
-    return found, text
+    result: dict[str, Any] = yaml.safe_load(head)
+    return result, text
 
 
 def test_the_head_says_licence_data_and_the_tables_figures() -> None:

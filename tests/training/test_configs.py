@@ -39,12 +39,12 @@ def test_the_shipped_network_is_the_one_that_its_configuration_trains(file: str,
     if file == weights:
         # What was not yet to be chosen when the weights were made has its default.
         compared = {name: info.provenance["settings"][name] for name in ("data", "loss", "optim")}
-        made = TrainConfig.model_validate(compared).model_dump(mode="json")
-        said = config.model_dump(mode="json")
-        assert (made["loss"], made["optim"]) == (said["loss"], said["optim"])
+        output = TrainConfig.model_validate(compared).model_dump(mode="json")
+        message = config.model_dump(mode="json")
+        assert (output["loss"], output["optim"]) == (message["loss"], message["optim"])
         decided_by_the_run = {"photos", "stream"}
-        for name in said["data"].keys() - decided_by_the_run:
-            assert made["data"][name] == said["data"][name], name
+        for name in message["data"].keys() - decided_by_the_run:
+            assert output["data"][name] == message["data"][name], name
 
 
 def test_choosing_a_decoding_holds_out_what_the_training_holds_out() -> None:

@@ -28,14 +28,14 @@ def worker(folder: Path, storage: StorageConfig, share: float) -> Worker:
 def test_bad_rows_are_named_once_and_end_the_run_above_the_share(
     tmp_path: Path, no_storage: StorageConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = worker(tmp_path, no_storage, 0.05)
+    output = worker(tmp_path, no_storage, 0.05)
     for _ in range(2):  # met again in the next epoch
-        made.newly_unreadable |= {"sea/1", "sea/0"}
-        share_unreadable(made)
-    said = capsys.readouterr().out.splitlines()
-    assert [line.rsplit(" ", 1)[1] for line in said] == ["sea/0", "sea/1"]
-    made.newly_unreadable |= {"sea/2"}
+        output.newly_unreadable |= {"sea/1", "sea/0"}
+        share_unreadable(output)
+    message = capsys.readouterr().out.splitlines()
+    assert [line.rsplit(" ", 1)[1] for line in message] == ["sea/0", "sea/1"]
+    output.newly_unreadable |= {"sea/2"}
     with pytest.raises(
         UnusableData, match=r"at least 3 of 40 .* \(7.5%\) cannot be .* \(5.0%\).* sea/0, sea/1, sea/2"
     ):
-        share_unreadable(made)
+        share_unreadable(output)

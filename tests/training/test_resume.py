@@ -76,8 +76,8 @@ def until(lines: Iterator[str], pattern: str, seen: list[str]) -> re.Match[str]:
     """The first further line that has the pattern."""
     for line in lines:
         seen.append(line)
-        if found := re.search(pattern, line):
-            return found
+        if result := re.search(pattern, line):
+            return result
     pytest.fail(f"ended without {pattern!r}: {''.join(seen[-40:])}")
 
 
@@ -148,8 +148,8 @@ def tensorboard_tags(bucket: str, server: S3Server, local: Path) -> set[str]:
         (local / info.key).write_bytes(store.get(info.key).data)
     events = EventAccumulator(str(local))
     events.Reload()
-    found = events.Tags()
-    return {*found["scalars"], *found["images"]}
+    result = events.Tags()
+    return {*result["scalars"], *result["images"]}
 
 
 def test_strays_are_the_folders_that_the_record_does_not_name(tmp_path: Path, s3_ceph: S3Server) -> None:

@@ -83,7 +83,7 @@ def test_the_mean_of_two_trainings(both: UnetColorizer, tmp_path: Path) -> None:
         expected = (parts[0].tensors[name] + parts[1].tensors[name]) / 2
         torch.testing.assert_close(tensor, expected, rtol=1e-3, atol=1e-4)
     assert info.architecture == both.architecture() | {"gain": 1.1}
-    assert [made["steps"] for made in info.provenance["mean_of"]] == [7, 7]
+    assert [output["steps"] for output in info.provenance["mean_of"]] == [7, 7]
 
 
 def test_the_mean_with_the_weights_before_the_encoder_learned(tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def corpus(folder: str) -> list[tuple[Path, str]]:
 
 def outcomes(decoder: IsolatedDecoder, files: list[Path]) -> dict[Path, tuple[str, str]]:
     """File to (status or failure code, message)."""
-    found = {}
+    results = {}
     limits = DecodeLimits(pixels=100_000_000, memory=decoder.memory)
     for path in files:
         try:
@@ -241,13 +241,13 @@ def outcomes(decoder: IsolatedDecoder, files: list[Path]) -> dict[Path, tuple[st
                 color_threshold=3.0,
             )
         except ImageFailure as error:
-            found[path] = (str(error.code), error.message)
+            results[path] = (str(error.code), error.message)
         else:
             decoded = isinstance(result, Decoded)
-            found[path] = (
+            results[path] = (
                 ("colorized", result.note or "") if decoded else (str(result.status), result.message)
             )
-    return found
+    return results
 
 
 # Lacks the last byte of its end marker and nothing else.
@@ -269,13 +269,13 @@ PARTIAL = {
 def test_every_nasty_file_has_one_outcome_within_the_limits() -> None:
     files = corpus("nasty")
     with IsolatedDecoder(memory=2 * GIB, seconds=20) as decoder:
-        found = outcomes(decoder, [path for path, _ in files])
+        result = outcomes(decoder, [path for path, _ in files])
         assert decoder.pid is not None
         status = Path(f"/proc/{decoder.pid}/status").read_text()
-    assert len(found) == len(files) == 554
+    assert len(result) == len(files) == 554
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmPeak"))
     assert peak * 1024 < 2 * GIB
-    counts = Counter(code for code, _ in found.values())
+    counts = Counter(code for code, _ in result.values())
     print(counts)
     assert set(counts) <= {
         "colorized",
@@ -287,7 +287,7 @@ def test_every_nasty_file_has_one_outcome_within_the_limits() -> None:
         "too_large",
     }
     for path, label in files:
-        code, message = found[path]
+        code, message = result[path]
         assert code == "colorized" or message, path
         if not label.startswith("ok"):  # what Pillow refuses is never delivered
             assert code != "colorized" or path.name in WHOLE, (path, label)
@@ -297,7 +297,7 @@ def test_every_nasty_file_has_one_outcome_within_the_limits() -> None:
 
 def test_derived_scans(decoder: IsolatedDecoder) -> None:
     files = [path for path, _ in corpus("archive") if path.parent.name == "derived"]
-    found = {path.name: code for path, (code, _) in outcomes(decoder, files).items()}
-    assert found
-    for name, code in found.items():
+    results = {path.name: code for path, (code, _) in outcomes(decoder, files).items()}
+    assert results
+    for name, code in results.items():
         assert code == ("truncated" if "truncated" in name else "colorized"), name

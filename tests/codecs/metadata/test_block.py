@@ -61,10 +61,10 @@ def tagged(data: bytes, tags: dict[str, str], folder: Path) -> bytes:
 
 def result(data: bytes, format: str, tmp_path: Path, **options: Any) -> tuple[dict[str, Any], list[str]]:
     """The tags of a result, and what was listed."""
-    found, listed = decoded(data, **options), []
-    colours = colourful(found.height, found.width)
-    made = encode(colours, found, None, OutputConfig(format=format), PROVENANCE, listed)  # type: ignore[arg-type]
-    return exiftool(made, tmp_path), listed
+    actual, listed = decoded(data, **options), []
+    colours = colourful(actual.height, actual.width)
+    output = encode(colours, actual, None, OutputConfig(format=format), PROVENANCE, listed)  # type: ignore[arg-type]
+    return exiftool(output, tmp_path), listed
 
 
 def warnings(data: bytes, folder: Path) -> set[str]:
@@ -84,10 +84,12 @@ def test_what_is_said_of_the_photograph_is_kept(source: str, format: str, tmp_pa
     assert {name: tags.get(name) for name in KEPT} == KEPT
     assert "53 deg 39'" in tags["GPS:GPSLatitude"]
     assert "XMP-tiff:Orientation" not in tags
-    assert [said for said in listed if said.startswith("xmp: tiff:Orientation left out")]
+    assert [message for message in listed if message.startswith("xmp: tiff:Orientation left out")]
     if has_iptc and format != "webp":
         assert {name: tags.get(name) for name in IPTC} == IPTC
-    assert bool([said for said in listed if said.startswith("iptc")]) == (has_iptc and format == "webp")
+    assert bool([message for message in listed if message.startswith("iptc")]) == (
+        has_iptc and format == "webp"
+    )
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -95,10 +97,10 @@ def test_what_is_said_of_the_photograph_is_kept(source: str, format: str, tmp_pa
 def test_no_result_gives_exiftool_more_to_complain_of(source: str, format: str, tmp_path: Path) -> None:
     tags = WRITTEN | {"IFD0:XResolution": "300", "IFD0:YResolution": "300", "IFD0:ResolutionUnit": "inches"}
     data = tagged(encoded(photo(), source), tags | (IPTC if source == "JPEG" else {}), tmp_path)
-    found = decoded(data)
-    rgb = colourful(found.height, found.width)
-    made = encode(rgb, found, None, OutputConfig(format=format), PROVENANCE)  # type: ignore[arg-type]
-    assert warnings(made, tmp_path) <= warnings(data, tmp_path) | (DEFLATED if format == "tiff" else set())
+    actual = decoded(data)
+    rgb = colourful(actual.height, actual.width)
+    output = encode(rgb, actual, None, OutputConfig(format=format), PROVENANCE)  # type: ignore[arg-type]
+    assert warnings(output, tmp_path) <= warnings(data, tmp_path) | (DEFLATED if format == "tiff" else set())
 
 
 @pytest.mark.parametrize(("source", "format"), [("JPEG", name) for name in FORMATS] + [("TIFF", "tiff")])
@@ -130,7 +132,7 @@ def test_profiles_are_kept_or_named(format: str, tmp_path: Path) -> None:
         assert tags["Jpeg2000:ColorSpace"] == "sRGB"
     else:
         assert "ICC_Profile:ProfileDescription" in tags
-    assert bool([said for said in listed if said.startswith("icc")]) == (format == "jp2")
+    assert bool([message for message in listed if message.startswith("icc")]) == (format == "jp2")
 
 
 def test_a_long_packet_goes_on_as_extended_xmp_and_comes_back(tmp_path: Path) -> None:
@@ -170,10 +172,10 @@ def test_data_sets_about_the_pixels_are_left_out() -> None:
 def test_hostile_metadata_costs_itself_and_never_the_image(noise: bytes) -> None:
     segments = xmp_segments(noise) + photoshop_segment(noise or b"\x1c")
     exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00" + noise
-    found = decoded(encoded(photo(), "JPEG", exif=exif, extra=segments, comment=noise))
-    rgb = colourful(found.height, found.width)
+    actual = decoded(encoded(photo(), "JPEG", exif=exif, extra=segments, comment=noise))
+    rgb = colourful(actual.height, actual.width)
     for format in FORMATS:
-        assert encode(rgb, found, None, OutputConfig(format=format), PROVENANCE)  # type: ignore[arg-type]
+        assert encode(rgb, actual, None, OutputConfig(format=format), PROVENANCE)  # type: ignore[arg-type]
 
 
 def test_metadata_too_large_for_a_segment_is_left_out_and_listed(tmp_path: Path) -> None:
@@ -182,13 +184,13 @@ def test_metadata_too_large_for_a_segment_is_left_out_and_listed(tmp_path: Path)
     assert "iptc: over 64 KB, left out" in result(data, "jpeg", tmp_path)[1]
     tags, listed = result(data, "tiff", tmp_path)
     assert len(tags["IPTC:Keywords"]) == 1100
-    assert not [said for said in listed if said.startswith("iptc")]
+    assert not [message for message in listed if message.startswith("iptc")]
 
 
 def test_colour_space_is_that_of_the_finished_file() -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0xA001] = 0xFFFF
     for is_srgb, wanted in ((True, 1), (False, 0xFFFF)):
-        made = Image.Exif()
-        made.load(completed(exif.tobytes(), None, "png", is_srgb=is_srgb) or b"")
-        assert made.get_ifd(0x8769)[0xA001] == wanted
+        output = Image.Exif()
+        output.load(completed(exif.tobytes(), None, "png", is_srgb=is_srgb) or b"")
+        assert output.get_ifd(0x8769)[0xA001] == wanted

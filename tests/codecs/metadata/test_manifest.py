@@ -32,8 +32,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> C2paConfig:
 def manifest_of(data: bytes, format: str) -> tuple[dict[str, Any], str]:
     """The active manifest, and what the library says of its signature and hashes."""
     with c2pa.Reader(f"image/{format}", io.BytesIO(data)) as reader:
-        found = json.loads(reader.json())
-        return found["manifests"][found["active_manifest"]], reader.get_validation_state()
+        actual = json.loads(reader.json())
+        return actual["manifests"][actual["active_manifest"]], reader.get_validation_state()
 
 
 def result(format: str, source: bytes) -> bytes:
@@ -47,8 +47,8 @@ def test_a_manifest_says_what_was_done_and_to_what(
     format: str, source_format: str, settings: C2paConfig
 ) -> None:
     source = encoded(photo(), source_format)
-    made = result(format, source)
-    signed = ManifestSigner(settings).sign(made, source, format, PROVENANCE)
+    output = result(format, source)
+    signed = ManifestSigner(settings).sign(output, source, format, PROVENANCE)
     manifest, state = manifest_of(signed, format)
     assert state == "Valid"
     assert manifest["claim_generator_info"][0]["name"] == "Fiat Color"
@@ -59,7 +59,7 @@ def test_a_manifest_says_what_was_done_and_to_what(
     assert opened["action"] == "c2pa.opened"
     assert coloured["action"] == "c2pa.color_adjustments"
     assert coloured["digitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
-    with Image.open(io.BytesIO(signed)) as image, Image.open(io.BytesIO(made)) as unsigned:
+    with Image.open(io.BytesIO(signed)) as image, Image.open(io.BytesIO(output)) as unsigned:
         np.testing.assert_array_equal(np.asarray(image), np.asarray(unsigned))
         assert image.info["icc_profile"] == unsigned.info["icc_profile"]
 

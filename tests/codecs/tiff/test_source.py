@@ -36,10 +36,10 @@ def tiff(array: np.ndarray[Any, Any], **options: Any) -> bytes:
 
 
 def pixels(data: bytes) -> Pixels:
-    found = read_pixels(data, "master.tif", None, DecodeLimits(10**7))
-    assert isinstance(found, Pixels)
-    assert found.array.dtype == np.uint16
-    return found
+    result = read_pixels(data, "master.tif", None, DecodeLimits(10**7))
+    assert isinstance(result, Pixels)
+    assert result.array.dtype == np.uint16
+    return result
 
 
 def near(found: Pixels, wanted: np.ndarray[Any, Any], levels: int = 1) -> bool:
@@ -52,8 +52,8 @@ def near(found: Pixels, wanted: np.ndarray[Any, Any], levels: int = 1) -> bool:
 )
 def test_16_bit_gray_comes_back_to_the_bit(array: Any, byteorder: str, inverted: bool) -> None:
     photometric = "miniswhite" if inverted else "minisblack"
-    found = pixels(tiff(array, byteorder=byteorder, photometric=photometric))
-    np.testing.assert_array_equal(found.array, 65535 - array if inverted else array)
+    result = pixels(tiff(array, byteorder=byteorder, photometric=photometric))
+    np.testing.assert_array_equal(result.array, 65535 - array if inverted else array)
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
@@ -64,18 +64,18 @@ def test_floating_point_that_is_min_is_white_is_no_negative(kind: Any) -> None:
 
 def test_the_range_that_the_file_states_counts() -> None:
     stated = [(LEAST, FLOAT, 1, 0.0, True), (MOST, FLOAT, 1, 255.0, True)]
-    found = pixels(tiff((UNIT * 255).astype(np.float32), extratags=stated))
-    assert near(found, GRAY16)
-    assert found.notes == []
+    result = pixels(tiff((UNIT * 255).astype(np.float32), extratags=stated))
+    assert near(result, GRAY16)
+    assert result.notes == []
     signed = pixels(tiff((GRAY16 // 4).astype(np.int16)))
     assert (signed.array.min(), signed.array.max()) == (0, 65535)
     assert "were taken as black to white" in signed.notes[0]
 
 
 def test_32_bit_integers_say_that_they_were_rounded() -> None:
-    found = pixels(tiff((UNIT * (2**32 - 1)).astype(np.uint32)))
-    assert near(found, GRAY16)
-    assert found.notes == ["32-bit samples were rounded to 16"]
+    result = pixels(tiff((UNIT * (2**32 - 1)).astype(np.uint32)))
+    assert near(result, GRAY16)
+    assert result.notes == ["32-bit samples were rounded to 16"]
 
 
 def test_alpha_planes_and_channels() -> None:
@@ -98,22 +98,22 @@ def test_alpha_planes_and_channels() -> None:
 
 def test_16_bit_cmyk_by_the_plain_formula() -> None:
     ink = 65535 - GRAY16
-    found = pixels(tiff(np.dstack([ink, ink, ink, np.zeros_like(ink)]), photometric="separated"))
-    assert near(found, np.dstack([GRAY16] * 3))
-    assert (found.mode, found.meta.icc) == ("CMYK;16", None)
-    assert "no usable CMYK profile" in found.notes[0]
+    result = pixels(tiff(np.dstack([ink, ink, ink, np.zeros_like(ink)]), photometric="separated"))
+    assert near(result, np.dstack([GRAY16] * 3))
+    assert (result.mode, result.meta.icc) == ("CMYK;16", None)
+    assert "no usable CMYK profile" in result.notes[0]
 
 
 def test_a_transfer_function_takes_the_place_of_the_assumed_curve() -> None:
     linear = np.arange(65536, dtype=np.uint16)
-    found = pixels(
+    result = pixels(
         tiff(np.dstack([GRAY16] * 3), photometric="rgb", extratags=[(CURVE, 3, 65536, linear, True)])
     )
     wanted = linear_to_srgb(np.dstack([UNIT] * 3))
-    assert np.abs(found.srgb8() - wanted * 255).max() <= 0.51
-    apart = lightness(found.array, found.light) / L_U16_SCALE - srgb_to_lab(wanted)[..., 0]
+    assert np.abs(result.srgb8() - wanted * 255).max() <= 0.51
+    apart = lightness(result.array, result.light) / L_U16_SCALE - srgb_to_lab(wanted)[..., 0]
     assert np.abs(apart).max() < 0.001
-    assert found.notes == ["its transfer function was applied"]
+    assert result.notes == ["its transfer function was applied"]
 
 
 def test_metadata_of_what_pillow_cannot_hold() -> None:
@@ -159,9 +159,9 @@ def test_10_bits_of_heic_and_avif_and_12_of_jpeg_2000_are_kept() -> None:
     pillow_heif.from_bytes("RGB;16", ramp.shape[::-1], rgb16.tobytes()).save(heic, quality=-1)
     avif = pyvips.Image.new_from_array(rgb16).copy(interpretation="rgb16")
     for data in (heic.getvalue(), bytes(avif.heifsave_buffer(compression="av1", bitdepth=10, Q=95))):
-        found = pixels(data)
-        assert np.abs(found.array.astype(int) - rgb16).mean() < 1200
-        assert len(np.unique(found.array)) > 256
+        result = pixels(data)
+        assert np.abs(result.array.astype(int) - rgb16).mean() < 1200
+        assert len(np.unique(result.array)) > 256
     white = Image.fromarray(np.full((40, 40), 65535, np.uint16))
     assert int(pixels(encoded(white, "JPEG2000")).array.min()) == 65535
     np.testing.assert_array_equal(deep.widened(np.array([[0, 0xFFF0]], np.uint16), 12), [[0, 65535]])

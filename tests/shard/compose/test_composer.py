@@ -215,8 +215,8 @@ def test_strips_together_are_the_whole(
         parts.append(composer.strip(l_u16[top : top + rows], seen))
         top += rows
     np.testing.assert_array_equal(np.concatenate(parts), whole.rgb)
-    found = composer.measures()
-    assert (found.max_delta_l, found.mean_chroma, found.colorfulness) == (
+    result = composer.measures()
+    assert (result.max_delta_l, result.mean_chroma, result.colorfulness) == (
         whole.max_delta_l, whole.mean_chroma, whole.colorfulness,
     )  # fmt: skip
     with pytest.raises(ValueError, match="are not of"):
