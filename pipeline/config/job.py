@@ -61,6 +61,10 @@ class PlanConfig(Section):
     drop_guides: bool = Field(
         False, description="colour without a guide what has been coloured with one, where there is none now"
     )
+    replace_input: bool = Field(
+        False,
+        description="colour images over those of the same names of another input, which this one replaces",
+    )
 
 
 DEFAULT_METHOD = "unet"

@@ -59,12 +59,16 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("doubt_reasons", pa.string()),  # see DoubtReason, joined by commas; null: none
         # How far the picture is from the training photographs', 0 to 1; null: not known.
         pa.field("novelty", pa.float32()),
+        pa.field(
+            "input", pa.string()
+        ),  # where the source was: a folder or s3://bucket/prefix, with the key below
     ]
 )
 
 
-#: Columns that legitimately differ between two runs over the same inputs.
+#: Columns that legitimately differ between two runs over the same photographs.
 VOLATILE_COLUMNS = (
+    "input",
     "attempts",
     "run_id",
     "finished_at",
@@ -126,6 +130,7 @@ class LedgerRow:
     doubt: float | None = None
     doubt_reasons: str | None = None
     novelty: float | None = None
+    input: str | None = None
 
 
 def ledger_table(rows: list[LedgerRow]) -> pa.Table:

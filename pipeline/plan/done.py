@@ -18,11 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.ledger.newest import newest_in_job
-from pipeline.ledger.read import list_parts
 from pipeline.plan.identities import IdentitySet
-from pipeline.plan.ledger_rows import STATUSES, read_rows
+from pipeline.plan.ledger_rows import STATUSES
 from pipeline.records import Status
-from pipeline.storage import Store
 
 _FAILED = STATUSES.index(Status.FAILED)
 _NEVER = [STATUSES.index(status) for status in (Status.ARCHIVED, Status.REJECTED, Status.SUPERSEDED)]
@@ -80,17 +78,14 @@ class DoneImages:
         return tried
 
 
-def read_done(out: Store, job_digest: str, *, retry_failed: bool) -> DoneImages:
-    """What all ledger parts of one job digest say.
+def done_images(rows: pa.Table, *, retry_failed: bool) -> DoneImages:
+    """What the ledger rows of one job digest say (ROWS_SCHEMA, in the order of their parts).
 
     Of several rows for one identity the one that `newest_in_job` takes counts. With `retry_failed` failed
     images are not done; archived ones never are, nor those whose files are gone because another result
     stands. Rejected ones are not by their rows: a rejection may have been taken back.
-
-    Raises:
-        DamagedLedgerPart: a part is damaged. StorageError: the ledger cannot be listed, or a part not read.
     """
-    rows = newest_in_job(read_rows(out, list_parts(out, job_digest)), ["identity"])
+    rows = newest_in_job(rows, ["identity"])
     hashes, attempts = rows["identity"].to_numpy(), rows["attempts"].to_numpy()
     statuses = rows["status"].to_numpy()
     retried = ((statuses == _FAILED) & retry_failed) | np.isin(statuses, _NEVER)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.cli.counts import counted
 from pipeline.errors import ConfigError
-from pipeline.ledger.keys import DECISIONS, GALLERY, job_digest_of
+from pipeline.ledger.keys import DECISIONS, GALLERY
 from pipeline.ledger.newest import newest_in_job, newest_of_all_jobs
 from pipeline.ledger.read import list_parts, read_part
-from pipeline.plan.ledger_rows import ROWS_SCHEMA, STATUSES, read_rows
+from pipeline.plan.ledger_rows import STATUSES, LedgerRows
 from pipeline.records import Status
 from pipeline.storage import Store
 
@@ -24,20 +23,33 @@ _NAMED = 3  # keys in the message
 _PICTURES = "borrowed"  # the method that takes the colours of other tools' pictures
 
 
-def refuse_dropped_guides(out: Store, keys: Sequence[str], hashes: NDArray[np.int64]) -> None:
+def guided_images(ledger: LedgerRows) -> NDArray[np.int64]:
+    """Identities of images whose newest coloured result, of any job digest, has a guide; ascending."""
+    coloured = [rows.filter(pc.equal(rows["status"], _COLORIZED)) for rows in ledger.tables.values()]
+    all_guided = [rows.filter(pc.is_valid(rows["guide_digest"]))["identity"].to_numpy() for rows in coloured]
+    ever = np.unique(np.concatenate([np.empty(0, np.int64), *all_guided]))
+    if not len(ever):
+        return ever
+    theirs = [rows.filter(pa.array(np.isin(rows["identity"].to_numpy(), ever))) for rows in coloured]
+    of_jobs = pa.concat_tables([newest_in_job(rows, ["identity"]) for rows in theirs]).combine_chunks()
+    newest = newest_of_all_jobs(of_jobs, ["identity"])
+    guided: NDArray[np.int64] = newest.filter(pc.is_valid(newest["guide_digest"]))["identity"].to_numpy()
+    return guided
+
+
+def refuse_dropped_guides(
+    out: Store, keys: Sequence[str], hashes: NDArray[np.int64], guided: NDArray[np.int64]
+) -> None:
     """Refuse to colour without a guide what has been coloured with one.
 
     Args:
         keys, hashes: of the images that are to be coloured without one, in key order; `hash_keys`.
+        guided: from `guided_images`.
 
     Raises:
         ConfigError: the newest result of some of them, of any job digest, has a guide; says how to mean it.
         DamagedLedgerPart, StorageError: the ledger cannot be read.
     """
-    if not len(hashes):
-        return
-    newest = newest_of_all_jobs(_coloured(out, hashes), ["identity"])
-    guided = newest.filter(pc.is_valid(newest["guide_digest"]))["identity"].to_numpy()
     dropped = [keys[i] for i in np.flatnonzero(np.isin(hashes, guided)).tolist()]
     if dropped:
         named = ", ".join(repr(key) for key in dropped[:_NAMED]) + (", ..." if len(dropped) > _NAMED else "")
@@ -64,14 +76,3 @@ def _advice(out: Store, dropped: Sequence[str]) -> str:
     if _PICTURES in methods:
         ways.append("set model.pictures to the folder of before")
     return "; ".join(ways)
-
-
-def _coloured(out: Store, hashes: NDArray[np.int64]) -> pa.Table:
-    """ROWS_SCHEMA: of these images the newest coloured row of each job digest."""
-    tables = [ROWS_SCHEMA.empty_table()]
-    for _, parts in groupby(list_parts(out), job_digest_of):
-        rows = read_rows(out, parts)
-        ours = pa.array(np.isin(rows["identity"].to_numpy(), hashes))
-        coloured = rows.filter(pc.and_(ours, pc.equal(rows["status"], _COLORIZED)))
-        tables.append(newest_in_job(coloured, ["identity"]))
-    return pa.concat_tables(tables).combine_chunks()

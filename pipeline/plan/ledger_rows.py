@@ -1,15 +1,18 @@
-"""The rows of ledger parts as far as a plan needs them: an Arrow table of 25 bytes a row and no strings."""
+"""The ledger as far as a plan needs it, read once: Arrow tables of 25 bytes a row and no strings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import STORAGE_FAILED
-from pipeline.ledger.read import map_parts, read_part
+from pipeline.ledger.keys import job_digest_of
+from pipeline.ledger.read import list_parts, map_parts, read_part
 from pipeline.plan.identities import hash_keys
 from pipeline.records import Status
 from pipeline.storage import Store
@@ -28,17 +31,56 @@ ROWS_SCHEMA = pa.schema(
         ("storage_failed", pa.bool_()),
     ]
 )
-_COLUMNS = ("key", "etag", "status", "attempts", "finished_at", "guide_digest", "failure_code")
+_COLUMNS = ("key", "etag", "status", "attempts", "finished_at", "guide_digest", "failure_code", "input")
 _STORAGE_FAILED = pa.array([str(code) for code in STORAGE_FAILED])
 
 
-def read_rows(out: Store, parts: Iterable[str]) -> pa.Table:
-    """ROWS_SCHEMA, all rows of these ledger parts, in their order. Raises as `read_part`."""
-    tables = map_parts(partial(_read_part, out), parts)
-    return pa.concat_tables([ROWS_SCHEMA.empty_table(), *tables]).combine_chunks()
+class InputParts(NamedTuple):
+    """Keys of all ledger parts, in order, and of those that have rows of another input than the present one.
+
+    Rows from before the ledger had the column `input` are of none.
+    """
+
+    keys: list[str]
+    elsewhere: list[str]
 
 
-def _read_part(out: Store, key: str) -> pa.Table:
+@dataclass(frozen=True)
+class LedgerRows:
+    """By job digest ROWS_SCHEMA, all rows in the order of their parts; and the inputs of all parts."""
+
+    tables: dict[str, pa.Table]
+    inputs: InputParts
+
+    def parts(self, job_digest: str) -> list[str]:
+        """The keys of the parts of one job digest, in order."""
+        return [key for key in self.inputs.keys if job_digest_of(key) == job_digest]
+
+    def of(self, job_digest: str) -> pa.Table:
+        """ROWS_SCHEMA: the rows of one job digest."""
+        return self.tables.get(job_digest, ROWS_SCHEMA.empty_table())
+
+
+def read_ledger(out: Store, input_uri: str) -> LedgerRows:
+    """All rows below OUT.
+
+    Args:
+        input_uri: the present input (`Store.uri`).
+
+    Raises:
+        DamagedLedgerPart: a part is damaged. StorageError: the ledger cannot be listed, or a part not read.
+    """
+    inputs, tables = InputParts(list(list_parts(out)), []), defaultdict[str, list[pa.Table]](list)
+    read = map_parts(partial(_read_part, out, input_uri), inputs.keys)
+    for key, (rows, has_others) in zip(inputs.keys, read, strict=True):
+        tables[job_digest_of(key)].append(rows)
+        if has_others:
+            inputs.elsewhere.append(key)
+    joined = {digest: pa.concat_tables(tables.pop(digest)).combine_chunks() for digest in list(tables)}
+    return LedgerRows(joined, inputs)
+
+
+def _read_part(out: Store, input_uri: str, key: str) -> tuple[pa.Table, bool]:
     table = read_part(out, key, _COLUMNS)
     columns = [
         pa.array(hash_keys(table["key"].to_pylist(), table["etag"].to_pylist())),
@@ -48,4 +90,10 @@ def _read_part(out: Store, key: str) -> pa.Table:
         table["guide_digest"],
         pc.is_in(table["failure_code"], value_set=_STORAGE_FAILED),
     ]
-    return pa.table(columns, schema=ROWS_SCHEMA)
+    has_others = pc.any(is_elsewhere(table["input"], input_uri), min_count=0).as_py()
+    return pa.table(columns, schema=ROWS_SCHEMA), bool(has_others)
+
+
+def is_elsewhere(inputs: pa.ChunkedArray, input_uri: str) -> pa.ChunkedArray:
+    """For each value of the column `input` whether it is another place; false where it has none."""
+    return pc.fill_null(pc.not_equal(inputs, input_uri), False)

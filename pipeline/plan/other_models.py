@@ -7,7 +7,6 @@ the model alone.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -15,12 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config.job import JobConfig, job_digest
-from pipeline.ledger.keys import job_digest_of
 from pipeline.ledger.newest import newest_of_all_jobs
-from pipeline.ledger.read import list_parts, read_part
+from pipeline.ledger.read import read_part
 from pipeline.plan.done import DoneImages, guides_of
 from pipeline.plan.identities import IdentitySet
-from pipeline.plan.ledger_rows import STATUSES, read_rows
+from pipeline.plan.ledger_rows import ROWS_SCHEMA, STATUSES, LedgerRows
 from pipeline.records import Status
 from pipeline.storage import Store
 
@@ -29,26 +27,25 @@ _UNDONE = pa.array([STATUSES.index(Status.FAILED), STATUSES.index(Status.ARCHIVE
 _GONE = pa.array([STATUSES.index(Status.REJECTED), STATUSES.index(Status.SUPERSEDED)], pa.int8())
 
 
-def read_other_models(out: Store, config: JobConfig, digest: str) -> pa.Table:
+def read_other_models(out: Store, ledger: LedgerRows, config: JobConfig, digest: str) -> pa.Table:
     """ROWS_SCHEMA, by ascending identity: of each the row that counts in the ledgers of other models.
 
     Rows of failed and of archived images are left out: what an earlier model delivered is still there. Of
     what was rejected since, or removed for another result, nothing is.
 
     Args:
+        ledger: all rows; of each other job digest one part is read again, which says what made it.
         digest: the present job digest, whose own ledger is left out.
 
     Raises:
-        DamagedLedgerPart: a part is damaged. StorageError: the ledgers cannot be listed, or a part not read.
+        DamagedLedgerPart: a part is damaged. StorageError: it cannot be read.
     """
-    ledgers: dict[str, list[str]] = defaultdict(list)
-    for key in list_parts(out):
-        ledgers[job_digest_of(key)].append(key)
-    ledgers.pop(digest, None)
-    parts = [
-        key for other, keys in ledgers.items() if _same_settings(out, config, other, keys) for key in keys
+    tables = [
+        rows
+        for other, rows in ledger.tables.items()
+        if other != digest and _same_settings(out, config, other, ledger.parts(other))
     ]
-    rows = read_rows(out, parts)
+    rows = pa.concat_tables([ROWS_SCHEMA.empty_table(), *tables]).combine_chunks()
     newest = newest_of_all_jobs(rows.filter(pc.invert(pc.is_in(rows["status"], _UNDONE))), ["identity"])
     return newest.filter(pc.invert(pc.is_in(newest["status"], _GONE)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,14 @@ from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.ledger.keys import plan_key
 from pipeline.plan.archived import still_archived
 from pipeline.plan.decided import Decided, read_decided
-from pipeline.plan.done import DoneImages, read_done
-from pipeline.plan.dropped import refuse_dropped_guides
+from pipeline.plan.done import DoneImages, done_images
+from pipeline.plan.dropped import guided_images, refuse_dropped_guides
 from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
 from pipeline.plan.items import ItemTable
+from pipeline.plan.ledger_rows import InputParts, read_ledger
 from pipeline.plan.listing import list_objects
 from pipeline.plan.objects import Objects, Picked
+from pipeline.plan.other_input import refuse_other_input
 from pipeline.plan.other_models import read_other_models, with_other_models
 from pipeline.plan.readable import readable_again
 from pipeline.plan.refusals import find_refusals
@@ -75,14 +77,16 @@ def make_plan(
       1. read the ledger's done-set and people's decisions, and list the source: M rows, N objects in key
          order, with their guides;
       2. subtract: N - M objects to do, at most `plan.limit` of them; guides, other models, storage that can
-         be read again and people's decisions make images undone, or let them stay; refuse to drop guides;
+         be read again and people's decisions make images undone, or let them stay; refuse to drop guides,
+         and to replace the results of another input;
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
-    Raises ConfigError where guides do not fit or would be dropped, StorageError where source, ledger or
-    decisions cannot be read.
+    Raises ConfigError where guides do not fit or would be dropped, or the images of another input replaced;
+    StorageError where source, ledger or decisions cannot be read.
     """
-    done, decided = _done(out, config, job_digest), read_decided(out)
+    known, decided = _known(source, out, config, job_digest), read_decided(out)
+    done = known.done
     listing = list_objects(source, config.plan, config.storage, guides, decided.corrections)
     objects, hashes = listing.objects, listing.objects.identities
     statuses = done.statuses(hashes)
@@ -95,7 +99,9 @@ def make_plan(
     if not config.plan.drop_guides:
         corrected = _by_index(objects.keys, dict.fromkeys(listing.guidance.corrected))
         bare = _without_guide(todo, hashes, decided, item_guides.keys() | corrected.keys())
-        refuse_dropped_guides(out, Picked(objects.keys, bare), hashes[bare])
+        refuse_dropped_guides(out, Picked(objects.keys, bare), hashes[bare], known.guided)
+    if not config.plan.replace_input:
+        refuse_other_input(source, out, known.inputs, objects, todo)
     items = ItemTable(objects, todo, done.tried(hashes[todo]), config.output, refusals, item_guides)
     archived = still_archived(source, objects, todo[objects.archived[todo]])
     return Plan(
@@ -153,9 +159,21 @@ def _keeps(config: JobConfig) -> bool:
     return config.plan.recolor == "changed-settings"
 
 
-def _done(out: Store, config: JobConfig, job_digest: str) -> DoneImages:
-    own = read_done(out, job_digest, retry_failed=config.plan.retry_failed)
-    return with_other_models(own, read_other_models(out, config, job_digest), keep=_keeps(config))
+class _Known(NamedTuple):
+    """What the ledger says: what is done, what has a guide (identities), and the inputs of its parts."""
+
+    done: DoneImages
+    guided: NDArray[np.int64]
+    inputs: InputParts
+
+
+def _known(source: Store, out: Store, config: JobConfig, job_digest: str) -> _Known:
+    """From the ledger's rows, which are read once, and gone from memory after it."""
+    ledger = read_ledger(out, source.uri)
+    own = done_images(ledger.of(job_digest), retry_failed=config.plan.retry_failed)
+    others = read_other_models(out, ledger, config, job_digest)
+    done = with_other_models(own, others, keep=_keeps(config))
+    return _Known(done, guided_images(ledger), ledger.inputs)
 
 
 def write_plan(out: Store, run_id: str, plan: Plan) -> None:

@@ -83,6 +83,7 @@ class Rows:
             weights_digest=image.weights_digest,
             job_digest=self.job.job_digest,
             run_id=self.job.run_id,
+            input=self.job.input,
             finished_at=datetime.now(UTC),
             **columns,  # type: ignore[arg-type]
         )

@@ -17,7 +17,8 @@ from pipeline.ledger.compact import compact_ledger
 from pipeline.ledger.merge import GRACE, merge_parts
 from pipeline.ledger.newest import newest_in_job
 from pipeline.ledger.read import list_parts, read_part, stream_parts
-from pipeline.plan.done import read_done
+from pipeline.plan.done import done_images
+from pipeline.plan.ledger_rows import read_ledger
 from pipeline.records import Status
 from pipeline.storage.local import LocalStore
 from pipeline.verify.expected import read_expected
@@ -117,7 +118,7 @@ def test_a_process_that_dies_at_any_change_loses_no_row(out, change):
             died += 1
             out.dies_at = 10**9
         assert rows(out) == EVERY_ROW
-        done = read_done(out, "d", retry_failed=False)
+        done = done_images(read_ledger(out, "in").of("d"), retry_failed=False)
         assert len(done.identities.hashes) == 14
     assert died == (change <= 9)
     merge_parts(out, "d", LATER + 2 * GRACE)
@@ -133,7 +134,7 @@ def test_a_slow_worker_that_commits_its_shard_again_changes_nothing_but_the_time
     after = LATER + timedelta(hours=1)
     put_part(out, "d", "03", [coloured(key, at=after) for key in SHARDS["03"]])
     assert rows(out) == EVERY_ROW | dict.fromkeys(SHARDS["03"], (1, after))
-    assert len(read_done(out, "d", retry_failed=False).identities.hashes) == 14
+    assert len(done_images(read_ledger(out, "in").of("d"), retry_failed=False).identities.hashes) == 14
     images = sorted({*(f"images/{key}.jpg" for key in EVERY_ROW), "images/z.jpg"})
     assert read_expected(out).outputs["key"].to_pylist() == images
     merge_parts(out, "d", after + GRACE)  # the merged part names a part of this key, with other bytes

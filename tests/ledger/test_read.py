@@ -24,7 +24,8 @@ from pipeline.ledger.read import list_parts, map_parts, read_part, stream_parts
 from pipeline.ledger.schema import LEDGER_SCHEMA, LedgerRow, ledger_table
 from pipeline.ledger.stream import newest_images, newest_objects, open_ledger
 from pipeline.ledger.write import parquet_bytes
-from pipeline.plan.done import read_done
+from pipeline.plan.done import done_images
+from pipeline.plan.ledger_rows import read_ledger
 from pipeline.plan.other_models import read_other_models
 from pipeline.records import Status
 from pipeline.storage import Store, open_store
@@ -121,8 +122,10 @@ def test_a_part_that_comes_damaged_is_read_again(s3_moto) -> None:
 
 def callers(out: Store) -> dict[str, Callable[[], object]]:
     return {
-        "plan": lambda: read_done(out, "digest", retry_failed=False),
-        "plan, of another model": lambda: read_other_models(out, JobConfig(), "present"),
+        "plan": lambda: done_images(read_ledger(out, "in").of("digest"), retry_failed=False),
+        "plan, of another model": lambda: read_other_models(
+            out, read_ledger(out, "in"), JobConfig(), "present"
+        ),
         "compact": lambda: compact_ledger(out, "digest", "run"),
         "export, rows": lambda: newest_images(open_ledger(out)),
         "export, objects": lambda: newest_objects(open_ledger(out)),

@@ -43,6 +43,7 @@ class Listed:
     """A source that is nothing but its listing."""
 
     objects: list[ObjectInfo]
+    uri: str = "s3://listed"
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return (info for info in self.objects if info.key.startswith(prefix))

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import DamagedLedgerPart
 from pipeline.ledger.schema import ledger_table
-from pipeline.plan.done import read_done
+from pipeline.plan.done import done_images
 from pipeline.plan.identities import IdentitySet, hash_keys
+from pipeline.plan.ledger_rows import read_ledger
 from pipeline.records import Status
 from pipeline.storage import open_store
 from tests.support.ledger_parts import put_part, row
@@ -70,7 +71,7 @@ def otherwise(done, wanted, *keys):
 
 
 def test_an_empty_ledger(out):
-    done = read_done(out, "digest", retry_failed=False)
+    done = done_images(read_ledger(out, "in").of("digest"), retry_failed=False)
     assert statuses(done, "a", "b") == [None, None]
     assert statuses(done) == []
 
@@ -79,7 +80,7 @@ def test_only_parts_of_this_digest_count(out):
     put_part(out, "digest", "1", [row("a"), row("b", Status.SKIPPED_COLOR)])
     put_part(out, "digest", "2", [row("c", Status.FAILED)])
     put_part(out, "digest-of-another-model", "1", [row("d")])
-    done = read_done(out, "digest", retry_failed=False)
+    done = done_images(read_ledger(out, "in").of("digest"), retry_failed=False)
     assert statuses(done, "a", "b", "c", "d") == [Status.COLORIZED, Status.SKIPPED_COLOR, Status.FAILED, None]
     assert tried(done, "a", "c", "d") == [1, 1, 0]
     assert statuses(done, "b") == [Status.SKIPPED_COLOR]
@@ -87,14 +88,14 @@ def test_only_parts_of_this_digest_count(out):
 
 def test_a_changed_source_is_not_done(out):
     put_part(out, "digest", "1", [row("a", etag="old")])
-    assert statuses(read_done(out, "digest", retry_failed=False), "a") == [None]
+    assert statuses(done_images(read_ledger(out, "in").of("digest"), retry_failed=False), "a") == [None]
 
 
 def test_failed_images_come_back_with_their_attempts_when_asked_for(out):
     put_part(
         out, "digest", "1", [row("a"), row("b", Status.FAILED, attempts=3), row("c", Status.SKIPPED_OTHER)]
     )
-    done = read_done(out, "digest", retry_failed=True)
+    done = done_images(read_ledger(out, "in").of("digest"), retry_failed=True)
     assert statuses(done, "a", "b", "c") == [Status.COLORIZED, None, Status.SKIPPED_OTHER]
     assert tried(done, "b", "a", "d") == [3, 1, 0]
 
@@ -104,16 +105,16 @@ def test_of_several_rows_the_one_with_most_attempts_counts_then_the_latest(out):
     later = now + timedelta(seconds=1)
     put_part(out, "digest", "1", [row("a", Status.COLORIZED, 2, now), row("b", Status.FAILED, 1, now)])
     put_part(out, "digest", "2", [row("a", Status.FAILED, 1, later), row("b", Status.COLORIZED, 1, later)])
-    done = read_done(out, "digest", retry_failed=False)
+    done = done_images(read_ledger(out, "in").of("digest"), retry_failed=False)
     assert statuses(done, "a", "b") == [Status.COLORIZED, Status.COLORIZED]
     assert len(done.identities.hashes) == 2
-    assert tried(read_done(out, "digest", retry_failed=True), "a", "b") == [2, 1]
+    assert tried(done_images(read_ledger(out, "in").of("digest"), retry_failed=True), "a", "b") == [2, 1]
 
 
 def test_the_guide_of_the_row_that_counts_must_be_the_one_wanted_now(out):
     put_part(out, "digest", "1", [row("a"), row("b", guide="g1"), row("c", guide="g1"), row("d")])
     put_part(out, "digest", "2", [row("b", attempts=2, guide="g2"), row("c", attempts=2)])
-    done = read_done(out, "digest", retry_failed=False)
+    done = done_images(read_ledger(out, "in").of("digest"), retry_failed=False)
     assert otherwise(done, {"b": "g2"}, *"abcd") == []
     assert otherwise(done, {"a": "g1", "b": "g1"}, *"abcd") == ["a", "b"]
     assert otherwise(done, {"c": "g1"}, *"abcd") == ["b", "c"]  # b's is gone, c's row without one counts
@@ -124,7 +125,7 @@ def test_a_part_from_before_guides_is_read(out):
     buffer = io.BytesIO()
     pq.write_table(ledger_table([row("a")]).drop_columns(["guide_digest"]), buffer)
     out.put("ledger/digest/part-1.parquet", buffer.getvalue())
-    done = read_done(out, "digest", retry_failed=False)
+    done = done_images(read_ledger(out, "in").of("digest"), retry_failed=False)
     assert statuses(done, "a") == [Status.COLORIZED]
     assert otherwise(done, {}, "a") == []
 
@@ -134,4 +135,4 @@ def test_a_damaged_part_stops_the_plan_and_is_named(out, data):
     put_part(out, "digest", "1", [row("a")])
     out.put("ledger/digest/part-2.parquet", data)
     with pytest.raises(DamagedLedgerPart, match=r"part-2\.parquet in .* is damaged .* remove it"):
-        read_done(out, "digest", retry_failed=False)
+        done_images(read_ledger(out, "in").of("digest"), retry_failed=False)

@@ -24,7 +24,8 @@ from pipeline.ledger.merge import GRACE, merge_parts
 from pipeline.ledger.read import list_parts, read_part
 from pipeline.ledger.stream import newest_objects, open_ledger
 from pipeline.ledger.write import commit_part
-from pipeline.plan.done import read_done
+from pipeline.plan.done import done_images
+from pipeline.plan.ledger_rows import read_ledger
 from pipeline.review.cards import read_cards
 from pipeline.storage import Store, open_store
 from pipeline.verify.expected import read_expected
@@ -39,7 +40,7 @@ def counts(out: Store) -> dict[str, int]:
     """How many images, or results of images, each reader of the ledger counts."""
     compact_ledger(out, "d", "run")
     return {
-        "plan": len(read_done(out, "d", retry_failed=False).identities.hashes),
+        "plan": len(done_images(read_ledger(out, "in").of("d"), retry_failed=False).identities.hashes),
         "compact": read_part(out, compacted_key("run"), ["key"]).num_rows,
         "verify": read_expected(out).outputs.num_rows,
         "export": newest_objects(open_ledger(out)).num_rows,
