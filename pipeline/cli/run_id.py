@@ -1,10 +1,13 @@
-"""Names of runs: in the log, and of the folders `OUT/runs/<run id>`."""
+"""Names of runs, in the log and of the folders `OUT/runs/<run id>`, and their days."""
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from datetime import UTC, datetime
+
+from pipeline.errors import ConfigError
 
 #: The run id of a colouring run; other jobs' have their name behind it.
 COLORING_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
@@ -18,3 +21,18 @@ def make_run_id(job: str = "") -> str:
     """
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     return f"{name}-{job}" if job else name
+
+
+def run_date() -> str:
+    """Today in UTC, or the day of SOURCE_DATE_EPOCH, for outputs of the same bytes on any day
+    (reproducible-builds.org: seconds since 1970).
+
+    Raises:
+        ConfigError: SOURCE_DATE_EPOCH is no such number.
+    """
+    stated = os.environ.get("SOURCE_DATE_EPOCH")
+    try:
+        day = datetime.now(UTC) if stated is None else datetime.fromtimestamp(int(stated), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError(f"SOURCE_DATE_EPOCH is {stated!r}: want seconds since 1970, or unset it") from None
+    return f"{day:%Y-%m-%d}"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.counts import all_are, counted
-from pipeline.cli.run_id import make_run_id
+from pipeline.cli.run_id import make_run_id, run_date
 from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
@@ -38,7 +36,7 @@ from pipeline.run.single_files import source_of
 from pipeline.shard.job import Job
 from pipeline.shard.open_guides import open_guides, pin_pictures
 from pipeline.shard.open_onnx import pin_onnx
-from pipeline.storage import Store, open_store, refuse_overlap
+from pipeline.storage import Store, drop_half_written, open_store, refuse_overlap
 from pipeline.storage.lease import Lease, at_work
 
 
@@ -123,7 +121,7 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     images failed than `run.max_failed` allows. Raises FiatColorError with the exit status that its class
     states; what was committed stays.
     """
-    started, date = time.time(), _date()
+    started, date = time.time(), run_date()
     source, out = _open(request)
     config, opened = _pinned(request.config)
     open_signer(config.output.c2pa)  # and forget it: a key that cannot sign ends the job before any work
@@ -150,6 +148,8 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
             _say_plan(request, job, plan, before)
         if not plan.shards:
             return _nothing_to_do(plan)
+        if lease.follows_a_death:
+            drop_half_written(out)
         write_plan(out, job.run_id, plan)
         out.put(config_key(job.run_id), effective_yaml(config).encode(), "application/yaml")
         return _work(job, plan, source, out, lease, started)
@@ -207,8 +207,10 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started
         raise _interrupted(
             tally.rows, plan.todo_items, 0 if observer is None else observer.uncommitted
         ) from None
-    # Work begins when the first worker takes a shard; before that, the workers come up. The workers' clocks
-    # may differ from this one's.
+    finally:
+        if observer is not None and observer.attempts:  # a worker has died, perhaps while it wrote
+            drop_half_written(out)
+    # Workers come up before the first one takes a shard; their clocks may differ from this one's.
     began = min(max(began, planned), ended)
     clock = Clock(started, planned, began, ended)
     summary = close_run(job, plan, layout, tally, clock, resources, source, out)
@@ -271,17 +273,6 @@ def _no_method(name: str) -> str:
         of = cards[name].method
         return f"{name!r} is the name of weights, not of a method: --weights {name} (its method is {of})"
     return f"configuration key 'model.method' has the value {name!r}: allowed is {', '.join(sorted(METHODS))}"
-
-
-def _date() -> str:
-    """Today in UTC, or the day of SOURCE_DATE_EPOCH, for outputs of the same bytes on any day
-    (reproducible-builds.org: seconds since 1970)."""
-    stated = os.environ.get("SOURCE_DATE_EPOCH")
-    try:
-        day = datetime.now(UTC) if stated is None else datetime.fromtimestamp(int(stated), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise ConfigError(f"SOURCE_DATE_EPOCH is {stated!r}: want seconds since 1970, or unset it") from None
-    return f"{day:%Y-%m-%d}"
 
 
 def _nothing_to_do(plan: Plan) -> Outcome:

@@ -73,6 +73,11 @@ class Lease:
         is_exact = before.ended and before.machine == this_machine()
         return before.at > (start if is_exact else start - STALE_SECONDS)
 
+    @property
+    def follows_a_death(self) -> bool:
+        """Whether the one before has never said that its work had ended."""
+        return self._before is not None and not self._before.ended
+
     def check(self) -> None:
         """Raise RunError where another process has taken the lease, as it may after STALE_SECONDS of silence.
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from mmap import mmap
 from pathlib import Path
 from typing import BinaryIO
-from uuid import uuid4
 
 from pipeline.errors import (
     AlreadyExists,
@@ -27,11 +26,11 @@ from pipeline.errors import (
 )
 from pipeline.storage.alike import Alike, probe
 from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
+from pipeline.storage.half_written import half_written_name, is_half_written
 from pipeline.storage.local_errors import translated
 
 _WORKING_DIR = "/runtime_resources/working_dir_files/"  # below the session's folder of Ray
 _COPY_BYTES = 4 * 2**20
-_TEMPORARY = re.compile(r"\.fiat-[0-9a-f]{32}\.tmp")
 _STRAY = re.compile("[\udc80-\udcff]|\ufffd(?=[89A-F][0-9A-F])")
 _ESCAPED = re.compile("\ufffd([89A-F][0-9A-F])")
 #: What os.link says where the file system has no hard links (FAT, some network mounts).
@@ -219,7 +218,7 @@ def _entries(folder: Path, prefix: str, start: str = "") -> Iterator[ObjectInfo 
     """Objects and subfolders (path, key prefix) of one folder, in the order of their keys."""
     try:
         with os.scandir(folder) as scan:
-            entries = [(_key_part(entry), entry) for entry in scan if not _TEMPORARY.fullmatch(entry.name)]
+            entries = [(_key_part(entry), entry) for entry in scan if not is_half_written(entry.name)]
     except OSError as error:
         raise translated(error, folder, "list") from None
     for part, entry in sorted(entries, key=lambda pair: pair[0]):
@@ -269,7 +268,7 @@ def _open_at_once(path: str, flags: int) -> int:
 def _write_temporary(path: Path, source: BinaryIO) -> Path:
     """A complete file beside `path` under a name that listings leave out; makes the folders above."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".fiat-{uuid4().hex}.tmp"
+    temporary = path.parent / half_written_name()
     try:
         with temporary.open("xb") as file:
             shutil.copyfileobj(source, file, _COPY_BYTES)

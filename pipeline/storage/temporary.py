@@ -5,7 +5,6 @@ A worker that is killed cannot clean up, and a master that it was colouring may 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -15,11 +14,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import psutil
+from pipeline.storage.machine import MARK, is_dead, process_mark
 
-from pipeline.storage.machine import is_alive, this_machine
-
-_NAME = re.compile(r"fiat-color-[0-9a-f]{8}-(\d+)-(\d+)-.*")
+_NAME = re.compile(rf"fiat-color-({MARK})-.*")
 
 
 @contextmanager
@@ -31,20 +28,13 @@ def temporary_folder() -> Iterator[Path]:
     """
     place = Path(tempfile.gettempdir())
     _remove_abandoned(place)
-    process = psutil.Process()
-    prefix = f"{_prefix()}{process.pid}-{process.create_time():.0f}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as name:
+    with tempfile.TemporaryDirectory(prefix=f"fiat-color-{process_mark()}-", dir=place) as name:
         yield Path(name)
-
-
-def _prefix() -> str:
-    """With a mark of this machine: a disk may be shared, and a process id means nothing elsewhere."""
-    return f"fiat-color-{hashlib.sha256(this_machine().encode()).hexdigest()[:8]}-"
 
 
 @cache  # once in each process
 def _remove_abandoned(place: Path) -> None:
     for entry in os.scandir(place):
-        name = _NAME.fullmatch(entry.name) if entry.name.startswith(_prefix()) else None
-        if name and not is_alive(int(name[1]), float(name[2])):
+        name = _NAME.fullmatch(entry.name)
+        if name and is_dead(name[1]):
             shutil.rmtree(entry.path, ignore_errors=True)  # another user's stays

@@ -29,7 +29,7 @@ from pipeline.ledger.schema import LEDGER_SCHEMA, LedgerRow
 from pipeline.ledger.stream import LedgerParts, delivered_objects, open_ledger, without_current
 from pipeline.ledger.write import commit_part
 from pipeline.records import Status
-from pipeline.storage import Store, open_store
+from pipeline.storage import Store, drop_half_written, open_store
 from pipeline.storage.base import printable
 from pipeline.storage.lease import Lease, at_work
 from pipeline.verify.compare import listed_table
@@ -48,7 +48,8 @@ class PruneRequest:
 
 
 def run_prune(request: PruneRequest) -> int:
-    """List the files of superseded results below OUT, a line each; with `apply` remove them under the lease.
+    """List the files of superseded results below OUT, a line each; with `apply` remove them under the lease,
+    and what processes that died have left half written.
 
     Returns:
         0.
@@ -65,6 +66,7 @@ def run_prune(request: PruneRequest) -> int:
         out.check_writable()
         run_id = make_run_id("prune")
         with at_work(out, LEASE, what=f"prune {run_id}") as lease:
+            drop_half_written(out)
             return _say(prune(out, run_id, lease), "removed")
     except KeyboardInterrupt:
         raise FiatColorError("interrupted; some files are left: run it again") from None
