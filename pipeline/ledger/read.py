@@ -27,6 +27,8 @@ from pipeline.storage import Store
 #: Parts fetched at a time, and the most that are in memory before their reader takes them.
 _THREADS = 16
 _MOST_OF_A_REASON = 200
+#: More than any commit writes: a shard has up to 100,000 images, a merged part up to 350,000.
+_MOST_ROWS, _MOST_BYTES = 1_000_000, 2 * 2**30
 #: Seconds after each try to read a part that is damaged.
 _PAUSES = (0.1, 0.3, 0.0)
 _STATUSES = pa.array([str(status) for status in Status])
@@ -127,6 +129,9 @@ def _parse(data: bytes, columns: Sequence[str]) -> pa.Table:
     """
     file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
     known = [name for name in columns if name in file.schema_arrow.names]
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    if file.metadata.num_rows > _MOST_ROWS or sum(group.total_byte_size for group in groups) > _MOST_BYTES:
+        raise ValueError(f"no part has more than {_MOST_ROWS:,} rows, nor {_MOST_BYTES:,} bytes unpacked")
     table, rows = file.read(columns=known, use_threads=False), file.metadata.num_rows
     schema = pa.schema([LEDGER_SCHEMA.field(name) for name in columns])
     arrays = [

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.photographs.settings import PrepareConfig
 from pipeline.plan.patterns import Patterns
 from pipeline.storage import ObjectInfo, Store, open_store
+from pipeline.storage.unpacking import MOST_BYTES, TooMuchUnpacked, at_most
 
 _SAID = ("source", "label", "licence")
 """Columns of a manifest and of Parquet inputs that say something of a photograph."""
@@ -99,9 +101,11 @@ def _parquet_rows(store: Store, name: str, key: str, source: str) -> Iterator[Ca
     A null image becomes an empty one, which counts as unreadable.
     """
     place = f"{store.uri}/{key}"
+    data = store.get(key).data
     try:
-        file = pq.ParquetFile(io.BytesIO(store.get(key).data))
-    except pa.ArrowInvalid as error:
+        with at_most(MOST_BYTES):
+            file = pq.ParquetFile(io.BytesIO(data))
+    except (pa.ArrowInvalid, TooMuchUnpacked) as error:
         raise ConfigError(f"{place} is no Parquet file, leave it out with photos.exclude: {error}") from None
     schema = file.schema_arrow
     for column in ("key", "image"):
@@ -114,11 +118,27 @@ def _parquet_rows(store: Store, name: str, key: str, source: str) -> Iterator[Ca
     if not (pa.types.is_binary(stored) or pa.types.is_large_binary(stored)):
         raise ConfigError(f"{place}: the column 'image' holds {stored}, not encoded images (binary)")
     columns = [column for column in ("key", "image", *_SAID) if column in schema.names]
-    for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns):
-        for row in batch.to_pylist():
+    for rows in _batches(file, columns, place):
+        for row in rows:
             told, label, licence = _said(row)
-            data = row["image"] or b""
-            yield Candidate(store, name, str(row["key"]), told or source, label, licence, data)
+            image = row["image"] or b""
+            yield Candidate(store, name, str(row["key"]), told or source, label, licence, image)
+
+
+def _batches(file: pq.ParquetFile, columns: list[str], place: str) -> Iterator[list[dict[str, Any]]]:
+    """The rows, ROWS_AT_ONCE at a time. Raises ConfigError for a file that is damaged or too large."""
+    batches = file.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False)
+    while True:
+        try:
+            with at_most(MOST_BYTES):
+                batch = next(batches, None)
+                rows = None if batch is None else batch.to_pylist()
+        except (pa.ArrowException, OSError, TooMuchUnpacked) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"cannot read {place}, leave it out with photos.exclude: {reason}") from None
+        if rows is None:
+            return
+        yield rows
 
 
 def _said(row: Mapping[str, object]) -> tuple[str, str, str]:

@@ -28,6 +28,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import BadKey, ConfigError, ObjectMissing
 from pipeline.storage import ObjectInfo, Store, open_store
 from pipeline.storage.s3_listing import ARCHIVE_CLASSES
+from pipeline.storage.unpacking import MOST_BYTES, at_most
 from pipeline.storage.uri import S3Location, parse_uri
 
 _ROWS = 2**16
@@ -133,8 +134,9 @@ def _read(inventory: _Inventory, file: dict[str, Any], bucket: str, prefix: str)
             "take another inventory"
         )
     try:
-        table = _with_fields(inventory, _parse(data, inventory.manifest))
-        return _current(table, bucket, prefix, inventory.uri)
+        with at_most(MOST_BYTES):
+            table = _with_fields(inventory, _parse(data, inventory.manifest))
+            return _current(table, bucket, prefix, inventory.uri)
     except (pa.ArrowException, OSError, ValueError, KeyError, EOFError, zlib.error) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"cannot read the inventory file {file['key']}: {reason}") from None

@@ -81,6 +81,15 @@ def test_what_no_commit_has_written_is_damaged(out, data) -> None:
     assert "\n" not in text
 
 
+@pytest.mark.parametrize(("limit", "most"), [("_MOST_ROWS", 1), ("_MOST_BYTES", 100)])
+def test_what_is_larger_than_any_part_is_not_unpacked(out, at_once, monkeypatch, limit, most) -> None:
+    """Its footer says so before a page is read."""
+    monkeypatch.setattr(read, limit, most)
+    out.put(PART, parquet_bytes(ROWS))
+    with pytest.raises(DamagedLedgerPart, match=r"is damaged \(no part has more than [\d,]+ rows, nor "):
+        read_part(out, PART)
+
+
 @pytest.fixture
 def at_once(monkeypatch) -> None:
     """No pauses before a damaged part is read again."""

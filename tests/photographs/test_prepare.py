@@ -15,6 +15,7 @@ from skimage.color import rgb2lab
 
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
+from pipeline.photographs import candidates
 from pipeline.photographs.duplicates import difference_hash
 from pipeline.photographs.prepare import prepare_photos
 from pipeline.photographs.rows import SCHEMA
@@ -174,6 +175,24 @@ def test_parquet_inputs_beside_files(tmp_path: Path) -> None:
     (album / "val-1.parquet").write_bytes(b"PAR1 and nothing")
     with pytest.raises(ConfigError, match=r"val-1.parquet is no Parquet file"):
         prepare_photos([str(album)], str(tmp_path / "other"), PrepareConfig())
+
+
+def test_rows_that_unpack_to_more_than_memory_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One value that is repeated takes no room in a file."""
+    monkeypatch.setattr(candidates, "MOST_BYTES", 2**29)
+    images = pa.DictionaryArray.from_arrays(pa.array([0] * 256, pa.int32()), pa.array([bytes(4_000_000)]))
+    table = pa.table({"key": ["a"] * 256, "image": images})
+    (tmp_path / "album").mkdir()
+    pq.write_table(table, tmp_path / "album" / "a.parquet", store_schema=False)
+    assert (tmp_path / "album" / "a.parquet").stat().st_size < 2**20
+    with pytest.raises(ConfigError) as raised:
+        prepare_photos([str(tmp_path / "album")], str(tmp_path / "out"), PrepareConfig())
+    assert str(raised.value) == (
+        f"cannot read {tmp_path / 'album' / 'a.parquet'}, leave it out with photos.exclude: unpacked it "
+        "takes over 536,870,912 bytes of memory"
+    )
 
 
 def test_too_many_unreadable_photographs_stop_the_run(tmp_path: Path) -> None:

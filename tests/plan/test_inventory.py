@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import resource
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -18,6 +19,7 @@ from pyarrow import orc
 from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
+from pipeline.plan import inventory
 from pipeline.plan.inventory import inventory_objects
 from pipeline.plan.plan import make_plan
 from pipeline.storage import ObjectInfo, open_store
@@ -161,6 +163,43 @@ def test_an_inventory_of_current_versions_alone_needs_few_fields(tmp_path, forma
     uri = write(tmp_path, format_, current.select(["bucket", "key", "size"]))
     with pytest.raises(ConfigError, match="no field 'etag': let it have Size and ETag"):
         listed(uri)
+
+
+def bomb(format_: str) -> bytes:
+    """A small file that takes over a gigabyte unpacked: one value, many times."""
+    buffer = io.BytesIO()
+    if format_ == "CSV":
+        return gzip.compress(b'"archive","photos/a.tif","1","e"\n' * 6_000_000, 1)
+    rows = 1_000 if format_ == "ORC" else 20_000
+    keys = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["photos/" + "a" * 100_000])
+    ones = {"bucket": ["archive"] * rows, "size": [1] * rows, "e_tag": ["e"] * rows}
+    if format_ == "Parquet":
+        pq.write_table(pa.table(ones | {"key": keys}), buffer, store_schema=False)
+        return buffer.getvalue()
+    with orc.ORCWriter(buffer, compression="zstd", dictionary_key_size_threshold=1.0) as writer:
+        for _ in range(14):
+            writer.write(pa.table(ones | {"key": keys.cast(pa.string())}))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_file_that_unpacks_to_more_than_memory_is_one_line(tmp_path, format_, monkeypatch):
+    monkeypatch.setattr(inventory, "MOST_BYTES", 2**29)
+    data = bomb(format_)
+    assert len(data) < 2 * 2**20
+    uri = write(tmp_path, format_, table(ROWS).select(["bucket", "key", "size", "e_tag"]))
+    (path,) = (tmp_path / "data").iterdir()
+    path.write_bytes(data)
+    manifest = json.loads(Path(uri).read_text())
+    manifest["files"][0]["MD5checksum"] = hashlib.md5(data).hexdigest()
+    Path(uri).write_text(json.dumps(manifest))
+    limit = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(ConfigError) as raised:
+        listed(uri)
+    assert str(raised.value).endswith(
+        f"0.{format_.lower()}: unpacked it takes over 536,870,912 bytes of memory"
+    )
+    assert resource.getrlimit(resource.RLIMIT_AS) == limit
 
 
 def test_a_key_in_several_files_counts_once_as_it_was_last(tmp_path):
