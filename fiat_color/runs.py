@@ -67,7 +67,7 @@ def colorize(
         pipeline.errors.ConfigError: an argument is wrong; nothing was started.
         pipeline.errors.FiatColorError: the run did not finish; the same call goes on where it stopped.
     """
-    from pipeline.run.colorize import request_of, run_to_its_end
+    from pipeline.run.start import request_of, run_to_its_end
 
     chosen: dict[str, Any] = {
         "model.weights": weights, "model.method": method, "guides.file": guides, "plan.limit": limit,

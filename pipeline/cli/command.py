@@ -9,15 +9,19 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
+
+import psutil
 
 from pipeline.cli import log
 from pipeline.cli.places import Places
 from pipeline.cli.shipped import config_of
-from pipeline.errors import EXIT_USAGE, FiatColorError
+from pipeline.errors import EXIT_UNFINISHED, EXIT_USAGE, FiatColorError
 
 _OPTION = "--log-format"
+_INTERRUPTED = "interrupted; the same command begins anew, or goes on where this one stopped"
 
 
 class JobParser(argparse.ArgumentParser):
@@ -110,6 +114,19 @@ def exit_status(work: Callable[[], int | None], log_format: str = "text") -> int
         status = error.exit_status
         log.say("error", str(error), level="error", text=f"error: {error}", exit_status=status)
         return status
+    except KeyboardInterrupt:  # where the work has nothing of its own to say of it
+        status = EXIT_UNFINISHED
+        log.say("error", _INTERRUPTED, level="error", text=f"error: {_INTERRUPTED}", exit_status=status)
+        return status
+
+
+def began_at(*, of_process: bool) -> float:
+    """When a command began, seconds since 1970.
+
+    Args:
+        of_process: the command is all that this process is for: its own beginning, before Python's imports.
+    """
+    return psutil.Process().create_time() if of_process else time.time()
 
 
 def print_every_character() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.cli.command import JobParser, exit_status
+from pipeline.cli.command import JobParser, began_at, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
+from pipeline.models.method_names import METHOD_NAMES
 from pipeline.models.shipped_cards import shipped_cards
-from pipeline.run.engine_choice import may_use_processes
-from pipeline.run.fork_server import ahead
+from pipeline.run.start import request_of, run_job
 
 EPILOG = """\
 examples:
@@ -22,13 +22,6 @@ The same command again does only what is missing. Exit status: 0 all done; 3 fin
 (see the ledger); 4 finished, more of them failed than run.max_failed allows; 1 did not finish, run it again;
 2 bad usage or configuration.
 """
-
-
-METHOD_NAMES = (
-    "borrowed", "classification_cnn", "gray", "iizuka", "onnx", "patch", "reference", "regression_cnn",
-    "scribble", "unet", "welsh",
-)  # fmt: skip
-"""All methods: to ask `models.method_list` takes seconds, in which torch is loaded."""
 
 
 def make_parser() -> JobParser:
@@ -64,7 +57,7 @@ def make_parser() -> JobParser:
     )
     add("--keys", metavar="FILE", help="short for --set plan.keys=FILE: the only keys to colour, one a line")
     parser.add_argument(
-        "--limit", metavar="N", help="short for --set plan.limit=N: the first N undone objects"
+        "--limit", metavar="N", help="short for --set plan.limit=N: the first N files that are not done"
     )
     parser.add_argument(
         "--recolor",
@@ -94,6 +87,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
+    began = began_at(of_process=argv is None)
     args = parse(argv)
     short = {"model.method": args.method, "model.weights": args.weights, "plan.limit": args.limit}
     short |= {"guides.file": args.guides, "plan.recolor": args.recolor, "plan.keys": args.keys}
@@ -103,9 +97,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(JobConfig, args.config, overrides)
-        with ahead(may_use_processes(loaded.run) and not args.dry_run):  # while torch is imported here, too
-            from pipeline.run.colorize import request_of, run_job
-
-            return run_job(request_of(args.input, args.output, loaded, args.dry_run, args.show_config))
+        request = request_of(args.input, args.output, loaded, args.dry_run, args.show_config)
+        return run_job(request, began)
 
     return exit_status(work, args.log_format)

@@ -60,7 +60,8 @@ def main(argv: list[str] | None = None) -> int:
     print_every_character()
     if words[:1] and words[0] in COMMANDS:
         with _called(f"{PROGRAM} {words[0]}", words[1:]):
-            status: int = _module(words[0]).main(words[1:])
+            # None: the words of sys.argv, and a command that began with this process
+            status: int = _module(words[0]).main(None if argv is None else words[1:])
             return status
     parser, commands = _top_parser()
     for command, line in COMMANDS.items():

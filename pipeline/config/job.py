@@ -50,7 +50,7 @@ class PlanConfig(Section):
         None,
         description="manifest.json of an S3 Inventory of the input's bucket, in place of a listing",
     )
-    limit: int | None = Field(None, ge=1, description="work on the first N objects that are not done")
+    limit: int | None = Field(None, ge=1, description="work on the first N files that are not done")
     retry_failed: bool = Field(False, description="also take images whose ledger row says failed")
     recolor: Literal["changed-model", "changed-settings", "accepted"] | None = Field(
         None,

@@ -19,7 +19,8 @@ from pipeline.errors import ConfigError
 from pipeline.evaluate.bootstrap import interval, resampled_means
 from pipeline.models.ab_bins import target_at
 from pipeline.models.base import TrainableColorizer
-from pipeline.models.method_list import build_colorizer, location
+from pipeline.models.method_list import build_colorizer
+from pipeline.models.method_names import location
 from pipeline.models.weights import Weights, load_weights
 from pipeline.training.data.batches import middle_square
 from pipeline.training.data.crops import lab_crop

@@ -21,7 +21,8 @@ from pipeline.errors import ConfigError, WeightsError
 from pipeline.evaluate.doubt_fit import Observed
 from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, list_photographs, reduced
 from pipeline.evaluate.settings import OWN, EvaluateSection
-from pipeline.models.method_list import SOLVERS, load_colorizer, location
+from pipeline.models.method_list import SOLVERS, load_colorizer
+from pipeline.models.method_names import location
 from pipeline.models.weights_registry import pin_weights
 from pipeline.shard.compose import compose
 from pipeline.shard.predict import Predictor

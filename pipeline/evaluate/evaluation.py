@@ -34,7 +34,7 @@ from pipeline.evaluate.sheets import choose, draw, jpeg
 from pipeline.evaluate.summary import as_json, summarise, with_costs
 from pipeline.evaluate.tables import html, markdown
 from pipeline.models.method_list import open_weights, weights_info
-from pipeline.models.methods.onnx.find import is_onnx
+from pipeline.models.weights_file import is_onnx
 from pipeline.models.weights_registry import pin_weights
 from pipeline.storage import Store, open_store, refuse_overlap
 

@@ -12,8 +12,8 @@ from pipeline.config.loading import load
 from pipeline.config.section import Quantity, Section
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.models.method_list import DEFAULT_WEIGHTS
-from pipeline.models.weights import shipped_names
+from pipeline.models.method_names import DEFAULT_WEIGHTS
+from pipeline.models.weights_file import shipped_names
 
 GRAY = "gray"
 TINT = "constant tint"

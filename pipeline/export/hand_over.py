@@ -95,11 +95,11 @@ def _premis(request: ExportRequest, parts: LedgerParts, target: Target, started:
         return _refused(objects.findings, target, request.config)
     _require_images(request, objects)
     total = objects.present.num_rows
-    with target.create("application/xml") as file, _reporter(total, "objects") as reporter:
+    with target.create("application/xml") as file, _reporter(total, "files") as reporter:
         written = write_premis(
             parts, objects.present, file, lambda count: reporter.show(count, 0), request.prefix
         )
-    return _done(counted(written, "object"), target, started)
+    return _done(counted(written, "file"), target, started)
 
 
 def _iiif(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:
@@ -112,7 +112,7 @@ def _iiif(request: ExportRequest, parts: LedgerParts, target: Target, started: f
     def write(to: Store) -> int:
         label = request.label or parts.out.uri.rstrip("/").rpartition("/")[2]
         threads = request.config.run.threads
-        with _reporter(objects.present.num_rows, "objects") as reporter:
+        with _reporter(objects.present.num_rows, "files") as reporter:
             return write_manifests(
                 parts,
                 objects.present,
@@ -142,7 +142,7 @@ def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: 
     objects, unfit = with_fit_names(objects, fits_manifest)
     total, threads = objects.present.num_rows, request.config.run.threads
     with hidden_folder(target.path) as bag:
-        with Reporter(total, words=("copying", "objects", "findings")) as reporter:
+        with Reporter(total, words=("copying", "files", "findings")) as reporter:
             payload = pack(parts.out, objects.present, bag, threads, reporter.show)
         findings = pa.concat_tables([objects.findings, payload.findings])
         if findings.num_rows or not total:
@@ -151,12 +151,12 @@ def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: 
         log.say("check", "reading the bag again", stderr=True)
         finish_bag(bag, target.path, [*bag_info(request.output, payload), *labels])
     if objects.unexpected:
-        left_out = counted(objects.unexpected, "object")
+        left_out = counted(objects.unexpected, "file")
         log.say("unexpected", f"left out {left_out} that no ledger part names (see docs/verify.md)")
     if objects.superseded:
-        left_out = counted(objects.superseded, "object")
+        left_out = counted(objects.superseded, "file")
         log.say("superseded", f"left out {left_out} of earlier results (fiat-color prune lists them)")
-    _done(f"a bag of {counted(payload.objects, 'object')}, {payload.bytes / 1e6:,.1f} MB,", target, started)
+    _done(f"a bag of {counted(payload.objects, 'file')}, {payload.bytes / 1e6:,.1f} MB,", target, started)
     return _left_out(unfit, target, request.config) if unfit.num_rows else EXIT_DONE
 
 
@@ -164,7 +164,7 @@ def _left_out(unfit: pa.Table, target: Target, config: JobConfig) -> int:
     """One line on the objects that the bag lacks, after it is made."""
     report = write_findings(unfit, target, config.storage)
     count, first = unfit.num_rows, printable(unfit["key"][0].as_py())
-    lacks = f"{counted(count, 'object')} whose names a manifest cannot hold"
+    lacks = f"{counted(count, 'file')} whose names a manifest cannot hold"
     message = f"the bag lacks {lacks}, {first} the first of them"
     log.say("left_out", f"{message}: {report.uri} names them", level="warning", exit_status=EXIT_FINDINGS)
     return EXIT_FINDINGS

@@ -8,9 +8,10 @@ from pathlib import Path
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.methods.onnx.contract import Probe, contract_yaml
-from pipeline.models.methods.onnx.find import SUFFIX, is_onnx, ready_contracts
+from pipeline.models.methods.onnx.find import ready_contracts
 from pipeline.models.methods.onnx.weights import OnnxWeights, read_onnx
-from pipeline.models.weights_registry import SCHEME, WeightsRegistry
+from pipeline.models.weights_file import ONNX_SUFFIX, SCHEME, is_onnx
+from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.storage import open_store
 
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".t7", ".caffemodel")
@@ -69,7 +70,7 @@ def _stored(
         entry = catalog.add(onnx, source)
         uri = f"{catalog.uri}/weights/{onnx.sha256}.yaml"
         return f"{uri}, entry {entry.number}", f"{SCHEME}{catalog.uri}"
-    folder, _, name = (location[: -len(SUFFIX)] + ".yaml").rpartition("/")
+    folder, _, name = (location[: -len(ONNX_SUFFIX)] + ".yaml").rpartition("/")
     store = open_store(folder or ("/" if location.startswith("/") else "."), storage or StorageConfig())
     store.put(name, contract_yaml(onnx.contract).encode(), "application/yaml")
     return f"{store.uri}/{name}", location

@@ -8,17 +8,16 @@ from typing import Any
 
 import torch
 
-from pipeline.config.job import DEFAULT_METHOD
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
 from pipeline.models.inference import can_fuse, fuse, ready_for_inference
+from pipeline.models.method_names import location
 from pipeline.models.methods.borrowed import BorrowedColorizer
 from pipeline.models.methods.classification_cnn import ClassificationCnn
 from pipeline.models.methods.gray import GrayColorizer
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.methods.onnx import OnnxColorizer
-from pipeline.models.methods.onnx.find import is_onnx
 from pipeline.models.methods.onnx.weights import OnnxWeights, read_onnx
 from pipeline.models.methods.patch import PatchColorizer
 from pipeline.models.methods.reference import ReferenceColorizer, WelshColorizer
@@ -26,7 +25,8 @@ from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.methods.scribble import ScribbleColorizer
 from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.shipped_cards import name_of, shipped_cards
-from pipeline.models.weights import SHIPPED, Weights, WeightsInfo, fetch_weights, load_weights, shipped_names
+from pipeline.models.weights import Weights, WeightsInfo, load_weights
+from pipeline.models.weights_file import fetch_weights, is_onnx
 from pipeline.records import ModelCard
 
 NETWORKS: dict[str, type[TrainableColorizer]] = {
@@ -42,35 +42,6 @@ SOLVERS: dict[str, type[Colorizer]] = {
 """The methods without weights, which colour by guides alone or not at all."""
 
 METHODS: dict[str, type[Colorizer]] = {**NETWORKS, **SOLVERS, OnnxColorizer.method: OnnxColorizer}
-
-DEFAULT_WEIGHTS = {"unet": "faithful"}
-"""The shipped weights that a method takes by default, where their name is not the method's own."""
-
-
-def location(method: str | None, weights: str | None) -> str:
-    """Where the weights are: `weights` as it is, unless it is the name of shipped ones or None.
-
-    Raises ConfigError for an unknown method and one without weights, WeightsError where none ship for it.
-    """
-    if method is not None and method not in METHODS:
-        raise ConfigError(f"unknown method {method!r}; there are: {', '.join(METHODS)}")
-    if method in SOLVERS:
-        raise ConfigError(f"the method {method!r} has no weights; leave them out")
-    if weights is None:
-        method = method or DEFAULT_METHOD
-        shipped = SHIPPED / f"{DEFAULT_WEIGHTS.get(method, method)}.safetensors"
-        if not shipped.exists():
-            raise WeightsError(f"no weights ship with the method {method!r}; name some with --weights")
-        return str(shipped)
-    name, mark, digest = weights.partition("#")
-    if name in shipped_names():
-        return f"{SHIPPED / name}.safetensors{mark}{digest}"
-    if "/" not in name and "." not in name:
-        raise WeightsError(
-            f"no weights {name!r} ship with the package; there are: {', '.join(shipped_names())} "
-            "(a file is named with its folder: ./weights)"
-        )
-    return weights
 
 
 @dataclass(frozen=True)

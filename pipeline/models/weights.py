@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,10 +13,9 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import StorageError, WeightsError
-from pipeline.storage import open_store
+from pipeline.errors import WeightsError
+from pipeline.models.weights_file import fetch_weights
 
-SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 METADATA_KEY = "fiat_color"
 
 
@@ -62,46 +59,6 @@ def encode_weights(tensors: dict[str, Tensor], info: WeightsInfo, *, half: bool 
             dtype = torch.float16 if half and tensor.ndim > 1 else torch.float32
             stored[name] = tensor.detach().to("cpu", dtype).contiguous()
     return to_safetensors(stored, metadata={METADATA_KEY: json.dumps(asdict(info), sort_keys=True)})
-
-
-def split_digest(uri: str) -> tuple[str, str | None]:
-    """`URI#sha256=HEX` in its two halves. Raises WeightsError for another fragment."""
-    location, mark, fragment = uri.partition("#")
-    if not mark:
-        return location, None
-    name, _, digest = fragment.partition("=")
-    if name != "sha256" or len(digest) != 64 or set(digest.lower()) - set("0123456789abcdef"):
-        raise WeightsError(f"weights {uri}: after '#' only sha256=<64 hex digits> is understood")
-    return location, digest.lower()
-
-
-def shipped_names() -> list[str]:
-    """Names of the weights that come with the package, sorted."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-
-
-def fetch_weights(uri: str, storage: StorageConfig | None = None) -> tuple[bytes, str]:
-    """The bytes at `uri` and their SHA-256, checked against the URI's `#sha256=`; `storage`: how to reach S3.
-
-    Raises WeightsError where nothing is there or the digest differs.
-    """
-    location, expected = split_digest(uri)
-    data = _read(location, storage or StorageConfig())
-    digest = hashlib.sha256(data).hexdigest()
-    if expected is not None and digest != expected:
-        raise WeightsError(f"weights {location} have sha256 {digest}, not {expected} as requested")
-    return data, digest
-
-
-def _read(location: str, storage: StorageConfig) -> bytes:
-    folder, _, name = location.rpartition("/")
-    if not name:
-        raise WeightsError(f"cannot read the weights {location!r}: name a file, not a folder")
-    try:
-        root = folder or ("/" if location.startswith("/") else ".")
-        return open_store(root, storage).get(name).data
-    except StorageError as error:
-        raise WeightsError(f"cannot read the weights {location}: {error}") from None
 
 
 def load_weights(uri: str, method: str | None, storage: StorageConfig | None = None) -> Weights:

@@ -26,13 +26,12 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists, ConfigError, ObjectMissing, RunError, WeightsError
 from pipeline.models.methods.onnx import OnnxColorizer
 from pipeline.models.methods.onnx.contract import contract_yaml
-from pipeline.models.methods.onnx.find import SUFFIX, is_onnx
 from pipeline.models.methods.onnx.weights import OnnxWeights, read_onnx
 from pipeline.models.registry_entries import Evaluation, RegistryEntry, relative_weights
-from pipeline.models.weights import decode_weights, fetch_weights
+from pipeline.models.weights import decode_weights
+from pipeline.models.weights_file import ONNX_SUFFIX, SCHEME, fetch_weights, is_onnx
 from pipeline.storage import Store, open_store
 
-SCHEME = "registry:"
 SOFTWARE = f"Fiat Color {__version__}"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ENTRY = re.compile(r"([0-9]{6})\.json")
@@ -221,7 +220,7 @@ class WeightsRegistry:
 
     def _keep_onnx(self, onnx: OnnxWeights) -> str:
         """The contract first: an entry's file has one from its first moment on, and always the same."""
-        relative = relative_weights(onnx.sha256, SUFFIX)
+        relative = relative_weights(onnx.sha256, ONNX_SUFFIX)
         key, data = f"weights/{onnx.sha256}.yaml", contract_yaml(onnx.contract).encode()
         try:
             self.store.put_if_absent(key, data, "application/yaml")

@@ -60,7 +60,7 @@ class Choice:
         for name, pattern in self._patterns.unmatched:
             yield (
                 f"plan.{name} has the pattern {pattern!r}, which matches none of "
-                f"{counted(self._listed, 'object')}{self._nearest(pattern)}"
+                f"{counted(self._listed, 'file')}{self._nearest(pattern)}"
             )
         if self._missing:
             first = min(self._missing)

@@ -56,15 +56,30 @@ def list_objects(
         listed = inventory_objects(config.inventory, source, storage)
     else:
         listed = source.list() if chosen is None else _beside(source, chosen)
-    choice = Choice(config, chosen)
-    objects = Objects.of(choice.keep(listed if guides is None else guides.watch(listed)))
-    warnings = tuple(choice.warnings())
-    if config.strict and warnings:
-        raise ConfigError(f"{warnings[0]} (plan.strict is set)")
+    objects, excluded, warnings = choose(listed if guides is None else guides.watch(listed), config, chosen)
     guidance = Guidance() if guides is None else guides.resolve(objects, corrections or {})
     if guidance.sidecars:
         objects = objects.where(lambda key: key not in guidance.sidecars)
-    return Listing(objects, choice.excluded, guidance, (*warnings, *guidance.warnings))
+    return Listing(objects, excluded, guidance, (*warnings, *guidance.warnings))
+
+
+def choose(
+    listed: Iterable[ObjectInfo], config: PlanConfig, chosen: frozenset[str] | None
+) -> tuple[Objects, int, tuple[str, ...]]:
+    """What keys and patterns choose of a listing, how many the patterns leave out, and what matches nothing.
+
+    Args:
+        chosen: as of `chosen_keys`.
+
+    Raises:
+        ConfigError: with `plan.strict`, where a pattern or key matches nothing.
+    """
+    choice = Choice(config, chosen)
+    objects = Objects.of(choice.keep(listed))
+    warnings = tuple(choice.warnings())
+    if config.strict and warnings:
+        raise ConfigError(f"{warnings[0]} (plan.strict is set)")
+    return objects, choice.excluded, warnings
 
 
 def chosen_keys(keys: str | tuple[str, ...] | None, storage: StorageConfig) -> frozenset[str] | None:

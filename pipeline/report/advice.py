@@ -30,7 +30,7 @@ ADVICE: dict[str, str] = {
     FailureCode.SOURCE_CHANGED: "It was replaced during the run: run again.",
     FailureCode.SOURCE_DAMAGED: "Storage gives other bytes than it took in: check it; the next run tries it.",
     FailureCode.GUIDE_INVALID: "Its guide is damaged, empty or does not fit the image: see docs/guided.md.",
-    FailureCode.BAD_KEY: "Rename the object: its name cannot be an output file's name.",
+    FailureCode.BAD_KEY: "Rename the file: its name cannot be an output file's name.",
     FailureCode.OUTPUT_COLLISION: "Two sources would have the same output name: rename one.",
     FailureCode.ENCODE_FAILED: "The output format cannot hold it: choose another output.format.",
     FailureCode.WORKER_LOST: "Its worker died, often for lack of memory: use fewer run.workers, and set "

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from pipeline.cli.counts import counted
 from pipeline.cli.durations import duration
 from pipeline.ledger.keys import page_key
 from pipeline.records import Status
@@ -105,14 +106,14 @@ def _details(summary: Summary) -> dict[str, str]:
     return {
         "Run": summary.run_id,
         "Exit status": f"{summary.exit_status}, {EXIT_MEANING.get(summary.exit_status, 'unknown')}",
-        "Source": f"{summary.listed:,} objects, {summary.bytes:,} bytes; {summary.todo:,} to do",
+        "Source": f"{counted(summary.listed, 'file')}, {summary.bytes:,} bytes; {summary.todo:,} to do",
         "Model": f"{summary.method}, weights {summary.weights_digest}, {summary.precision} numbers",
         **of_others,
         "Job digest": summary.job_digest,
         "Workers": f"{summary.workers}, {summary.topology} topology",
         "Speed": speed,
-        "Time": f"{duration(seconds.total)}: plan {seconds.plan:.1f}, start {seconds.start:.1f}, "
-        f"run {seconds.run:.1f}, close {seconds.close:.1f} s",
+        "Time": f"{duration(seconds.total)}: load {seconds.load:.1f}, plan {seconds.plan:.1f}, "
+        f"start {seconds.start:.1f}, run {seconds.run:.1f}, close {seconds.close:.1f} s",
         "In the workers": f"decode {stages.decode:.1f}, predict {stages.predict:.1f}, "
         f"compose and write {stages.compose:.1f} s",
         **doubt,

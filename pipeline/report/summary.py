@@ -30,8 +30,10 @@ class FailureGroup(Section):
 
 
 class Seconds(Section):
-    """Wall-clock seconds of the run's phases; `start` is the workers coming up, and Ray."""
+    """Wall-clock seconds of the run's phases; `load`: from the beginning of the command to that of the plan,
+    mostly Python's imports; `start`: the workers coming up, and Ray. `total` is all of them."""
 
+    load: float = 0.0
     plan: float = 0.0
     start: float = 0.0
     run: float = 0.0
@@ -101,11 +103,11 @@ class Summary(Section):
     topology: str
     engine: str = Field("ray", description="what started the workers: ray or processes")
     workers: int
-    listed: int = Field(ge=0, description="objects under the input, after include and exclude")
+    listed: int = Field(ge=0, description="files under the input, after include and exclude")
     bytes: int = Field(ge=0, description="their bytes")
     done_before: int = Field(ge=0, description="already in the ledger of this job digest")
     failed_before: int = Field(0, ge=0, description="of done_before: rows that say failed")
-    todo: int = Field(ge=0, description="objects this run set out to do")
+    todo: int = Field(ge=0, description="files this run set out to do")
     counts: dict[str, int] = Field(description="rows of this run by status")
     guided: int = Field(0, ge=0, description="of the colorized: by scribbles, a reference or the like")
     failures: dict[str, FailureGroup] = Field(default_factory=dict, description="by failure code")

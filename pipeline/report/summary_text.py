@@ -47,12 +47,13 @@ def headline(summary: Summary) -> str:
     if not summary.listed:
         return f"Nothing to do: there is nothing under {summary.input}."
     if not summary.todo:
-        objects = f"{counted(summary.listed, 'object')} under {summary.input}"
-        return f"Nothing to do: all {objects} are in the ledger already."
+        files = f"{counted(summary.listed, 'file')} under {summary.input}"
+        return f"Nothing to do: all {files} are in the ledger already."
     coloured, failed = summary.counts.get(Status.COLORIZED, 0), summary.counts.get(Status.FAILED, 0)
     archived = summary.counts.get(Status.ARCHIVED, 0)
     tail = (f"; {failed:,} failed" if failed else "") + (f"; {archived:,} archived" if archived else "")
-    return f"Coloured {coloured:,} of {summary.todo:,} in {duration(summary.seconds.total)}{tail}."
+    of_all, seconds = counted(summary.todo, "file"), duration(summary.seconds.total)
+    return f"Coloured {coloured:,} of {of_all} in {seconds}{tail}."
 
 
 def _counts(summary: Summary) -> list[str]:
@@ -86,8 +87,8 @@ def _speed(summary: Summary) -> list[str]:
     lines = [
         "",
         f"Speed   {per_second} on {workers} ({summary.topology} topology, {summary.precision} numbers)",
-        f"        plan {seconds.plan:.1f} s, start {seconds.start:.1f} s, run {seconds.run:.1f} s, "
-        f"close {seconds.close:.1f} s",
+        f"        load {seconds.load:.1f} s, plan {seconds.plan:.1f} s, start {seconds.start:.1f} s, "
+        f"run {seconds.run:.1f} s, close {seconds.close:.1f} s",
         f"        in the workers: decode {stages.decode:.1f} s, predict {stages.predict:.1f} s, "
         f"compose and write {stages.compose:.1f} s",
     ]

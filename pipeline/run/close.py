@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clock:
-    """When a run started, its plan was made, its first shard was taken and its last one committed.
-
-    Seconds since the epoch.
+    """When the command began, its planning started, its plan was made, its first shard was taken and its last
+    one committed. Seconds since the epoch.
     """
 
+    called: float
     started: float
     planned: float
     began: float
@@ -55,11 +55,12 @@ class Clock:
         """How long each phase took; the closing phase lasts until now."""
         now = time.time()
         return Seconds(
+            load=self.started - self.called,
             plan=self.planned - self.started,
             start=self.began - self.planned,
             run=self.ended - self.began,
             close=now - self.ended,
-            total=now - self.started,
+            total=now - self.called,
         )
 
 

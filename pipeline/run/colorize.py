@@ -1,117 +1,51 @@
-"""A whole run: plan, work, close. This is what `jobs/colorize_bucket.py` calls."""
+"""A whole run: plan, work, close. `run.start` calls it, when it has checked what a user may have mistaken."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pipeline.cli import log
 from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.counts import all_are, counted
-from pipeline.cli.run_id import make_run_id, run_date
 from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
 from pipeline.engine.machine import cores
-from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, EXIT_UNFINISHED, ConfigError, FiatColorError
-from pipeline.ledger.keys import LEASE, config_key
+from pipeline.errors import EXIT_DONE, EXIT_FAILED_IMAGES, FiatColorError
+from pipeline.ledger.keys import LEASE, config_key, part_key
+from pipeline.ledger.read import list_parts
 from pipeline.models.doubt import find_calibration
-from pipeline.models.method_list import METHODS, SOLVERS, OpenedWeights, location, open_weights
-from pipeline.models.shipped_cards import shipped_cards
-from pipeline.models.weights_registry import SCHEME, pin_weights
+from pipeline.models.method_list import SOLVERS, OpenedWeights, open_weights
+from pipeline.models.method_names import location
+from pipeline.models.weights_file import SCHEME
+from pipeline.models.weights_registry import pin_weights
 from pipeline.plan.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
 from pipeline.report.summary_text import headline
 from pipeline.report.tally import RunTally
+from pipeline.run.checks import nothing_there, stated_method
 from pipeline.run.close import Clock, close_run
-from pipeline.run.engine_choice import may_use_processes
 from pipeline.run.engines import open_engine
-from pipeline.run.fork_server import ahead
 from pipeline.run.layout import Layout
-from pipeline.run.notify import Outcome, deliver, notice
+from pipeline.run.notify import Outcome
 from pipeline.run.observer import Observer
 from pipeline.run.plan_text import estimate_text, failed_text, plan_fields, plan_text
-from pipeline.run.single_files import source_of
+from pipeline.run.start import ColorizeRequest
 from pipeline.shard.job import Job
 from pipeline.shard.open_guides import open_guides, pin_pictures
 from pipeline.shard.open_onnx import pin_onnx
-from pipeline.storage import Store, drop_half_written, open_store, refuse_overlap
+from pipeline.storage import Store, drop_half_written
 from pipeline.storage.lease import Lease, at_work
 
 
-@dataclass(frozen=True)
-class ColorizeRequest:
-    """What the command line asks for: URIs or folders, the configuration, whether only to plan.
-
-    show_config: whether a dry run prints the whole configuration, too.
-    files: the photographs that the user named in place of the folder `input`, which is theirs; the
-    configuration has their keys.
-    """
-
-    input: str
-    output: str
-    config: JobConfig
-    dry_run: bool = False
-    show_config: bool = False
-    files: tuple[str, ...] = ()
-
-
-def request_of(
-    inputs: str | Sequence[str],
-    output: str,
-    config: JobConfig,
-    dry_run: bool = False,
-    show_config: bool = False,
-) -> ColorizeRequest:
-    """The request for a folder, or for photographs that are named one by one.
-
-    Raises:
-        ConfigError: as `source_of`, and where `plan.keys` is set, too. StorageError: as `source_of`.
-    """
-    places = [inputs] if isinstance(inputs, str) else list(inputs)
-    source = source_of(places, config.storage)
-    if source.keys is None:
-        return ColorizeRequest(source.folder, output, config, dry_run, show_config)
-    if config.plan.keys is not None:
-        raise ConfigError("plan.keys chooses from a folder; leave it out, or give the folder as the input")
-    config = config.model_copy(update={"plan": config.plan.model_copy(update={"keys": source.keys})})
-    return ColorizeRequest(source.folder, output, config, dry_run, show_config, tuple(places))
-
-
-def run_job(request: ColorizeRequest) -> int:
-    """As `run_to_its_end`; returns the exit status."""
-    return run_to_its_end(request).exit_status
-
-
-def run_to_its_end(request: ColorizeRequest) -> Outcome:
-    """Colour everything that is not done, and report the end to the webhook, whatever it is.
-
-    Returns and raises as `_run` does; what becomes of the webhook changes neither.
-    """
-    run_id = make_run_id()
-    log.bind(run_id)
-    try:
-        with ahead(may_use_processes(request.config.run) and not request.dry_run):
-            outcome = _run(request, run_id)
-    except Exception as error:
-        status = error.exit_status if isinstance(error, FiatColorError) else EXIT_UNFINISHED
-        _report(request, run_id, Outcome(status, str(error) or type(error).__name__))
-        raise
-    _report(request, run_id, outcome)
-    return outcome
-
-
-def _report(request: ColorizeRequest, run_id: str, outcome: Outcome) -> None:
-    if not request.dry_run:
-        deliver(request.config.notify, notice(run_id, request.input, request.output, outcome))
-
-
-def _run(request: ColorizeRequest, run_id: str) -> Outcome:
+def run(
+    request: ColorizeRequest, source: Store, out: Store, run_id: str, date: str, called: float
+) -> Outcome:
     """Colour everything under the input that the ledger does not have yet.
 
     In steps, for N source objects in n shards:
-      1. check input, output, method and weights before anything is started;
+      1. read the weights, check what was not checked before (`run.checks.check`);
       2. plan: list N objects, check their guides, subtract what the ledger has, cut the rest into n shards;
       3. take the lease of the output, and plan again where another run had it meanwhile;
       4. work: n shards through the Ray chain, each committed by its ledger part;
@@ -120,9 +54,12 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
     Returns 0: every object is done; 3: finished, and the ledger has failed images; 4: more of this run's
     images failed than `run.max_failed` allows. Raises FiatColorError with the exit status that its class
     states; what was committed stays.
+
+    Args:
+        date: of the results, YYYY-MM-DD.
+        called: when the command began, seconds since 1970.
     """
-    started, date = time.time(), run_date()
-    source, out = _open(request)
+    started = time.time()
     config, opened = _pinned(request.config)
     open_signer(config.output.c2pa)  # and forget it: a key that cannot sign ends the job before any work
     config = pin_pictures(config, opened.guides)
@@ -143,7 +80,7 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
         return _nothing_to_do(plan)
     out.check_writable()
     with at_work(out, LEASE, what=f"run {run_id}", wait=60 * config.run.wait_minutes) as lease:
-        if lease.follows_another_since(started):  # and what that one has done is not to be done again
+        if lease.follows_another_since(called):  # and what that one has done is not to be done again
             before, plan = plan, planned()
             _say_plan(request, job, plan, before)
         if not plan.shards:
@@ -152,7 +89,7 @@ def _run(request: ColorizeRequest, run_id: str) -> Outcome:
             drop_half_written(out)
         write_plan(out, job.run_id, plan)
         out.put(config_key(job.run_id), effective_yaml(config).encode(), "application/yaml")
-        return _work(job, plan, source, out, lease, started)
+        return _work(job, plan, source, out, lease, (called, started))
 
 
 def _say_plan(request: ColorizeRequest, job: Job, plan: Plan, before: Plan | None = None) -> None:
@@ -168,7 +105,7 @@ def _say_plan(request: ColorizeRequest, job: Job, plan: Plan, before: Plan | Non
     for warning in plan.warnings:
         log.say("warning", warning, level="warning", text=f"warning: {warning}")
     shards = counted(len(plan.shards), "shard")
-    message = f"{plan.todo_items:,} of {counted(plan.items_listed, 'object')} to do, in {shards}"
+    message = f"{plan.todo_items:,} of {counted(plan.items_listed, 'file')} to do, in {shards}"
     log.say("plan", message, text=text, **plan_fields(source, out, plan, *digests, job.model))
 
 
@@ -187,7 +124,9 @@ def _dry_run(job: Job, plan: Plan) -> Outcome:
     return Outcome(EXIT_DONE, "dry run")
 
 
-def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started: float) -> Outcome:
+def _work(
+    job: Job, plan: Plan, source: Store, out: Store, lease: Lease, begun: tuple[float, float]
+) -> Outcome:
     planned = time.time()
     tally, observer = RunTally(job.config.report.sample), None
     try:
@@ -204,22 +143,25 @@ def _work(job: Job, plan: Plan, source: Store, out: Store, lease: Lease, started
                     observer.committed(result)
             resources = engine.occupied()
     except KeyboardInterrupt:
-        raise _interrupted(
-            tally.rows, plan.todo_items, 0 if observer is None else observer.uncommitted
-        ) from None
+        raise _interrupted(job, plan, out, observer) from None
     finally:
         if observer is not None and observer.attempts:  # a worker has died, perhaps while it wrote
             drop_half_written(out)
     # Workers come up before the first one takes a shard; their clocks may differ from this one's.
     began = min(max(began, planned), ended)
-    clock = Clock(started, planned, began, ended)
+    clock = Clock(*begun, planned, began, ended)
     summary = close_run(job, plan, layout, tally, clock, resources, source, out)
     return Outcome(summary.exit_status, headline(summary), summary)
 
 
-def _interrupted(committed: int, todo: int, uncommitted: int) -> FiatColorError:
+def _interrupted(job: Job, plan: Plan, out: Store, observer: Observer | None) -> FiatColorError:
+    """Counts what the ledger has: a shard may be committed while the workers are being stopped."""
+    counts, present = plan.shards.image_counts(), set(list_parts(out, job.job_digest))
+    done = {shard for shard in counts if part_key(job.job_digest, shard) in present}
+    begun = {} if observer is None else observer.uncommitted
+    uncommitted = sum(images for shard, images in begun.items() if shard not in done)
     more = f" ({uncommitted:,} more are written, and will be coloured again)" if uncommitted else ""
-    of_all = f"{committed:,} of {counted(todo, 'image')}{more}"
+    of_all = f"{sum(counts[shard] for shard in done):,} of {counted(plan.todo_items, 'image')}{more}"
     return FiatColorError(f"interrupted after {of_all}; the same command goes on where this one stopped")
 
 
@@ -228,17 +170,6 @@ def _say_start(job: Job, layout: Layout) -> None:
     message = f"run {job.run_id}: {layout.topology}, {counted(layout.workers, 'worker')} {by}"
     fields = {name: getattr(layout, name) for name in ("engine", "topology", "workers", "precision")}
     log.say("start", message, **fields)
-
-
-def _open(request: ColorizeRequest) -> tuple[Store, Store]:
-    for place in request.files or (request.input,):  # single files may lie beside the output's folder
-        refuse_overlap(place, request.output)
-    if (pictures := request.config.model.pictures) is not None:
-        refuse_overlap(pictures, request.output)
-    source = open_store(request.input, request.config.storage)
-    out = open_store(request.output, request.config.storage)
-    source.check_readable()
-    return source, out
 
 
 def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
@@ -253,10 +184,7 @@ def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
         champions = (model.weights or "").startswith(SCHEME)
         plan = plan.model_copy(update={"recolor": "changed-settings" if champions else "changed-model"})
     weights = pin_weights(model.weights, config.storage)
-    stated = weights is None or "method" in model.model_fields_set
-    if stated and model.method not in METHODS:
-        raise ConfigError(_no_method(model.method))
-    method = model.method if stated else None
+    method = stated_method(config)
     opened = open_weights(method, weights, storage=config.storage, contract=model.contract)
     model = model.model_copy(update={"weights": weights, "method": opened.method})
     if opened.onnx is not None:
@@ -268,22 +196,13 @@ def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
     return config.model_copy(update={"model": model, "plan": plan}), opened
 
 
-def _no_method(name: str) -> str:
-    if name in (cards := shipped_cards()):
-        of = cards[name].method
-        return f"{name!r} is the name of weights, not of a method: --weights {name} (its method is {of})"
-    return f"configuration key 'model.method' has the value {name!r}: allowed is {', '.join(sorted(METHODS))}"
-
-
 def _nothing_to_do(plan: Plan) -> Outcome:
     """The truth about earlier runs, for a scheduler that only sees this one."""
     if plan.items_listed == 0:
-        message = "Nothing to do: the input holds no objects; if that is a surprise, check its spelling."
-        log.say("summary", message, exit_status=EXIT_DONE)
-        return Outcome(EXIT_DONE, message)
+        return nothing_there()
     failed = plan.done.get(Status.FAILED, 0)
-    objects = all_are(sum(plan.done.values()), "object")
-    message = f"Nothing to do: {objects} in the ledger{failed_text(plan)}."
+    files = all_are(sum(plan.done.values()), "file")
+    message = f"Nothing to do: {files} in the ledger{failed_text(plan)}."
     status = EXIT_FAILED_IMAGES if failed else EXIT_DONE
     log.say("summary", message, exit_status=status)
     return Outcome(status, message)

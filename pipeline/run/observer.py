@@ -42,7 +42,7 @@ class Observer:
         self.max_failed = job.config.run.max_failed
         self.committed_shards: set[str] = set()
         self.last_commit = time.monotonic()
-        self.uncommitted = 0  # images that are done in shards at work, when somebody last looked
+        self.uncommitted: dict[str, int] = {}  # images done in shards at work, when somebody last looked
         # Of shards that were begun more than once. Kept after their commit, since an answer of the registry
         # from before the commit may arrive after it.
         self.attempts: dict[str, int] = {}
@@ -116,8 +116,8 @@ class Observer:
         with self.lock:
             # an answer from before a commit still has that shard
             left = [one for one in at_work if one.shard not in self.committed_shards]
-            self.uncommitted = sum(one.done for one in left)
-            done, failed = self.tally.rows + self.uncommitted, sum(one.failed for one in left)
+            self.uncommitted = {one.shard: one.done for one in left}
+            done, failed = self.tally.rows + sum(self.uncommitted.values()), sum(one.failed for one in left)
         if at_work:
             self.reporter.begin(max(one.seconds for one in at_work))
         if done < self.reporter.total:  # the last commit is the end

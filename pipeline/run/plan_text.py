@@ -20,17 +20,17 @@ def plan_text(
     done, rejected = sum(plan.done.values()), plan.done.get(Status.REJECTED, 0)
     kept = config.plan.recolor == "changed-settings"
     by_others = f", {plan.others:,} by another model" if plan.others else ""
-    objects, shards = counted(plan.todo_items, "object"), counted(len(plan.shards), "shard")
-    work = f"to do    {objects}, {_size(plan.todo_bytes)}, in {shards}"
+    files, shards = counted(plan.todo_items, "file"), counted(len(plan.shards), "shard")
+    work = f"to do    {files}, {_size(plan.todo_bytes)}, in {shards}"
     return "\n".join(
         [
-            f"input    {input}: {counted(plan.items_listed, 'object')}, {_size(plan.bytes_listed)}"
+            f"input    {input}: {counted(plan.items_listed, 'file')}, {_size(plan.bytes_listed)}"
             + (f", {plan.excluded:,} left out by patterns" if plan.excluded else ""),
             f"output   {output} (job digest {digest})",
             f"weights  {_weights(config, card)}",
             *([] if card is None else [_model_line(card)]),
             *plan.guidance.notices,
-            f"done     {counted(done, 'object')} in the ledger"
+            f"done     {counted(done, 'file')} in the ledger"
             + failed_text(plan)
             + (f"{by_others} (--recolor changed-model does them again)" if kept and by_others else "")
             + (f", {plan.accepted:,} of them accepted by people" if plan.accepted else "")
@@ -87,7 +87,7 @@ def _archived_lines(plan: Plan) -> list[str]:
     """A line on objects that must be restored first; none where there are none."""
     if not plan.archived_items:
         return []
-    count, size = counted(plan.archived_items, "object"), _size(plan.archived_bytes)
+    count, size = counted(plan.archived_items, "file"), _size(plan.archived_bytes)
     return [f"archived {count} of these, {size}: restore them, and the next run takes them by itself"]
 
 

@@ -12,8 +12,8 @@ from pipeline.errors import EXIT_DONE, ConfigError
 from pipeline.ledger.read import list_parts, stream_parts
 from pipeline.review.decisions import Decision, read_decisions
 from pipeline.review.last_run import last_run, settings_of
-from pipeline.run.colorize import ColorizeRequest, run_to_its_end
 from pipeline.run.notify import Outcome
+from pipeline.run.start import ColorizeRequest, run_to_its_end
 from pipeline.storage import Store, open_store
 
 _GUIDES = ("correct", "gray")

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.ledger.schema import LedgerRow
 from pipeline.models.doubt import find_calibration
-from pipeline.models.method_list import SOLVERS, load_colorizer, location
+from pipeline.models.method_list import SOLVERS, load_colorizer
+from pipeline.models.method_names import location
 from pipeline.shard.doubt import joined_doubt
 from pipeline.shard.job import Job
 from pipeline.shard.open_guides import predicts

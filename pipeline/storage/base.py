@@ -118,8 +118,9 @@ class Store(Protocol):
     def check_readable(self) -> None:
         """If this cannot be listed, raise ConfigError or StorageError with the line that a user needs."""
 
-    def check_writable(self) -> None:
-        """Likewise if nothing can be put here. Makes a missing local folder, never a bucket."""
+    def check_writable(self, *, make: bool = True) -> None:
+        """Likewise if nothing can be put here. Makes a missing local folder, unless told not to, never a
+        bucket."""
 
 
 def printable(text: str) -> str:

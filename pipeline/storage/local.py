@@ -27,7 +27,7 @@ from pipeline.errors import (
 from pipeline.storage.alike import Alike, probe
 from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
 from pipeline.storage.half_written import half_written_name, is_half_written
-from pipeline.storage.local_errors import translated
+from pipeline.storage.local_errors import refuse_read_only, translated
 
 _WORKING_DIR = "/runtime_resources/working_dir_files/"  # below the session's folder of Ray
 _COPY_BYTES = 4 * 2**20
@@ -188,11 +188,14 @@ class LocalStore:
         except OSError as error:
             raise translated(error, self.root, "list") from None
 
-    def check_writable(self) -> None:
+    def check_writable(self, *, make: bool = True) -> None:
         _refuse_working_dir(self.root)
         if self.root.exists() and not self.root.is_dir():
             raise ConfigError(f"{self.root} is a file; give a folder for the results")
         try:
+            if not make:
+                refuse_read_only(self.root)
+                return
             _write_temporary(self.root / "check", io.BytesIO()).unlink()
         except (FileExistsError, NotADirectoryError):
             raise ConfigError(f"{self.root} lies below a file; give a folder for the results") from None

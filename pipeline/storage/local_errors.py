@@ -49,3 +49,15 @@ def translated(error: OSError, path: Path, action: str) -> StorageError:
         return BadKey(f"cannot {action} {name}: {error.strerror}")
     advice = _ADVICE.get(error.errno or 0, "check the disk or the share")
     return StorageError(f"cannot {action} {name}: {error.strerror}; {advice} and run the same command again")
+
+
+def refuse_read_only(root: Path) -> None:
+    """Raise the OSError that writing below a folder would raise, as far as owner, mode and mount tell; of a
+    folder that is missing, the nearest one above it decides."""
+    nearest = next(path for path in (root, *root.parents) if path.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if os.statvfs(nearest).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

@@ -186,7 +186,7 @@ class S3Store:
         query: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.prefix, "MaxKeys": 1}
         self._checked("list", lambda client: client.list_objects_v2(**query))
 
-    def check_writable(self) -> None:
+    def check_writable(self, *, make: bool = True) -> None:
         """An upload that is begun and given up asks for the right to put, and leaves no object behind."""
         query: dict[str, Any] = {"Bucket": self.bucket, "Key": f"{self.prefix}write-check"}
         begun = self._checked("write to", lambda client: client.create_multipart_upload(**query))

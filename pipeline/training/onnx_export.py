@@ -21,11 +21,11 @@ from pipeline.errors import ConfigError, ImageFailure, WeightsError
 from pipeline.models.base import TrainableColorizer
 from pipeline.models.method_list import build_colorizer
 from pipeline.models.methods.onnx.contract import METADATA_KEY, Contract, Probe, contract_of
-from pipeline.models.methods.onnx.find import is_onnx
 from pipeline.models.methods.onnx.graph import check_fit, import_onnx, read_graph
 from pipeline.models.methods.onnx.model import OnnxColorizer, open_graph
 from pipeline.models.methods.onnx.probe import probe_lightness, run_probe
 from pipeline.models.weights import Weights, decode_weights
+from pipeline.models.weights_file import is_onnx
 
 SIDE, MULTIPLE = 384, 32
 MOST_APART = 0.5

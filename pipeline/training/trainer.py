@@ -15,7 +15,8 @@ from pipeline.config.extras import require
 from pipeline.engine.cluster import cluster
 from pipeline.engine.errors import explained
 from pipeline.errors import ConfigError
-from pipeline.models.method_list import NETWORKS, location
+from pipeline.models.method_list import NETWORKS
+from pipeline.models.method_names import location
 from pipeline.models.weights import load_weights
 from pipeline.models.weights_registry import pin_weights
 from pipeline.storage import open_store

@@ -7,7 +7,8 @@ from torch import Tensor
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer
-from pipeline.models.method_list import build_colorizer, location
+from pipeline.models.method_list import build_colorizer
+from pipeline.models.method_names import location
 from pipeline.models.weights import Weights, load_weights
 
 _LABEL_HEAD = "classifier."

@@ -47,12 +47,12 @@ class VerificationTally:
 def plan_text(output: str, tally: VerificationTally, hashed: list[pa.Table]) -> str:
     """What is about to be read."""
     size = sum(table["bytes"].to_numpy().sum() for table in hashed) / 1e6
-    earlier = counted(tally.superseded, "object")
+    earlier = counted(tally.superseded, "file")
     left_out = f"\nearlier  {earlier} of earlier results are left out: fiat-color prune lists them"
     return (
         f"output   {output}: {counted(tally.parts, 'ledger part')}, "
-        f"{counted(tally.expected, 'object')} named\n"
-        f"to read  {counted(sum(table.num_rows for table in hashed), 'object')}, {size:,.1f} MB"
+        f"{counted(tally.expected, 'file')} named\n"
+        f"to read  {counted(sum(table.num_rows for table in hashed), 'file')}, {size:,.1f} MB"
     ) + (left_out if tally.superseded else "")
 
 
@@ -92,7 +92,7 @@ def summary_text(report: Store, tally: VerificationTally, summary: dict[str, Any
     if tally.finding_count > _SHOWN:
         lines.append(f"and {tally.finding_count - _SHOWN:,} more")
     lines.append(
-        f"verified {counted(tally.objects, 'object')} in {summary['seconds']} s: "
+        f"verified {counted(tally.objects, 'file')} in {summary['seconds']} s: "
         f"{counted(tally.finding_count, 'finding')}"
     )
     return "\n".join([*lines, f"report   {report.uri}/{FINDINGS}"])

@@ -76,14 +76,14 @@ def run_verify(request: VerifyRequest) -> int:
         tally.expected += expected.sources.num_rows
         to_hash.append(_sources(source, expected, tally))
     text = plan_text(request.output, tally, [work.both for work in to_hash])
-    log.say("plan", f"{counted(tally.expected, 'object')} expected", text=text, output=request.output)
+    log.say("plan", f"{counted(tally.expected, 'file')} expected", text=text, output=request.output)
     if any(work.both.num_rows for work in to_hash):
         _hash(request.config, to_hash, tally)
     summary = summarise(tally, request.output, request.input, time.time() - started)
     write_report(report, tally, summary)
     for row in tally.table().to_pylist() if log.is_json() else ():
         log.detail("finding", row["message"], level="warning", key=row["key"], finding=row["finding"])
-    counts = f"{counted(tally.finding_count, 'finding')} in {counted(tally.expected, 'object')}"
+    counts = f"{counted(tally.finding_count, 'finding')} in {counted(tally.expected, 'file')}"
     log.say("summary", counts, text=summary_text(report, tally, summary), summary=summary)
     return int(summary["exit_status"])
 
@@ -135,7 +135,7 @@ def _hash(config: JobConfig, to_hash: list[_ToHash], tally: VerificationTally) -
         with cluster(config.run.address, config.run.workers):
             stop_on_sigterm()
             workers = config.run.workers or capacity(config.run.address)[0]
-            with Reporter(total, words=("verifying", "objects", "findings")) as reporter:
+            with Reporter(total, words=("verifying", "files", "findings")) as reporter:
                 hashed = map_tasks(check_shard, _shards(config, to_hash, workers), workers, seconds)
                 for checked in hashed:
                     tally.objects += checked.objects
@@ -144,7 +144,7 @@ def _hash(config: JobConfig, to_hash: list[_ToHash], tally: VerificationTally) -
                     reporter.show(tally.objects, tally.finding_count)
     except KeyboardInterrupt:
         raise FiatColorError(
-            f"interrupted after {tally.objects:,} of {counted(total, 'object')}; "
+            f"interrupted after {tally.objects:,} of {counted(total, 'file')}; "
             "the rest is unknown, run it again"
         ) from None
 

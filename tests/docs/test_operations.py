@@ -168,7 +168,7 @@ def test_an_operator_follows_the_page(
         "yard/z.jpg": 2,
     }
     assert [entry.reason for entry in archive.catalog.history()] == ["first", "promotion", "rollback"]
-    assert "to do    4 objects" in again  # what the withdrawn champion made
+    assert "to do    4 files" in again  # what the withdrawn champion made
     assert told == ["done", "too_many_failed", "too_many_failed", "done", "done"]
 
 
@@ -181,14 +181,14 @@ def check_what_was_said(said: dict[tuple[str, int], str]) -> None:
         )
         return result
 
-    assert "to do    4 objects" in of("night.yaml --dry-run")
-    assert "Coloured 2 of 2" in of("--limit 2")
+    assert "to do    4 files" in of("night.yaml --dry-run")
+    assert "Coloured 2 of 2 files" in of("--limit 2")
     assert of("grep ,failed, ledger.csv").startswith("yard/z.jpg,")
     assert "would begin cycle 1 with 16 new objects of 16" in of("champion.yaml --dry-run")
     assert "promoted as entry 2" in of("champion.yaml")
     assert "3 by another model (--recolor changed-model does them again)" in of("night.yaml", 1)
     chosen = of("""'plan.include=["street/*"]' --dry-run""")
-    assert "to do    2 objects" in chosen
+    assert "to do    2 files" in chosen
     assert "2 coloured before by another model" in chosen
     assert "000002*" in of("--history")
     assert "has the weights of entry 1" in of("--rollback")

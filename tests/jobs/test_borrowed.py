@@ -48,6 +48,6 @@ def test_pictures_of_a_bucket_and_one_that_changes(s3_moto, colorize) -> None:
     fill(f"{root}/pictures", {"a/1_color.png": in_colour(1, 0.8), "a/2.webp": in_colour(2)}, storage)
     again = run(*places, *FAST, "--set", "run.topology=staged")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "to do    2 objects" in again.stdout
+    assert "to do    2 files" in again.stdout
     after = image_digests(f"{root}/out", storage)
     assert [key for key in after if before.get(key) != after[key]] == ["images/a/1.jpg", "images/a/2.jpg"]

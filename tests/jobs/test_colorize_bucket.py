@@ -135,7 +135,7 @@ def test_a_dry_run_prints_the_plan_and_changes_nothing(thirty, tmp_path, coloriz
     source, _, _ = thirty
     dry = colorize("--input", source, "--output", tmp_path / "out", "--dry-run")
     assert dry.returncode == 0, dry.stderr
-    assert "31 objects" in dry.stdout
+    assert "31 files" in dry.stdout
     assert "shards" in dry.stdout
     assert "measured on 4 of these images" in dry.stdout
     assert not (tmp_path / "out").exists()
@@ -147,7 +147,7 @@ def test_failed_images_are_tried_again_when_asked(thirty, tmp_path, colorize):
     out = shutil.copytree(first, tmp_path / "out")
     again = colorize("--input", source, "--output", out, "--set", "plan.retry_failed=true")
     assert again.returncode == 3, again.stderr
-    assert "to do    1 object," in again.stdout
+    assert "to do    1 file," in again.stdout
     rows = [row for row in ledger(str(out)) if row["status"] == "failed"]
     assert sorted((row["key"], row["attempts"]) for row in rows) == [
         ("box-1/scan 13.jpg", 1),

@@ -139,8 +139,8 @@ def test_a_bag_holds_what_the_ledger_names_and_is_valid(place, export, tmp_path)
     args = ("--output", out.uri, "--format", "bagit", "--to", str(to), *settings)
     done = export(*args, "--bag-info", "Source-Organization=City Archive")
     assert done.status == 0, done.stderr
-    assert "left out 1 object " in done.stdout
-    assert "exported a bag of 4 objects" in done.stdout
+    assert "left out 1 file " in done.stdout
+    assert "exported a bag of 4 files" in done.stdout
     bag = bagit.Bag(str(to))
     bag.validate()
     size = sum(map(len, objects.values()))
@@ -221,9 +221,9 @@ def test_a_name_that_no_manifest_can_hold_costs_the_bag_that_object_alone(tmp_pa
     commit_part(out, "digest", "0", [row(name, name.encode()) for name in names])
     done = export("--output", out.uri, "--format", "bagit", "--to", str(to))
     assert done.status == 3
-    assert "exported a bag of 2 objects" in done.stdout
+    assert "exported a bag of 2 files" in done.stdout
     line = done.stderr.splitlines()[-1]
-    assert line.startswith(f"the bag lacks {len(UNFIT)} objects whose names a manifest cannot hold")
+    assert line.startswith(f"the bag lacks {len(UNFIT)} files whose names a manifest cannot hold")
     assert f"{to}.findings.csv names them" in line
     bag = bagit.Bag(str(to))
     bag.validate()

@@ -74,20 +74,20 @@ def test_ten_guided_images_among_a_hundred_and_one_changed_guide(s3_moto, colori
     fill(f"{root}/guides", {"half.png": scribble((30, 160, 30), (48, 36))}, storage)
     again = run("--output", f"{root}/out", *guided, *FAST)
     assert again.returncode == 0, again.stderr
-    assert "to do    1 object," in again.stdout
+    assert "to do    1 file," in again.stdout
     after = image_digests(f"{root}/out", storage)
     assert [key for key in after if after[key] != before[key]] == ["images/013.jpg"]
 
     plain = colorize("--output", f"{root}/out", *args, "--drop-guides")
     assert plain.returncode == 0, plain.stderr
-    assert "to do    10 objects" in plain.stdout
+    assert "to do    10 files" in plain.stdout
     unguided = image_digests(f"{root}/out", storage)
     changed = [key for key in after if after[key] != unguided[key]]
     assert changed == [f"images/{row['key']}" for row in GUIDES]
 
     staged = run("--output", f"{root}/out", *guided, *FAST, "--set", "run.topology=staged")
     assert staged.returncode == 0, staged.stderr
-    assert "to do    10 objects" in staged.stdout
+    assert "to do    10 files" in staged.stdout
     assert image_digests(f"{root}/out", storage) == after
 
 

@@ -49,4 +49,4 @@ def test_a_folder_is_coloured_with_a_non_commercial_graph(tmp_path: Path, colori
     assert "model mine, licence CC BY-NC 4.0" in xmp
     again = in_process("colorize_bucket", "--config", folder / "config.yaml", *job[:4])
     assert again.returncode == 0, again.stderr
-    assert "Nothing to do: all 3 objects are in the ledger." in again.stdout
+    assert "Nothing to do: all 3 files are in the ledger." in again.stdout

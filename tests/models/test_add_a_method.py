@@ -20,6 +20,7 @@ from pipeline.evaluate.measure import Measurer, MeasuringTask
 from pipeline.evaluate.photograph_list import list_photographs
 from pipeline.evaluate.settings import TINT, EvaluateConfig
 from pipeline.evaluate.summary import summarise
+from pipeline.models import method_names
 from pipeline.models.base import Objective, TrainableColorizer
 from pipeline.models.method_list import METHODS, NETWORKS, load_colorizer, weights_info
 from pipeline.models.weights import WeightsInfo, encode_weights
@@ -63,7 +64,8 @@ class ToyColorizer(TrainableColorizer):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the line in `pipeline/models/method_list.py` does it."""
+    """As the lines in `pipeline/models/method_list.py` and `pipeline/models/method_names.py` do it."""
+    monkeypatch.setattr(method_names, "METHOD_NAMES", (*method_names.METHOD_NAMES, ToyColorizer.method))
     monkeypatch.setitem(NETWORKS, ToyColorizer.method, ToyColorizer)
     monkeypatch.setitem(METHODS, ToyColorizer.method, ToyColorizer)
 
@@ -100,7 +102,7 @@ def test_a_job_takes_it_and_so_do_guides(weights: Path, tmp_path: Path, capsys) 
     assert colorize([*places, "--method", "toy", "--weights", str(weights)]) == 0
     assert "method: toy" in capsys.readouterr().out
     assert colorize([*places, "--method", "toys"]) == 2
-    assert "toy, " in capsys.readouterr().err
+    assert "toy\n" in capsys.readouterr().err
     methods = methods_of(parse(JobConfig, {"model": {"method": "toy"}}))
     assert methods.choose(None, frozenset({"style"})) == "toy"
     with pytest.raises(ValueError, match="takes no reference"):

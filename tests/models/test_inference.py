@@ -14,8 +14,10 @@ from pipeline.color.spaces import srgb_to_lab
 from pipeline.models.base import resolve_precision
 from pipeline.models.efficientnet_lite import SameConv2d
 from pipeline.models.inference import PointwiseConv, can_fuse, fuse, ready_for_inference
-from pipeline.models.method_list import build_colorizer, load_colorizer, location
-from pipeline.models.weights import load_weights, shipped_names
+from pipeline.models.method_list import build_colorizer, load_colorizer
+from pipeline.models.method_names import location
+from pipeline.models.weights import load_weights
+from pipeline.models.weights_file import shipped_names
 from tests.support.paths import SAMPLES as PHOTOS
 
 

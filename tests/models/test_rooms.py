@@ -9,7 +9,8 @@ from torch import Tensor
 from pipeline.errors import ConfigError
 from pipeline.models.ab_bins import bins
 from pipeline.models.base import Objective, TrainableColorizer
-from pipeline.models.method_list import METHODS, NETWORKS, location
+from pipeline.models.method_list import METHODS, NETWORKS
+from pipeline.models.method_names import location
 from pipeline.models.methods.classification_cnn import ClassificationCnn
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.methods.iizuka.spaces import chroma_of, target_unit

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import ConfigError
-from pipeline.models.method_list import load_colorizer, location, weights_digest
+from pipeline.models.method_list import load_colorizer, weights_digest
+from pipeline.models.method_names import location
 from pipeline.models.methods.scribble import ScribbleColorizer
 from pipeline.models.propagation import propagate
 

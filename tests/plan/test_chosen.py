@@ -41,8 +41,7 @@ def test_what_chooses_something_is_no_warning() -> None:
 def test_a_pattern_that_matches_nothing_names_the_nearest_key(name: str, pattern: str, nearest: str) -> None:
     first = warned(**{name: [pattern, "*"]})[0]
     assert first == (
-        f"plan.{name} has the pattern {pattern!r}, which matches none of 3 objects; "
-        f"the nearest is {nearest!r}"
+        f"plan.{name} has the pattern {pattern!r}, which matches none of 3 files; the nearest is {nearest!r}"
     )
 
 

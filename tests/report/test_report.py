@@ -112,7 +112,7 @@ def test_summary_text_names_failures_advice_and_places() -> None:
     tally.add(ledger_table(mixed_rows()))
     summary = a_summary(listed=69, todo=69, counts=tally.counts, failures=tally.failures, exit_status=3)
     text = summary_text(summary)
-    assert text.startswith("Coloured 60 of 69 in ")
+    assert text.startswith("Coloured 60 of 69 files in ")
     assert "corrupt: 8. The file is damaged" in text
     assert "f4.jpg: broken 4" in text
     assert "f5.jpg" not in text
@@ -157,7 +157,7 @@ def test_archived_objects_are_no_failures_and_have_their_advice() -> None:
 
 def test_summary_text_of_nothing_to_do() -> None:
     text = summary_text(a_summary(todo=0, done_before=5, failed_before=2, counts={}), report=False)
-    assert text.startswith("Nothing to do: all 5 objects under s3://in are in the ledger already.")
+    assert text.startswith("Nothing to do: all 5 files under s3://in are in the ledger already.")
     assert "2 images failed in earlier runs" in text
     assert "--set plan.retry_failed=true" in text
     empty = summary_text(a_summary(listed=0, todo=0, counts={}), report=False)

@@ -11,9 +11,9 @@ import pytest
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.models.weights import SHIPPED
+from pipeline.models.weights_file import SHIPPED
 from pipeline.models.weights_registry import WeightsRegistry
-from pipeline.run.colorize import ColorizeRequest, run_job
+from pipeline.run.start import ColorizeRequest, run_job
 from pipeline.storage.local import LocalStore
 from tests.support.job_runner import encoded, fill, photograph
 
@@ -45,5 +45,6 @@ def test_the_driver_reads_the_weights_once(tmp_path: Path, monkeypatch, place: s
     named = str(weights) if place == "file" else f"registry:{tmp_path}/models/faces"
     settings = [f"model.weights={named}", f"model.style={tmp_path}/guides/style.jpg"]
     config = load(JobConfig, None, settings)
-    assert run_job(ColorizeRequest(str(tmp_path / "in"), str(tmp_path / "out"), config)) == 0
+    request = ColorizeRequest(str(tmp_path / "in"), str(tmp_path / "out"), config, True, show_config=True)
+    assert run_job(request) == 0
     assert reads[".safetensors"] == 1

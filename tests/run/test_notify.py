@@ -13,8 +13,8 @@ import pytest
 from pipeline.config.job import JobConfig, NotifyConfig, job_digest
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.run.colorize import ColorizeRequest, run_job
 from pipeline.run.notify import Outcome, deliver, notice
+from pipeline.run.start import ColorizeRequest, run_job
 from tests.support.servers import free_port
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.counts import all_are, counted
-from pipeline.commands.colorize import METHOD_NAMES
 from pipeline.config.job import JobConfig
-from pipeline.models.method_list import METHODS
+from pipeline.models.method_list import METHODS, SOLVERS
+from pipeline.models.method_names import METHOD_NAMES, SOLVER_NAMES
 from pipeline.plan.plan import Plan
-from pipeline.run.colorize import ColorizeRequest, _say_plan
+from pipeline.run.colorize import _say_plan
+from pipeline.run.start import ColorizeRequest
 from pipeline.shard.job import Job
 from tests.support.job_runner import encoded, fill, photograph
 
@@ -26,20 +27,20 @@ def scans(tmp_path: Path) -> Path:
 
 
 def test_counts_are_in_words() -> None:
-    assert [counted(n, "object") for n in (0, 1, 2, 12345)] == [
-        "0 objects", "1 object", "2 objects", "12,345 objects"
+    assert [counted(n, "file") for n in (0, 1, 2, 12345)] == [
+        "0 files", "1 file", "2 files", "12,345 files"
     ]  # fmt: skip
-    assert (all_are(1, "object"), all_are(3, "object")) == ("the one object is", "all 3 objects are")
+    assert (all_are(1, "file"), all_are(3, "file")) == ("the one file is", "all 3 files are")
 
 
 def test_a_dry_run_ends_with_the_plan(scans: Path, in_process: Callable) -> None:
     done = in_process("colorize_bucket", scans, scans.parent / "out", *FAST)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == f"input    {scans}: 1 object, {(scans / 'a.jpg').stat().st_size} B"
+    assert lines[0] == f"input    {scans}: 1 file, {(scans / 'a.jpg').stat().st_size} B"
     assert lines[2] == "weights  faithful (unet)"
     assert lines[3] == "model    faithful, licence non-commercial research, from pipeline/weights/faithful.md"
-    assert lines[-3].startswith("to do    1 object, ")
+    assert lines[-3].startswith("to do    1 file, ")
     assert lines[-3].endswith("in 1 shard")
     assert lines[-2].startswith("time     about ")
     assert lines[-1].startswith("Dry run: nothing was written.")
@@ -53,7 +54,7 @@ def test_a_plan_that_has_not_changed_is_said_once(capsys: pytest.CaptureFixture[
     _say_plan(request, job, before, before)
     assert capsys.readouterr().out == ""
     _say_plan(request, job, after, before)
-    assert "to do    1 object" in capsys.readouterr().out
+    assert "to do    1 file" in capsys.readouterr().out
 
 
 def test_the_configuration_is_printed_on_request(scans: Path, in_process: Callable) -> None:
@@ -86,7 +87,7 @@ def test_a_pattern_that_matches_nothing_is_said_and_strict_ends_it(scans: Path, 
     done = in_process(*typed)
     assert done.returncode == 0
     first, second = done.stderr.splitlines()
-    assert first.startswith("warning: plan.include has the pattern '*.JPG', which matches none of 1 object;")
+    assert first.startswith("warning: plan.include has the pattern '*.JPG', which matches none of 1 file;")
     assert first.endswith("the nearest is 'a.jpg'")
     assert second == "warning: the patterns leave out every image of the input (1)"
     strict = in_process(*typed, "--strict")
@@ -107,5 +108,6 @@ def test_no_credentials_are_bad_usage(in_process: Callable, monkeypatch: pytest.
 
 def test_help_lists_methods_and_weights(in_process: Callable) -> None:
     assert sorted(METHODS) == list(METHOD_NAMES)
+    assert sorted(SOLVERS) == list(SOLVER_NAMES)
     words = in_process("colorize_bucket", "--help").stdout.split()
     assert {*(f"{name}," for name in list(METHODS)[:-1]), "vivid,"} - set(words) <= {"welsh,"}

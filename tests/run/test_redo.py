@@ -66,7 +66,7 @@ def test_corrected_gray_and_taken_back(tmp_path: Path, capsys: pytest.CaptureFix
     archive.decide("d.png", "correct", correction={"reference": "a.png"}, etag="of a scan before")
     assert review(["--output", str(tmp_path / "out"), "--apply"]) == 0
     printed = capsys.readouterr()
-    assert "to do    2 objects" in printed.out
+    assert "to do    2 files" in printed.out
     assert "1 correction of another version of the source, such as 'd.png'" in printed.err
     after = archive.rows()
     assert [key for key in after if after[key] != before[key]] == ["a.png", "b.png"]

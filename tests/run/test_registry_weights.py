@@ -45,12 +45,12 @@ def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_do
     second = catalog.promote(weights(tmp_path / "b.safetensors", RegressionCnn(0.125)), previous=1)
     calm = colorize(*args)  # who promotes does not ask for the archive to be coloured again
     assert calm.returncode == 0, calm.stderr
-    assert "2 objects in the ledger, 2 by another model (--recolor changed-model" in calm.stdout
+    assert "2 files in the ledger, 2 by another model (--recolor changed-model" in calm.stdout
     assert "Nothing to do: all 2 objects" in calm.stdout
     dry = colorize(*args, "--recolor", "changed-model", "--dry-run", "--show-config")
     assert dry.returncode == 0, dry.stderr
     assert catalog.locate(second) in dry.stdout
-    assert "to do    2 objects" in dry.stdout
+    assert "to do    2 files" in dry.stdout
     assert "2 coloured before by another model" in dry.stdout
     assert "method: regression_cnn" in dry.stdout
     refused = colorize(*args, "--method", "iizuka")

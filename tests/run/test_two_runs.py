@@ -43,7 +43,7 @@ def test_the_second_run_leaves_or_waits(tmp_path: Path, colorize) -> None:
     assert f"(process {first.pid} on " in line
     stdout, stderr = third.communicate(timeout=240)
     assert third.returncode == 0, stderr
-    assert "Nothing to do: all 16 objects are in the ledger" in stdout
+    assert "Nothing to do: all 16 files are in the ledger" in stdout
     _, stderr = first.communicate(timeout=240)
     assert first.returncode == 0, stderr
     assert len(list((tmp_path / "out").glob("ledger/*/*.parquet"))) == 4

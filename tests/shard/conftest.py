@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.models.method_list import load_colorizer
-from pipeline.models.weights import SHIPPED
+from pipeline.models.weights_file import SHIPPED
 from pipeline.shard import predictors
 
 _NAMES = {None, *(file.stem for file in SHIPPED.glob("*.safetensors"))}

@@ -36,7 +36,7 @@ def test_an_archived_source_waits_for_its_restore(s3_moto, tmp_path, stream_byte
     assert (first.archived_items, first.archived_bytes, first.todo_items) == (1, len(data), 2)
     assert rows == [("cold.tif", "archived", 1), ("warm.tif", "colorized", 1)]
     text = plan_text("in", "out", config, first, "d")
-    assert "archived 1 object of these, " in text
+    assert "archived 1 file of these, " in text
     assert "restore them, and the next run takes them by itself" in text
     assert plan_fields("in", "out", first, "d", "w")["archived_bytes"] == len(data)
     (message,) = [row["message"] for row in ledger(out) if row["status"] == "archived"]

@@ -65,7 +65,7 @@ def drive(scratch: str, count: str) -> dict[str, Any]:
         tally.add(ledger_table(rows))
     job = Job(config, source.uri, out.uri, _RUN, _DIGEST, "0" * 64)
     layout = Layout("fused", 8, 0, "fp32")
-    clock = Clock(started, planned, planned, time.time())
+    clock = Clock(started, started, planned, planned, time.time())
     summary = close_run(job, plan, layout, tally, clock, Resources(8, 0), source, out)
     return {"images": summary.todo, "failed": summary.counts[Status.FAILED]}
 

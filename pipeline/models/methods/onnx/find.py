@@ -11,16 +11,10 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import AccessDenied, ObjectMissing, WeightsError
 from pipeline.models.methods.onnx.contract import Contract, contract_of, parse_contract
 from pipeline.models.methods.onnx.graph import Graph
-from pipeline.models.weights import fetch_weights, split_digest
+from pipeline.models.weights_file import ONNX_SUFFIX, fetch_weights, split_digest
 from pipeline.storage import open_store
 
-SUFFIX = ".onnx"
 _READY = Path("configs") / "models"
-
-
-def is_onnx(weights: str | None) -> bool:
-    """Whether weights are an ONNX file, by their name."""
-    return weights is not None and weights.partition("#")[0].lower().endswith(SUFFIX)
 
 
 def ready_contracts() -> dict[str, Contract]:
@@ -76,7 +70,7 @@ def _candidates(
         yield contract_of(stated, "model.contract"), "model.contract"
     elif stated is not None:
         yield parse_contract(fetch_weights(stated, storage)[0], stated), stated
-    beside = location[: -len(SUFFIX)] + ".yaml"
+    beside = location[: -len(ONNX_SUFFIX)] + ".yaml"
     if (text := _read_if_there(beside, storage or StorageConfig())) is not None:
         yield parse_contract(text, beside), beside
     if graph.contract is not None:

@@ -1,0 +1,71 @@
+"""Names of methods and of weights, as a user types them.
+
+Imports no torch, so that a wrong name is told at once; `models.method_list` has the classes of the methods.
+"""
+
+from __future__ import annotations
+
+from pipeline.config.job import DEFAULT_METHOD
+from pipeline.errors import ConfigError, WeightsError
+from pipeline.models.shipped_cards import shipped_cards
+from pipeline.models.weights_file import SCHEME, SHIPPED, check_local, is_onnx, shipped_names
+
+SOLVER_NAMES = ("borrowed", "gray", "reference", "scribble", "welsh")
+"""The methods without weights."""
+
+METHOD_NAMES = (
+    "borrowed", "classification_cnn", "gray", "iizuka", "onnx", "patch", "reference", "regression_cnn",
+    "scribble", "unet", "welsh",
+)  # fmt: skip
+"""All methods."""
+
+DEFAULT_WEIGHTS = {"unet": "faithful"}
+"""The shipped weights that a method takes by default, where their name is not the method's own."""
+
+
+def check_names(method: str | None, weights: str | None) -> None:
+    """Refuse a method that there is not, and weights that do not ship or are no local file.
+
+    `method` None takes the one that the weights are for. What a registry or a bucket holds is not asked.
+
+    Raises:
+        ConfigError: an unknown method; weights for a method without any. WeightsError: no such weights.
+    """
+    if method is not None and method not in METHOD_NAMES:
+        raise ConfigError(_no_method(method))
+    if (method in SOLVER_NAMES and weights is None) or (weights or "").startswith(SCHEME):
+        return
+    check_local(weights if weights is not None and is_onnx(weights) else location(method, weights))
+
+
+def location(method: str | None, weights: str | None) -> str:
+    """Where the weights are: `weights` as it is, unless it is the name of shipped ones or None.
+
+    Raises ConfigError for an unknown method and one without weights, WeightsError where none ship for it.
+    """
+    if method is not None and method not in METHOD_NAMES:
+        raise ConfigError(f"unknown method {method!r}; there are: {', '.join(METHOD_NAMES)}")
+    if method in SOLVER_NAMES:
+        raise ConfigError(f"the method {method!r} has no weights; leave them out")
+    if weights is None:
+        method = method or DEFAULT_METHOD
+        shipped = SHIPPED / f"{DEFAULT_WEIGHTS.get(method, method)}.safetensors"
+        if not shipped.exists():
+            raise WeightsError(f"no weights ship with the method {method!r}; name some with --weights")
+        return str(shipped)
+    name, mark, digest = weights.partition("#")
+    if name in shipped_names():
+        return f"{SHIPPED / name}.safetensors{mark}{digest}"
+    if "/" not in name and "." not in name:
+        raise WeightsError(
+            f"no weights {name!r} ship with the package; there are: {', '.join(shipped_names())} "
+            "(a file is named with its folder: ./weights)"
+        )
+    return weights
+
+
+def _no_method(name: str) -> str:
+    if name in (cards := shipped_cards()):
+        of = cards[name].method
+        return f"{name!r} is the name of weights, not of a method: --weights {name} (its method is {of})"
+    return f"configuration key 'model.method' has the value {name!r}: allowed is {', '.join(METHOD_NAMES)}"

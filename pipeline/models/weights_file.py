@@ -1,0 +1,74 @@
+"""Weights files as files: where they are, what ships, their digest. What is in them, `models.weights` reads.
+
+Imports no torch, so that a wrong name is told at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import StorageError, WeightsError
+from pipeline.storage import Store, open_store
+from pipeline.storage.local import LocalStore
+
+SHIPPED = Path(__file__).resolve().parents[1] / "weights"
+SCHEME = "registry:"
+"""How weights begin that a registry names."""
+ONNX_SUFFIX = ".onnx"
+
+
+def is_onnx(weights: str | None) -> bool:
+    """Whether weights are an ONNX file, by their name."""
+    return weights is not None and weights.partition("#")[0].lower().endswith(ONNX_SUFFIX)
+
+
+def split_digest(uri: str) -> tuple[str, str | None]:
+    """`URI#sha256=HEX` in its two halves. Raises WeightsError for another fragment."""
+    location, mark, fragment = uri.partition("#")
+    if not mark:
+        return location, None
+    name, _, digest = fragment.partition("=")
+    if name != "sha256" or len(digest) != 64 or set(digest.lower()) - set("0123456789abcdef"):
+        raise WeightsError(f"weights {uri}: after '#' only sha256=<64 hex digits> is understood")
+    return location, digest.lower()
+
+
+def shipped_names() -> list[str]:
+    """Names of the weights that come with the package, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def fetch_weights(uri: str, storage: StorageConfig | None = None) -> tuple[bytes, str]:
+    """The bytes at `uri` and their SHA-256, checked against the URI's `#sha256=`; `storage`: how to reach S3.
+
+    Raises WeightsError where nothing is there or the digest differs.
+    """
+    location, expected = split_digest(uri)
+    store, name = _place(location, storage)
+    try:
+        data = store.get(name).data
+    except StorageError as error:
+        raise WeightsError(f"cannot read the weights {location}: {error}") from None
+    digest = hashlib.sha256(data).hexdigest()
+    if expected is not None and digest != expected:
+        raise WeightsError(f"weights {location} have sha256 {digest}, not {expected} as requested")
+    return data, digest
+
+
+def check_local(uri: str) -> None:
+    """Raises WeightsError, as `fetch_weights`, where `uri` is of a local file that is not there. Of a bucket
+    nothing is asked."""
+    location, _ = split_digest(uri)
+    store, name = _place(location, None)
+    if isinstance(store, LocalStore) and not store.exists(name):
+        raise WeightsError(f"cannot read the weights {location}: {store.uri}/{name} does not exist")
+
+
+def _place(location: str, storage: StorageConfig | None) -> tuple[Store, str]:
+    folder, _, name = location.rpartition("/")
+    if not name:
+        raise WeightsError(f"cannot read the weights {location!r}: name a file, not a folder")
+    root = folder or ("/" if location.startswith("/") else ".")
+    return open_store(root, storage or StorageConfig()), name
