@@ -46,7 +46,7 @@ def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_do
     calm = colorize(*args)  # who promotes does not ask for the archive to be coloured again
     assert calm.returncode == 0, calm.stderr
     assert "2 files in the ledger, 2 by another model (--recolor changed-model" in calm.stdout
-    assert "Nothing to do: all 2 objects" in calm.stdout
+    assert "Nothing to do: all 2 files" in calm.stdout
     dry = colorize(*args, "--recolor", "changed-model", "--dry-run", "--show-config")
     assert dry.returncode == 0, dry.stderr
     assert catalog.locate(second) in dry.stdout
@@ -61,7 +61,7 @@ def test_new_champions_make_work_when_asked_and_a_rollback_finds_the_old_work_do
     catalog.roll_back()
     back = colorize(*args)
     assert back.returncode == 0, back.stderr
-    assert "Nothing to do: all 2 objects" in back.stdout
+    assert "Nothing to do: all 2 files" in back.stdout
 
 
 def test_a_name_without_a_champion_is_one_line(tmp_path: Path, in_process) -> None:

@@ -83,13 +83,13 @@ def test_the_command_plans_a_photograph_beside_its_output(
     monkeypatch.chdir(folder)
     done = in_process("colorize_bucket", "a.jpg", "out/", "--dry-run", "--set", "model.side=64")
     assert done.returncode == 0, done.stderr
-    assert f"input    {folder}: 1 object" in done.stdout
+    assert f"input    {folder}: 1 file" in done.stdout
     both = in_process("colorize_bucket", "a.jpg", "sub/b.jpg", "out/", "--dry-run", "--set", "model.side=64")
-    assert f"input    {folder}: 2 objects" in both.stdout
+    assert f"input    {folder}: 2 files" in both.stdout
     (folder / "keys.txt").write_text("sub/b.jpg\n")
     chosen = in_process("colorize_bucket", folder, "/tmp/nowhere", "--keys", "keys.txt", "--dry-run",
                         "--set", "model.side=64")  # fmt: skip
-    assert f"input    {folder}: 1 object" in chosen.stdout
+    assert f"input    {folder}: 1 file" in chosen.stdout
     twice = in_process("colorize_bucket", "a.jpg", "out/", "--keys", "keys.txt", "--dry-run")
     assert (twice.returncode, twice.stderr.count("\n")) == (2, 1)
 

@@ -71,7 +71,7 @@ def test_an_input_takes_the_place_of_another_where_its_user_says_so(run, tmp_pat
     assert run("a").returncode == 0
     assert run("b", "--set", "plan.replace_input=true").returncode == 0
     assert [row["input"] for row in ledger(out)] == [str(tmp_path / name) for name in "abababa"[:6]]
-    assert "all 3 objects are in the ledger" in run("b").stdout
+    assert "all 3 files are in the ledger" in run("b").stdout
     fill(str(tmp_path / "b"), scans(30, names=("001.jpg",)))  # scanned again: a new version of its own
     assert run("b").returncode == 0
 
@@ -101,7 +101,7 @@ def test_a_folder_under_another_name_is_the_same_input(run, tmp_path) -> None:
     assert run("a").returncode == 0
     images = image_digests(str(tmp_path / "out"))
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert "all 3 objects are in the ledger" in run("b").stdout
+    assert "all 3 files are in the ledger" in run("b").stdout
     os.utime(tmp_path / "b" / "001.jpg")
     assert run("b").returncode == 0
     assert image_digests(str(tmp_path / "out")) == images
