@@ -41,9 +41,9 @@ lint: tools  ## ruff, mypy and the import contracts
 	$(PY) -m mypy
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-check: tools  ## the linters, and beside them every test that needs neither Ray, a server nor a whole job: minutes
+check: tools  ## the linters, and beside them every test that needs neither Ray, a server, a browser nor a whole job: minutes
 	@$(MAKE) --no-print-directory lint & linters=$$!; \
-	$(PYTEST) -m "not ray and not s3 and not job"; status=$$?; \
+	$(PYTEST) -m "not ray and not s3 and not server and not job"; status=$$?; \
 	wait $$linters && exit $$status
 
 test: lint  ## the linters, then every test: the longest

@@ -17,7 +17,7 @@ from hypothesis import settings
 
 from pipeline.config.storage import StorageConfig
 from tests.support import ceph, servers
-from tests.support.needs import SERVERS, needs_of, until_the_end
+from tests.support.needs import FIXTURES, needs_of, until_the_end
 from tests.support.servers import S3Server
 from tests.support.turns import turn
 
@@ -50,10 +50,12 @@ _TURNS = pytest.StashKey[TemporaryDirectory[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses a server; where several processes share the work, files that take long come first."""
+    """Mark what uses S3 or a browser; where several processes share the work, long files come first."""
     for item in items:
-        if SERVERS & {*getattr(item, "fixturenames", ()), *_parameters(item)}:
-            item.add_marker("s3")
+        asked_for = {*getattr(item, "fixturenames", ()), *_parameters(item)}
+        for marker, fixtures in FIXTURES.items():
+            if fixtures & asked_for:
+                item.add_marker(marker)
     if hasattr(config, "workerinput"):
         ranks: dict[Path, int] = {}
         for item in items:

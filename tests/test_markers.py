@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support import ceph, servers
+from pipeline.run.fork_server import ForkServer
+from tests.support import browser, ceph, servers
 from tests.support.job_runner import encoded, fill, photograph, shared_head
-from tests.support.needs import NEEDS, NO_RAY, SERVERS
+from tests.support.needs import FIXTURES, NEEDS, NO_RAY
 from tests.support.paths import REPO
 from tests.support.ray_head import ray_head
 from tests.support.turns import turn
@@ -20,7 +22,7 @@ from tests.support.turns import turn
 
 def test_make_check_leaves_out_what_needs_ray_or_a_server() -> None:
     (left_out,) = re.findall(r'-m "(.+)"', (REPO / "Makefile").read_text(encoding="utf-8"))
-    assert set(left_out.split(" and ")) == {f"not {marker}" for marker in (*NEEDS, "job")}
+    assert set(left_out.split(" and ")) == {f"not {marker}" for marker in NEEDS}
 
 
 def test_neither_a_head_nor_a_server_starts_here(tmp_path: Path) -> None:
@@ -29,10 +31,26 @@ def test_neither_a_head_nor_a_server_starts_here(tmp_path: Path) -> None:
         (ray_head(tmp_path), "ray"),
         (servers.moto(), "s3"),
         (ceph.gateway(tmp_path), "s3"),
+        (browser.started(), "server"),
     ):
         with pytest.raises(RuntimeError, match=f"lacks the marker '{need}'"), start:
             pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_socket_listens_here_and_neither_gallery_nor_pool_starts() -> None:
+    with pytest.raises(RuntimeError, match="lacks the marker 'server'"):
+        socket.create_server(("127.0.0.1", 0))
+    with pytest.raises(RuntimeError, match="lacks the marker 'server'"):
+        subprocess.run([sys.executable, "-m", "fiat_color", "review", "out", "--serve"])
+    with pytest.raises(RuntimeError, match="lacks the marker 'job' or 'ray'"):
+        ForkServer()
+
+
+@pytest.mark.server
+def test_a_socket_listens_where_a_marker_allows_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname()).close()
 
 
 def test_a_job_that_wants_ray_fails_here(tmp_path: Path, in_process) -> None:
@@ -44,7 +62,7 @@ def test_a_job_that_wants_ray_fails_here(tmp_path: Path, in_process) -> None:
 
 @pytest.mark.parametrize("server", ["moto", "folder"])
 def test_a_parameter_that_names_a_server_marks_its_test(request: pytest.FixtureRequest, server: str) -> None:
-    assert (request.node.get_closest_marker("s3") is not None) == (server in SERVERS)
+    assert (request.node.get_closest_marker("s3") is not None) == (server in FIXTURES["s3"])
 
 
 ALONE = """

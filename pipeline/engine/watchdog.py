@@ -1,8 +1,8 @@
 """Ends what a job has started, whatever ended the job: Ray's own agents outlive a killed driver by a minute.
 
-A process of its own (`python -m pipeline.engine.watchdog DRIVER`) that holds a pipe to the job. The pipe
-closes when the job ends, by itself or by SIGKILL; what is left of the job's processes some seconds later is
-killed.
+A process of its own (`python -m pipeline.engine.watchdog DRIVER LOOK GRACE`) that holds a pipe to the job.
+The pipe closes when the job ends, by itself or by SIGKILL; what is left of the job's processes some seconds
+later is killed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,19 @@ import psutil
 from pipeline import child_python_path
 from pipeline.engine.descendants import Descendants
 
-_LOOK_SECONDS = 1.0  # between two looks at what the job has started
+_LOOK_SECONDS = 1.0
 _GRACE_SECONDS = 5.0  # in which Ray's processes end by themselves
 
 
 @contextmanager
-def watchdog() -> Iterator[None]:
-    """While the block runs, and until all that it started has ended."""
-    command = [sys.executable, "-m", "pipeline.engine.watchdog", str(os.getpid())]
+def watchdog(look: float = _LOOK_SECONDS, grace: float = _GRACE_SECONDS) -> Iterator[None]:
+    """While the block runs, and until all that it started has ended.
+
+    Args:
+        look: seconds between two looks at what the job has started.
+        grace: seconds from the job's end to the first kill.
+    """
+    command = [sys.executable, "-m", "pipeline.engine.watchdog", str(os.getpid()), str(look), str(grace)]
     environment = os.environ | {"PYTHONPATH": child_python_path()}
     process = subprocess.Popen(
         command,
@@ -43,21 +48,21 @@ def watchdog() -> Iterator[None]:
         yield
 
 
-def watch(driver: int) -> None:
+def watch(driver: int, look: float, grace: float) -> None:
     """Until the pipe on standard input closes, then until nothing of the driver is left."""
     family = Descendants(driver, left_out=[os.getpid()])
     closed = False
     while not closed:
         family.living()
-        closed = bool(select.select([sys.stdin], [], [], _LOOK_SECONDS)[0])
-    deadline = time.monotonic() + _GRACE_SECONDS
+        closed = bool(select.select([sys.stdin], [], [], look)[0])
+    deadline = time.monotonic() + grace
     while left := family.living().keys() - {driver}:
         if time.monotonic() > deadline:
             for pid in left:
                 with suppress(psutil.NoSuchProcess):
                     psutil.Process(pid).kill()
-        time.sleep(_LOOK_SECONDS / 4)
+        time.sleep(look / 4)
 
 
 if __name__ == "__main__":
-    watch(int(sys.argv[1]))
+    watch(int(sys.argv[1]), *map(float, sys.argv[2:]))

@@ -29,6 +29,7 @@ from pipeline.report.summary import Summary
 
 TOKEN_VARIABLE = "FIAT_COLOR_WEBHOOK_TOKEN"
 _RETRIES = 3
+_BACKOFF_SECONDS = 0.5  # half of the pause before the third try; each further pause is twice as long
 _LONGEST_PAUSE = 30  # seconds, whatever Retry-After a receiver asks for
 STATUS = {
     EXIT_DONE: "done",
@@ -116,7 +117,7 @@ def _is_error(record: logging.LogRecord) -> bool:
 def _retry() -> Retry:
     return Retry(
         total=_RETRIES,
-        backoff_factor=0.5,
+        backoff_factor=_BACKOFF_SECONDS,
         status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=("POST",),
         raise_on_status=False,

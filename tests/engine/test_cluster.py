@@ -117,6 +117,7 @@ def test_a_dead_head_ends_the_job_at_once_and_may_be_tried_again(
     assert time.monotonic() - began < 60  # Ray itself tries for minutes; imports included
 
 
+@pytest.mark.server
 def test_a_listening_head_passes_and_an_address_of_no_host_is_left_to_ray() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         check_answers(f"127.0.0.1:{server.getsockname()[1]}")

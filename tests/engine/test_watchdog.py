@@ -20,9 +20,9 @@ start = f"""
 import subprocess, sys, time
 agent = subprocess.Popen([sys.executable, '-c', {sleep!r}], start_new_session=True)
 print(agent.pid, flush=True)
-time.sleep(1.5)  # long enough for a look of the watchdog
+time.sleep(1.5)  # long enough for a look of the watchdog, whose start counts too
 """
-with watchdog():
+with watchdog(look=0.2, grace=0.5):
     child = subprocess.Popen([sys.executable, "-c", sleep])
     subprocess.run([sys.executable, "-c", start])
     print(child.pid, flush=True)
@@ -31,14 +31,17 @@ with watchdog():
 '''
 
 
-def start(folder: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-    """A job, and the processes that it started, the watchdog among them."""
+def start(folder: Path) -> subprocess.Popen[str]:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     environment = {"PYTHONPATH": child_python_path()}
-    job = subprocess.Popen([sys.executable, "-c", JOB], **pipes, text=True, env=environment, cwd=folder)
+    return subprocess.Popen([sys.executable, "-c", JOB], **pipes, text=True, env=environment, cwd=folder)
+
+
+def started_by(job: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes that the job started, the watchdog among them."""
     assert job.stdout is not None
     family = [psutil.Process(int(job.stdout.readline())) for _ in range(2)]
-    return job, [*family, *psutil.Process(job.pid).children()]
+    return [*family, *psutil.Process(job.pid).children()]
 
 
 def is_running(process: psutil.Process) -> bool:
@@ -46,7 +49,8 @@ def is_running(process: psutil.Process) -> bool:
 
 
 def test_nothing_lives_on_after_a_kill_or_the_end(tmp_path: Path) -> None:
-    (killed, some), (ended, others) = start(tmp_path), start(tmp_path)
+    killed, ended = start(tmp_path), start(tmp_path)
+    some, others = started_by(killed), started_by(ended)
     assert any("pipeline.engine.watchdog" in " ".join(process.cmdline()) for process in some)
     killed.kill()
     for job in (killed, ended):

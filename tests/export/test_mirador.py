@@ -18,9 +18,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from jobs.export import main
+from tests.support import browser
 from tests.support.gallery_samples import photographs
 
 VERSION = "4.0.0"
@@ -28,7 +28,6 @@ SHA512 = (
     "b96b04f5eda8a9273f954bbebd5c031a14ecc9cba11ac7d9d8a7d7e822df5e24"
     "f7c201b2eaa4fdfaae4cdd5f59cfbda191d220b09ba029eb1aa30991b589afac"
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><div id="viewer"></div>
 <script src="mirador.js"></script>
 <script>
@@ -75,19 +74,18 @@ def published(folder: Path) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+@pytest.mark.server
 def test_mirador_shows_result_and_scan(mirador: bytes, tmp_path: Path) -> None:
     photographs(tmp_path, ["detroit-1915.jpg"])
     (tmp_path / "mirador.js").write_bytes(mirador)
-    with published(tmp_path) as address, sync_playwright() as playwright:
+    with published(tmp_path) as address, browser.started() as chromium:
         places = [f"--base={address}/iiif", f"--images={address}/out", f"--sources={address}/in"]
         line = ["--output", str(tmp_path / "out"), "--format", "iiif", "--to", str(tmp_path / "iiif")]
         assert main([*line, *places]) == 0
         (manifest,) = (tmp_path / "iiif/manifests").iterdir()
         uri = f"{address}/iiif/manifests/{manifest.name}"
         (tmp_path / "index.html").write_text(PAGE.replace("MANIFEST", uri))
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1200, "height": 800})
+        page = chromium.new_page(viewport={"width": 1200, "height": 800})
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         with (
@@ -99,5 +97,4 @@ def test_mirador_shows_result_and_scan(mirador: bytes, tmp_path: Path) -> None:
         page.get_by_text("Coloured by software; the colours are a guess").first.wait_for()
         page.get_by_text("The scan", exact=True).first.wait_for()
         page.screenshot(path=tmp_path / "mirador.png")
-        browser.close()
         assert problems == []

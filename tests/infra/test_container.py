@@ -132,6 +132,7 @@ def test_the_installed_command_colours_a_folder_outside_the_checkout(installed: 
     assert "\na.jpg," in (tmp_path / "colored.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.job
 def test_the_job_runs_from_the_installed_package(installed: Path) -> None:
     """As in the image: beside the jobs lies no pipeline, so that only the installed one can be imported."""
     program = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"

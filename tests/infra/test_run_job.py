@@ -16,6 +16,8 @@ import pytest
 
 from tests.support.paths import REPO
 
+pytestmark = pytest.mark.server
+
 SCRIPT = REPO / "infra" / "kuberay" / "base" / "run_job.py"
 PATTERN = {
     "apiVersion": "ray.io/v1",

@@ -118,6 +118,7 @@ def test_an_output_without_a_ledger(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "no ledger" in capsys.readouterr().err
 
 
+@pytest.mark.server
 def test_it_serves_until_it_is_stopped(tmp_path: Path) -> None:
     sample_output(tmp_path)
     line = [sys.executable, str(REPO / "jobs/review.py"), "--output", str(tmp_path / "out"), "--serve"]

@@ -1,27 +1,24 @@
-"""A real browser for the tests of the gallery: Debian's Chromium through Playwright, started once."""
+"""A real browser for the tests of the gallery, started once."""
 
-import shutil
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.support import browser
 from tests.support.gallery_pages import WIDE, foreign
-from tests.support.servers import in_ci
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Skipped only where Chromium is not installed and this is not CI."""
-    if CHROMIUM is None:
-        missing = "no Chromium: apt-get install chromium"
-        pytest.fail(missing) if in_ci() else pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+    """Debian's Chromium."""
+    with browser.started() as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,15 +1,16 @@
 """The gallery in a real browser: Debian's Chromium through Playwright."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-from playwright.sync_api import Page
 
 from pipeline.config.storage import StorageConfig
 from pipeline.review.cards import CARD_SCHEMA, read_cards
@@ -20,6 +21,9 @@ from pipeline.review.thumbnails import Thumbnails, make_thumbnails
 from pipeline.storage import Store, open_store
 from tests.support.gallery_pages import PHONE, opened, served, serving, until
 from tests.support.gallery_samples import HOSTILE, sample_output
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from tests.review.test_server import Browser, wish
 from tests.support.gallery_pages import serving
 from tests.support.gallery_samples import sample_output
 
+pytestmark = pytest.mark.server
+
 KEY = "1920s/a.jpg"
 
 

@@ -1,16 +1,17 @@
 """Corrections drawn in a real browser: by mouse, finger, pen and keys, on a wide screen and on a phone."""
 
+from __future__ import annotations
+
 import base64
 import io
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
 
 from pipeline.color.metrics import ciede2000, to_lab
 from pipeline.config.storage import StorageConfig
@@ -29,6 +30,9 @@ from tests.support.gallery_pages import PHONE, WIDE, draw, open_picture, opened,
 from tests.support.gallery_samples import photographs
 from tests.support.ledger_parts import put_part
 from tests.support.samples import encoded, photo
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 STREET, MAN = "detroit-1915.jpg", "woman-in-print.jpg"
 

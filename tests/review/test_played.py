@@ -1,5 +1,7 @@
 """What a person does in the served gallery, played in a real browser against the real command."""
 
+from __future__ import annotations
+
 import json
 import re
 import signal
@@ -7,10 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Page
 
 from fiat_color import colorize_image
 from pipeline.config.job import JobConfig
@@ -24,7 +25,10 @@ from tests.support.gallery_pages import PHONE, WIDE, draw, open_picture, until
 from tests.support.gallery_samples import photographs
 from tests.support.paths import REPO
 
-pytestmark = pytest.mark.job
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.job, pytest.mark.server]
 
 STREET, MAN = "detroit-1915.jpg", "woman-in-print.jpg"
 #: Mean change of chroma in a rectangle between two pictures, ab units.

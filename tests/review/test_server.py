@@ -19,6 +19,8 @@ from pipeline.review.thumbnails import make_thumbnails
 from pipeline.storage import Store, open_store
 from tests.support.gallery_samples import HOSTILE, sample_output
 
+pytestmark = pytest.mark.server
+
 
 class Browser:
     """Requests as a browser sends them, from the gallery's own page."""

@@ -13,6 +13,7 @@ import pytest
 from pipeline.config.job import JobConfig, NotifyConfig, job_digest
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
+from pipeline.run import notify
 from pipeline.run.notify import Outcome, deliver, notice
 from pipeline.run.start import ColorizeRequest, run_job
 from tests.support.servers import free_port
@@ -46,7 +47,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between two tries."""
+    monkeypatch.setattr(notify, "_BACKOFF_SECONDS", 0)
+
+
+@pytest.fixture
+def receiver(at_once: None) -> Iterator[Receiver]:
     server = Receiver()
     Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -57,6 +64,7 @@ def receiver() -> Iterator[Receiver]:
 MESSAGE = notice("run-1", "in", "out", Outcome(1, "the disk is full"))
 
 
+@pytest.mark.server
 def test_it_is_delivered_with_the_token_of_the_environment(receiver, monkeypatch, capsys):
     monkeypatch.setenv("FIAT_COLOR_WEBHOOK_TOKEN", "hush\n")
     assert deliver(receiver.config, MESSAGE)
@@ -68,12 +76,14 @@ def test_it_is_delivered_with_the_token_of_the_environment(receiver, monkeypatch
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.server
 def test_it_is_tried_again_after_a_500(receiver):
     receiver.answers = [500, 503]
     assert deliver(receiver.config, MESSAGE)
     assert [body for _, body in receiver.seen] == [MESSAGE] * 3
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("answers", "tries"), [([500] * 9, 4), ([404], 1), ([302], 1)])
 def test_what_the_receiver_refuses_is_one_line_without_the_path(receiver, capsys, answers, tries):
     receiver.answers = list(answers)
@@ -85,6 +95,7 @@ def test_what_the_receiver_refuses_is_one_line_without_the_path(receiver, capsys
     assert "secret" not in message
 
 
+@pytest.mark.server
 def test_the_job_tells_of_its_end_and_of_its_failure(receiver, tmp_path):
     (tmp_path / "in").mkdir()
     config = JobConfig(notify=receiver.config)
@@ -98,7 +109,7 @@ def test_the_job_tells_of_its_end_and_of_its_failure(receiver, tmp_path):
     assert refused["message"].startswith("there is no folder")
 
 
-def test_a_dead_receiver_changes_no_exit_status(tmp_path, capsys):
+def test_a_dead_receiver_changes_no_exit_status(at_once, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     config = JobConfig(notify=NotifyConfig(webhook=f"http://127.0.0.1:{free_port()}/secret"))
     assert run_job(ColorizeRequest(str(tmp_path / "in"), str(tmp_path / "out"), config)) == 0

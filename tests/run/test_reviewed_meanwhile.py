@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from jobs.colorize_bucket import main as colorize
 from pipeline.records import Status
 from pipeline.review.decisions import listed_decisions, read_decisions
@@ -17,6 +19,8 @@ NAMES = ("buffalo-savings-bank-1908.jpg", "daytona-beach-1900s.jpg", "farmhouse-
 SETTINGS = ("model.side=64", "run.workers=1", "run.engine=processes", "report.sample=0")
 
 
+@pytest.mark.job
+@pytest.mark.server
 def test_no_decision_is_lost_and_nobodys_written_over(tmp_path: Path) -> None:
     source, out = photographs(tmp_path, NAMES, side=64)
     stop = tmp_path / "stop"

@@ -11,6 +11,7 @@ import pytest
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import effective_yaml, load
 from pipeline.errors import ConfigError, StorageError
+from pipeline.run import notify
 from pipeline.run.notify import Outcome, notice
 from pipeline.storage import open_store
 from pipeline.storage.s3_client import client_of
@@ -54,9 +55,10 @@ def test_a_dry_run_prints_none(in_process, places):
     assert CANARY not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("log_format", ["text", "json"])
-def test_a_run_that_fails_prints_and_writes_none(in_process, places, log_format):
+@pytest.mark.parametrize("log_format", ["text", pytest.param("json", marks=pytest.mark.job)])
+def test_a_run_that_fails_prints_and_writes_none(in_process, places, log_format, monkeypatch):
     """It has written its plan and its configuration, finds no Ray, and tells a webhook that is not there."""
+    monkeypatch.setattr(notify, "_BACKOFF_SECONDS", 0)
     done = called(in_process, places, log_format)
     assert done.returncode in (1, 2), done.stdout
     assert "the webhook at hooks.example.invalid did not receive" in done.stderr

@@ -153,6 +153,7 @@ def listener(aws_credentials: None) -> Iterator[tuple[str, list[dict[str, str]]]
     server.server_close()
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("checksums", ["when_required", "when_supported"])
 def test_what_every_upload_says(
     listener: tuple[str, list[dict[str, str]]], checksums: str, tmp_path: Path

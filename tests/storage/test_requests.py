@@ -63,6 +63,7 @@ def _store(endpoint: str, *, pays: bool) -> S3Store:
     return S3Store("b", "p", config)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("pays", [False, True])
 def test_every_request_agrees_to_pay_where_that_is_set(
     listener: tuple[str, list[tuple[str, str | None]]], pays: bool
@@ -76,6 +77,7 @@ def test_every_request_agrees_to_pay_where_that_is_set(
     assert {payer for _, payer in seen} == {"requester" if pays else None}
 
 
+@pytest.mark.server
 def test_an_archived_object_gets_the_advice_to_restore_it(
     listener: tuple[str, list[tuple[str, str | None]]],
 ) -> None:

@@ -70,24 +70,28 @@ def credentials(aws_credentials):
     """Every store here asks for them."""
 
 
+@pytest.mark.server
 def test_a_busy_server_is_asked_again():
     with scripted(BUSY, BUSY, OK) as (config, seen):
         assert open_store("s3://bucket", config).get("a").data == b"0123456789"
     assert len(seen) == 3
 
 
+@pytest.mark.server
 def test_a_put_to_a_busy_server_is_tried_again():
     with scripted(BUSY, OK) as (config, seen):
         open_store("s3://bucket", config).put("a", b"1")
     assert seen == ["PUT /bucket/a"] * 2
 
 
+@pytest.mark.server
 def test_an_answer_that_breaks_off_is_asked_for_again():
     with scripted(CUT, CUT, OK) as (config, seen):
         assert open_store("s3://bucket", config).get("a").data == b"0123456789"
     assert len(seen) == 3
 
 
+@pytest.mark.server
 def test_patience_ends():
     with scripted(BUSY) as (config, seen):
         store = open_store("s3://bucket", config.model_copy(update={"retries": 1}))
@@ -101,6 +105,7 @@ def test_patience_ends():
     assert len(seen) == 2
 
 
+@pytest.mark.server
 def test_a_refusal_is_asked_once():
     with scripted(DENIED) as (config, seen):
         store = open_store("s3://bucket", config)
@@ -111,6 +116,7 @@ def test_a_refusal_is_asked_once():
             assert len(seen) == 1
 
 
+@pytest.mark.server
 def test_a_conflict_is_asked_again_until_there_is_a_winner():
     with scripted(CONFLICT, CONFLICT, EXISTS) as (config, seen):
         with pytest.raises(AlreadyExists):
@@ -130,6 +136,7 @@ def test_wrong_credentials_are_named(s3_ceph, monkeypatch):
         store.check_writable()
 
 
+@pytest.mark.server
 def test_missing_credentials_are_named(monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -139,6 +146,7 @@ def test_missing_credentials_are_named(monkeypatch):
         assert seen == []
 
 
+@pytest.mark.server
 def test_an_endpoint_where_nothing_listens_is_told_in_seconds():
     with scripted(OK) as (config, _):
         pass  # its port is free again

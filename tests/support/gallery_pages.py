@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from playwright.sync_api import Page
+from typing import TYPE_CHECKING
 
 from pipeline.review.server import ReviewServer
 from pipeline.storage import Store
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
 

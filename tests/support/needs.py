@@ -1,21 +1,26 @@
-"""What the running test may start: its markers `ray` and `s3` say so.
+"""What the running test may start: its markers say so.
 
 A test without the marker `ray` finds an address in RAY_ADDRESS where nothing answers, so that every job that
-wants Ray fails, in this process and in its children.
+wants Ray fails, in this process and in its children. Without a marker of a server no socket of this process
+listens, without `job` no process of the pool starts.
 """
 
 from __future__ import annotations
 
 import atexit
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
-#: Fixtures that start a server, and parameters with which a test asks for one of them.
-SERVERS = {"s3_moto", "s3_ceph", "moto", "ceph", "s3", "bucket"}
+#: By marker: fixtures that start a server or a browser, and parameters with which a test asks for them.
+FIXTURES = {"s3": {"s3_moto", "s3_ceph", "moto", "ceph", "s3", "bucket"}, "server": {"chromium"}}
 #: The markers of what takes long to start.
-NEEDS = {"ray", "s3"}
+NEEDS = {"ray", "s3", "server", "job"}
+#: Words of a command that starts what wants one of these markers.
+COMMANDS = {"--serve": ("server",), "pipeline.run.pool_worker": ("job", "ray")}
 NO_RAY = "the-test-lacks-the-marker-ray.invalid:1"
 #: What the tests of this process share and nothing but their end closes.
 until_the_end = ExitStack()
@@ -29,10 +34,11 @@ def allowed(need: str) -> bool:
     return need in _allowed
 
 
-def require(need: str) -> None:
-    """Raises RuntimeError where the running test lacks this marker."""
-    if not allowed(need):
-        raise RuntimeError(f"this test lacks the marker {need!r}: see tests/README.md")
+def require(*needs: str) -> None:
+    """Raises RuntimeError where the running test has none of these markers."""
+    if not _allowed & {*needs}:
+        wanted = " or ".join(map(repr, needs))
+        raise RuntimeError(f"this test lacks the marker {wanted}: see tests/README.md")
 
 
 @contextmanager
@@ -47,6 +53,28 @@ def needs_of(item: pytest.Item) -> Iterator[None]:
                 patch.delenv("RAY_ADDRESS", raising=False)
             else:
                 patch.setenv("RAY_ADDRESS", NO_RAY)
+            patch.setattr(socket.socket, "listen", _listen)
             yield
     finally:
         _allowed = before
+
+
+def _listen(listener: socket.socket, *backlog: int) -> None:
+    """What `listen` is while a test runs: on the network only where a marker says so."""
+    if listener.family != socket.AF_UNIX:
+        require("server", "s3", "ray")
+    _listen_at_all(listener, *backlog)
+
+
+_listen_at_all = socket.socket.listen
+
+
+def _watch_commands(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook: refuses commands that the running test may not start."""
+    if event == "subprocess.Popen" and isinstance(arguments[1], list | tuple):
+        for word in arguments[1]:
+            if needs := COMMANDS.get(str(word)):
+                require(*needs)
+
+
+sys.addaudithook(_watch_commands)
