@@ -1,15 +1,18 @@
-"""What all tests of shards share: the shipped networks, each loaded once; most of them start many workers."""
+"""What all tests of shards share, since most of them start many workers: the shipped networks, each loaded
+once, and the decoder's processes, each lent to one worker after the other."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.models.method_list import load_colorizer
 from pipeline.models.weights_file import SHIPPED
-from pipeline.shard import predictors
+from pipeline.shard import decode, predictors
 
 _NAMES = {None, *(file.stem for file in SHIPPED.glob("*.safetensors"))}
 _load_once = functools.cache(load_colorizer)
@@ -22,6 +25,46 @@ def _load(method: str | None, weights: str | None, **options: Any) -> Any:
     return load_colorizer(method, weights, **options)
 
 
+class _Lent(IsolatedDecoder):
+    """Its process lives on when it is closed, for the next that wants such a one, unless it is at work."""
+
+    free: list[_Lent]
+    at_work = False
+
+    def pixels(self, *arguments: Any, **named: Any) -> Any:
+        self.at_work = True
+        answer = super().pixels(*arguments, **named)
+        self.at_work = False
+        return answer
+
+    def close(self) -> None:
+        if self.at_work:
+            self.end()
+        elif self not in self.free:
+            self.free.append(self)
+
+    def end(self) -> None:
+        super().close()
+
+
+@pytest.fixture(scope="package")
+def _lent_decoders() -> Iterator[list[_Lent]]:
+    free: list[_Lent] = []
+    yield free
+    for decoder in free:
+        decoder.end()
+
+
 @pytest.fixture(autouse=True)
-def _networks_are_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _started_once(monkeypatch: pytest.MonkeyPatch, _lent_decoders: list[_Lent]) -> None:
+    def lend(*, memory: int, seconds: float) -> _Lent:
+        for decoder in _lent_decoders:
+            if (decoder.memory, decoder.seconds) == (memory, seconds):
+                _lent_decoders.remove(decoder)
+                return decoder
+        decoder = _Lent(memory=memory, seconds=seconds)
+        decoder.free = _lent_decoders
+        return decoder
+
+    monkeypatch.setattr(decode, "IsolatedDecoder", lend)
     monkeypatch.setattr(predictors, "load_colorizer", _load)
