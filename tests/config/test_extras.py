@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -40,7 +41,8 @@ def test_what_is_optional_is_not_demanded_too() -> None:
 
 
 WITHOUT = """
-import sys
+import io, json, sys
+from contextlib import redirect_stderr
 from importlib.machinery import PathFinder
 
 class AsIfNotInstalled(PathFinder):
@@ -50,37 +52,36 @@ class AsIfNotInstalled(PathFinder):
 
 sys.meta_path = [AsIfNotInstalled if finder is PathFinder else finder for finder in sys.meta_path]
 from pipeline.commands.program import main
-sys.exit(main(sys.argv[1:]))
+
+def told(words):
+    with redirect_stderr(io.StringIO()) as errors:
+        return main(words), errors.getvalue()
+
+print(json.dumps([told(words) for words in json.loads(sys.argv[1])]))
 """
 
-
-def fiat_color(modules: set[str], *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """The program in a process that finds none of the modules."""
-    return subprocess.run(
-        [sys.executable, "-c", WITHOUT.format(modules=modules), *words],
-        cwd=folder, capture_output=True, text=True, check=False, timeout=100,
-        env=os.environ | {"PYTHONPATH": str(REPO)},
-    )  # fmt: skip
+COLORIZE = ["colorize", "scans", "out", "--dry-run"]
+WANTING = {
+    "c2pa": [*COLORIZE, "--set", "output.c2pa.certificates=chain.pem"],
+    "onnx": [*COLORIZE, "--weights", "scans/x.onnx"],
+    "train": ["train", "--set", "data.photos=scans"],
+}
 
 
-@pytest.mark.parametrize(
-    ("extra", "words"),
-    [
-        ("c2pa", ["colorize", "scans", "out", "--set", "output.c2pa.certificates=chain.pem", "--dry-run"]),
-        ("onnx", ["colorize", "scans", "out", "--weights", "scans/x.onnx", "--dry-run"]),
-        ("train", ["train", "--set", "data.photos=scans"]),
-    ],
-)
-def test_a_missing_extra_is_one_line(extra: str, words: list[str], tmp_path: Path) -> None:
+def test_colouring_needs_no_extra_and_a_missing_one_is_one_line(tmp_path: Path) -> None:
+    """In one process that finds no module of any extra: most of its time are imports."""
     (tmp_path / "scans").mkdir()
     (tmp_path / "scans" / "x.onnx").write_bytes(b"no graph")
-    ran = fiat_color(set(MODULES[extra]), *words, folder=tmp_path)
-    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
-    assert f"pip install 'fiat-color[{extra}]'" in ran.stderr
-
-
-def test_colouring_needs_no_extra(tmp_path: Path) -> None:
-    (tmp_path / "scans").mkdir()
     modules = {module for names in MODULES.values() for module in names}
-    ran = fiat_color(modules, "colorize", "scans", "out", "--dry-run", folder=tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(modules=modules), json.dumps([COLORIZE, *WANTING.values()])],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100,
+        env=os.environ | {"PYTHONPATH": str(REPO)},
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
+    (status, errors), *refusals = json.loads(ran.stdout.splitlines()[-1])
+    assert status == 0, errors
+    assert WANTING.keys() == MODULES.keys()
+    for extra, (status, errors) in zip(WANTING, refusals, strict=True):
+        assert (status, errors.count("\n")) == (2, 1), errors
+        assert f"pip install 'fiat-color[{extra}]'" in errors

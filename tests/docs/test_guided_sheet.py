@@ -4,17 +4,23 @@ import csv
 
 import pytest
 
-from jobs.colorize_bucket import main
+from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
+from pipeline.plan.plan import make_plan
+from pipeline.shard.open_guides import open_guides
+from pipeline.storage import open_store
 from tests.support.guided_sheet import GUIDES, MOST_BYTES, PHOTOS, SHEETS
 
 FILES = sorted(GUIDES.glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_guides_fit_the_photographs_that_ship(file, tmp_path, capsys):
-    args = ["--input", str(PHOTOS), "--output", str(tmp_path / "out"), "--guides", str(file), "--dry-run"]
-    assert main(args) == 0
-    assert "guides   4 images: " in capsys.readouterr().out
+def test_guides_fit_the_photographs_that_ship(file, tmp_path, no_storage):
+    """Checked as a job checks them before any work; its dry run would colour some photographs too."""
+    config = load(JobConfig, None, [f"guides.file={file}"])
+    source, out = (open_store(str(folder), no_storage) for folder in (PHOTOS, tmp_path))
+    plan = make_plan(source, out, config, "digest", workers=1, guides=open_guides(source, config, out))
+    assert len(plan.guidance.guides) == 4
 
 
 def test_every_borrowed_picture_says_where_it_is_from_and_why_it_may_ship():

@@ -3,6 +3,7 @@ force on moto's S3. `terraform validate` needs the provider, which PyPI does not
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -27,10 +28,15 @@ TEXT = "\n".join(re.sub(r"#.*", "", path.read_text(encoding="utf-8")) for path i
 SOURCE, OUTPUT = "archive", "archive-color"
 
 
+@functools.cache
+def read() -> list[dict[str, Any]]:
+    """All files."""
+    return [hcl2.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.tf"))]
+
+
 def blocks(kind: str) -> list[Any]:
     """The blocks of a kind in all files: [{label: {...}}]; labels come with quotes."""
-    files = [hcl2.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.tf"))]
-    return [block for file in files for block in file.get(kind, [])]
+    return [block for file in read() for block in file.get(kind, [])]
 
 
 def declared(kind: str) -> set[str]:
