@@ -131,9 +131,20 @@ def in_process(capsys: pytest.CaptureFixture[str]) -> Callable[..., CompletedPro
 
 
 @pytest.fixture
-def colorize(in_process: Callable[..., CompletedProcess[str]]) -> Callable[..., CompletedProcess[str]]:
+def kept_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of this process share the server that forks the processes of their pools."""
+    from pipeline.run import fork_server  # late: numpy counts its threads when it is loaded
+    from tests.support.kept_server import lend
+
+    monkeypatch.setattr(fork_server, "ForkServer", lend)
+
+
+@pytest.fixture
+def colorize(
+    in_process: Callable[..., CompletedProcess[str]], kept_pool: None
+) -> Callable[..., CompletedProcess[str]]:
     """Runs the colouring job in this process, its shards in the pool of processes, without Ray."""
-    from tests.support.job_runner import POOL  # late: numpy counts its threads when it is loaded
+    from tests.support.job_runner import POOL  # late, too
 
     return partial(in_process, "colorize_bucket", *POOL)
 

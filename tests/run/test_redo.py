@@ -21,7 +21,7 @@ from tests.support.gallery_samples import etag_of
 from tests.support.job_runner import encoded, fill, ledger, photograph
 from tests.support.ledger_parts import put_part, row
 
-pytestmark = pytest.mark.job
+pytestmark = [pytest.mark.job, pytest.mark.usefixtures("kept_pool")]
 
 SETTINGS = ("model.side=64", "run.workers=1", "run.engine=processes", "report.gallery=true")
 FAST = [word for setting in SETTINGS for word in ("--set", setting)]

@@ -1,0 +1,45 @@
+"""One fork server for many jobs of a process of pytest: most of the start of such a job are imports."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipeline.run.fork_server import ForkServer
+from tests.support.needs import until_the_end
+
+_kept: dict[str, KeptServer] = {}
+
+
+class KeptServer(ForkServer):
+    """Lives on when a job closes it. Its workers have ended by then: each was forked for that job."""
+
+    def __init__(self) -> None:
+        self.surroundings = _surroundings()
+        super().__init__()
+
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        self.stop_workers()
+
+    def end(self) -> None:
+        super().close()
+
+
+def lend() -> KeptServer:
+    """The server that lives, unless it was started with another environment or in another folder."""
+    kept = _kept.get("server")
+    if kept is None or not kept.lives() or kept.surroundings != _surroundings():
+        if kept is None:
+            until_the_end.callback(lambda: _kept["server"].end())
+        else:
+            kept.end()
+        _kept["server"] = kept = KeptServer()
+    return kept
+
+
+def _surroundings() -> tuple[str, dict[str, str]]:
+    changes = ("PYTEST_CURRENT_TEST",)  # at every test
+    return str(Path.cwd()), {name: value for name, value in os.environ.items() if name not in changes}
