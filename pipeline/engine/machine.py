@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 
-# Freed memory is kept for the next image: to get it from the system again page by page took a fifth of the
-# network's time. Larger pieces than 32 MiB, which glibc allows no more for, are given back.
-KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20)}
+# Freed memory is kept for the next image: to get it from the system again page by page took a fifth of a
+# worker's time. Pieces of more than 32 MiB, as a photograph of 12 megapixels has, come from the heap too, and
+# there is one heap: glibc's others end at 64 MiB. What is free at its end beyond 256 MiB is given back.
+KEEP_FREED_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
+}
 
 
 def cores() -> int:

@@ -31,6 +31,7 @@ from pipeline.shard.delivery import finish_master
 from pipeline.shard.finish import Finished, finish_document, finish_image, joined_pages, provenance_of
 from pipeline.shard.hints import go_to_network, guided_chroma, times_chroma
 from pipeline.shard.job import Job, SourceImage
+from pipeline.shard.memory import give_back_after
 from pipeline.shard.put import put_image
 from pipeline.shard.read_ahead import in_flight
 from pipeline.shard.result import ShardResult
@@ -213,6 +214,7 @@ class ShardWorker:
         done = [row.result() if isinstance(row, Future) else row for row in rows]
         won = commit_part(self.out, self.job.job_digest, shard_id, done)
         written, self.written = sum(self.written), []
+        give_back_after((row.width or 0) * (row.height or 0) for row in done)
         return ShardResult.of(shard_id, done, won, attempt, written)
 
 
