@@ -12,6 +12,7 @@ from pipeline.models.method_names import location
 from pipeline.models.weights import Weights, load_weights
 
 _LABEL_HEAD = "classifier."
+_ENCODER = "encoder."
 
 
 def warm_start(
@@ -35,6 +36,11 @@ def warm_start(
         (expected.keys() ^ given.keys())
         | {name for name in expected.keys() & given.keys() if expected[name] != given[name].shape}
     )
+    if odd and all(name.startswith(_ENCODER) and name in given for name in odd):
+        raise ConfigError(
+            f"model.weights={weights} have an encoder of their own, and model.frozen=16 stands for the "
+            "package's: set model.frozen=15 or less"
+        )
     if odd:
         raise ConfigError(
             f"model.weights={weights} are of another network ({loaded.info.architecture}), {len(odd)} "

@@ -55,6 +55,16 @@ def test_an_encoder_that_is_to_learn_now_begins_as_the_packages_own(tmp_path: Pa
         warm_start(UnetColorizer(**(options | {"width": 0.5})), saved(trained, (), tmp_path), ())
 
 
+def test_an_encoder_that_has_learned_cannot_become_the_packages_own(tmp_path: Path) -> None:
+    options = {"width": 0.25, "encoder": "efficientnet_lite0", "global_branch": True}
+    weights = saved(UnetColorizer(**options, frozen=5), (), tmp_path)
+    with pytest.raises(ConfigError, match=r"own.*model\.frozen=15 or less"):
+        warm_start(UnetColorizer(**options, frozen=16), weights, ())
+    trained, still = UnetColorizer(**options, frozen=5), UnetColorizer(**options, frozen=15)
+    warm_start(still, saved(trained, (), tmp_path), ())
+    assert equal(trained, still)
+
+
 def test_other_labels_are_learned_anew(tmp_path: Path) -> None:
     trained, fresh = IizukaColorizer(0.05, classes=3), IizukaColorizer(0.05, classes=2)
     head = fresh.state_dict()["network.classifier.1.weight"].clone()
