@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.loading import load
@@ -53,7 +53,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def accepted(places: list[str], output: str, storage: StorageConfig) -> Iterator[Candidate]:
+def accepted(places: Sequence[str], output: str, storage: StorageConfig) -> Iterator[Candidate]:
     """What people accepted in these outputs. Raises as `accepted_results` and `refuse_overlap`."""
     for place in places:
         refuse_overlap(place, output, own=())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipeline.cli.command import JobParser, exit_status
+from pipeline.commands.prepare import accepted
 from pipeline.config.loading import load
 from pipeline.retraining.champion import RetrainConfig, RetrainRequest, retrain_champion
 
@@ -32,10 +33,18 @@ def make_parser() -> JobParser:
     add("--registry", required=True, metavar="URI/NAME", help="whose champion is retrained")
     add(
         "--photos",
-        required=True,
+        default=[],
         action="append",
         metavar="URI",
         help="colour photographs, as jobs/prepare_photos.py takes them; repeatable",
+    )
+    add(
+        "--decisions",
+        default=[],
+        action="append",
+        metavar="OUT",
+        help="an output of colouring runs: results in it that people accepted are photographs, too; "
+        "repeatable, in place of retrain.decisions",
     )
     add("--held-out", required=True, metavar="URI", help="colour photographs to judge on, none of --photos")
     add("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix of all cycles")
@@ -54,6 +63,11 @@ def main(argv: list[str] | None = None) -> int:
     request = RetrainRequest(args.registry, tuple(args.photos), args.held_out, args.output, args.dry_run)
 
     def work() -> int:
-        return retrain_champion(request, load(RetrainConfig, args.config, args.overrides))
+        config = load(RetrainConfig, args.config, args.overrides)
+        if args.decisions:
+            retrain = config.retrain.model_copy(update={"decisions": tuple(args.decisions)})
+            config = config.model_copy(update={"retrain": retrain})
+        results = accepted(config.retrain.decisions, args.output, config.storage)
+        return retrain_champion(request, config, accepted=results)
 
     return exit_status(work, args.log_format)

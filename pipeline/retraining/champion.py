@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 from pydantic import BaseModel, Field
@@ -15,14 +16,14 @@ from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError, RunError
 from pipeline.evaluate.settings import EvaluateSection
 from pipeline.models.method_list import NETWORKS, weights_info
 from pipeline.models.weights_registry import WeightsRegistry
-from pipeline.photographs.candidates import objects
+from pipeline.photographs.candidates import Candidate, objects
 from pipeline.photographs.prepare import prepare_into
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
 from pipeline.retraining.gate import GateSection
 from pipeline.retraining.heldout import refuse_trained_on
 from pipeline.retraining.promote import PromoteConfig, PromoteRequest, promote
 from pipeline.retraining.state import FOLDERS, Cycle, CycleFolder
-from pipeline.storage import open_store, refuse_overlap
+from pipeline.storage import ObjectInfo, Store, open_store, refuse_overlap
 from pipeline.storage.lease import at_work
 from pipeline.training.settings import NetworkConfig, TrainConfig
 from pipeline.training.trainer import newest_weights, train
@@ -34,6 +35,9 @@ class RetrainSection(Section):
     """When a cycle begins."""
 
     least_new: int = Field(1, ge=1, description="photographs without which no cycle begins")
+    decisions: tuple[str, ...] = Field(
+        (), description="outputs of colouring runs: results in them that people accepted are photographs, too"
+    )
 
 
 class RetrainConfig(TrainConfig):
@@ -60,7 +64,9 @@ class RetrainRequest:
     dry_run: bool = False
 
 
-def retrain_champion(request: RetrainRequest, config: RetrainConfig, say: Say = print) -> int:
+def retrain_champion(
+    request: RetrainRequest, config: RetrainConfig, say: Say = print, accepted: Iterable[Candidate] = ()
+) -> int:
     """Run one cycle, or continue one that was stopped.
 
     In steps, for n photographs that no cycle has read yet:
@@ -68,6 +74,9 @@ def retrain_champion(request: RetrainRequest, config: RetrainConfig, say: Say = 
       2. prepare the n photographs, refuse held-out ones among the training rows, begin the cycle;
       3. train on the rows of all cycles, from the champion's weights, export with the champion's decoding;
       4. promote through the gate, or not, and record the outcome.
+
+    `accepted`: the results of `retrain.decisions`, which count as photographs. Each is read once, and again
+    where it has other bytes.
 
     Returns 0: promoted, or fewer new photographs than `retrain.least_new`; 3: trained and not promoted.
     Raises FiatColorError as its parts do; RunError where another process is at work at the output.
@@ -77,11 +86,11 @@ def retrain_champion(request: RetrainRequest, config: RetrainConfig, say: Say = 
     champion = catalog.champion_weights()
     _training(config, folder, Cycle(0, champion, 0, 0))  # refuses a network that does not fit
     if request.dry_run:
-        return _dry_run(request, config, folder, champion, say)
+        return _dry_run(request, config, folder, champion, accepted, say)
     folder.store.check_writable()
     try:
         with at_work(folder.store):
-            cycle = folder.unfinished() or _begin(request, config, folder, champion, say)
+            cycle = folder.unfinished() or begin_cycle(request, config, folder, champion, accepted, say)
             return EXIT_DONE if cycle is None else _run(cycle, request, config, folder, catalog, say)
     except KeyboardInterrupt:
         raise RunError("interrupted; run the same command again to continue") from None
@@ -90,7 +99,9 @@ def retrain_champion(request: RetrainRequest, config: RetrainConfig, say: Say = 
 def _open_folder(request: RetrainRequest, config: RetrainConfig) -> CycleFolder:
     """The cycle's folder. Raises ConfigError for places that overlap, and for settings that the cycle makes
     itself."""
-    for uri in (*request.photos, request.held_out, request.registry):
+    if not request.photos and not config.retrain.decisions:
+        raise ConfigError("give photographs with --photos, or with --decisions what people accepted")
+    for uri in (*request.photos, *config.retrain.decisions, request.held_out, request.registry):
         refuse_overlap(uri, request.output, own=FOLDERS)
     own = (("model", "weights"), ("data", "photos"), ("train", "name"), ("train", "storage"))
     for section, key in own:
@@ -99,17 +110,29 @@ def _open_folder(request: RetrainRequest, config: RetrainConfig) -> CycleFolder:
     return CycleFolder(request.output, config.storage)
 
 
-def _begin(
-    request: RetrainRequest, config: RetrainConfig, folder: CycleFolder, champion: str, say: Say
+def begin_cycle(
+    request: RetrainRequest,
+    config: RetrainConfig,
+    folder: CycleFolder,
+    champion: str,
+    accepted: Iterable[Candidate],
+    say: Say,
 ) -> Cycle | None:
-    """A new cycle, None where too few photographs are new; rows that were prepared for none are removed."""
+    """A new cycle, None where too few photographs are new; rows that were prepared for none are removed.
+
+    Raises:
+        ConfigError: held-out photographs are among them, or are too few. Others as `prepare_into`.
+    """
     earlier, prepare, photos = folder.earlier(), _part(PrepareConfig, config), list(request.photos)
     new = [each for each in objects(photos, prepare) if earlier.selects(*each)]
-    say(f"{len(new):,} new objects")
-    if not new:
+    more = [one for one in accepted if earlier.selects(*_object_of(one))]
+    said = f", {len(more):,} new accepted results" if config.retrain.decisions else ""
+    say(f"{len(new):,} new objects{said}")
+    if not new and not more:
         return None
     number = folder.next_number()
-    prepared = prepare_into(folder.rows, photos, prepare, None, say, earlier if number > 1 else None)
+    before = earlier if number > 1 else None
+    prepared = prepare_into(folder.rows, photos, prepare, None, say, before, more)
     cycle = Cycle(number, champion, prepared.parts, prepared.kept.total())
     say(f"prepared {cycle.photographs:,} photographs; left out: {dict(prepared.dropped)}")
     if cycle.photographs < config.retrain.least_new:
@@ -121,8 +144,13 @@ def _begin(
     except FiatColorError:
         folder.keep_rows(earlier.parts)
         raise
-    folder.begin(cycle, new)
+    folder.begin(cycle, [*new, *map(_object_of, more)])
     return cycle
+
+
+def _object_of(one: Candidate) -> tuple[Store, ObjectInfo]:
+    """An accepted result as an object that a cycle has read: its SHA-256 says which version it was."""
+    return one.store, ObjectInfo(one.key, one.sha256 or "", 0)
 
 
 def _check_held_out(request: RetrainRequest, config: RetrainConfig, folder: CycleFolder) -> None:
@@ -188,7 +216,12 @@ def _training(
 
 
 def _dry_run(
-    request: RetrainRequest, config: RetrainConfig, folder: CycleFolder, champion: str, say: Say
+    request: RetrainRequest,
+    config: RetrainConfig,
+    folder: CycleFolder,
+    champion: str,
+    accepted: Iterable[Candidate],
+    say: Say,
 ) -> int:
     cycle = folder.unfinished()
     if cycle is not None:
@@ -196,7 +229,7 @@ def _dry_run(
     else:
         earlier = folder.earlier()
         listed = objects(list(request.photos), _part(PrepareConfig, config))
-        new = [earlier.selects(*each) for each in listed]
+        new = [earlier.selects(*each) for each in chain(listed, map(_object_of, accepted))]
         say(f"would begin cycle {folder.next_number()} with {sum(new):,} new objects of {len(new):,}")
         say(f"from the champion {champion}, judged on {request.held_out}")
     say("Dry run: nothing was written.")

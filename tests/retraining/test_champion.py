@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from jobs.retrain import main
+from pipeline.commands.prepare import accepted
+from pipeline.config.loading import load
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists
+from pipeline.ledger.read import list_parts, read_part
+from pipeline.ledger.schema import LedgerRow
 from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.photographs.candidates import objects
 from pipeline.photographs.prepare import prepare_into
 from pipeline.photographs.settings import PhotosConfig, PrepareConfig
+from pipeline.retraining.champion import RetrainConfig, RetrainRequest, begin_cycle
 from pipeline.retraining.state import Cycle, CycleFolder
-from pipeline.storage import open_store
+from pipeline.review.decisions import Decision, write_decision
+from pipeline.storage import Store, open_store
 from tests.retraining.test_promote import TINT, network, photograph
+from tests.support.gallery_samples import coloured, stores
+from tests.support.job_runner import encoded
 from tests.support.leases import hold, sign_of
+from tests.support.ledger_parts import put_part
 from tests.support.paths import REPO
 
 PREPARE = PrepareConfig(photos=PhotosConfig(val_permille=0))
@@ -72,6 +83,16 @@ def place(tmp_path: Path) -> Place:
 def keys(output: str) -> list[list[str]]:
     """Of the training rows, by file."""
     return [pq.read_table(file)["key"].to_pylist() for file in sorted(Path(output, "photos").iterdir())]
+
+
+def rows_of(file: Path) -> list[dict[str, object]]:
+    return pq.read_table(file).to_pylist()
+
+
+def read_rows(out: Store) -> list[LedgerRow]:
+    """The rows of the ledger of an output."""
+    (part,) = list_parts(out)
+    return [LedgerRow(**row) for row in read_part(out, part).to_pylist()]
 
 
 def test_a_cycle_takes_in_what_no_earlier_one_has_seen(place: Place) -> None:
@@ -127,6 +148,71 @@ def test_too_few_new_photographs_begin_no_cycle_and_leave_none_behind(place: Pla
     assert "0 new objects" in capsys.readouterr().out
 
 
+@pytest.fixture
+def reviewed(tmp_path: Path) -> Store:
+    """An output of a colouring run with five results, of which the first two are accepted."""
+    folder = tmp_path / "reviewed"
+    folder.mkdir()
+    source, out = stores(folder)
+    rows = [coloured(source, out, f"{seed}.jpg") for seed in range(5)]
+    for seed, row in enumerate(rows):
+        data = encoded(photograph(300 + seed), "JPEG", quality=95)
+        out.put(str(row.output_key), data)
+        row.output_sha256 = hashlib.sha256(data).hexdigest()
+    put_part(out, "digest", "1", rows)
+    for row in rows[:2]:
+        accept(out, row)
+    return out
+
+
+def accept(out: Store, row: LedgerRow) -> None:
+    about = {"key": row.key, "etag": row.etag, "output_sha256": row.output_sha256}
+    assert write_decision(out, Decision(**about, verdict="accept", who="Kim", when=datetime.now(UTC)))
+
+
+def test_what_people_accepted_is_taken_in_once(place: Place, reviewed: Store, capsys) -> None:
+    """What is accepted meanwhile is new for the next cycle, and alone it can begin one."""
+    said: list[str] = []
+    config = load(RetrainConfig, None, [*SMALL, f"retrain.decisions=[{reviewed.uri}]"])
+    folder = CycleFolder(place.output, StorageConfig())
+    champion = place.catalog.champion_weights()
+
+    def begun(*photos: Path) -> Cycle | None:
+        request = RetrainRequest(place.registry, tuple(map(str, photos)), str(place.held_out), place.output)
+        results = accepted(config.retrain.decisions, place.output, config.storage)
+        return begin_cycle(request, config, folder, champion, results, said.append)
+
+    first = begun(place.photos)
+    assert first is not None
+    assert first.photographs == 6
+    assert said[0] == "4 new objects, 2 new accepted results"
+    sources = [row["source"] for file in Path(place.output, "photos").iterdir() for row in rows_of(file)]
+    assert sorted(sources) == ["decisions"] * 2 + ["photos"] * 4
+    assert begun(place.photos) is None
+    accept(reviewed, next(row for row in read_rows(reviewed) if row.key == "3.jpg"))
+    second = begun()
+    assert second is not None
+    assert (second.number, second.photographs, second.parts) == (2, 1, 2)
+    line = ["--decisions", reviewed.uri, "--dry-run"]
+    assert main([*place.arguments, *line]) == 0
+    assert "would continue cycle-000002" in capsys.readouterr().out
+
+
+def test_accepted_results_are_in_a_dry_run_and_too_few_of_them_begin_no_cycle(
+    place: Place, reviewed: Store, capsys
+) -> None:
+    assert main([*place.arguments, "--decisions", reviewed.uri, "--dry-run"]) == 0
+    assert "would begin cycle 1 with 6 new objects of 6" in capsys.readouterr().out
+    alone = [*place.arguments[:2], *place.arguments[4:], "--set", "retrain.least_new=3"]
+    assert main([*alone, "--set", f"retrain.decisions=[{reviewed.uri}]"]) == 0
+    printed = capsys.readouterr().out
+    assert "0 new objects, 2 new accepted results" in printed
+    assert "no cycle begins with fewer than 3" in printed
+    assert not left_in(place)
+    assert main(alone) == 2
+    assert "give photographs with --photos, or with --decisions" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -141,6 +227,7 @@ def test_too_few_new_photographs_begin_no_cycle_and_leave_none_behind(place: Pla
             r"has 12 photographs, too few .*gate\.min_photographs is 13",
         ),
         (["--photos", "/nowhere/at/all"], 2, "/nowhere/at/all"),
+        (["--decisions", "/nowhere/at/all"], 2, "/nowhere/at/all"),
     ],
 )
 def test_mistakes_cost_a_line_and_no_training(
