@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
+from pipeline.errors import EXIT_DONE
 from pipeline.review.review import ReviewRequest, run_review
 from pipeline.review.wishes import Preview
 from pipeline.storage import Store
@@ -77,7 +78,8 @@ def main(argv: list[str] | None = None) -> int:
             from pipeline.run.redo import redo_decided
 
             outcome = redo_decided(args.output, loaded, args.input)
-            return outcome.exit_status, outcome.message
+            nothing = outcome.summary is None and outcome.exit_status == EXIT_DONE
+            return outcome.exit_status, "" if nothing else outcome.message
 
         request = ReviewRequest(
             args.output,

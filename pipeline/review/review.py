@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError, StorageError
 from pipeline.ledger.keys import DECISIONS, GALLERY, LEASE
 from pipeline.review.cards import read_cards
 from pipeline.review.decisions import (
+    Decision,
     compact_decisions,
     read_decisions,
     read_file,
@@ -35,6 +36,8 @@ from pipeline.review.wishes import Cards, Preview
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.lease import at_work
 
+_CARRIED_OUT = ("reject", "correct", "gray")  # an acceptance is kept, and there is nothing to do for it
+
 
 @dataclass(frozen=True)
 class ReviewRequest:
@@ -42,7 +45,8 @@ class ReviewRequest:
 
     `input`: where the sources are; None: where the last run read them. `decisions`: a file that the page
     downloaded. `apply`: carry the decisions out. `who`: the name that served decisions carry; None: of the
-    account. `port`: 0: any. `redo`: colours again what people corrected; returns an exit status and one line.
+    account. `port`: 0: any. `redo`: colours again what people corrected; returns an exit status and one line,
+    an empty one where there was nothing to colour.
     `open_preview`: gives what colours previews, from sources, output and settings of its last run; None: a
     served page has no previews.
     """
@@ -136,14 +140,23 @@ def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:
     run_id = make_run_id("review")
     out.check_writable()
     with at_work(out, LEASE, what=f"review {run_id}") as lease:
-        count = reject(out, standing(read_decisions(out)), run_id, lease)
+        decided = standing(read_decisions(out))
+        count = reject(out, decided, run_id, lease)
     message = f"removed the results of {counted(count, 'rejected image')}" if count else ""
     if count:
         log.say("rejected", message, images=count)
-    if request.redo is None:
-        return EXIT_DONE, message or "no image to remove"
-    status, outcome = request.redo()
+    status, outcome = (EXIT_DONE, "") if request.redo is None else request.redo()
+    if not message and not outcome:
+        outcome = _nothing_to_apply(decided)
+        log.say("nothing_to_apply", outcome)
     return status, "; ".join(filter(None, [message, outcome]))
+
+
+def _nothing_to_apply(standing: Mapping[str, Decision]) -> str:
+    """Why no image is removed and none is coloured, for a person."""
+    if any(decision.verdict in _CARRIED_OUT for decision in standing.values()):
+        return "nothing to apply: all decisions are carried out already"
+    return "nothing to apply: no image is rejected, corrected or to be kept gray"
 
 
 def _serve(

