@@ -50,6 +50,7 @@ ITEM_TYPE = pa.struct(
         pa.field("message", pa.string()),
         pa.field("guide", pa.string()),  # pipeline.guides.guide.Guide as JSON; null: none
         pa.field("guide_digest", pa.string()),
+        pa.field("finished", pa.string()),  # ledger part that names its finished image; null: to be coloured
     ]
 )
 
@@ -94,3 +95,4 @@ class Item:
     message: str | None = None
     guide: str | None = None
     guide_digest: str | None = None
+    finished: str | None = None

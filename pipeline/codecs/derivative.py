@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
 from pipeline.codecs.encode import Levels, encode, stacked
-from pipeline.codecs.metadata.block import SourceMeta, result_metadata
+from pipeline.codecs.metadata.block import SourceMeta, read_metadata, result_metadata
+from pipeline.codecs.metadata.exif import exif_resolution
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.codecs.tiff.tags import amend
 from pipeline.config.output import DerivativeConfig, OutputConfig
@@ -30,16 +32,18 @@ if TYPE_CHECKING:
 
 _TILE = 256
 _WHITE = 255
+_PAGE_NUMBER = ExifTags.Base.PageNumber
 _CLASSIC = 4_000_000_000  # bytes that surely fit between the offsets of a TIFF that is no BigTIFF
 _UNWRITABLE = (OSError, ValueError, TypeError, OverflowError, RuntimeError, struct.error)
 
 
 class DerivativeMetadata(NamedTuple):
-    """The metadata of its source, the profile of its pixels (None: sRGB), and how they were made."""
+    """The metadata of its source, the profile of its pixels (None: sRGB), and how they were made (None: the
+    metadata are of a finished file, and say it already)."""
 
     meta: SourceMeta
     icc: bytes | None
-    provenance: Provenance
+    provenance: Provenance | None
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,26 @@ def derive_file(
         if (full := os.strerror(errno.ENOSPC)) in str(error):
             raise OSError(errno.ENOSPC, full) from error
         raise _unwritten(error) from error
+
+
+def metadata_of(path: Path) -> DerivativeMetadata:
+    """The metadata of a finished TIFF or PNG of ours.
+
+    Raises:
+        ImageFailure: ENCODE_FAILED where it cannot be read, or has no statement of how it was made.
+    """
+    try:
+        with Image.open(path) as image:
+            icc, exif = image.info.get("icc_profile"), image.getexif()
+            if getattr(image, "n_frames", 1) > 1 and _PAGE_NUMBER in exif:
+                del exif[_PAGE_NUMBER]  # of the document that we made
+            meta = read_metadata(image, str(image.format), image.size, icc)
+            meta = replace(meta, dpi=exif_resolution(image) or meta.dpi, changes=())
+    except (SyntaxError, *_UNWRITABLE) as error:
+        raise _unwritten(error) from error
+    if meta.xmp is None:
+        raise _unwritten(ValueError("the finished file does not say how it was made"))
+    return DerivativeMetadata(meta, icc, None)
 
 
 def _reduced(image: pyvips.Image, config: DerivativeConfig) -> pyvips.Image:

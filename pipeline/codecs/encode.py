@@ -51,7 +51,7 @@ def encode(
     source: Source,
     icc: bytes | None,
     output: OutputConfig,
-    provenance: Provenance,
+    provenance: Provenance | None,
     listed: list[str] | None = None,
 ) -> bytes:
     """Encode a colour image with its profile, the source's metadata, and XMP that says how it was made.
@@ -59,6 +59,7 @@ def encode(
     Args:
         rgb: uint8[H,W,3] in the space of `icc`, sRGB where that is None; uint16 for PNG, TIFF and JP2.
         source: alpha (laid on white where the format has none) and metadata of the source.
+        provenance: None where these are of a result of ours, and say it already.
         listed: what of the metadata is changed or left out is appended here.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,7 @@ class ItemTable:
     """The `pipeline.plan.shards.Items` of these objects.
 
     todo: indices of the objects to do, ascending. attempts: of each of these, how often it was tried.
-    refusals, guides: by index of the object.
+    refusals, guides: by index of the object. finished: by index the ledger part with its finished image.
     """
 
     objects: Objects
@@ -31,6 +31,7 @@ class ItemTable:
     output: OutputConfig
     refusals: Mapping[int, Refusal]
     guides: Mapping[int, ItemGuide]
+    finished: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
@@ -51,4 +52,5 @@ class ItemTable:
         refusal, (json, digest) = self.refusals.get(index), self.guides.get(index) or (None, None)
         if refusal:
             return Item(key, etag, size, attempts, None, refusal.code, refusal.message, json, digest)
-        return Item(key, etag, size, attempts, output_key(key, self.output), None, None, json, digest)
+        result, finished = output_key(key, self.output), self.finished.get(index)
+        return Item(key, etag, size, attempts, result, None, None, json, digest, finished)

@@ -16,6 +16,7 @@ from pipeline.plan.archived import still_archived
 from pipeline.plan.decided import Decided, read_decided
 from pipeline.plan.done import DoneImages, done_images
 from pipeline.plan.dropped import guided_images, refuse_dropped_guides
+from pipeline.plan.finished import read_finished
 from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
 from pipeline.plan.items import ItemTable
 from pipeline.plan.ledger_rows import InputParts, read_ledger
@@ -41,7 +42,8 @@ class Plan:
     those they leave out; `done` counts the listed ones that the ledger has, by status. What `plan.limit` cuts
     off is in none of `done` and `todo_items`. `others` counts images that another model coloured last: of the
     done ones with `plan.recolor` changed-settings, else of those to do. `accepted` counts done ones that
-    would be to do, had nobody accepted their result. `guidance` has the guides of all that are listed, and
+    would be to do, had nobody accepted their result. `second_files` counts those to do of which
+    the second file alone is to be made (`finished`). `guidance` has the guides of all that are listed, and
     the sidecars, which are in no count. `archived_items` and `archived_bytes` count those to do that are
     archived as far as is known (`archived.still_archived`). They are asked for like all others.
     `warnings` are on patterns and keys that choose nothing.
@@ -56,6 +58,7 @@ class Plan:
     shards: Shards
     others: int = 0
     accepted: int = 0
+    second_files: int = 0
     archived_items: int = 0
     archived_bytes: int = 0
     guidance: Guidance = field(default_factory=Guidance)
@@ -94,7 +97,9 @@ def make_plan(
     refusals = _by_index(objects.keys, listing.guidance.refused) | dict(refusals)
     item_guides = _by_index(objects.keys, listing.guidance.guides)
     listed = (source, objects)
-    by_others, stays = _reconsider(statuses, done, hashes, listed, decided, config.plan, item_guides)
+    by_others = _reconsider(statuses, done, hashes, listed, config.plan, item_guides)
+    finished = read_finished(out, config, job_digest).among(hashes, statuses, item_guides)
+    stays = _let_people_decide(statuses, hashes, decided, config.plan, finished)
     todo = np.flatnonzero(statuses < 0)[: config.plan.limit]
     if not config.plan.drop_guides:
         corrected = _by_index(objects.keys, dict.fromkeys(listing.guidance.corrected))
@@ -102,7 +107,7 @@ def make_plan(
         refuse_dropped_guides(out, Picked(objects.keys, bare), hashes[bare], known.guided)
     if not config.plan.replace_input:
         refuse_other_input(source, out, known.inputs, objects, todo)
-    items = ItemTable(objects, todo, done.tried(hashes[todo]), config.output, refusals, item_guides)
+    items = ItemTable(objects, todo, done.tried(hashes[todo]), config.output, refusals, item_guides, finished)
     archived = still_archived(source, objects, todo[objects.archived[todo]])
     return Plan(
         items_listed=len(objects),
@@ -114,6 +119,7 @@ def make_plan(
         shards=cut(items, job_digest, config.plan, workers),
         others=int(np.count_nonzero(by_others & (statuses >= 0) if _keeps(config) else by_others[todo])),
         accepted=int(np.count_nonzero(stays)),
+        second_files=int(np.count_nonzero(np.isin(todo, [*(finished.keys() - refusals.keys())]))),
         archived_items=len(archived),
         archived_bytes=int(objects.sizes[archived].sum()),
         guidance=listing.guidance,
@@ -126,24 +132,39 @@ def _reconsider(
     done: DoneImages,
     hashes: NDArray[np.int64],
     listed: tuple[Store, Objects],
-    decided: Decided,
     config: PlanConfig,
     item_guides: Mapping[int, ItemGuide],
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Change in place what the ledger says (-1: not done), as guides, storage, models and people ask for.
+) -> NDArray[np.bool_]:
+    """Change in place what the ledger says (-1: not done), as guides, storage and models ask for.
 
     Returns:
-        Which objects another model coloured last, and which stay because somebody accepted them.
+        Which objects another model coloured last.
     """
     statuses[done.otherwise_guided(hashes, {i: guide.digest for i, guide in item_guides.items()})] = -1
     statuses[readable_again(*listed, statuses, np.isin(hashes, done.storage_failed))] = -1
     by_others = np.isin(hashes, done.others)
     if config.recolor != "changed-settings":
         statuses[by_others] = -1
+    return by_others
+
+
+def _let_people_decide(
+    statuses: NDArray[np.int8],
+    hashes: NDArray[np.int64],
+    decided: Decided,
+    config: PlanConfig,
+    finished: Mapping[int, str],
+) -> NDArray[np.bool_]:
+    """Change in place what is accepted or rejected; which objects stay because somebody accepted them.
+
+    Args:
+        finished: by index those that need a second file alone, which takes nothing from what was accepted.
+    """
     stays = np.isin(hashes, decided.accepted) & (statuses < 0) & (config.recolor != "accepted")
+    stays[[*finished]] = False
     statuses[stays] = _COLORIZED
     statuses[np.isin(hashes, decided.rejected)] = _REJECTED
-    return by_others, stays
+    return stays
 
 
 def _without_guide(

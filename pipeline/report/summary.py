@@ -110,6 +110,9 @@ class Summary(Section):
     todo: int = Field(ge=0, description="files this run set out to do")
     counts: dict[str, int] = Field(description="rows of this run by status")
     guided: int = Field(0, ge=0, description="of the colorized: by scribbles, a reference or the like")
+    second_files: int = Field(
+        0, ge=0, description="of the colorized: finished before, got a second file alone"
+    )
     failures: dict[str, FailureGroup] = Field(default_factory=dict, description="by failure code")
     images_per_second: float | None = Field(None, description="colorized images by seconds.run; null: none")
     seconds: Seconds = Seconds()

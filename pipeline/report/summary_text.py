@@ -49,16 +49,21 @@ def headline(summary: Summary) -> str:
     if not summary.todo:
         files = f"{counted(summary.listed, 'file')} under {summary.input}"
         return f"Nothing to do: all {files} are in the ledger already."
-    coloured, failed = summary.counts.get(Status.COLORIZED, 0), summary.counts.get(Status.FAILED, 0)
+    coloured = summary.counts.get(Status.COLORIZED, 0) - summary.second_files
+    failed, second = summary.counts.get(Status.FAILED, 0), summary.second_files
     archived = summary.counts.get(Status.ARCHIVED, 0)
-    tail = (f"; {failed:,} failed" if failed else "") + (f"; {archived:,} archived" if archived else "")
+    tail = f"; made the second {'file' if second == 1 else 'files'} of {second:,}" if second else ""
+    tail += (f"; {failed:,} failed" if failed else "") + (f"; {archived:,} archived" if archived else "")
     of_all, seconds = counted(summary.todo, "file"), duration(summary.seconds.total)
     return f"Coloured {coloured:,} of {of_all} in {seconds}{tail}."
 
 
 def _counts(summary: Summary) -> list[str]:
     rows = [(label, summary.counts.get(status, 0)) for status, label in _LABELS.items()]
-    rows.insert(1, ("of these with guides", summary.guided))
+    rows[1:1] = [
+        ("of these with guides", summary.guided),
+        ("of these second files alone", summary.second_files),
+    ]
     rows.append(("done in earlier runs", summary.done_before))
     return [f"  {label:<30}{count:>12,}" for label, count in rows if count or label == "coloured"]
 

@@ -52,6 +52,7 @@ class RunTally:
         self.stage_seconds = StageSeconds()
         self.max_delta_l: float | None = None
         self.guided = 0
+        self.second_files = 0  # of images that were finished before and got their second file alone
         self.doubt = DoubtTally()
         self._chroma = np.zeros(4)  # images without a guide; sums of chroma, its square, and colourfulness
         self._failed: Counter[str] = Counter()
@@ -67,6 +68,10 @@ class RunTally:
         self._add_failures(table.filter(pc.field("status") == str(Status.FAILED)))
         colorized = table.filter(pc.field("status") == str(Status.COLORIZED))
         self.guided += len(colorized) - colorized["guide_digest"].null_count
+        no_network = pc.and_(
+            pc.is_null(colorized["seconds_predict"]), pc.is_valid(colorized["seconds_compose"])
+        )
+        self.second_files += pc.sum(no_network).as_py() or 0
         worst = pc.max(colorized["max_delta_l"]).as_py()
         if worst is not None:
             self.max_delta_l = max(worst, self.max_delta_l or 0.0)

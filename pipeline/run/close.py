@@ -131,6 +131,7 @@ def _summary(
         todo=plan.todo_items,
         counts=tally.counts,
         guided=tally.guided,
+        second_files=tally.second_files,
         failures=tally.failures,
         images_per_second=tally.counts[Status.COLORIZED] / max(clock.ended - clock.began, 1e-6) or None,
         seconds=clock.seconds(),

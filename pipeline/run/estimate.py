@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.cli.counts import counted
 from pipeline.engine.machine import cores
-from pipeline.errors import ImageFailure
+from pipeline.errors import ImageFailure, StorageError
 from pipeline.ledger.schema import LedgerRow
 from pipeline.plan.plan import Plan
 from pipeline.records import Item
@@ -42,6 +42,10 @@ def estimate_seconds(job: Job, plan: Plan) -> Estimate:
 
     def color(item: Item) -> None:
         image, reader = job.source_image(item), worker.reader
+        if item.finished is not None:
+            with suppress(ImageFailure, StorageError):
+                worker.second_files.tried(image, item.finished)
+            return
         prepared = reader.decode(image, reader.fetch(image))
         if isinstance(prepared, LedgerRow):
             return

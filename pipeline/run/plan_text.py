@@ -36,6 +36,7 @@ def plan_text(
             + (f", {plan.accepted:,} of them accepted by people" if plan.accepted else "")
             + (f", {rejected:,} of them rejected by people" if rejected else ""),
             work + (f", {plan.others:,} coloured before by another model" if not kept and by_others else ""),
+            *_second_file_lines(plan),
             *_archived_lines(plan),
         ]
     )
@@ -70,6 +71,7 @@ def plan_fields(
         "accepted": plan.accepted,
         "todo": plan.todo_items,
         "todo_bytes": plan.todo_bytes,
+        "second_files": plan.second_files,
         "archived": plan.archived_items,
         "archived_bytes": plan.archived_bytes,
         "shards": len(plan.shards),
@@ -81,6 +83,13 @@ def failed_text(plan: Plan) -> str:
     """A clause on failed images of earlier runs; empty where there are none."""
     failed = plan.done.get(Status.FAILED, 0)
     return f", {failed:,} of them failed (--set plan.retry_failed=true tries them again)" if failed else ""
+
+
+def _second_file_lines(plan: Plan) -> list[str]:
+    """A line on images that stand and get a second file; none where there are none."""
+    if not plan.second_files:
+        return []
+    return [f"         {plan.second_files:,} of these are finished and get their second file alone"]
 
 
 def _archived_lines(plan: Plan) -> list[str]:

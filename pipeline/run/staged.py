@@ -66,8 +66,8 @@ def fetch_decode(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
     if attempt.number > job.config.limits.attempts:
         images = [_one_alone(worker, attempts, shard_id, item) for item in items]
     else:
-        sources = [job.source_image(item) for item in items]
-        images = [_travelling(one) for one in worker.reader.prepared(sources, model_only=True)]
+        made, sources = worker.second_files.rows_of(job.source_image(item) for item in items)
+        images = [*made, *map(_travelling, worker.reader.prepared(sources, model_only=True))]
     return pack(PreparedShard(shard_id, attempt, images))
 
 
@@ -78,10 +78,11 @@ def _one_alone(
     if item.key in attempts.lost(shard_id):
         return worker.lost_row(item)
     attempts.touch(shard_id, item.key)
-    image, reader = worker.job.source_image(item), worker.reader
-    prepared = reader.decode(image, reader.fetch(image), model_only=True)
+    made, images = worker.second_files.rows_of([worker.job.source_image(item)])
+    reader = worker.reader
+    alone = [_travelling(reader.decode(one, reader.fetch(one), model_only=True)) for one in images]
     attempts.finish(shard_id, item.key)
-    return _travelling(prepared)
+    return [*made, *alone][0]
 
 
 def _travelling(prepared: Prepared[Here] | LedgerRow) -> Prepared[Travelling] | LedgerRow:

@@ -139,7 +139,7 @@ class _Finishing:
     ) -> _Result:
         """The colour image of these pages, at this key. Its temporary files are gone afterwards."""
         target, output = self.path.with_name("output.tif"), self.config.output
-        with _disk(), target.open("w+b") as file:
+        with on_disk(), target.open("w+b") as file:
             settings = MasterSettings(
                 self.config.model,
                 depth=8 if output.depth == 8 else None,
@@ -158,7 +158,7 @@ class _Finishing:
                 output.derivative,
                 self.signer,
             )
-            second = (second_key, _sha256(derived))
+            second = (second_key, sha256_of(derived))
             self.out.put_file(second_key, derived, CONTENT_TYPES[output.derivative.file_format])
             derived.unlink()
             known = (change.removeprefix("page 1: ") for change in written.metadata_changes)
@@ -166,7 +166,7 @@ class _Finishing:
             written = replace(written, metadata_changes=(*written.metadata_changes, *changes))
         if self.signer is not None:
             target = _signed(self.path, target, self.signer, self.provenance, "tiff")
-        delivered = DeliveredFile(key, _sha256(target), *second)
+        delivered = DeliveredFile(key, sha256_of(target), *second)
         self.out.put_file(key, target, CONTENT_TYPES["tiff"])
         size = target.stat().st_size
         target.unlink()
@@ -182,9 +182,9 @@ def _derived(
 ) -> tuple[Path, DerivativeReport]:
     """The derivative of a finished file, beside it."""
     derived = finished.with_name(f"derivative.{config.file_format}")
-    with _disk():
+    with on_disk():
         report = derive_file(finished, derived, metadata, config)
-    if signer is not None:
+    if signer is not None and metadata.provenance is not None:
         given = (metadata.provenance, config.file_format)
         derived = _signed(source, derived, signer, *given, resized=report.resized)
     return derived, report
@@ -199,10 +199,10 @@ def _opened(path: Path, item: Item, config: JobConfig) -> IsolatedMaster:
 @contextmanager
 def _downloaded(store: Store, item: Item) -> Iterator[tuple[Path, str]]:
     with ExitStack() as stack:
-        with _disk():
+        with on_disk():
             path = stack.enter_context(temporary_folder()) / "source.tif"
         try:
-            with _disk():
+            with on_disk():
                 saved = get_file(store, item.key, path, if_etag=item.etag, size=item.bytes)
         except (ObjectMissing, ObjectChanged, ObjectDamaged, AccessDenied) as error:
             raise SourceUnreadable(error) from None
@@ -210,7 +210,8 @@ def _downloaded(store: Store, item: Item) -> Iterator[tuple[Path, str]]:
 
 
 @contextmanager
-def _disk() -> Iterator[None]:
+def on_disk() -> Iterator[None]:
+    """Raises RunError where a temporary file cannot be written in the block."""
     try:
         yield
     except OSError as error:
@@ -230,12 +231,13 @@ def _signed(
     resized: bool = False,
 ) -> Path:
     signed = target.with_name(f"signed-{target.name}")
-    with _disk(), source.open("rb") as before, target.open("rb") as file, signed.open("w+b") as to:
+    with on_disk(), source.open("rb") as before, target.open("rb") as file, signed.open("w+b") as to:
         signer.sign_file(file, before, to, format_, provenance, resized=resized)
     target.unlink()
     return signed
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

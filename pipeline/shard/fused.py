@@ -24,7 +24,7 @@ from pipeline.shard.compose.on_torch import TorchCompose
 from pipeline.shard.decode import decode_item
 from pipeline.shard.finish import finish_image
 from pipeline.shard.image_progress import ImageProgress
-from pipeline.shard.job import Job
+from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.predictors import Predictors
 from pipeline.shard.result import ShardResult
 from pipeline.shard.stages import Here, Prepared
@@ -70,14 +70,13 @@ class FusedWorker:
             StorageError: the stores cannot be read or written; nothing is committed.
         """
         attempt = Attempt(time.time(), self.attempts.begin(shard_id))
+        rows: list[LedgerRow | Future[LedgerRow]]
         if attempt.number > self.job.config.limits.attempts:
             rows = self._one_by_one(shard_id, items)
         else:
-            images, rows, progress = (
-                map(self.job.source_image, items),
-                [],
-                ImageProgress(self.attempts, shard_id),
-            )
+            progress = ImageProgress(self.attempts, shard_id)
+            made, images = self.shard_worker.second_files.rows_of(map(self.job.source_image, items), progress)
+            rows = [*made]
             for prepared in self.shard_worker.reader.prepared(images):
                 rows.append(self._color(prepared))
                 progress(rows)
@@ -98,12 +97,16 @@ class FusedWorker:
                 rows.append(self.shard_worker.lost_row(item))
                 continue
             self.attempts.touch(shard_id, item.key)
-            image, reader = self.job.source_image(item), self.shard_worker.reader
-            row = self._color(reader.decode(image, reader.fetch(image)))
-            rows.append(row.result() if isinstance(row, Future) else row)
+            made, images = self.shard_worker.second_files.rows_of([self.job.source_image(item)])
+            rows += [*made, *map(self._color_alone, images)]
             self.attempts.finish(shard_id, item.key)
             progress(rows)
         return rows
+
+    def _color_alone(self, image: SourceImage) -> LedgerRow:
+        reader = self.shard_worker.reader
+        row = self._color(reader.decode(image, reader.fetch(image)))
+        return row.result() if isinstance(row, Future) else row
 
 
 def load_kernels() -> None:

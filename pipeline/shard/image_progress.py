@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from pipeline.ledger.schema import LedgerRow
@@ -19,7 +20,7 @@ class ImageProgress:
         self._attempts, self._shard_id = attempts, shard_id
         self._reported = 0.0
 
-    def __call__(self, rows: list[LedgerRow | Future[LedgerRow]]) -> None:
+    def __call__(self, rows: Sequence[LedgerRow | Future[LedgerRow]]) -> None:
         """`rows`: of all images so far. A future that is not done is an image that is still being written."""
         now = time.monotonic()
         if now - self._reported < _SECONDS:

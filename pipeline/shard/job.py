@@ -19,6 +19,7 @@ class SourceImage:
         method: the registry name of the method.
         weights_digest: SHA-256 of the method's weights, 64 hex digits.
         picture_sha256: of the picture that its guide names, once that is read.
+        note: what its row says of it before all else; None: nothing.
     """
 
     item: Item
@@ -26,6 +27,7 @@ class SourceImage:
     method: str
     weights_digest: str
     picture_sha256: str | None = None
+    note: str | None = None
 
     @property
     def output_key(self) -> str:

@@ -111,7 +111,7 @@ class Rows:
         return self.row(
             image,
             Status.COLORIZED,
-            message=result.note,
+            message="; ".join(filter(None, [image.note, result.note])) or None,
             width=pixels.width,
             height=pixels.height,
             mode=pixels.mode,

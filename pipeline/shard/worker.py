@@ -36,6 +36,7 @@ from pipeline.shard.put import put_image
 from pipeline.shard.read_ahead import in_flight
 from pipeline.shard.result import ShardResult
 from pipeline.shard.rows import Result, Rows
+from pipeline.shard.second_files import SecondFiles
 from pipeline.shard.source_reader import SourceReader
 from pipeline.shard.stages import Here, MasterSource, OpenSource, Predicted
 from pipeline.storage import Store, open_store
@@ -53,6 +54,7 @@ class ShardWorker:
         self.threads = ThreadPoolExecutor(job.config.run.threads, "transfer")
         self.reader = SourceReader(job, self.rows, self.threads)
         self.out: Store = open_store(job.output, job.config.storage)
+        self.second_files = SecondFiles(job, self.out, self.rows)
         self.signer = open_signer(job.config.output.c2pa)
         self.written: list[int] = []  # bytes of each image of the shard at work; threads append to it
 

@@ -13,7 +13,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 from pipeline.codecs.metadata import exif as exif_block
 from pipeline.codecs.metadata import iptc as iim
 from pipeline.codecs.metadata.profiles import examine, srgb_profile
-from pipeline.codecs.metadata.xmp import LARGEST_PACKET, Provenance, xmp_packet
+from pipeline.codecs.metadata.xmp import LARGEST_PACKET, Packet, Provenance, kept_packet, xmp_packet
 
 _XMP_TAG = 700
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\x00"
@@ -136,21 +136,21 @@ def result_metadata(
     meta: SourceMeta,
     icc: bytes | None,
     format_: str,
-    provenance: Provenance,
+    provenance: Provenance | None,
     size: tuple[int, int] | None = None,
 ) -> ResultMetadata:
     """What a result in `format_` (jpeg, png, webp, tiff or jp2) carries, and all that was changed on the way.
 
     Args:
         icc: profile of the result's pixels; None for sRGB.
+        provenance: None where `meta` is of a result of ours, whose packet says it already.
         size: its pixels across and down, where they may not be the source's.
     """
     jpeg = format_ == "jpeg"
     changes = list(meta.changes)
     if meta.icc is not None and icc is None and not examine(meta.icc).is_srgb:
         changes.append("icc: RGB profile replaced by sRGB")
-    sources = [part for part in (meta.xmp, meta.xmp_extended) if part is not None]
-    packet = xmp_packet(provenance, *sources, most=LARGEST_PACKET if jpeg else None)
+    packet = _packet(meta, provenance, LARGEST_PACKET if jpeg else None)
     is_srgb = icc is None or examine(icc).is_srgb
     if format_ == "jp2" and is_srgb and meta.icc is not None and examine(meta.icc).is_srgb:
         changes.append("icc: sRGB profile left out, the file names sRGB by its number")
@@ -167,6 +167,13 @@ def result_metadata(
         text=fitting.text,
         changes=(*changes, *packet.changes, *losses),
     )
+
+
+def _packet(meta: SourceMeta, provenance: Provenance | None, most: int | None) -> Packet:
+    if provenance is None:
+        return kept_packet(meta.xmp or b"", most)
+    sources = [part for part in (meta.xmp, meta.xmp_extended) if part is not None]
+    return xmp_packet(provenance, *sources, most=most)
 
 
 def _srgb_of(meta: SourceMeta) -> bytes:

@@ -242,6 +242,15 @@ def completed(
     return finished.tobytes()
 
 
+def exif_resolution(image: Image.Image) -> tuple[float, float] | None:
+    """Pixels per inch in x and y as `completed` writes them, None where the file has none: PNG itself knows
+    whole numbers of pixels per metre alone."""
+    exif = image.getexif()
+    if Base.XResolution not in exif or exif.get(Base.ResolutionUnit) != _INCH:
+        return None
+    return float(exif[Base.XResolution]), float(exif[Base.YResolution])
+
+
 def resolution(image: Image.Image) -> tuple[tuple[float, float] | None, list[str]]:
     """Pixels per inch in x and y, None where the source states none that is plausible, and what changed."""
     values, unit = image.info.get("dpi"), _INCH

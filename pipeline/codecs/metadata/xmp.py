@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -37,6 +37,7 @@ _STANDARD, _EXTENSION = b"http://ns.adobe.com/xap/1.0/\x00", b"http://ns.adobe.c
 _LARGEST_CONTENT = 65_533
 #: Most bytes of a packet in one JPEG segment (65,502 by part 3), with some room.
 LARGEST_PACKET = 65_000
+_TOO_LONG = "xmp: too long for the format, left out"
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,52 @@ def _packet(provenance: Provenance, sources: tuple[bytes, ...], most: int | None
     main = _wrapped([*carried, ours])
     if most is None or len(main) <= most:
         return Packet(main, None, tuple(changes))
+    parted = _parted(carried, ours, most)
+    if parted is not None:
+        return replace(parted, changes=(*changes, *parted.changes))
+    return Packet(_packet(provenance, (), None).main, None, (_TOO_LONG,))
+
+
+def kept_packet(packet: bytes, most: int | None = None) -> Packet:
+    """The packet of a result of ours for another file of the same colours, cut as `xmp_packet` cuts it.
+
+    Args:
+        packet: `main` of `xmp_packet`, without an extended part.
+        most: as for `xmp_packet`.
+
+    Raises:
+        ValueError: it does not fit, and is none of ours.
+    """
+    if most is None or len(packet) <= most:
+        return Packet(packet)
+    with forgetting_prefixes():
+        rdf, changes = rdf_of((packet,))
+        descriptions = list(rdf)
+        ours = next((one for one in descriptions if one.get(qualified("fiat:Method")) is not None), None)
+        if ours is None:
+            raise ValueError(f"its XMP is none of ours{''.join(f' ({change})' for change in changes)}")
+        descriptions.remove(ours)
+        parted = _parted(descriptions, ours, most)
+        return parted or Packet(_wrapped([_with_last_event(ours)]), None, (_TOO_LONG,))
+
+
+def _parted(carried: list[Element], ours: Element, most: int) -> Packet | None:
+    """Our description in the main packet, the source's in the extended one; None where ours is too long."""
     extended = _written(carried)
     ours.set(qualified("xmpNote:HasExtendedXMP"), hashlib.md5(extended).hexdigest().upper())
     main = _wrapped([ours])
-    if len(main) <= most:
-        return Packet(main, extended, (*changes, "xmp: over 64 KB, continued as extended XMP"))
-    return Packet(_packet(provenance, (), None).main, None, ("xmp: too long for the format, left out",))
+    if len(main) > most:
+        return None
+    return Packet(main, extended, ("xmp: over 64 KB, continued as extended XMP",))
+
+
+def _with_last_event(ours: Element) -> Element:
+    """Our description without what came before our own event."""
+    ours.attrib.pop(qualified("xmpNote:HasExtendedXMP"), None)
+    for sequence in ours.iterfind(f"{qualified('xmpMM:History')}/{qualified('rdf:Seq')}"):
+        for event in list(sequence)[:-1]:
+            sequence.remove(event)
+    return ours
 
 
 def _ours(rdf: Element, provenance: Provenance, changes: list[str]) -> Element:
