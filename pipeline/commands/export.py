@@ -14,7 +14,7 @@ EPILOG = """\
 example: fiat-color export colored/ --format premis --to premis.xml
 
 The output is only read. Export when no colouring run is under way. No file is overwritten.
-Exit status: 0 exported; 3 objects differ from the ledger: nothing is exported, TO.findings.csv names
+Exit status: 0 exported; 3 files differ from the ledger: nothing is exported, TO.findings.csv names
 them; 1 did not finish, run it again; 2 bad usage or configuration.
 """
 

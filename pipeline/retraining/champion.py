@@ -127,7 +127,7 @@ def begin_cycle(
     new = [each for each in objects(photos, prepare) if earlier.selects(*each)]
     more = [one for one in accepted if earlier.selects(*_object_of(one))]
     said = f", {len(more):,} new accepted results" if config.retrain.decisions else ""
-    say(f"{len(new):,} new objects{said}")
+    say(f"{len(new):,} new files{said}")
     if not new and not more:
         return None
     number = folder.next_number()
@@ -230,7 +230,7 @@ def _dry_run(
         earlier = folder.earlier()
         listed = objects(list(request.photos), _part(PrepareConfig, config))
         new = [earlier.selects(*each) for each in chain(listed, map(_object_of, accepted))]
-        say(f"would begin cycle {folder.next_number()} with {sum(new):,} new objects of {len(new):,}")
+        say(f"would begin cycle {folder.next_number()} with {sum(new):,} new files of {len(new):,}")
         say(f"from the champion {champion}, judged on {request.held_out}")
     say("Dry run: nothing was written.")
     return EXIT_DONE

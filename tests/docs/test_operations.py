@@ -184,7 +184,7 @@ def check_what_was_said(said: dict[tuple[str, int], str]) -> None:
     assert "to do    4 files" in of("night.yaml --dry-run")
     assert "Coloured 2 of 2 files" in of("--limit 2")
     assert of("grep ,failed, ledger.csv").startswith("yard/z.jpg,")
-    assert "would begin cycle 1 with 16 new objects of 16" in of("champion.yaml --dry-run")
+    assert "would begin cycle 1 with 16 new files of 16" in of("champion.yaml --dry-run")
     assert "promoted as entry 2" in of("champion.yaml")
     assert "3 by another model (--recolor changed-model does them again)" in of("night.yaml", 1)
     chosen = of("""'plan.include=["street/*"]' --dry-run""")

@@ -132,7 +132,7 @@ def test_the_newest_cycle_without_an_outcome_is_gone_on_with(place: Place) -> No
 def test_a_dry_run_says_what_is_new_and_writes_nothing(place: Place, capsys) -> None:
     assert main([*place.arguments, "--dry-run"]) == 0
     message = capsys.readouterr().out
-    assert "would begin cycle 1 with 4 new objects of 4" in message
+    assert "would begin cycle 1 with 4 new files of 4" in message
     assert "#sha256=" + place.catalog.history()[0].sha256 in message
     assert not Path(place.output).exists()
     place.take_in(1)
@@ -145,7 +145,7 @@ def test_too_few_new_photographs_begin_no_cycle_and_leave_none_behind(place: Pla
     assert "no cycle begins with fewer than 5" in capsys.readouterr().out
     assert not left_in(place)
     assert main([*place.arguments, "--set", "photos.exclude=['*']"]) == 0
-    assert "0 new objects" in capsys.readouterr().out
+    assert "0 new files" in capsys.readouterr().out
 
 
 @pytest.fixture

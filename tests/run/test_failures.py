@@ -73,7 +73,7 @@ def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph, colorize):
 
     resumed = subprocess.run(again, capture_output=True, text=True, timeout=240)
     assert resumed.returncode == 0, resumed.stderr
-    assert f"done     {4 * committed} objects" in resumed.stdout
+    assert f"done     {4 * committed} files" in resumed.stdout
     assert image_digests(f"{root}/cut", storage) == image_digests(f"{root}/whole", storage)
     assert lasting(ledger(f"{root}/cut", storage)) == lasting(ledger(f"{root}/whole", storage))
 
