@@ -52,7 +52,7 @@ check() { # check FILE OPTION...: the pins are all that is wanted elsewhere, and
     done
 }
 
-runtime=(--extra train --extra onnx --extra c2pa)
+runtime=(--extra train --extra onnx --extra c2pa --extra gcs --extra azure)
 write requirements.lock "What the program needs, with its extras." "${runtime[@]}"
 write requirements-dev.lock "What the program, its tests and linters need." --all-extras --constraint requirements.lock
 check requirements.lock "${runtime[@]}"

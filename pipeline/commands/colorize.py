@@ -34,8 +34,8 @@ def make_parser() -> JobParser:
     )
     parser.add_places(
         many=True,
-        input="folder, s3://bucket/prefix, or single photographs; only read",
-        output="folder or s3://bucket/prefix",
+        input="folder, s3://bucket/prefix (gs://, az://), or single photographs; only read",
+        output="folder or s3://bucket/prefix (gs://, az://)",
     )
     add = parser.add_argument
     parser.add_argument(

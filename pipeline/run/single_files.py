@@ -13,7 +13,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import AccessDenied, ConfigError
 from pipeline.storage import open_store
 from pipeline.storage.local import escape_name
-from pipeline.storage.uri import S3Location, parse_uri
+from pipeline.storage.uri import BucketLocation, parse_uri
 
 _HEAD_BYTES = 4096
 
@@ -27,7 +27,7 @@ class Source:
 
 
 class _File(NamedTuple):
-    """root: "" for local files, "s3://bucket" for others; folder: absolute, from the root; name: in it."""
+    """root: "" for local files, else such as "s3://bucket"; folder: absolute, from the root; name: in it."""
 
     root: str
     folder: str
@@ -68,7 +68,7 @@ def source_of(inputs: Sequence[str], storage: StorageConfig) -> Source:
 def _refuse_no_photograph(place: str) -> None:
     """Raises ConfigError for a local file that is no photograph, and for one that is not there."""
     location = parse_uri(place)
-    if isinstance(location, S3Location):
+    if isinstance(location, BucketLocation):
         return
     if location.is_file():
         raise ConfigError(
@@ -81,11 +81,11 @@ def _refuse_no_photograph(place: str) -> None:
 def _photograph(place: str, storage: StorageConfig) -> _File | None:
     """The place as a file, where it is a photograph."""
     location = parse_uri(place)
-    if isinstance(location, S3Location):
+    if isinstance(location, BucketLocation):
         folder, _, name = f"/{location.prefix}".rpartition("/")
         if not claims_image(name, None) or place.endswith("/"):
             return None
-        root = f"s3://{location.bucket}"
+        root = location.root
         try:
             there = open_store(f"{root}{folder}", storage).exists(name)
         except AccessDenied:  # whoever may only list: the listing says more

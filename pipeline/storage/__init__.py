@@ -1,4 +1,4 @@
-"""One door to local folders and S3: list, get, put, conditional put, retry policy.
+"""One door to local folders, S3, Google Cloud Storage and Azure: list, get, put, conditional put, retries.
 
 Jobs call `refuse_overlap`, `open_store` and the store's `check_readable` / `check_writable` up front, so that
 a typing error costs one line and not a run. A store pickles to workers; an S3 client is made anew there.
@@ -6,13 +6,14 @@ a typing error costs one line and not a run. A store pickles to workers; an S3 c
 
 from __future__ import annotations
 
+from pipeline.config.extras import require
 from pipeline.config.storage import StorageConfig
 from pipeline.storage.base import Fetched, ObjectInfo, Store, check_key
 from pipeline.storage.half_written import remove_half_written
 from pipeline.storage.local import LocalStore
 from pipeline.storage.local_errors import translated, unusable
 from pipeline.storage.s3 import S3Store
-from pipeline.storage.uri import S3Location, parse_uri, refuse_overlap
+from pipeline.storage.uri import BucketLocation, parse_uri, refuse_overlap
 
 __all__ = [
     "Fetched",
@@ -27,15 +28,27 @@ __all__ = [
 
 
 def open_store(uri: str, config: StorageConfig) -> Store:
-    """The store at a local path, `file:///path` or `s3://bucket/prefix`; touches neither disk nor network.
+    """The store at a local path, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or
+    `az://container/prefix`; touches neither disk nor network.
 
     Raises:
-        ConfigError: empty, an unknown scheme, or no valid bucket name.
+        ConfigError: empty, an unknown scheme, no valid bucket name, or packages of a cloud are missing.
     """
     location = parse_uri(uri)
-    if isinstance(location, S3Location):
-        return S3Store(location.bucket, location.prefix, config)
-    return LocalStore(location)
+    if not isinstance(location, BucketLocation):
+        return LocalStore(location)
+    bucket, prefix, scheme = location
+    if scheme == "gs":
+        require("gcs", "Google Cloud Storage")
+        from pipeline.storage.gcs import GcsStore  # each cloud's packages load where it is used
+
+        return GcsStore(bucket, prefix, config)
+    if scheme == "az":
+        require("azure", "Azure Blob Storage")
+        from pipeline.storage.azure import AzureStore
+
+        return AzureStore(bucket, prefix, config)
+    return S3Store(bucket, prefix, config)
 
 
 def drop_half_written(store: Store) -> None:

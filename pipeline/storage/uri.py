@@ -12,20 +12,36 @@ from urllib.parse import unquote
 from pipeline.errors import ConfigError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+_CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "set AZURE_STORAGE_CONNECTION_STRING",
+}
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 #: What a run writes below its output; an input in there would feed on its own results.
 OWN_FOLDERS = ("images", "derivatives", "ledger", "runs")
 
 
-class S3Location(NamedTuple):
-    """Bucket, and prefix without slashes at its ends ("" for the whole bucket)."""
+SCHEMES = ("s3", "gs", "az")
+"""Of buckets: S3, Google Cloud Storage, containers of Azure Blob Storage."""
+
+
+class BucketLocation(NamedTuple):
+    """Bucket, prefix without slashes at its ends ("" for the whole bucket), and one of SCHEMES."""
 
     bucket: str
     prefix: str
+    scheme: str = "s3"
+
+    @property
+    def root(self) -> str:
+        """The URI of the whole bucket."""
+        return f"{self.scheme}://{self.bucket}"
 
 
-def parse_uri(uri: str) -> S3Location | Path:
-    """The bucket and prefix of `s3://...`, or the absolute path of a local folder or `file:///...`.
+def parse_uri(uri: str) -> BucketLocation | Path:
+    """The bucket and prefix of `s3://...`, `gs://...` or `az://...`, or the absolute path of a local
+    folder or `file:///...`.
 
     Raises:
         ConfigError: empty, an unknown scheme, no valid bucket, or "." and ".." in a prefix.
@@ -37,12 +53,13 @@ def parse_uri(uri: str) -> S3Location | Path:
     if not match:
         return _folder(uri)
     rest = uri[match.end() :]
-    if scheme == "s3" and rest.startswith("/"):
-        return _s3(uri, rest[1:])
+    if scheme in SCHEMES and rest.startswith("/"):
+        return _in_bucket(uri, scheme, rest[1:])
     if scheme == "file" and rest.startswith("//"):
         return _one_root(unquote(rest[1:]))
     raise ConfigError(
-        f"{uri!r} is no place this job knows; give a folder, file:///folder or s3://bucket/prefix"
+        f"{uri!r} is no place this job knows; give a folder, file:///folder, s3://bucket/prefix, "
+        "gs://bucket/prefix or az://container/prefix"
     )
 
 
@@ -58,19 +75,18 @@ def _one_root(path: str) -> Path:
     return Path("/" + path.lstrip("/"))
 
 
-def _s3(uri: str, rest: str) -> S3Location:
+def _in_bucket(uri: str, scheme: str, rest: str) -> BucketLocation:
     bucket, _, prefix = rest.partition("/")
     if "@" in bucket:
         raise ConfigError(
-            f"{uri!r} has credentials in it; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and give "
-            "s3://bucket/prefix"
+            f"{uri!r} has credentials in it; {_CREDENTIALS[scheme]}, and give {scheme}://bucket/prefix"
         )
     if not _BUCKET.fullmatch(bucket):
-        raise ConfigError(f"{uri!r} has no valid bucket name ({bucket!r}); give s3://bucket/prefix")
+        raise ConfigError(f"{uri!r} has no valid bucket name ({bucket!r}); give {scheme}://bucket/prefix")
     prefix = prefix.strip("/")
     if {".", ".."} & set(prefix.split("/")):
-        raise ConfigError(f'{uri!r} has "." or ".." in its prefix; S3 has no such folders')
-    return S3Location(bucket, prefix)
+        raise ConfigError(f'{uri!r} has "." or ".." in its prefix; buckets have no such folders')
+    return BucketLocation(bucket, prefix, scheme)
 
 
 def refuse_overlap(input_uri: str, output_uri: str, own: Sequence[str] = OWN_FOLDERS) -> None:
@@ -87,9 +103,9 @@ def refuse_overlap(input_uri: str, output_uri: str, own: Sequence[str] = OWN_FOL
         ConfigError: they overlap, however they are spelled (slashes, "..", symbolic links, letter case).
     """
     source, out = parse_uri(input_uri), parse_uri(output_uri)
-    if isinstance(source, S3Location) and isinstance(out, S3Location):
-        inside = _starts(_s3_parts(out), _s3_parts(source))
-        among = any(_starts(_s3_parts(source), [*_s3_parts(out), name]) for name in own)
+    if isinstance(source, BucketLocation) and isinstance(out, BucketLocation):
+        inside = _starts(_bucket_parts(out), _bucket_parts(source))
+        among = any(_starts(_bucket_parts(source), [*_bucket_parts(out), name]) for name in own)
     elif isinstance(source, Path) and isinstance(out, Path):
         try:
             inside = any(_lies_in(place, source) for place in _places(out, own))
@@ -106,9 +122,9 @@ def refuse_overlap(input_uri: str, output_uri: str, own: Sequence[str] = OWN_FOL
         raise ConfigError(f"the input {input_uri} lies among the results of the output {output_uri}")
 
 
-def _s3_parts(location: S3Location) -> list[str]:
-    """Bucket and prefix parts; empty parts are dropped, for a doubled slash is rarely meant."""
-    return [location.bucket.lower(), *(part for part in location.prefix.split("/") if part)]
+def _bucket_parts(location: BucketLocation) -> list[str]:
+    """Scheme, bucket and prefix parts; empty parts are dropped, for a doubled slash is rarely meant."""
+    return [location.scheme, location.bucket.lower(), *(part for part in location.prefix.split("/") if part)]
 
 
 def _starts(parts: Sequence[str], start: Sequence[str]) -> bool:

@@ -20,7 +20,7 @@ from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import (
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import open_store
-from pipeline.storage.uri import S3Location, parse_uri
+from pipeline.storage.uri import BucketLocation, parse_uri
 from pipeline.training.checkpoint import saved_step
 
 CHECKPOINTS = "checkpoint_"
@@ -160,9 +160,13 @@ def run_folder(storage: str, name: str, config: StorageConfig) -> RunFolder:
     ConfigError where these cannot be met, or for a URI that names no place.
     """
     location = parse_uri(storage)
-    if not isinstance(location, S3Location):
+    if not isinstance(location, BucketLocation):
         root = str(location.resolve())
         return RunFolder(pyarrow.fs.LocalFileSystem(), root, name, f"{root}/{name}")
+    if location.scheme != "s3":
+        raise ConfigError(
+            f"a training run cannot be kept in {location.root}; name a folder or s3://BUCKET/PREFIX"
+        )
     if not config.verify_tls:
         raise ConfigError(
             "storage.verify_tls=false does not work for train.storage on S3; name a local folder"

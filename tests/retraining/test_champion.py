@@ -185,7 +185,7 @@ def test_what_people_accepted_is_taken_in_once(place: Place, reviewed: Store, ca
     first = begun(place.photos)
     assert first is not None
     assert first.photographs == 6
-    assert said[0] == "4 new objects, 2 new accepted results"
+    assert said[0] == "4 new files, 2 new accepted results"
     sources = [row["source"] for file in Path(place.output, "photos").iterdir() for row in rows_of(file)]
     assert sorted(sources) == ["decisions"] * 2 + ["photos"] * 4
     assert begun(place.photos) is None
@@ -202,11 +202,11 @@ def test_accepted_results_are_in_a_dry_run_and_too_few_of_them_begin_no_cycle(
     place: Place, reviewed: Store, capsys
 ) -> None:
     assert main([*place.arguments, "--decisions", reviewed.uri, "--dry-run"]) == 0
-    assert "would begin cycle 1 with 6 new objects of 6" in capsys.readouterr().out
+    assert "would begin cycle 1 with 6 new files of 6" in capsys.readouterr().out
     alone = [*place.arguments[:2], *place.arguments[4:], "--set", "retrain.least_new=3"]
     assert main([*alone, "--set", f"retrain.decisions=[{reviewed.uri}]"]) == 0
     printed = capsys.readouterr().out
-    assert "0 new objects, 2 new accepted results" in printed
+    assert "0 new files, 2 new accepted results" in printed
     assert "no cycle begins with fewer than 3" in printed
     assert not left_in(place)
     assert main(alone) == 2

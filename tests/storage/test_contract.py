@@ -1,4 +1,5 @@
-"""What every store promises, held by each of them: a local folder, moto's server, a Ceph object gateway."""
+"""What every store promises, held by each of them: a local folder, moto's server, a Ceph object gateway,
+fake-gcs-server for Google Cloud Storage, Azurite for Azure."""
 
 from __future__ import annotations
 
@@ -44,11 +45,14 @@ KEYS = [
 ]
 
 
-@pytest.fixture(params=["local", "moto", "ceph"])
+@pytest.fixture(params=["local", "moto", "ceph", "gcs", "azure"])
 def store(request: pytest.FixtureRequest, tmp_path) -> Store:
     """An empty store of each kind, as a worker would get it: through pickle."""
     if request.param == "local":
         output = open_store(str(tmp_path / "root"), request.getfixturevalue("no_storage"))
+    elif request.param in ("gcs", "azure"):
+        server = request.getfixturevalue(f"cloud_{request.param}")
+        output = open_store(f"{server.scheme}://{server.bucket()}/some/prefix/", server.storage_config)
     else:
         server = request.getfixturevalue(f"s3_{request.param}")
         output = open_store(f"s3://{server.bucket()}/some/prefix/", server.storage_config)
@@ -60,11 +64,12 @@ def keys(store: Store, prefix: str = "") -> list[str]:
 
 
 def test_listing_is_in_code_point_order_with_sizes_and_etags_that_get_accepts(store):
-    for number, key in enumerate(KEYS):
+    wanted = _possible(store)
+    for number, key in enumerate(wanted):
         store.put(key, b"x" * number)
     listed = list(store.list())
-    assert [result.key for result in listed] == KEYS == sorted(KEYS)
-    assert [result.bytes for result in listed] == list(range(len(KEYS)))
+    assert [result.key for result in listed] == wanted == sorted(wanted)
+    assert [result.bytes for result in listed] == list(range(len(wanted)))
     for result in listed:
         fetched = store.get(result.key, if_etag=result.etag)
         assert (len(fetched.data), fetched.etag) == (result.bytes, result.etag)
@@ -81,8 +86,13 @@ def test_a_line_break_in_a_key_is_kept_but_not_printed(s3_ceph, no_storage, tmp_
         assert "\n" not in str(told.value)
 
 
+def _possible(store: Store) -> list[str]:
+    """KEYS, in Azure without those with a backslash, which the service takes for a slash."""
+    return [key for key in KEYS if not store.uri.startswith("az:") or "\\" not in key]
+
+
 def test_a_listing_prefix_is_a_prefix_of_the_key(store):
-    for key in KEYS:
+    for key in _possible(store):
         store.put(key, b"")
     for prefix in ("a", "a.", "b/", "b/1", "b/c/", "b/c/d", "nothing", "nothing/", "é/"):
         assert keys(store, prefix) == [key for key in KEYS if key.startswith(prefix)]
@@ -227,16 +237,17 @@ def test_checks_accept_a_good_store_and_leave_nothing_behind(store):
     assert keys(store) == []
 
 
-@pytest.mark.parametrize("kind", ["local", "moto", "ceph"])
+@pytest.mark.parametrize("kind", ["local", "moto", "ceph", "gcs", "azure"])
 def test_a_place_that_is_not_there_is_the_users_mistake(kind, request, no_storage, tmp_path):
     if kind == "local":
         store = open_store(str(tmp_path / "nowhere"), no_storage)
     else:
-        server = request.getfixturevalue(f"s3_{kind}")
-        store = open_store("s3://no-such-bucket/x", server.storage_config)
-        with pytest.raises(ConfigError, match="no bucket 'no-such-bucket'"):
+        server = request.getfixturevalue(f"{'s3' if kind in ('moto', 'ceph') else 'cloud'}_{kind}")
+        scheme = getattr(server, "scheme", "s3")
+        store = open_store(f"{scheme}://no-such-bucket/x", server.storage_config)
+        with pytest.raises(ConfigError, match=r"no (bucket|container) 'no-such-bucket'"):
             store.check_writable()
-    with pytest.raises(ConfigError, match=r"no (folder|bucket)") as told:
+    with pytest.raises(ConfigError, match=r"no (folder|bucket|container)") as told:
         store.check_readable()
     assert "\n" not in str(told.value)
 

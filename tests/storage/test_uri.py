@@ -35,7 +35,7 @@ def test_a_relative_folder_is_fixed_when_it_is_opened(no_storage, tmp_path, monk
     [
         "",
         " ",
-        "gs://bucket/x",
+        "ftp://bucket/x",
         "s3:/bucket/x",
         "s3://",
         "s3:///x",

@@ -16,7 +16,10 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 #: By marker: fixtures that start a server or a browser, and parameters with which a test asks for them.
-FIXTURES = {"s3": {"s3_moto", "s3_ceph", "moto", "ceph", "s3", "bucket"}, "server": {"chromium"}}
+FIXTURES = {
+    "s3": {"s3_moto", "s3_ceph", "moto", "ceph", "s3", "bucket", "cloud_gcs", "cloud_azure", "gcs", "azure"},
+    "server": {"chromium"},
+}
 #: The markers of what takes long to start.
 NEEDS = {"ray", "s3", "server", "job"}
 #: Words of a command that starts what wants one of these markers.

@@ -1,0 +1,256 @@
+"""A prefix of an Azure Blob Storage container as a store, through Microsoft's azure-storage-blob.
+
+A conditional write states `If-None-Match: *` (Blob service REST API, "Put Blob"). A blob of several parts is
+there when its list of parts is written, in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core import exceptions as azure_errors
+from azure.storage.blob import BlobBlock, ContainerClient, ContentSettings
+
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import (
+    AccessDenied,
+    BadKey,
+    ConfigError,
+    CredentialsMissing,
+    CredentialsRefused,
+    ObjectArchived,
+    ObjectChanged,
+    ObjectMissing,
+    StorageError,
+)
+from pipeline.storage.base import ObjectInfo, printable
+from pipeline.storage.bucket_store import PART_BYTES, Body, BucketStore, Transient, Unmet
+
+CONNECTION, ACCOUNT = "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT"
+KEY, SAS = "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"
+"""These four: the variables of the program `az`."""
+_ADVICE = f"set {CONNECTION}, or {ACCOUNT} and log in with az login or a managed identity"
+_ARCHIVE = "Archive"
+_HIGH = re.compile("[\ue000-\U0010ffff]")
+_BUSY = (408, 429)
+_PAGE = 5000  # the most that the server gives
+_GOES_ON = "the same command goes on where this one stopped"
+_clients: dict[tuple[str, StorageConfig, int], ContainerClient] = {}
+_clients_lock = threading.Lock()
+
+
+class AzureStore(BucketStore):
+    """See `Store`; the bucket is a container of the account that the environment names."""
+
+    scheme = "az"
+
+    def _listed(self, start: str) -> Iterator[ObjectInfo]:
+        """In code point order, though the service may sort UTF-16: there, of the characters from U+E000 on,
+        some stand before others of them. In both orders all of these stand behind all the rest."""
+        group: list[ObjectInfo] = []
+        before: str | None = None  # what stands before the first such character, of all of the group
+        for info in self._blobs(start):
+            if group and before != _before_high(info.key):
+                yield from sorted(group)
+                group = []
+            before = _before_high(info.key)
+            if before is None:
+                yield info
+            else:
+                group.append(info)
+        yield from sorted(group)
+
+    def _blobs(self, start: str) -> Iterator[ObjectInfo]:
+        token: str | None = None
+        while True:
+            blobs, token = self._again(lambda token=token: self._page(start, token, _PAGE))  # type: ignore[misc]
+            for blob in blobs:
+                yield ObjectInfo(blob.name, blob.etag.strip('"'), blob.size, blob.blob_tier == _ARCHIVE)
+            if not token:
+                return
+
+    def _page(self, start: str, token: str | None, most: int) -> tuple[list[Any], str | None]:
+        with self._explained("list", start):
+            listing = self._client().list_blobs(name_starts_with=start or None, results_per_page=most)
+            pages: Any = listing.by_page(continuation_token=token)
+            return list(next(pages, ())), pages.continuation_token
+
+    def _read(self, name: str, start: int, count: int | None, etag: str | None) -> Body:
+        blob, condition = self._client().get_blob_client(name), _only(etag)
+        with self._explained("read", name):
+            try:
+                if start or count is not None:
+                    # the service knows no range without an end
+                    end = (
+                        count
+                        if count is not None
+                        else max(1, blob.get_blob_properties(**condition).size - start)
+                    )
+                    got = blob.download_blob(start, end, max_concurrency=1, **condition)
+                else:
+                    got = blob.download_blob(max_concurrency=1, **condition)
+                data, about = got.readall(), got.properties
+            except azure_errors.HttpResponseError as error:
+                # no range of an empty blob, nor one behind the end, can be satisfied
+                if error.status_code != 416:
+                    raise
+                data, about = b"", blob.get_blob_properties(**condition)
+        settings = about.content_settings
+        md5 = bytes(settings.content_md5).hex() if settings.content_md5 else None
+        stated = getattr(about, "content_range", None)  # of a range; `size` is that of the range then
+        total = int(stated.rpartition("/")[2]) if stated else about.size
+        return Body(data, about.etag.strip('"'), total, settings.content_type, md5)
+
+    def _check_name(self, name: str) -> None:
+        if "\\" in name:
+            raise BadKey(f"{self._whole(name)} cannot be a key: Azure takes a backslash for a slash")
+
+    def _write(self, name: str, data: bytes, content_type: str | None, absent: bool) -> None:
+        self._check_name(name)
+        settings = _settings(content_type, hashlib.md5(data, usedforsecurity=False).digest())
+        with self._explained("write", name):
+            self._client().get_blob_client(name).upload_blob(
+                data, length=len(data), overwrite=not absent, content_settings=settings, validate_content=True
+            )
+
+    def _write_file(self, name: str, path: Path, content_type: str | None) -> None:
+        self._check_name(name)
+        blob, parts = self._client().get_blob_client(name), list[BlobBlock]()
+        digest = hashlib.md5(usedforsecurity=False)
+        with path.open("rb") as file, self._explained("write", name):
+            while part := file.read(PART_BYTES):
+                parts.append(BlobBlock(f"{len(parts):032d}"))
+                digest.update(part)
+                blob.stage_block(parts[-1].id, part, length=len(part), validate_content=True)
+            blob.commit_block_list(parts, content_settings=_settings(content_type, digest.digest()))
+
+    def _is_archived(self, name: str) -> bool:
+        with self._explained("read", name):
+            return self._client().get_blob_client(name).get_blob_properties().blob_tier == _ARCHIVE
+
+    def _remove(self, name: str) -> None:
+        with self._explained("delete", name):
+            self._client().get_blob_client(name).delete_blob()
+
+    def _ask_to_list(self) -> None:
+        self._page(self.prefix, None, 1)
+
+    def _ask_to_write(self, name: str) -> None:
+        """A part of an upload that is never completed: no blob is there, and in a week it is forgotten."""
+        with self._explained("write to", name):
+            self._client().get_blob_client(name).stage_block(f"{0:032d}", b"?", length=1)
+
+    def _client(self) -> ContainerClient:
+        slot = (self.bucket, self.config, os.getpid())  # a forked child must not share its parent's sockets
+        with _clients_lock:
+            if slot not in _clients:
+                _clients[slot] = _make_client(self.bucket, self.config)
+            return _clients[slot]
+
+    def _whole(self, name: str) -> str:
+        return printable(f"az://{self.bucket}/{name}")
+
+    @contextmanager
+    def _explained(self, action: str, name: str) -> Iterator[None]:
+        """Every error of Azure's library in the block as one of ours."""
+        try:
+            yield
+        except azure_errors.HttpResponseError as error:
+            if error.status_code is None:  # no answer, or half of one
+                raise self._unreachable(error, name) from None
+            raise self._refused(error, action, name) from None
+        except azure_errors.ClientAuthenticationError as error:  # without a status: there is no token
+            raise CredentialsMissing(f"no credentials for Azure: {_one_line(error)}; {_ADVICE}") from None
+        except azure_errors.AzureError as error:
+            raise self._unreachable(error, name) from None
+        except ValueError as error:
+            raise BadKey(f"cannot {action} {self._whole(name)}: {_one_line(error)}") from None
+
+    def _unreachable(self, error: Exception, name: str) -> Transient:
+        return Transient(
+            f"cannot reach Azure for {self._whole(name)}: {_one_line(error)}; check the name of the account "
+            "and the network, and run the same command again"
+        )
+
+    def _refused(self, error: Any, action: str, name: str) -> StorageError | ConfigError:
+        status, code, whole = error.status_code, str(error.error_code or error.reason), self._whole(name)
+        if code in ("ContainerNotFound", "ContainerBeingDeleted"):
+            return ConfigError(f"there is no container {self.bucket!r}; check its name, or create it")
+        if code in ("BlobArchived", "BlobBeingRehydrated"):
+            return ObjectArchived(f"{whole} is archived and cannot be read; restore it (set its tier to Hot)")
+        if code == "BlobAlreadyExists":
+            return Unmet(f"{whole} already exists")
+        if status == 412 or (status == 304 and action == "read"):
+            return ObjectChanged(f"{whole} is not the version that was asked for")
+        if status == 404:
+            return ObjectMissing(f"{whole} does not exist")
+        if status == 401 or code in ("AuthenticationFailed", "InvalidAuthenticationInfo"):
+            return CredentialsRefused(
+                f"Azure refuses the credentials for {whole} ({code}): renew them, or {_ADVICE}; {_GOES_ON}"
+            )
+        if status == 403:
+            return AccessDenied(f"not allowed to {action} {whole} ({code}); check the credentials and roles")
+        if code in ("InvalidResourceName", "InvalidUri", "OutOfRangeInput"):
+            return BadKey(f"{whole[:80]}... cannot be a key on this server ({code})")
+        text = f"cannot {action} {whole}: {code} (HTTP {status})"
+        return Transient(text) if status in _BUSY or status >= 500 else StorageError(text)
+
+
+def _before_high(name: str) -> str | None:
+    """What stands before the first character from U+E000 on; None where there is none."""
+    high = _HIGH.search(name)
+    return None if high is None else name[: high.start()]
+
+
+def _only(etag: str | None) -> dict[str, Any]:
+    """The condition that the blob is of this version."""
+    if etag is None:
+        return {}
+    return {"etag": f'"{etag}"', "match_condition": MatchConditions.IfNotModified}
+
+
+def _settings(content_type: str | None, md5: bytes) -> ContentSettings:
+    return ContentSettings(content_type=content_type, content_md5=bytearray(md5))
+
+
+def _make_client(container: str, config: StorageConfig) -> ContainerClient:
+    """As patient as one request is; `BucketStore` asks again.
+
+    Raises:
+        CredentialsMissing: the environment names no account. ConfigError: what it names cannot be used.
+    """
+    how: dict[str, Any] = {
+        "retry_total": 0, "connection_timeout": config.connect_seconds, "read_timeout": config.read_seconds,
+        "connection_verify": config.verify_tls, "max_single_put_size": 2**62,
+        "max_single_get_size": 2**62,
+    }  # fmt: skip
+    try:
+        if text := os.environ.get(CONNECTION):
+            return ContainerClient.from_connection_string(text, container, **how)
+        if not (account := os.environ.get(ACCOUNT)):
+            raise CredentialsMissing(f"az://{container} is of no account that is known here: {_ADVICE}")
+        place = f"https://{account}.blob.core.windows.net"
+        return ContainerClient(place, container, credential=_credential(), **how)
+    except ValueError as error:
+        raise ConfigError(f"cannot set up access to Azure: {_one_line(error)}") from None
+
+
+def _credential() -> Any:
+    """A key, a SAS token, or else what az login and managed identities give."""
+    if stated := os.environ.get(KEY) or os.environ.get(SAS, "").lstrip("?"):
+        return stated
+    from azure.identity import DefaultAzureCredential  # a second long import
+
+    return DefaultAzureCredential()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__

@@ -1,0 +1,226 @@
+"""What stores of Google Cloud and Azure share: keys, patience, and whether what comes is what was stored.
+
+A store of these clouds is a `BucketStore` with the requests of its cloud.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from mmap import mmap
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from pipeline.config.storage import StorageConfig
+from pipeline.errors import AlreadyExists, ObjectMissing, StorageError
+from pipeline.storage.base import Fetched, ObjectInfo, check_key, damaged, printable, wrong_md5
+
+T = TypeVar("T")
+
+#: Files from this size on are uploaded in parts of it.
+PART_BYTES = 16 * 2**20
+#: Tries of an up-front check: a mistyped name of a host should cost seconds, not the patience of a run.
+_CHECK_TRIES = 2
+#: An object with other bytes than it should have is read so often: mostly the way here is bad, not it.
+_WRONG_TRIES = 5
+_LONGEST_PAUSE = 20.0  # seconds
+
+
+class Transient(StorageError):
+    """Nothing answers, or the server has no time or an error of its own: worth another try."""
+
+
+class Unmet(StorageError):
+    """The condition of a request does not hold."""
+
+
+class Body(NamedTuple):
+    """What a read brought: `etag` names the version, `total` bytes are in the whole object, `md5` is its MD5
+    in hex, None where the server states none."""
+
+    data: bytes
+    etag: str
+    total: int
+    content_type: str | None = None
+    md5: str | None = None
+
+
+class BucketStore(ABC):
+    """See `Store`. Holds no connection, so it pickles; every process makes its own."""
+
+    scheme: str
+
+    def __init__(self, bucket: str, prefix: str, config: StorageConfig) -> None:
+        self.bucket = bucket
+        self.prefix = f"{prefix}/" if prefix else ""
+        self.config = config
+
+    @abstractmethod
+    def _listed(self, start: str) -> Iterator[ObjectInfo]:
+        """All objects whose whole name starts so, with their whole names, in the order of the server."""
+
+    @abstractmethod
+    def _read(self, name: str, start: int, count: int | None, etag: str | None) -> Body:
+        """Up to `count` bytes from `start` on; nothing of them behind the end. Raises ObjectChanged where
+        the object is not the version `etag`."""
+
+    @abstractmethod
+    def _write(self, name: str, data: bytes, content_type: str | None, absent: bool) -> None:
+        """Write in one step; `absent`: only where nothing is there, else Unmet."""
+
+    @abstractmethod
+    def _write_file(self, name: str, path: Path, content_type: str | None) -> None:
+        """Write a file in parts; nothing is there before the last."""
+
+    @abstractmethod
+    def _is_archived(self, name: str) -> bool:
+        """Whether it cannot be read before it is restored. Raises ObjectMissing."""
+
+    @abstractmethod
+    def _remove(self, name: str) -> None:
+        """Delete. Raises ObjectMissing."""
+
+    @abstractmethod
+    def _ask_to_list(self) -> None:
+        """One request that whoever may list is allowed."""
+
+    @abstractmethod
+    def _ask_to_write(self, name: str) -> None:
+        """Requests that whoever may write is allowed, and that leave no object behind."""
+
+    @property
+    def uri(self) -> str:
+        return f"{self.scheme}://{self.bucket}/{self.prefix}".rstrip("/")
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """As in `Store`.
+
+        Raises:
+            StorageError: the server lists in another order than that of code points, as accounts with a
+                hierarchical namespace do: a plan could not tell then what is done.
+        """
+        before = ""
+        for info in self._listed(self.prefix + prefix):
+            if info.key == self.prefix:  # the marker of the root folder itself is not below it
+                continue
+            if info.key < before:
+                raise StorageError(
+                    f"{self.uri} lists {printable(info.key)} behind {printable(before)}, which is not the "
+                    "order of their letters; give a bucket without a hierarchical namespace"
+                )
+            before = info.key
+            yield info._replace(key=info.key[len(self.prefix) :])
+
+    def get(
+        self,
+        key: str,
+        *,
+        if_etag: str | None = None,
+        start: int = 0,
+        max_bytes: int | None = None,
+        size: int | None = None,
+    ) -> Fetched:
+        count = None if max_bytes is None else max(max_bytes, 1)
+        for tried in range(_WRONG_TRIES):
+            body = self._again(lambda: self._read(self.prefix + key, start, count, if_etag))
+            wrong = self._difference(body, start, count, size)
+            if wrong is None:
+                md5 = body.md5 if self.config.verify_reads else None
+                return Fetched(body.data, body.etag, body.content_type, md5)
+            time.sleep(0.1 * 2**tried)
+        raise damaged(self._name(key), wrong or "", _WRONG_TRIES)
+
+    def _difference(self, body: Body, start: int, count: int | None, size: int | None) -> str | None:
+        """How what came is not what is stored, in words."""
+        total = body.total if size is None else size
+        wanted = max(0, total - start) if count is None else min(count, max(0, total - start))
+        if len(body.data) != wanted:
+            return f"{len(body.data):,} bytes come, and {wanted:,} are stored"
+        if not self.config.verify_reads or body.md5 is None or len(body.data) != body.total:
+            return None
+        md5 = hashlib.md5(body.data, usedforsecurity=False).hexdigest()
+        return None if md5 == body.md5 else wrong_md5(md5, body.md5)
+
+    def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        check_key(key)
+        self._again(lambda: self._write(self.prefix + key, data, content_type, False))
+
+    def put_file(self, key: str, path: Path, content_type: str | None = None) -> None:
+        if path.stat().st_size < PART_BYTES:
+            self.put(key, path.read_bytes(), content_type)
+            return
+        check_key(key)
+        self._again(lambda: self._write_file(self.prefix + key, path, content_type))
+
+    def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
+        check_key(key)
+        in_doubt = False  # whether a request of ours was done, for its answer was lost
+
+        def put() -> None:
+            nonlocal in_doubt
+            try:
+                self._write(self.prefix + key, data, content_type, True)
+            except Transient:
+                in_doubt = True
+                raise
+
+        try:
+            self._again(put)
+        except Unmet:
+            if not (in_doubt and self._holds(key, data)):
+                raise AlreadyExists(f"{self._name(key)} already exists") from None
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        try:
+            return self.get(key).data == data
+        except ObjectMissing:
+            return False
+
+    def fits_parts(self, key: str, data: bytes | mmap, etag: str) -> bool:
+        """True: these clouds do not tell the parts of an upload."""
+        return True
+
+    def exists(self, key: str) -> bool:
+        try:
+            self._again(lambda: self._is_archived(self.prefix + key))
+        except ObjectMissing:
+            return False
+        return True
+
+    def is_restored(self, key: str) -> bool:
+        return not self._again(lambda: self._is_archived(self.prefix + key))
+
+    def delete(self, key: str) -> None:
+        try:
+            self._again(lambda: self._remove(self.prefix + key))
+        except ObjectMissing:
+            return
+
+    def drop_empty_folders(self, folder: str) -> None:
+        """Nothing to do: a prefix without objects is not there."""
+        return
+
+    def comparable(self, key: str) -> str:
+        return key
+
+    def check_readable(self) -> None:
+        self._again(self._ask_to_list, _CHECK_TRIES)
+
+    def check_writable(self, *, make: bool = True) -> None:
+        self._again(lambda: self._ask_to_write(f"{self.prefix}write-check"), _CHECK_TRIES)
+
+    def _again(self, request: Callable[[], T], tries: int | None = None) -> T:
+        """The answer, after as many tries as the configuration allows, with pauses that grow."""
+        tries = tries or self.config.retries + 1
+        for tried in range(tries - 1):
+            try:
+                return request()
+            except Transient:
+                time.sleep(min(_LONGEST_PAUSE, 0.2 * 2**tried) * random.uniform(0.5, 1.0))
+        return request()
+
+    def _name(self, key: str) -> str:
+        return printable(f"{self.scheme}://{self.bucket}/{self.prefix}{key}")
