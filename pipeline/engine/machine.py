@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-# Freed memory is kept for the next image: to get it from the system again page by page took a fifth of a
-# worker's time. Pieces of more than 32 MiB, as a photograph of 12 megapixels has, come from the heap too, and
-# there is one heap: glibc's others end at 64 MiB. What is free at its end beyond 256 MiB is given back.
+# Freed memory is kept for the next image: to get it from the system again page by page took a fifth of the
+# network's time, and up to a tenth of a worker's at 12 megapixels. Pieces of more than 32 MiB, which such a
+# photograph has, come from the heap too, and there is one heap: glibc's others end at 64 MiB. What is free at
+# its end beyond 256 MiB is given back.
 KEEP_FREED_MEMORY = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
