@@ -55,7 +55,7 @@ def same_work(task: Task) -> Color:
         source = (task.source / key).read_bytes()
         decoded = in_memory.decode(source, key, None, limits, skip_color=True, **settings)  # type: ignore[arg-type]
         assert isinstance(decoded, in_memory.Decoded)
-        ab = predictor([decoded.model_L])[0]
+        ab = predictor.guesses([decoded.model_L])[0].ab_2hw  # and the doubt about it, as in the job
         sha256, image = hashlib.sha256(source).hexdigest(), job.source_image(Item(key, "", len(source)))
         finished = finish_image(decoded, ab, image, sha256, job)
         (task.output / key).write_bytes(finished.data)

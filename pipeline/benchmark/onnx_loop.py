@@ -175,10 +175,10 @@ def color_in_a_worker(graph: Path, source: Path, output: Path) -> dict[str, floa
     shard_worker = worker.shard_worker
     plan = make_plan(shard_worker.reader.source, shard_worker.out, config, "digest", workers=1)
     try:
-        before, _ = tree.read()
+        before, *_ = tree.read()
         for shard in plan.shards:
             worker.run(shard.shard_id, shard.items)
-        after, _ = tree.read()
+        after, *_ = tree.read()
     finally:
         shard_worker.close()
     return {"cpu": (after - before) / plan.todo_items}

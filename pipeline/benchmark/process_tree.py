@@ -28,20 +28,25 @@ _SETTLE = 30.0  # seconds that processes get to end after their command has
 class Trace:
     """CPU time and memory of a command, from `started` to `ended` (all times are seconds since the epoch).
 
-    cpu: seconds that the tree had used; busy: seconds that the whole machine had; rss: resident bytes,
-    summed over the tree, so pages that processes share count in each.
+    cpu: seconds that the tree had used; system: those of them in the kernel; busy: seconds that the whole
+    machine had; rss: resident bytes, summed over the tree, so pages that processes share count in each.
     """
 
     started: float
     ended: float = 0.0
     times: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    system: list[float] = field(default_factory=list)
     busy: list[float] = field(default_factory=list)
     rss: list[int] = field(default_factory=list)
 
     def cpu_seconds(self, begin: float, end: float) -> float:
         """CPU time of the tree between two times."""
         return _between(self.times, self.cpu, begin, end)
+
+    def system_seconds(self, begin: float, end: float) -> float:
+        """Those of them in the kernel."""
+        return _between(self.times, self.system, begin, end)
 
     def other_cores(self) -> float:
         """Cores that everything else on the machine took, on average."""
@@ -73,17 +78,16 @@ class Tree:
 
     def __init__(self, root: int) -> None:
         self._family = Descendants(root)
-        self._cpu: dict[tuple[int, float], float] = {}  # by pid and start: pids are used again
+        self._cpu: dict[tuple[int, float], tuple[float, float]] = {}  # by pid and start: pids are used again
 
-    def read(self) -> tuple[float, int]:
-        """CPU seconds so far, of those that have ended too, and bytes resident now."""
+    def read(self) -> tuple[float, float, int]:
+        """CPU seconds so far, of those that have ended too, those in the kernel, and bytes resident now."""
         members = self._family.living("cpu_times", "memory_info")
         for pid, info in members.items():
             if times := info["cpu_times"]:
-                self._cpu[pid, info["create_time"]] = times.user + times.system
-        return sum(self._cpu.values()), sum(
-            i["memory_info"].rss for i in members.values() if i["memory_info"]
-        )
+                self._cpu[pid, info["create_time"]] = (times.user + times.system, times.system)
+        cpu, system = (sum(one[i] for one in self._cpu.values()) for i in (0, 1))
+        return cpu, system, sum(i["memory_info"].rss for i in members.values() if i["memory_info"])
 
     def members(self) -> set[int]:
         """The processes that still run."""
@@ -116,9 +120,10 @@ def watched(command: list[str], use_cores: int, environment: dict[str, str], log
 
 def _watch(process: subprocess.Popen[bytes], tree: Tree, trace: Trace) -> None:
     while True:
-        cpu, rss = tree.read()
+        cpu, system, rss = tree.read()
         trace.times.append(time.time())
         trace.cpu.append(cpu)
+        trace.system.append(system)
         trace.busy.append(_machine_busy())
         trace.rss.append(rss)
         try:

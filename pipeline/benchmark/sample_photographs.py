@@ -72,6 +72,30 @@ def photographs(samples: Path, folder: Path, size: str, count: int) -> Path:
     return chosen
 
 
+def deep_photographs(samples: Path, folder: Path, size: str, count: int) -> Path:
+    """The same photographs as gray TIFFs of 16 bits, whose low byte is the scanner's noise; not compressed.
+
+    Raises ConfigError as `photographs`.
+    """
+    chosen = folder / f"{size}-16-bit-{count}"
+    chosen.mkdir(parents=True, exist_ok=True)
+    names = []
+    for index, path in enumerate(sorted(photographs(samples, folder, size, count).iterdir())):
+        target = chosen / f"{path.stem}.tif"
+        names.append(target.name)
+        if not target.exists():
+            with Image.open(path) as image:
+                levels = np.asarray(image).astype(np.uint16) * 256
+            levels += np.random.default_rng(index).integers(0, 256, levels.shape, np.uint16)
+            partial = chosen.with_name(f".{target.name}.part")
+            Image.fromarray(levels).save(partial, "TIFF")
+            partial.rename(target)
+    for path in chosen.iterdir():
+        if path.name not in names:
+            path.unlink()
+    return chosen
+
+
 def _make_all(samples: list[Path], pool: Path, size: str, indices: Iterable[int]) -> None:
     tasks = [(samples, pool, SIZES[size], index) for index in indices]
     if len(tasks) < 64:  # less work than starting processes

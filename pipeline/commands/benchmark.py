@@ -15,6 +15,7 @@ from pipeline.benchmark.contenders import CONTENDERS
 from pipeline.benchmark.gigapixel import compare_master
 from pipeline.benchmark.measure import BenchmarkRequest, run_benchmark
 from pipeline.benchmark.onnx_loop import compare_onnx
+from pipeline.benchmark.parts import KINDS, compare_parts
 from pipeline.benchmark.planning import measure_planning
 from pipeline.benchmark.sample_photographs import SIZES
 from pipeline.benchmark.start import compare_starts
@@ -58,6 +59,8 @@ def make_parser() -> JobParser:
         "which none, half and all are done; print seconds and peak memory of each")  # fmt: skip
     add("--start", nargs="+", type=int, metavar="IMAGES", help="only colour so many of the gray samples, "
         "with and without Ray in turn; print seconds to the first picture and to the end")  # fmt: skip
+    add("--parts", nargs="*", choices=KINDS, help="only compare the whole job with the sum of its parts, "
+        "and with a loop that does the same work; print CPU milliseconds a photograph")  # fmt: skip
     add("--photos", type=Path, default=IMPORT_ROOT / "tests" / "photos", help="gray samples to cut from")
     add("--folder", type=Path, default=IMPORT_ROOT / "benchmark-output", help="photographs, results, logs")
     add("--page", type=Path, help="the page to write (default: FOLDER/performance.md)")
@@ -108,6 +111,15 @@ def measure_plan(args: argparse.Namespace) -> None:
         raise RunError(str(error)) from error
 
 
+def measure_parts(args: argparse.Namespace) -> None:
+    """Print what `--parts` measures, as JSON."""
+    load(JobConfig, None, list(args.overrides))
+    workers = max(args.workers or [2])
+    kinds = args.parts or list(KINDS)
+    rows = compare_parts(args.photos, args.folder, kinds, workers, args.rounds or 3, list(args.overrides))
+    print(json.dumps(rows, indent=2))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
@@ -123,6 +135,9 @@ def main(argv: list[str] | None = None) -> int:
         if args.onnx:
             compared = compare_onnx(args.photos, args.folder, args.onnx, list(args.overrides))
             print(json.dumps(compared, indent=2))
+            return
+        if args.parts is not None:
+            measure_parts(args)
             return
         if args.start:
             compared_starts = compare_starts(

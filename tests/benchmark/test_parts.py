@@ -1,0 +1,68 @@
+"""The whole job beside the sum of its parts: on eight small photographs, and on a trace that is known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import IMPORT_ROOT
+from pipeline.benchmark import parts
+from pipeline.benchmark.parts import Kind, compare_parts, middle
+from pipeline.benchmark.process_tree import Trace
+from pipeline.benchmark.sample_photographs import SIZES, deep_photographs
+from pipeline.errors import ConfigError, RunError
+
+SAMPLES = IMPORT_ROOT / "tests" / "photos"
+
+
+@pytest.mark.job
+@pytest.mark.slow
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_job_is_compared_with_its_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
+) -> None:
+    monkeypatch.setitem(parts.KINDS, "small", Kind("512", 8, deep))
+    (row,) = compare_parts(SAMPLES, tmp_path, ["small"], 1, 1, ["model.side=64"])
+    assert set(row["parts"]) == {"decode", "network", "compose", "encode"}
+    assert min(row["parts"].values()) > 0.1
+    assert row["sum"] == pytest.approx(sum(row["parts"].values()), abs=0.1)
+    assert row["whole"]["cpu"] > row["parts"]["encode"]
+    assert 0 <= row["whole"]["kernel"] < row["whole"]["cpu"]
+    assert row["loop"]["peak_mib"] > 100
+    assert row["sum_over_whole"] == pytest.approx(row["sum"] / row["whole"]["cpu"], abs=0.01)
+
+
+def test_start_and_end_do_not_count(tmp_path: Path) -> None:
+    """Eight results, one a second from 10 s on; 0.3 CPU seconds each, a tenth of it in the kernel."""
+    for number in range(8):
+        result = tmp_path / f"{number}.jpg"
+        result.touch()
+        os.utime(result, (10 + number, 10 + number))
+    trace = Trace(
+        0, 30, [0, 10, 17, 30], [0, 50, 52.1, 99], [0, 5, 5.21, 9], [0] * 4, [2**20, 2**22, 2**21, 0]
+    )
+    measured = middle(trace, tmp_path, ".jpg", 8)
+    assert measured == pytest.approx({"cpu": 300, "kernel": 30, "peak_mib": 4})
+    with pytest.raises(RunError, match="8 results of 9"):
+        middle(trace, tmp_path, ".jpg", 9)
+
+
+def test_deep_photographs_are_the_others_with_noise_in_the_low_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SIZES, "512", [(64, 48)])
+    (path,) = deep_photographs(SAMPLES, tmp_path, "512", 1).iterdir()
+    with Image.open(path) as deep, Image.open(tmp_path / "512-1" / "000000.jpg") as gray:
+        levels = np.asarray(deep)
+        assert levels.dtype == np.uint16
+        np.testing.assert_array_equal(levels // 256, np.asarray(gray))
+    assert 100 < (levels % 256).mean() < 155
+
+
+def test_no_folder_is_bad_usage(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no folder"):
+        compare_parts(tmp_path / "none", tmp_path, ["512"], 1, 1, [])
