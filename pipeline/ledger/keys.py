@@ -10,6 +10,7 @@
     runs/<run id>/ledger.parquet               the compacted ledger, for people
     runs/<run id>/summary.json                 written last: the run has finished
     runs/<run id>/report/index.html, contact-sheet.png
+    runs/<run id>/doubt/<shard id>.parquet     where the network was unsure (pipeline.ledger.doubt_maps)
     runs/<time>-verify/findings.parquet, summary.json
     lease/at-work-<number>.json                the lease of the run that is at work, or of the last one
     gallery/index.html                         all images in one page, with the files that it reads below it
@@ -36,6 +37,7 @@ RESERVED = (*DELIVERED, LEDGER)
 SUMMARY, FINDINGS = "summary.json", "findings.parquet"
 
 _PART_SUFFIX = ".parquet"
+_DOUBT = "doubt/"
 
 
 def ledger_folder(job_digest: str) -> str:
@@ -87,6 +89,16 @@ def config_key(run_id: str) -> str:
 def compacted_key(run_id: str) -> str:
     """The ledger of the run's job digest in one file."""
     return f"{run_folder(run_id)}ledger.parquet"
+
+
+def doubt_maps_key(run_id: str, shard_id: str) -> str:
+    """Where the network was unsure, in the results of a shard."""
+    return f"{run_folder(run_id)}{_DOUBT}{shard_id}{_PART_SUFFIX}"
+
+
+def is_doubt_maps(key: str) -> bool:
+    """Whether a key below a run's folder is one of `doubt_maps_key`."""
+    return key.partition("/")[2].partition("/")[2].startswith(_DOUBT) and key.endswith(_PART_SUFFIX)
 
 
 def summary_key(run_id: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,11 +32,20 @@ class Signals:
     """Of a batch of B pictures, float32.
 
     `features_BF`: F numbers that describe each picture as a whole; None where a method has none.
-    `spread_BK`: `bin_spread`, K names of SPREAD and HEADS; None where a method predicts no distribution.
+    `spread_BK`, `deviation_Bhw`: of `bin_spread`; None where a method predicts no distribution.
     """
 
     features_BF: Tensor | None = None
     spread_BK: Tensor | None = None
+    deviation_Bhw: Tensor | None = None
+
+
+class BinSpread(NamedTuple):
+    """`numbers_BK`: the K names of SPREAD and HEADS. `deviation_Bhw`: the standard deviation of ab about its
+    mean, Lab units, at each place."""
+
+    numbers_BK: Tensor
+    deviation_Bhw: Tensor
 
 
 @functools.cache
@@ -47,15 +57,15 @@ def _differences() -> Tensor:
     return chroma_difference(one, other)[0]
 
 
-def bin_spread(logits_BQhw: Tensor, other_B2hw: Tensor | None = None) -> Tensor:
-    """How undecided the predicted distributions are, float32, B x 5 in the order of SPREAD.
+def bin_spread(logits_BQhw: Tensor, other_B2hw: Tensor | None = None) -> BinSpread:
+    """How undecided the predicted distributions are, float32: 5 numbers in the order of SPREAD.
 
     The standard deviation of ab about its mean, in Lab units: its mean over the places and its 90th
     percentile; the mean entropy in nats; the means of the expected chroma C*ab, Lab units, and of the
     expected difference (`color.difference_torch`) of the distribution's colours to the bin nearest to its
     mean.
 
-    `other_B2hw`: what another head guesses at the same places, Lab units; a sixth column is then its mean
+    `other_B2hw`: what another head guesses at the same places, Lab units; a sixth number is then its mean
     distance to the distribution's mean.
     """
     with torch.autocast(logits_BQhw.device.type, enabled=False):
@@ -73,4 +83,4 @@ def bin_spread(logits_BQhw: Tensor, other_B2hw: Tensor | None = None) -> Tensor:
         if other_B2hw is not None:
             other_Bn2 = other_B2hw.float().flatten(2).transpose(1, 2)
             columns.append((other_Bn2 - mean_Bn2).norm(dim=-1).mean(1))
-        return torch.stack(columns, 1)
+        return BinSpread(torch.stack(columns, 1), deviation_Bn.reshape(-1, *logits_BQhw.shape[-2:]))

@@ -6,6 +6,7 @@ load no other kind of file; each holds one JSON text and a call.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +15,12 @@ from hashlib import sha256
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from pipeline.ledger.doubt_maps import STEPS
 from pipeline.ledger.keys import GALLERY
 from pipeline.report.advice import ADVICE
 from pipeline.review.decisions import Decision, standing
@@ -36,7 +40,13 @@ _MOST_CORRECTIONS = 16 * 2**20  # bytes as JSON
 
 
 def write_gallery(
-    out: Store, cards: pa.Table, thumbnails: Thumbnails, decisions: Sequence[Decision], *, side: int
+    out: Store,
+    cards: pa.Table,
+    thumbnails: Thumbnails,
+    decisions: Sequence[Decision],
+    *,
+    side: int,
+    doubt_maps: pa.Table | None = None,
 ) -> str:
     """Write the page, its scripts and its rows; returns the key of index.html.
 
@@ -45,13 +55,17 @@ def write_gallery(
 
     Args:
         cards: CARD_SCHEMA, by key. side: longest side of the thumbnails, pixels.
+        doubt_maps: `ledger.doubt_maps.SCHEMA`; None: no result has one.
 
     Raises:
         StorageError: something cannot be written.
     """
-    names = list(_put_pages(out, cards, thumbnails))
-    for info in list(out.list(f"{_DATA}page-")):
-        if info.key.removeprefix(_DATA) not in {name.partition("?")[0] for name in names}:
+    maps_at = _places_of(cards, doubt_maps)
+    names = list(_put_pages(out, cards, thumbnails, maps_at))
+    doubts = {} if doubt_maps is None else dict(_put_doubt_pages(out, maps_at, doubt_maps))
+    written = {name.partition("?")[0] for name in (*names, *doubts.values())}
+    for info in [*out.list(f"{_DATA}page-"), *out.list(f"{_DATA}doubt-")]:
+        if info.key.removeprefix(_DATA) not in written:
             out.delete(info.key)
     for name, data in page_files():
         out.put(GALLERY + name, data, CONTENT_TYPES[name.rpartition(".")[2]])
@@ -59,6 +73,9 @@ def write_gallery(
     index = {
         "rows": cards.num_rows,
         "pages": names,
+        "page_rows": PAGE_ROWS,
+        "doubt_pages": doubts,
+        "doubt_steps": STEPS,
         "side": side,
         "built": datetime.now(UTC).isoformat(timespec="seconds"),
         "advice": {str(code): text for code, text in ADVICE.items()},
@@ -104,17 +121,50 @@ def page_files() -> Iterable[tuple[str, bytes]]:
                 yield start + file.name, file.read_bytes()
 
 
-def _put_pages(out: Store, cards: pa.Table, thumbnails: Thumbnails) -> Iterable[str]:
+def _put_pages(
+    out: Store, cards: pa.Table, thumbnails: Thumbnails, maps_at: NDArray[np.int64]
+) -> Iterable[str]:
     """Write the rows; yields the name of each page, with what tells a browser's cache that it is another."""
     for number, start in enumerate(range(0, cards.num_rows, PAGE_ROWS)):
         stop = start + PAGE_ROWS
         columns = _columns(cards.slice(start, PAGE_ROWS))
         columns["before"] = thumbnails.before[start:stop]
         columns["after"] = [int(bool(name)) for name in thumbnails.after[start:stop]]
+        if (mapped := maps_at[start:stop] >= 0).any():
+            columns["mapped"] = mapped.astype(int).tolist()
         data = _script("fiatPage", columns, number)
         name = f"page-{number:05d}.js"
         out.put(_DATA + name, data, CONTENT_TYPES["js"])
         yield f"{name}?{sha256(data).hexdigest()[:12]}"
+
+
+def _places_of(cards: pa.Table, doubt_maps: pa.Table | None) -> NDArray[np.int64]:
+    """For each card the row of its result's map; -1 where there is none, or the card has no doubt."""
+    if doubt_maps is None or not doubt_maps.num_rows:
+        return np.full(cards.num_rows, -1, np.int64)
+    at = pc.index_in(cards["output_sha256"], value_set=doubt_maps["output_sha256"].combine_chunks())
+    at = pc.if_else(pc.is_valid(cards["doubt"]), at, pa.scalar(None, at.type))
+    return np.asarray(pc.fill_null(at, -1).to_numpy(), np.int64)
+
+
+def _put_doubt_pages(
+    out: Store, maps_at: NDArray[np.int64], doubt_maps: pa.Table
+) -> Iterable[tuple[int, str]]:
+    """Write the maps of each page that has any; yields the page's number, and the name as `_put_pages`."""
+    for number, start in enumerate(range(0, len(maps_at), PAGE_ROWS)):
+        at = maps_at[start : start + PAGE_ROWS]
+        here = np.flatnonzero(at >= 0)
+        if not len(here):
+            continue
+        maps = doubt_maps.take(pa.array(at[here])).to_pylist()
+        by_place = {
+            int(place): [one["width"], one["height"], base64.b64encode(one["places"]).decode()]
+            for place, one in zip(here, maps, strict=True)
+        }
+        data = _script("fiatDoubt", by_place, number)
+        name = f"doubt-{number:05d}.js"
+        out.put(_DATA + name, data, CONTENT_TYPES["js"])
+        yield number, f"{name}?{sha256(data).hexdigest()[:12]}"
 
 
 def _columns(cards: pa.Table) -> dict[str, Any]:

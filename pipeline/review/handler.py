@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 MOST_BODY_BYTES = MOST_DECISION_BYTES - 2**12  # who and when are added
 _COOKIE = "fiat-review"
-_STORED = re.compile(r"data/(index|page-[0-9]{5})\.js|thumbs/[0-9]{1,4}/[0-9a-f]{2}/[0-9a-f]{32}\.jpg")
+_STORED = re.compile(
+    r"data/(index|(page|doubt)-[0-9]{5})\.js|thumbs/[0-9]{1,4}/[0-9a-f]{2}/[0-9a-f]{32}\.jpg"
+)
 _NO, _YES = b' content="no"', b' content="yes"'
 _HTML = CONTENT_TYPES["html"]
 _USED = """<!doctype html>

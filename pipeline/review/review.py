@@ -16,6 +16,7 @@ from pipeline.cli.progress import Reporter
 from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
 from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError, StorageError
+from pipeline.ledger.doubt_maps import read_doubt_maps
 from pipeline.ledger.keys import DECISIONS, GALLERY, LEASE
 from pipeline.review.cards import read_cards
 from pipeline.review.decisions import (
@@ -126,7 +127,8 @@ def refresh_gallery(config: JobConfig, source: Store | None, out: Store, cards: 
     side, threads = config.report.thumbnail, config.run.threads
     with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
         pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
-    index = write_gallery(out, cards, pictures, read_decisions(out), side=side)
+    maps = read_doubt_maps(out)
+    index = write_gallery(out, cards, pictures, read_decisions(out), side=side, doubt_maps=maps)
     written = counted(pictures.made, "thumbnail")
     log.say(
         "gallery",

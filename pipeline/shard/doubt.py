@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pipeline.ledger.doubt_maps import DoubtMap
 from pipeline.models.doubt import UNLIKE, Judgement
 from pipeline.records import DoubtReason
 
@@ -16,11 +17,13 @@ _DECIMALS = 4
 
 @dataclass(frozen=True)
 class Doubt:
-    """doubt, novelty: 0 to 1, None where they are not known. reasons: in the order of DoubtReason."""
+    """doubt, novelty: 0 to 1, None where they are not known. reasons: in the order of DoubtReason. places:
+    where the network was unsure, of the first page."""
 
     doubt: float | None = None
     novelty: float | None = None
     reasons: tuple[DoubtReason, ...] = ()
+    places: DoubtMap | None = None
 
     def columns(self, mean_chroma: float, *, guided: bool) -> dict[str, object]:
         """Columns of the ledger.
@@ -38,8 +41,8 @@ class Doubt:
         }
 
 
-def joined_doubt(pages: Iterable[Judgement | None]) -> Doubt:
-    """Of all pages of an image: the largest doubt and novelty, every reason."""
+def joined_doubt(pages: Iterable[Judgement | None], places: DoubtMap | None = None) -> Doubt:
+    """Of all pages of an image: the largest doubt and novelty, every reason. `places` is the first page's."""
     known = [page for page in pages if page is not None]
     doubts = [page.doubt for page in known if page.doubt is not None]
     novelties = [page.novelty for page in known if page.novelty is not None]
@@ -47,4 +50,4 @@ def joined_doubt(pages: Iterable[Judgement | None]) -> Doubt:
     reasons = []
     if novelty is not None and novelty >= UNLIKE:
         reasons.append(DoubtReason.UNLIKE_TRAINING)
-    return Doubt(max(doubts, default=None), novelty, tuple(reasons))
+    return Doubt(max(doubts, default=None), novelty, tuple(reasons), places)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.color.borders import neutral_borders
+from pipeline.ledger.doubt_maps import STEPS, DoubtMap
 from pipeline.models.base import Colorizer
 from pipeline.models.doubt import LOOK, Calibration, Judgement, picture_numbers, spread_numbers
 
@@ -27,10 +29,14 @@ SMALLEST_LOOK = 64
 @dataclass(frozen=True, eq=False)
 class Guess:
     """Chroma float32[2,h,w] of one image, CIELAB ab in Lab units, and what is expected of it, where the
-    predictor has a calibration."""
+    predictor has a calibration.
+
+    places: where the network was unsure; None where it predicts no distribution.
+    """
 
     ab_2hw: F32
     judgement: Judgement | None = None
+    places: DoubtMap | None = None
 
 
 class Predictor:
@@ -95,7 +101,8 @@ class Predictor:
                 for index, guess in zip(chosen, step, strict=True):
                     results[index] = guess
                     if self.neutral_borders:
-                        results[index] = Guess(neutral_borders(guess.ab_2hw, inputs[index]), guess.judgement)
+                        ab = neutral_borders(guess.ab_2hw, inputs[index])
+                        results[index] = replace(guess, ab_2hw=ab)
         return results
 
     def _step(
@@ -110,27 +117,28 @@ class Predictor:
             with torch.inference_mode():
                 ab_B2hw = self.colorizer.predict_ab(L_B1HW, stacked or None).float()
             return [Guess(ab) for ab in ab_B2hw.cpu().numpy()]
-        abs_, numbers, features = self._signals(L_B1HW, stacked or None, same_size, looks=calibration.looks)
-        judged = [calibration.judge(*signals) for signals in zip(numbers, features, strict=True)]
+        abs_, known = self._signals(L_B1HW, stacked or None, same_size, looks=calibration.looks)
+        judged = [calibration.judge(one.numbers, one.features) for one in known]
         judged = [
             one if L.size >= calibration.fewest_pixels else replace(one, novelty=None)
             for L, one in zip(same_size, judged, strict=True)
         ]
-        return [Guess(ab, judgement) for ab, judgement in zip(abs_, judged, strict=True)]
+        return [
+            Guess(ab, judgement, one.places) for ab, judgement, one in zip(abs_, judged, known, strict=True)
+        ]
 
     def signals(self, L_hw: F32, looks: bool) -> tuple[F32, dict[str, float], F32 | None]:
         """Chroma of one L* image float32[h,w], the numbers that a calibration judges it by, its features.
 
         looks: whether LOOK is among the numbers.
         """
-        abs_, numbers, features = self._signals(
-            torch.from_numpy(L_hw[None, None]).to(self.device), None, [L_hw], looks=looks
-        )
-        return abs_[0], numbers[0], features[0]
+        L_B1HW = torch.from_numpy(L_hw[None, None]).to(self.device)
+        (ab,), (known,) = self._signals(L_B1HW, None, [L_hw], looks=looks)
+        return ab, known.numbers, known.features
 
     def _signals(
         self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None, inputs: list[F32], *, looks: bool
-    ) -> tuple[F32, list[dict[str, float]], list[F32 | None]]:
+    ) -> tuple[F32, list[_Known]]:
         with torch.inference_mode():
             ab_B2hw, signals = self.colorizer.predict_with_signals(L_B1HW, guides)
             ab_B2hw = ab_B2hw.float()
@@ -141,7 +149,9 @@ class Predictor:
             picture_numbers(L, ab) | spread_numbers(one) | ({} if look is None else {LOOK: look})
             for L, ab, one, look in zip(inputs, abs_, spread, differences, strict=True)
         ]
-        return abs_, numbers, _rows(signals.features_BF, len(inputs))
+        features = _rows(signals.features_BF, len(inputs))
+        places = [None if one is None else _places(one) for one in _rows(signals.deviation_Bhw, len(inputs))]
+        return abs_, [_Known(*one) for one in zip(numbers, features, places, strict=True)]
 
     def _look(self, L_B1HW: Tensor, ab_B2hw: Tensor) -> list[float | None]:
         """For each image the mean distance in ab, Lab units, to what half its size is coloured like."""
@@ -152,6 +162,20 @@ class Predictor:
         return [float(one) for one in (again_B2hw - ab_B2hw).norm(dim=1).mean((1, 2))]
 
 
+class _Known(NamedTuple):
+    """What is known of one guess: the numbers that it is judged by, its features, and `Guess.places`."""
+
+    numbers: dict[str, float]
+    features: F32 | None
+    places: DoubtMap | None
+
+
 def _rows(values_BN: Tensor | None, count: int) -> list[F32 | None]:
-    """A row for each image; None for each where there are none."""
+    """What belongs to each image; None for each where there is none."""
     return [None] * count if values_BN is None else list(values_BN.float().cpu().numpy())
+
+
+def _places(deviation_hw: F32) -> DoubtMap:
+    height, width = deviation_hw.shape
+    steps = np.clip(np.rint(deviation_hw * STEPS), 0, 255).astype(np.uint8)
+    return DoubtMap(width, height, steps.tobytes())

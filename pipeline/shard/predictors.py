@@ -93,7 +93,10 @@ class Predictors:
         ]
 
     def _predicted(self, one: Prepared[S], guesses: tuple[Guess, ...], seconds: float) -> Predicted[S]:
-        doubt = joined_doubt(guess.judgement for guess in guesses) if self.job.config.report.doubt else None
+        doubt = None
+        if self.job.config.report.doubt:
+            places = guesses[0].places if guesses else None
+            doubt = joined_doubt((guess.judgement for guess in guesses), places)
         return one.predicted(tuple(guess.ab_2hw for guess in guesses), seconds, doubt)
 
     def _colored(self, method: str, ones: Sequence[Prepared[S]]) -> list[tuple[Guess, ...] | LedgerRow]:

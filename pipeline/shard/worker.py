@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig
 from pipeline.errors import BadKey, FailureCode
+from pipeline.ledger.doubt_maps import DoubtMap, put_doubt_maps
 from pipeline.ledger.schema import LedgerRow
 from pipeline.ledger.write import commit_part
 from pipeline.plan.outputs import document_key, page_key
@@ -57,6 +58,7 @@ class ShardWorker:
         self.second_files = SecondFiles(job, self.out, self.rows)
         self.signer = open_signer(job.config.output.c2pa)
         self.written: list[int] = []  # bytes of each image of the shard at work; threads append to it
+        self.doubt_maps: dict[str, DoubtMap] = {}  # of the shard at work, by source key
 
     def close(self) -> None:
         """Stop the threads and the decoder's child process."""
@@ -67,7 +69,9 @@ class ShardWorker:
         """Compose and encode here, write on a thread: the row, or its future. A row is handed on."""
         if isinstance(predicted, LedgerRow):
             return predicted
-        source = predicted.source
+        source, doubt = predicted.source, predicted.doubt
+        if doubt is not None and doubt.places is not None:
+            self.doubt_maps[predicted.image.item.key] = doubt.places
         if isinstance(source, MasterSource):
             return self._finish_master(predicted, source)
         return self._finish_open(predicted, source)
@@ -214,6 +218,8 @@ class ShardWorker:
     ) -> ShardResult:
         """Wait for the last images, then write the ledger part; the part is the commit."""
         done = [row.result() if isinstance(row, Future) else row for row in rows]
+        put_doubt_maps(self.out, self.job.run_id, shard_id, done, self.doubt_maps)
+        self.doubt_maps = {}
         won = commit_part(self.out, self.job.job_digest, shard_id, done)
         written, self.written = sum(self.written), []
         give_back_after((row.width or 0) * (row.height or 0) for row in done)

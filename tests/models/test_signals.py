@@ -34,7 +34,7 @@ def index_of(a: float, b: float) -> int:
 
 
 def test_a_sure_network_has_no_spread() -> None:
-    spread = dict(zip(SPREAD, bin_spread(logits_of(index_of(30, 40)))[0].tolist(), strict=True))
+    spread = dict(zip(SPREAD, bin_spread(logits_of(index_of(30, 40))).numbers_BK[0].tolist(), strict=True))
     assert spread["expected_chroma"] == pytest.approx(50, abs=1e-3)
     # the smallest difference is the root of a floor, 0.03
     rest = {name: value for name, value in spread.items() if name != "expected_chroma"}
@@ -43,7 +43,7 @@ def test_a_sure_network_has_no_spread() -> None:
 
 def test_two_colours_are_twenty_apart() -> None:
     two = logits_of(index_of(20, 0), index_of(-20, 0))
-    mean, high, entropy, chroma, difference = bin_spread(two)[0].tolist()
+    mean, high, entropy, chroma, difference = bin_spread(two).numbers_BK[0].tolist()
     assert (mean, high, chroma) == pytest.approx((20, 20, 20), abs=1e-3)
     assert entropy == pytest.approx(torch.tensor(2.0).log().item(), abs=1e-4)
     assert 8 < difference < 20  # from gray to chroma 20, as people see it
@@ -51,7 +51,7 @@ def test_two_colours_are_twenty_apart() -> None:
 
 def test_two_heads_may_differ() -> None:
     other = torch.tensor([3.0, 4.0])[None, :, None, None].expand(1, 2, 2, 3)
-    assert bin_spread(logits_of(index_of(0, 0)), other)[0, -1] == pytest.approx(5, abs=1e-4)
+    assert bin_spread(logits_of(index_of(0, 0)), other).numbers_BK[0, -1] == pytest.approx(5, abs=1e-4)
 
 
 @pytest.mark.parametrize("head", ["regression", "classification", "both"])

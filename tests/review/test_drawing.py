@@ -256,9 +256,23 @@ def test_doubt_is_shown_sorted_and_filtered(page: Page, out: Store) -> None:
     opened(page, out)
     page.select_option("#sort", "byDoubt")
     assert page.locator(".card .key").all_inner_texts() == [MAN, STREET]
-    assert "0.93 · " in page.locator(".card .doubted").inner_text(), "of the one that is doubtful alone"
-    plain = page.locator(".card .line", has_text="Doubt 0.10 · novelty 0.50")
-    assert "0.9 and more is the worst tenth" in str(plain.get_attribute("title"))
+    doubted = page.locator(".card .doubted")
+    words = "as doubtful as the worst tenth of photographs, looks like a negative, nearly gray"
+    assert doubted.all_inner_texts() == [f"Look closely: {words}"], "of the one that is doubtful alone"
+    assert "0.9 and more is the worst tenth" in str(doubted.get_attribute("title"))
+    facts = (
+        "[...document.querySelectorAll('#facts dt')].map((dt) => [dt.innerText, dt.nextSibling.innerText])"
+    )
+    for key, expected in (
+        (MAN, {"Look closely": words, "Doubt": "0.93 (0 to 1; from 0.9 on as doubtful as the worst tenth)"}),
+        (STREET, {"Novelty": "0.50 (0 to 1; from 0.99 on unlike the training photographs)"}),
+    ):
+        page.locator(".card", has_text=key).get_by_text("Open").click()
+        shown = dict(page.evaluate(facts))
+        assert expected.items() <= shown.items()
+        assert ("Look closely" in shown) == (key == MAN)
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#view", state="hidden")
     page.fill("#doubtful", "0.5")
     assert page.locator(".card .key").all_inner_texts() == [MAN]
     page.fill("#doubtful", "")

@@ -15,7 +15,7 @@ function card(row, place) {
   item.append(picture(row), line("key", table.key[row]));
   const chroma = table.mean_chroma[row];
   item.append(line("line", [text(table.status[row]), chroma === null ? "" : `${text("chroma")} ${chroma.toFixed(1)}`, day(table.finished_at[row])].filter(Boolean).join(" · ")));
-  if (doubtText(row)) item.append(Object.assign(line(isDoubted(row) ? "doubted" : "line", doubtText(row)), { title: text("doubtTip") }));
+  if (doubtWords(row)) item.append(Object.assign(line("doubted", `${text("look")}: ${doubtWords(row)}`), { title: text("doubtTip") }));
   const code = table.failure_code[row];
   if (code) item.append(line("failed", `${code}: ${table.message[row]}`), line("line", index.advice[code] || ""));
   if (verdictOf(row)) item.append(line("verdict", verdictText(row)));
@@ -140,6 +140,7 @@ document.addEventListener("keydown", (event) => {
   if (event.target.matches("input") && event.key.length > 1) return; // sliders have arrows of their own
   if (isOpen && correctKey(event, key)) { event.preventDefault(); return; }
   if (isOpen && key in ZOOMS) view.viewer?.viewport[ZOOMS[key][0]](ZOOMS[key][1]);
+  else if (isOpen && key === "d") { if (!switchDoubt()) return; }
   else if (key in VERDICTS) act(row, VERDICTS[key]);
   else if (key === "z") act(lastDecided(row), "undo");
   else if (key in STEPS) step(STEPS[key]());

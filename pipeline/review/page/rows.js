@@ -4,9 +4,9 @@ const table = {
   rows: 0, key: [], etag: [], message: [], output_key: [], output_sha256: [], derivative_key: [], view: [],
   status: [], failure_code: [], method: [], run_id: [], width: [], height: [], mean_chroma: [],
   finished_at: [], before: [], after: [], folder: [], doubt: [], novelty: [], doubt_reasons: [],
-  earlier: [],
+  earlier: [], mapped: [],
 };
-const index = { rows: 0, pages: [], side: 360, advice: {}, built: "" };
+const index = { rows: 0, pages: [], side: 360, advice: {}, built: "", page_rows: 5000, doubt_pages: {}, doubt_steps: 4 };
 let decisions = new Map(); // by source key the decision that stands
 const WORDS = ["status", "failure_code", "method", "run_id", "doubt_reasons"];
 const PLAIN = ["key", "etag", "message", "output_key", "output_sha256", "derivative_key", "view", "width", "height", "mean_chroma", "finished_at", "before", "after"];
@@ -29,6 +29,7 @@ function fiatPage(number, page) {
   for (const name of ["doubt", "novelty"]) for (let i = 0; i < count; i++) table[name].push(page[name]?.[i] ?? null); // older ledgers have none
   for (const name of WORDS) for (let i = 0; i < count; i++) table[name].push(page.words[page[name]?.[i]] ?? "");
   for (let i = 0; i < count; i++) table.earlier.push(page.earlier[i] || null);
+  for (let i = 0; i < count; i++) table.mapped.push(page.mapped?.[i] || 0);
   for (let i = 0; i < count; i++) table.folder.push(page.key[i].slice(0, page.key[i].lastIndexOf("/") + 1));
   table.rows += count;
 }

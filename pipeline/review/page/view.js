@@ -40,7 +40,8 @@ function openView(row) {
   const { before: scan, after, small } = pictures(row), before = compared(row, scan);
   showOthers(row);
   document.getElementById("view-note").textContent = before || after ? (small ? text("small") : "") : text("noPicture");
-  document.getElementById("canvas").setAttribute("aria-label", table.key[row]);
+  doubtMaps.item = null; // it goes with its viewer
+  drawDoubt();
   showFacts(row);
   say("");
   view.viewer?.destroy();
@@ -59,7 +60,7 @@ function openView(row) {
   else if (after) add(after, onAfter);
   document.getElementById("slide").disabled = !view.both;
   for (const name of ["update-viewport", "resize", "open"]) view.viewer.addHandler(name, paint);
-  function onAfter(item) { view.after = view.both ? item : null; place(); }
+  function onAfter(item) { view.after = view.both ? item : null; place(); drawDoubt(); }
   startEdit(row, after, table.width[row] && table.height[row] ? table.width[row] / table.height[row] : 0);
 }
 
@@ -72,6 +73,7 @@ function place() {
     if (isBeside) view.after.setClip(null);
     view.viewer.viewport.goHome(true);
   }
+  if (doubtMaps.item) doubtMaps.item.setPosition(new OpenSeadragon.Point(isBeside ? GAP : 0, 0), true);
   cut();
 }
 
@@ -88,7 +90,8 @@ function showFacts(row) {
   const code = table.failure_code[row];
   const facts = [
     ["status", text(table.status[row])], ["code", code], ["", code ? index.advice[code] : ""], ["", table.message[row]],
-    ["decision", verdictText(row)], ["doubt", doubtText(row)], ["size", table.width[row] ? `${table.width[row]} × ${table.height[row]}` : ""],
+    ["decision", verdictText(row)], ["look", doubtWords(row)], ["doubt", ofOne(table.doubt[row], "doubtScale")], ["novelty", ofOne(table.novelty[row], "noveltyScale")],
+    ["size", table.width[row] ? `${table.width[row]} × ${table.height[row]}` : ""],
     ["chroma", table.mean_chroma[row] === null ? "" : String(table.mean_chroma[row])], ["method", table.method[row]],
     ["finished", day(table.finished_at[row])], ["run", table.run_id[row]], ["output", table.output_key[row]],
   ];
@@ -125,11 +128,10 @@ function verdictButtons(row) {
 
 const reasonText = (name) => (`reason_${name}` in TEXTS ? text(`reason_${name}`) : name.replaceAll("_", " "));
 
-// What a person should look at; every other doubt is a number among others.
-const isDoubted = (row) => table.doubt[row] >= WORST_TENTH || table.doubt_reasons[row] !== "";
-
-function doubtText(row) {
-  const doubt = table.doubt[row], novelty = table.novelty[row], reasons = table.doubt_reasons[row].split(",").filter(Boolean);
-  const numbers = [["doubt", doubt], ["novelty", novelty]].filter(([, value]) => value !== null).map(([name, value]) => `${text(name)} ${value.toFixed(2)}`);
-  return [...numbers, ...reasons.map(reasonText)].join(" · ");
+// Why a person should look closely, in words; empty of every other result, whose doubt is a number among others.
+function doubtWords(row) {
+  const reasons = table.doubt_reasons[row].split(",").filter(Boolean).map(reasonText);
+  return [...(table.doubt[row] >= WORST_TENTH ? [text("worstTenth")] : []), ...reasons].join(", ");
 }
+
+const ofOne = (value, words) => (value === null ? "" : `${value.toFixed(2)} (${text(words)})`);

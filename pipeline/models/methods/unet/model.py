@@ -191,7 +191,7 @@ class UnetColorizer(TrainableColorizer):
         """As `Colorizer.predict_with_signals`: the encoder's features where there is a global branch, the
         spread where there are bins."""
         ab_B2hw, at_quarter, pooled, regressed = self._predict(L_B1HW, guides)
-        spread, start = None, EVERY // 2
+        signals, start = Signals(None if pooled is None else pooled.float()), EVERY // 2
         if self.classification is not None:
             with torch.autocast(L_B1HW.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 some = at_quarter[..., start::EVERY, start::EVERY]
@@ -199,8 +199,8 @@ class UnetColorizer(TrainableColorizer):
             other = (
                 None if regressed is None else regressed[..., 2 * start :: 2 * EVERY, 2 * start :: 2 * EVERY]
             )
-            spread = bin_spread(logits, other)
-        return ab_B2hw, Signals(None if pooled is None else pooled.float(), spread)
+            signals = Signals(signals.features_BF, *bin_spread(logits, other))
+        return ab_B2hw, signals
 
     def _predict(
         self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None
