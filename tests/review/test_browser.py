@@ -155,6 +155,7 @@ def test_decisions_through_the_server(page: Page, out: Store, tmp_path: Path) ->
     assert [(one.verdict, one.who) for one in read_decisions(out)] == [("reject", "Kim"), ("undo", "Kim")]
 
 
+@pytest.mark.alone
 def test_a_hundred_thousand_images_open_quickly(page: Page, tmp_path: Path) -> None:
     """First view under two seconds, and under 50 MB in all."""
     out = open_store(str(tmp_path), StorageConfig())

@@ -33,9 +33,10 @@ class _Lent(IsolatedDecoder):
 
     def pixels(self, *arguments: Any, **named: Any) -> Any:
         self.at_work = True
-        answer = super().pixels(*arguments, **named)
-        self.at_work = False
-        return answer
+        try:
+            return super().pixels(*arguments, **named)
+        finally:
+            self.at_work = False
 
     def close(self) -> None:
         if self.at_work:
