@@ -160,7 +160,8 @@ class LocalPool:
             return
         self.false_starts += 1
         if self.false_starts >= _FALSE_STARTS:
-            raise RunError(f"workers end before they have begun: {self.server.last_words()}")
+            words = f"workers end before they have begun: {self.server.last_words()}"
+            raise RunError(f"{words}; committed shards stay, run again")
 
     def _forget(self, worker: _Worker) -> None:
         del self.workers[worker.connection]
