@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pipeline.plan.identities import hash_keys
 from pipeline.storage import ObjectInfo
 
-#: Rows of a chunk: what is a Python object at a time. A key has 1,024 bytes at most, so offsets fit 32 bits.
-ROWS = 2**16
+#: Rows of a chunk; a key has 1,024 bytes at most, so offsets fit 32 bits. And those of them that are Python
+#: objects at a time: some hundred bytes each, which the process keeps once it had them.
+ROWS, _AT_ONCE = 2**16, 2**12
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,13 @@ class Objects(Sequence[ObjectInfo]):
     def of(cls, listed: Iterable[ObjectInfo]) -> Objects:
         """What a listing yields, which is read to its end."""
         keys, etags, sizes, archived = [], [], [np.empty(0, np.int64)], [np.empty(0, bool)]
-        left = iter(listed)
-        while rows := list(islice(left, ROWS)):
-            keys.append(pa.array([info.key for info in rows], pa.string()))
-            etags.append(pa.array([info.etag for info in rows], pa.string()))
-            sizes.append(np.array([info.bytes for info in rows], np.int64))
-            archived.append(np.array([info.archived for info in rows], bool))
+        at_once = min(ROWS, _AT_ONCE)
+        columns = _columns(iter(listed), at_once)
+        while chunk := list(islice(columns, ROWS // at_once)):
+            keys.append(pa.concat_arrays([each.keys for each in chunk]))
+            etags.append(pa.concat_arrays([each.etags for each in chunk]))
+            sizes.extend(each.sizes for each in chunk)
+            archived.extend(each.archived for each in chunk)
         return cls(Texts(keys), Texts(etags), np.concatenate(sizes), np.concatenate(archived))
 
     def __len__(self) -> int:
@@ -119,9 +121,30 @@ class Objects(Sequence[ObjectInfo]):
     @cached_property
     def identities(self) -> NDArray[np.int64]:
         """Of each its identity (`hash_keys`)."""
-        chunks = zip(self.keys.chunks, self.etags.chunks, strict=True)
-        hashes = [hash_keys(keys.to_pylist(), etags.to_pylist()) for keys, etags in chunks]
-        return np.concatenate([np.empty(0, np.int64), *hashes])
+        hashes = [np.empty(0, np.int64)]
+        for keys, etags in zip(self.keys.chunks, self.etags.chunks, strict=True):
+            for start in range(0, len(keys), _AT_ONCE):
+                few = (texts.slice(start, _AT_ONCE).to_pylist() for texts in (keys, etags))
+                hashes.append(hash_keys(*few))
+        return np.concatenate(hashes)
+
+
+class _Columns(NamedTuple):
+    keys: pa.StringArray
+    etags: pa.StringArray
+    sizes: NDArray[np.int64]
+    archived: NDArray[np.bool_]
+
+
+def _columns(listed: Iterator[ObjectInfo], at_once: int) -> Iterator[_Columns]:
+    """So many objects after the others, fewer at the end."""
+    while rows := list(islice(listed, at_once)):
+        yield _Columns(
+            pa.array([info.key for info in rows], pa.string()),
+            pa.array([info.etag for info in rows], pa.string()),
+            np.array([info.bytes for info in rows], np.int64),
+            np.array([info.archived for info in rows], bool),
+        )
 
 
 def _numbers(values: NDArray[np.int64] | NDArray[np.bool_]) -> Iterator[int]:

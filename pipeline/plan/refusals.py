@@ -21,7 +21,7 @@ from pipeline.plan.outputs import added_text, derivative_key, is_folder_marker, 
 from pipeline.storage import check_key
 
 #: Keys that are looked at together.
-_PORTION = 2**16
+_PORTION = 2**12
 
 
 class Refusal(NamedTuple):
