@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 from ray._raylet import GcsClient  # type: ignore[attr-defined]  # not in its stub; the lock pins Ray
 from ray.exceptions import AuthenticationError
 
@@ -116,14 +117,14 @@ def _check_token(address: str) -> None:
 def _start_local(
     cpus: int, environment: dict[str, str], hook: dict[str, str], settings: dict[str, Any]
 ) -> None:
-    """Start Ray here. Its processes inherit the environment.
+    """Start Ray here. Its processes inherit the environment, and listen on loopback alone.
 
     A runtime environment would do the same, but Ray starts its idle processes without one, so that none of
     them could be used: only a hook needs one.
     """
     secure_token()
     try:
-        with _environment(environment), without_level_notice():
+        with _on_loopback(), _environment(environment), without_level_notice():
             ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -134,6 +135,23 @@ def _start_local(
     except Exception as error:  # Ray raises a bare Exception where its processes are not up in time
         reason = " ".join(str(error).split())
         raise RunError(f"Ray did not start on this machine, is it overloaded? ({reason})") from error
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Let the Ray that starts in the block be one of this machine alone.
+
+    By default it listens on all interfaces on Linux, and on loopback on macOS, where it must be told that a
+    cluster is wanted; 127.0.0.1 as the address of its node is replaced. The constant is read in this process,
+    the variable in Ray's own.
+    """
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        with _environment({ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}):
+            yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @contextmanager
