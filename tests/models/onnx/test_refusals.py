@@ -173,6 +173,7 @@ def test_the_job_refuses_it_in_one_line(case: str, tmp_path: Path, capsys) -> No
     make, problem = REFUSED[case]
     weights = make(tmp_path)
     (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "scan.jpg").write_bytes(b"of no matter: weights are read first")
     places = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
     assert colorize([*places, "--weights", str(weights)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
@@ -275,6 +276,7 @@ def _ready(name: str) -> Path:
 def test_what_the_command_line_cannot_mean(tmp_path: Path, capsys) -> None:
     weights = saved(tmp_path, tiny())
     (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "scan.jpg").write_bytes(b"of no matter: weights are read first")
     places = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
     for more, problem in {
         ("--method", "unet", "--weights", str(weights)): "are for the method 'onnx', not 'unet'",
