@@ -16,6 +16,10 @@ class Descendants:
         self._root, self._left_out = root, set(left_out)
         self._known: set[tuple[int, float]] = set()  # by id and start: ids are used again
 
+    def leave_out(self, pid: int) -> None:
+        """From now on a process does not count, nor what it starts from now on."""
+        self._left_out.add(pid)
+
     def living(self, *attributes: str) -> dict[int, dict[str, Any]]:
         """The root and its descendants that run now, by id, with these attributes of `psutil.Process`.
 

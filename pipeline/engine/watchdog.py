@@ -37,15 +37,18 @@ def watchdog(look: float = _LOOK_SECONDS, grace: float = _GRACE_SECONDS) -> Iter
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         env=environment,
         cwd="/",
     )
     assert process.stdin is not None
-    with process.stdin:
-        yield
+    assert process.stdout is not None
+    with process.stdout:
+        with process.stdin:
+            yield
+        process.stdout.readline()  # until it has looked: what the job starts from now on lives
 
 
 def watch(driver: int, look: float, grace: float) -> None:
@@ -55,8 +58,12 @@ def watch(driver: int, look: float, grace: float) -> None:
     while not closed:
         family.living()
         closed = bool(select.select([sys.stdin], [], [], look)[0])
+    family.living()
+    with suppress(BrokenPipeError):  # of a driver that is dead
+        print("looked", flush=True)
+    family.leave_out(driver)
     deadline = time.monotonic() + grace
-    while left := family.living().keys() - {driver}:
+    while left := family.living().keys():
         if time.monotonic() > deadline:
             for pid in left:
                 with suppress(psutil.NoSuchProcess):

@@ -59,3 +59,24 @@ def test_nothing_lives_on_after_a_kill_or_the_end(tmp_path: Path) -> None:
     while any(map(is_running, some + others)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+#: A job that goes on after the block, as an evaluation does that measures costs in processes of its own.
+GOES_ON = """
+import subprocess, sys, time
+import psutil
+from pipeline.engine.watchdog import watchdog
+with watchdog(look=0.1, grace=0.3):
+    (guard,) = psutil.Process().children()
+later = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+while guard.is_running() and guard.status() != psutil.STATUS_ZOMBIE and later.poll() is None:
+    time.sleep(0.05)
+assert later.poll() is None, later.returncode
+later.kill()
+"""
+
+
+def test_what_the_job_starts_after_the_block_lives(tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": child_python_path()}
+    process = subprocess.run([sys.executable, "-c", GOES_ON], env=environment, cwd=tmp_path, timeout=50)
+    assert process.returncode == 0
