@@ -54,7 +54,8 @@ from importlib.machinery import PathFinder
 class AsIfNotInstalled(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] in {modules!r} else PathFinder.find_spec(name, path, target)
+        hidden = any(name == one or name.startswith(one + ".") for one in {modules!r})
+        return None if hidden else PathFinder.find_spec(name, path, target)
 
 sys.meta_path = [AsIfNotInstalled if finder is PathFinder else finder for finder in sys.meta_path]
 from pipeline.commands.program import main
@@ -68,7 +69,9 @@ print(json.dumps([told(words) for words in json.loads(sys.argv[1])]))
 
 COLORIZE = ["colorize", "scans", "out", "--dry-run"]
 WANTING = {
+    "azure": ["colorize", "scans", "az://container/out", "--dry-run"],
     "c2pa": [*COLORIZE, "--set", "output.c2pa.certificates=chain.pem"],
+    "gcs": ["colorize", "scans", "gs://bucket/out", "--dry-run"],
     "onnx": [*COLORIZE, "--weights", "scans/x.onnx"],
     "train": ["train", "--set", "data.photos=scans"],
 }

@@ -50,6 +50,7 @@ def test_a_registry_holds_both_and_the_job_takes_its_champion(tmp_path: Path, ca
     assert opened.onnx is not None
     assert opened.onnx.sha256 == entry.sha256
     (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "scan.jpg").write_bytes(b"is not read by a dry run")
     places = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--dry-run"]
     assert colorize([*places, "--weights", f"registry:{uri}"]) == 0
     assert "licence Apache-2.0" in capsys.readouterr().out
