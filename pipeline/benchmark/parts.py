@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import IMPORT_ROOT
-from pipeline.benchmark.process_tree import Trace, watched
+from pipeline.benchmark.process_tree import INTERVAL, Trace, watched
 from pipeline.benchmark.sample_photographs import deep_photographs, photographs
 from pipeline.benchmark.start import JOB
 from pipeline.benchmark.task import SOURCE_DATE_EPOCH, Task, read_report
@@ -140,13 +140,17 @@ def middle(trace: Trace, output: Path, suffix: str, count: int) -> dict[str, flo
     """CPU milliseconds a photograph, in all and in the kernel, and the peak memory in MiB, of a command that
     has written `count` results below `output`: between a quarter and three quarters of them.
 
-    Raises RunError where there are fewer.
+    Raises RunError where there are fewer, or where the readings of the CPU time are too far apart for what
+    was to be measured.
     """
     ended = sorted(file.stat().st_mtime for file in output.rglob(f"*{suffix}"))
     if len(ended) != count:
         raise RunError(f"there are {len(ended)} results of {count} photographs in {output}")
     first, last = count // 4, 3 * count // 4
     window, of_each = (ended[first], ended[last]), 1000 / (last - first)
+    if window[1] - window[0] < 2 * INTERVAL or window[1] > trace.times[-1]:
+        seconds = window[1] - window[0]
+        raise RunError(f"{last - first} photographs took {seconds:.2f} s, too short to measure: take more")
     return {
         "cpu": trace.cpu_seconds(*window) * of_each,
         "kernel": trace.system_seconds(*window) * of_each,

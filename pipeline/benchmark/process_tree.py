@@ -20,7 +20,8 @@ import psutil
 from pipeline.engine.descendants import Descendants
 from pipeline.errors import ConfigError, RunError
 
-_INTERVAL = 0.25  # seconds; a reading takes some ms of one core
+INTERVAL = 0.1
+"""Seconds between two readings; one takes some ms of a core."""
 _SETTLE = 30.0  # seconds that processes get to end after their command has
 
 
@@ -127,7 +128,7 @@ def _watch(process: subprocess.Popen[bytes], tree: Tree, trace: Trace) -> None:
         trace.busy.append(_machine_busy())
         trace.rss.append(rss)
         try:
-            process.wait(_INTERVAL)
+            process.wait(INTERVAL)
         except subprocess.TimeoutExpired:
             continue
         trace.ended = time.time()

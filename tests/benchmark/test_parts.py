@@ -1,4 +1,4 @@
-"""The whole job beside the sum of its parts: on eight small photographs, and on a trace that is known."""
+"""The whole job beside the sum of its parts: on small photographs, and on a trace that is known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAMPLES = IMPORT_ROOT / "tests" / "photos"
 def test_the_job_is_compared_with_its_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
 ) -> None:
-    monkeypatch.setitem(parts.KINDS, "small", Kind("512", 8, deep))
+    monkeypatch.setitem(parts.KINDS, "small", Kind("512", 32, deep))
     (row,) = compare_parts(SAMPLES, tmp_path, ["small"], 1, 1, ["model.side=64"])
     assert set(row["parts"]) == {"decode", "network", "compose", "encode"}
     assert min(row["parts"].values()) > 0.1
@@ -49,6 +49,21 @@ def test_start_and_end_do_not_count(tmp_path: Path) -> None:
     assert measured == pytest.approx({"cpu": 300, "kernel": 30, "peak_mib": 4})
     with pytest.raises(RunError, match="8 results of 9"):
         middle(trace, tmp_path, ".jpg", 9)
+
+
+@pytest.mark.parametrize(
+    ("between", "read_at"), [(0.02, [0, 10, 30]), (1, [0, 10, 15.9])], ids=["brief", "after the last reading"]
+)
+def test_what_the_readings_do_not_show_is_no_figure(
+    tmp_path: Path, between: float, read_at: list[float]
+) -> None:
+    for number in range(8):
+        result = tmp_path / f"{number}.jpg"
+        result.touch()
+        os.utime(result, (10 + number * between, 10 + number * between))
+    trace = Trace(0, 30, read_at, [0, 1, 2], [0, 0, 0], [0] * 3, [1] * 3)
+    with pytest.raises(RunError, match="too short to measure: take more"):
+        middle(trace, tmp_path, ".jpg", 8)
 
 
 def test_deep_photographs_are_the_others_with_noise_in_the_low_byte(
