@@ -35,6 +35,13 @@ def make_parser() -> JobParser:
         "--non-commercial", action="store_true", help="likewise; where no licence is stated it is so"
     )
     parser.add_argument(
+        "--steps",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="with --export: the mean of the checkpoints of these steps; train.keep says how many are kept",
+    )
+    parser.add_argument(
         "--average", nargs="+", metavar="WEIGHTS", help="with --export: the mean of these weights instead"
     )
     parser.add_argument("--variant", metavar="NAME", help="with --export: one head of a network with both")
@@ -64,13 +71,15 @@ def main(argv: list[str] | None = None) -> int:
             loaded = load(TrainConfig, args.config, overrides)
         if args.average and not args.export:
             raise ConfigError("--average wants --export FILE, where the mean is to go")
+        if args.steps and (args.average or not args.export):
+            raise ConfigError("--steps wants --export FILE, and no --average beside it")
         if args.export:
             decoding = parse_decoding(args.decoding) if args.decoding else None
             terms = Terms(args.licence, args.non_commercial)
             if args.average:
                 average(loaded, args.average, args.export, decoding, terms)
             else:
-                export(loaded, args.export, args.variant, decoding, terms)
+                export(loaded, args.export, args.variant, decoding, terms, args.steps or ())
             print(f"wrote {args.export}")
         else:
             print(f"trained; checkpoints are in {train(loaded)}")

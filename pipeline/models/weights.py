@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -69,6 +70,11 @@ def load_weights(uri: str, method: str | None, storage: StorageConfig | None = N
     if method is not None and info.method != method:
         raise WeightsError(f"weights {uri} are for the method {info.method!r}, not {method!r}")
     return Weights(tensors, info, digest)
+
+
+def parse_weights(data: bytes, name: str) -> Weights:
+    """The weights in a file's bytes. `name` is for the message of the WeightsError on damaged data."""
+    return Weights(*decode_weights(data, name), hashlib.sha256(data).hexdigest())
 
 
 def decode_weights(data: bytes, name: str) -> tuple[dict[str, Tensor], WeightsInfo]:

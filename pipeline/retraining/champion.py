@@ -26,7 +26,7 @@ from pipeline.retraining.state import FOLDERS, Cycle, CycleFolder
 from pipeline.storage import ObjectInfo, Store, open_store, refuse_overlap
 from pipeline.storage.lease import at_work
 from pipeline.training.settings import NetworkConfig, TrainConfig
-from pipeline.training.trainer import newest_weights, train
+from pipeline.training.trainer import train, trained_weights
 
 Say = Callable[[str], None]
 
@@ -178,7 +178,7 @@ def _run(
         began = time.monotonic()
         training, decoding = _training(config, folder, cycle)
         train(training)
-        folder.store.put(key, newest_weights(training, None, decoding))
+        folder.store.put(key, trained_weights(training, None, decoding))
         say(f"{cycle.name}: trained in {(time.monotonic() - began) / 60:.1f} min")
     decision: list[str] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,17 @@ class RunFolder:
         if checkpoint is None:
             raise ConfigError(f"the training run at {self.uri} has no checkpoint yet")
         return checkpoint
+
+    def at(self, steps: Sequence[int]) -> list[Checkpoint]:
+        """The checkpoints made at these steps, in their order. Raises ConfigError where one is not kept."""
+        self.newest()
+        kept = {int(metrics["step"]): one for one, metrics in self._result().best_checkpoints or []}
+        if missing := [step for step in steps if step not in kept]:
+            raise ConfigError(
+                f"the training run at {self.uri} keeps no checkpoint of step {missing[0]}; it has those of "
+                f"{', '.join(map(str, sorted(kept)))}; train.keep says how many are kept"
+            )
+        return [kept[step] for step in steps]
 
     def remove_strays(self) -> list[str]:
         """Delete checkpoint folders that the run's record does not name; their names.

@@ -17,7 +17,7 @@ from pipeline.engine.errors import explained
 from pipeline.errors import ConfigError
 from pipeline.models.method_list import NETWORKS
 from pipeline.models.method_names import location
-from pipeline.models.weights import load_weights
+from pipeline.models.weights import load_weights, parse_weights
 from pipeline.models.weights_registry import pin_weights
 from pipeline.storage import open_store
 from pipeline.storage.lease import at_work
@@ -137,22 +137,30 @@ def export(
     variant: str | None = None,
     decoding: dict[str, float] | None = None,
     terms: Terms = NOT_STATED,
+    steps: Sequence[int] = (),
 ) -> None:
-    """Write `newest_weights` to the path or URI `target`, as an ONNX file where that ends with .onnx; then
+    """Write `trained_weights` to the path or URI `target`, as an ONNX file where that ends with .onnx; then
     with `terms`. Raises ConfigError where the network cannot be one."""
-    data = newest_weights(config, variant, decoding)
+    data = trained_weights(config, variant, decoding, steps)
     write_weights(in_format_of(target, data, terms), target, config.storage)
 
 
-def newest_weights(
-    config: TrainConfig, variant: str | None = None, decoding: dict[str, float] | None = None
+def trained_weights(
+    config: TrainConfig,
+    variant: str | None = None,
+    decoding: dict[str, float] | None = None,
+    steps: Sequence[int] = (),
 ) -> bytes:
-    """The weights file with the averaged weights of the run's newest checkpoint.
+    """The weights file with the averaged weights of the run's newest checkpoint, or with the mean of those of
+    its checkpoints at these `steps`, as in `weights_export.mean_of`.
 
     `variant` and `decoding` as in `weights_export.exported`. Raises ConfigError where there is no checkpoint.
     """
     folder = run_folder(config.train.storage, config.train.name, config.storage)
-    return exported(weights_in(folder.newest()), variant, decoding)
+    checkpoints = folder.at(steps) if steps else [folder.newest()]
+    files = [weights_in(checkpoint) for checkpoint in checkpoints]
+    data = files[0] if len(files) == 1 else mean_of([parse_weights(file, folder.uri) for file in files])
+    return exported(data, variant, decoding)
 
 
 def average(
