@@ -43,11 +43,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Order:
-    """One network, and a file with the lightness `L_u16` of the photographs."""
+    """One entry, and a file with the lightness `L_u16` of the photographs."""
 
-    method: str | None
-    weights: str | None
-    contract: Any
+    entry: dict[str, Any]
     precision: str
     storage: dict[str, Any]
     pictures: str
@@ -68,9 +66,11 @@ def measure_costs(config: EvaluateConfig, pictures: Sequence[U16]) -> dict[str, 
 
 def _in_a_process(entry: NetworkEntry, config: EvaluateConfig, file: Path) -> Cost:
     order = Order(
-        entry.method, entry.weights, entry.contract, config.evaluate.precision,
-        config.storage.model_dump(mode="json"), str(file),
-    )  # fmt: skip
+        entry.model_dump(mode="json"),
+        config.evaluate.precision,
+        config.storage.model_dump(mode="json"),
+        str(file),
+    )
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.evaluate.cost"],
         input=json.dumps(asdict(order)),
@@ -90,23 +90,18 @@ def measure(order: Order) -> Cost:
     """The cost of one network in this process; the first picture loads and compiles, and counts for the
     memory alone."""
     from pipeline.color.luminance import downscale_luminance
-    from pipeline.models.method_list import load_colorizer
+    from pipeline.evaluate.coloring import open_coloring
     from pipeline.shard.compose import compose
-    from pipeline.shard.predict import Predictor
 
-    loaded = load_colorizer(
-        order.method, order.weights, precision=order.precision,
-        storage=StorageConfig.model_validate(order.storage), contract=order.contract,
-    )  # fmt: skip
-    predictor = Predictor(loaded.colorizer, device="cpu", batch=1)
+    entry, storage = NetworkEntry.model_validate(order.entry), StorageConfig.model_validate(order.storage)
+    coloring = open_coloring(entry, order.precision, storage)
     with np.load(order.pictures) as stored:
         pictures = [stored[name] for name in stored.files]
     began = 0.0
     for number, l_u16 in enumerate([pictures[0], *pictures]):
         if number == 1:
             began = time.process_time()
-        (ab,) = predictor([downscale_luminance(l_u16, -(-max(l_u16.shape) // 8) * 8)])
-        compose(l_u16, ab)
+        compose(l_u16, coloring(downscale_luminance(l_u16, -(-max(l_u16.shape) // 8) * 8)))
     seconds = (time.process_time() - began) / len(pictures)
     return Cost(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIB)
 

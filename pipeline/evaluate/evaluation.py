@@ -130,6 +130,8 @@ def pinned(config: EvaluateConfig) -> EvaluateConfig:
 
 def _pinned(entry: NetworkEntry, storage: StorageConfig) -> NetworkEntry:
     weights = pin_weights(entry.weights, storage)
+    others = tuple(str(pin_weights(other, storage)) for other in entry.others)
+    entry = entry.model_copy(update={"others": others})
     if weights is None or not is_onnx(weights):
         return entry.model_copy(update={"weights": weights})
     opened = open_weights(entry.method, weights, storage=storage, contract=entry.contract)
@@ -147,6 +149,7 @@ def _entries(config: EvaluateConfig) -> tuple[list[dict[str, str]], tuple[float,
     for entry in config.evaluate.entries:
         opened = open_weights(entry.method, entry.weights, storage=config.storage, contract=entry.contract)
         row = {"name": entry.name, "method": opened.method, "weights_sha256": opened.digest}
+        row |= _means(entry, config.storage)
         if opened.weights is not None:
             tint = tint or opened.weights.info.mean_ab
         if opened.onnx is not None:
@@ -154,6 +157,13 @@ def _entries(config: EvaluateConfig) -> tuple[list[dict[str, str]], tuple[float,
             row |= {"method": f"{opened.method} {card.name} ({card.terms})"}
         about.append(row)
     return about, tint or weights_info(None, None, storage=config.storage).mean_ab
+
+
+def _means(entry: NetworkEntry, storage: StorageConfig) -> dict[str, str]:
+    """What the entry's colours are the mean of, besides its own network's; empty: of nothing else."""
+    digests = [open_weights(None, other, storage=storage).digest for other in entry.others]
+    means = {"with_weights_sha256": " ".join(digests)} if digests else {}
+    return means | ({"mirrored": "yes"} if entry.mirrored else {})
 
 
 def _measure(task: MeasuringTask, photos: list[Photograph]) -> Measured:

@@ -14,13 +14,12 @@ from PIL import Image
 
 from pipeline.color import metrics
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_srgb8
+from pipeline.evaluate.coloring import open_coloring
 from pipeline.evaluate.inception import Inception
 from pipeline.evaluate.perceptual import Lite0
 from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, reduced
 from pipeline.evaluate.settings import GRAY, SEEN, TINT, TRUTH, EvaluateConfig
-from pipeline.models.method_list import load_colorizer
 from pipeline.shard.compose import compose
-from pipeline.shard.predict import Predictor
 
 U8 = NDArray[np.uint8]
 
@@ -84,15 +83,10 @@ class Painter:
     def __init__(self, task: MeasuringTask, device: str) -> None:
         settings = task.config.evaluate
         self._tint = np.array(task.tint_ab, dtype=np.float32)[:, None, None]
-        self._predictors: dict[str, Predictor] = {}
-        for entry in settings.entries:
-            loaded = load_colorizer(
-                entry.method, entry.weights,
-                precision=settings.precision, device=device, storage=task.config.storage,
-                contract=entry.contract,
-            )  # fmt: skip
-            # One image a batch, also on a GPU: the result must not depend on what shares a shard.
-            self._predictors[entry.name] = Predictor(loaded.colorizer, device=device, batch=1)
+        self._colorings = {
+            entry.name: open_coloring(entry, settings.precision, task.config.storage, device)
+            for entry in settings.entries
+        }
 
     def __call__(self, truth: U8, plate: U8 | None = None) -> dict[str, U8]:
         """The photograph uint8[H,W,3] and its colourings, all with its own lightness, composed as the product
@@ -102,7 +96,7 @@ class Painter:
         seen_u16 = l_u16 if plate is None else luminance_u16_from_srgb8(plate)
         L_hw = downscale_luminance(seen_u16, -(-max(truth.shape[:2]) // 8) * 8)
         chroma = {GRAY: np.zeros((2, 1, 1), np.float32), TINT: self._tint}
-        chroma |= {name: predictor([L_hw])[0] for name, predictor in self._predictors.items()}
+        chroma |= {name: coloring(L_hw) for name, coloring in self._colorings.items()}
         return {TRUTH: truth} | {name: compose(l_u16, ab_2hw).rgb for name, ab_2hw in chroma.items()}
 
 

@@ -36,6 +36,8 @@ class NetworkEntry(Section):
     )
     weights: str | None = Field(None, description="shipped name, path or URI, optional #sha256=...")
     contract: str | dict[str, Any] | None = Field(None, description="of ONNX weights, as model.contract")
+    mirrored: bool = Field(False, description="the mean of the picture's colours and its mirror image's")
+    others: tuple[str, ...] = Field((), description="the mean with these weights' colours too")
 
 
 def shortcuts(**options: str | None) -> list[str]:

@@ -144,7 +144,7 @@ def test_what_an_image_costs(tmp_path: Path) -> None:
     weights = str(write_weights(tmp_path / "tinted.safetensors"))
     picture = luminance_u16_from_srgb8(np.asarray(photograph(1)))
     np.savez(tmp_path / "pictures.npz", picture, picture)
-    order = Order(None, weights, None, "fp32", {}, str(tmp_path / "pictures.npz"))
+    order = Order({"name": "tinted", "weights": weights}, "fp32", {}, str(tmp_path / "pictures.npz"))
     began = time.process_time()
     cost = measure(order)
     assert 0 < 2 * cost.cpu_seconds <= time.process_time() - began
