@@ -30,6 +30,23 @@ def linear_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
+class UpStep(nn.Sequential):
+    """`conv_bn_relu` of a map enlarged to twice its size, the nearest value for each pixel, joined with a
+    finer one."""
+
+    def __init__(self, inputs: int, finer: int, outputs: int) -> None:
+        super().__init__(*conv_bn_relu(inputs + finer, outputs))
+        self.inputs = inputs
+
+    def forward(self, x_BChw: Tensor, finer_BDHW: Tensor) -> Tensor:  # type: ignore[override]
+        """B x outputs x H x W, H = 2h, W = 2w."""
+        enlarged = nn.functional.interpolate(x_BChw, scale_factor=2, mode="nearest")
+        x = torch.cat([enlarged, finer_BDHW], 1)
+        for layer in self:
+            x = layer(x)
+        return x
+
+
 class OutputConv(nn.Conv2d):
     """The last layer, always float32: bfloat16 has steps of 1/256 near 1, most of an ab unit."""
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from pipeline.models.blocks import OutputConv
+from pipeline.models.blocks import OutputConv, UpStep
 from pipeline.models.efficientnet_lite import padding_of
 
 
@@ -84,6 +84,50 @@ class FusedPointwise(nn.Module):
         return result.movedim(-1, 1)
 
 
+_PHASES = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]], [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+"""Which of a kernel's three rows fall on which of two rows of the small map (second index), for the even and
+the odd rows (first index) of the enlarged one."""
+
+
+class FusedUpStep(nn.Module):
+    """An `UpStep` whose convolution looks at the small map itself, in float32, on a CPU.
+
+    In a map enlarged to twice its size, a 3x3 kernel sees 2x2 values, and weights that see the same value
+    add up. So the four pixels that come from one are four kernels of 2x2, with four ninths of the
+    multiplications, and all four are one product of matrices. The finer map is added with its own 3x3 kernel.
+    """
+
+    def __init__(self, step: UpStep) -> None:
+        super().__init__()
+        conv = step[0]
+        assert isinstance(conv, nn.Conv2d)
+        small, finer = conv.weight.detach().tensor_split([step.inputs], 1)
+        self.outputs, self.bias = conv.out_channels, conv.bias
+        phases = torch.einsum("pay,qbx,oiyx->pqoabi", _PHASES, _PHASES, small).flatten(3).flatten(0, 2)
+        self.phases = torch.ops.mkldnn._reorder_linear_weight(phases.contiguous())
+        self.fixed = ([1, 1], [1, 1], [1, 1], 1)  # padding, stride, dilation, groups
+        finer = finer.contiguous(memory_format=torch.channels_last)
+        self.finer = torch.ops.mkldnn._reorder_convolution_weight(finer, *self.fixed)
+
+    def forward(self, x_BChw: Tensor, finer_BDHW: Tensor) -> Tensor:
+        """As `UpStep.forward`, to float32 rounding."""
+        batch, _, height, width = x_BChw.shape
+        edged = F.pad(x_BChw.movedim(1, -1), (0, 0, 1, 1, 1, 1))
+        corners = [edged[:, a : a + height + 1, b : b + width + 1] for a in (0, 1) for b in (0, 1)]
+        products: Tensor = torch.ops.mkldnn._linear_pointwise(
+            torch.cat(corners, -1), self.phases, None, *_NO_ACTIVATION
+        )
+        large = x_BChw.new_empty((batch, height, 2, width, 2, self.outputs))
+        for number, phase in enumerate(torch.chunk(products, 4, -1)):
+            row, column = divmod(number, 2)
+            large[:, :, row, :, column] = phase[:, row : row + height, column : column + width]
+        enlarged = large.view(batch, 2 * height, 2 * width, self.outputs).movedim(-1, 1)
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise.binary(
+            finer_BDHW, enlarged, self.finer, self.bias, *self.fixed, "add", 1.0, *_ACTIVATIONS[nn.ReLU]
+        )
+        return result
+
+
 def can_fuse(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether this machine's oneDNN has the fused operators for networks on `device`."""
     if device.type != "cpu" or platform.machine() not in ("x86_64", "AMD64"):
@@ -96,11 +140,18 @@ def can_fuse(device: torch.device, dtype: torch.dtype) -> bool:
 def fuse(network: nn.Module, dtype: torch.dtype) -> None:
     """Change a network that is ready for inference, in place: convolutions and their activations in sequences
     become oneDNN's operators in `dtype`, what autocast would have them compute in. Only where `can_fuse`."""
-    for child in network.children():
-        fuse(child, dtype)
+    for name, child in network.named_children():
+        if (
+            isinstance(child, UpStep) and dtype == torch.float32
+        ):  # bfloat16's products cost less than the copies
+            setattr(network, name, FusedUpStep(child))
+        elif isinstance(child, PointwiseConv) and child.full:
+            setattr(network, name, FusedPointwise(child, None, torch.float32))
+        else:
+            fuse(child, dtype)
     if isinstance(network, nn.Sequential):
         for index, layer in enumerate(network):
-            if isinstance(layer, OutputConv) or (isinstance(layer, PointwiseConv) and layer.full):
+            if isinstance(layer, OutputConv):
                 continue
             if isinstance(layer, nn.Conv2d | PointwiseConv):
                 _fuse_at(network, index, layer, dtype)

@@ -12,8 +12,9 @@ from torch import nn
 
 from pipeline.color.spaces import srgb_to_lab
 from pipeline.models.base import resolve_precision
+from pipeline.models.blocks import UpStep
 from pipeline.models.efficientnet_lite import SameConv2d
-from pipeline.models.inference import PointwiseConv, can_fuse, fuse, ready_for_inference
+from pipeline.models.inference import FusedUpStep, PointwiseConv, can_fuse, fuse, ready_for_inference
 from pipeline.models.method_list import build_colorizer, load_colorizer
 from pipeline.models.method_names import location
 from pipeline.models.weights import load_weights
@@ -73,6 +74,24 @@ def test_fused_operators_compute_what_the_layers_did(size: tuple[int, int]) -> N
     assert [type(layer).__name__ for layer in layers if type(layer) is not nn.Identity] == [
         "FusedConv", "FusedConv", "FusedConv", "FusedPointwise", "FusedPointwise", "Sigmoid",
     ]  # fmt: skip
+
+
+@pytest.mark.skipif(not can_fuse(CPU, torch.float32), reason="oneDNN has no fused operators on this machine")
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (8, 12)])
+def test_an_up_step_on_the_small_map_computes_what_it_does_on_the_enlarged_one(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    step = UpStep(24, 6, 16).eval()
+    step[1].running_mean, step[1].running_var = torch.randn(16), torch.rand(16) + 0.1
+    x = torch.randn(2, 24, *size).contiguous(memory_format=torch.channels_last)
+    finer = torch.randn(2, 6, 2 * size[0], 2 * size[1]).contiguous(memory_format=torch.channels_last)
+    network = nn.ModuleDict({"step": step})
+    with torch.no_grad():
+        before = step(x, finer)
+        ready_for_inference(network)
+        fuse(network, torch.float32)
+        assert type(network["step"]) is FusedUpStep
+        torch.testing.assert_close(network["step"](x, finer), before, atol=1e-5, rtol=1e-5)
+    assert 0.2 < (before > 0).float().mean() < 0.8
 
 
 @pytest.mark.skipif(resolve_precision("auto", "cpu") != "bf16", reason="float32 is faster on this machine")

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import itertools
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.models.blocks import conv_bn_relu, linear_bn_relu, scaled
+from pipeline.models.blocks import UpStep, conv_bn_relu, linear_bn_relu, scaled
 from pipeline.models.efficientnet_lite import (
     FEATURES,
     LITE0_BLOCKS,
@@ -143,14 +142,14 @@ class Decoder(nn.Module):
         super().__init__()
         steps, inputs = [], map_channels[-1]
         for skip, outputs in zip(reversed(map_channels[:-1]), channels, strict=True):
-            steps.append(conv_bn_relu(inputs + skip, outputs))
+            steps.append(UpStep(inputs, skip, outputs))
             inputs = outputs
         self.steps = nn.ModuleList(steps)
 
     def forward(self, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
         x, outputs = maps[-1], []
         for step, skip in zip(self.steps, reversed(maps[:-1]), strict=True):
-            x = step(torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skip], 1))
+            x = step(x, skip)
             outputs.append(x)
         return outputs[-2], outputs[-1]
 
