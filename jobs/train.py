@@ -7,9 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from pipeline.cli.ending import leave
 from pipeline.commands.train import main, parse
 
 __all__ = ["main", "parse"]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
