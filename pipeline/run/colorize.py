@@ -117,11 +117,16 @@ def _say_config(request: ColorizeRequest, config: JobConfig) -> None:
 
 
 def _dry_run(job: Job, plan: Plan) -> Outcome:
-    text = estimate_text(job, plan)
+    text = estimate_text(_with_plan(job, plan), plan)
     log.say("estimate", " ".join(text.split()), text=text)
     text = "Dry run: nothing was written. (--show-config prints the configuration.)"
     log.say("dry_run", "dry run: nothing was written", text=text)
     return Outcome(EXIT_DONE, "dry run")
+
+
+def _with_plan(job: Job, plan: Plan) -> Job:
+    """What its workers must know of the plan."""
+    return replace(job, has_finished=plan.second_files > 0)
 
 
 def _work(
@@ -133,7 +138,7 @@ def _work(
         with open_engine(job.config, plan) as engine:
             stop_on_sigterm()
             layout = engine.layout
-            job = replace(job, threads=layout.threads)
+            job = replace(_with_plan(job, plan), threads=layout.threads)
             began = ended = float("inf")
             _say_start(job, layout)
             with Observer(job, plan, tally, engine.registry, engine.telemetry(job, plan)) as observer:

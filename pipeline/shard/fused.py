@@ -49,7 +49,10 @@ class FusedWorker:
         self._warm_up()
 
     def _warm_up(self) -> None:
-        """Start the decoder, load compiled code and the network before there is work to wait for them."""
+        """Start the decoder, load compiled code and the network before there is work to wait for them; not
+        where there may be no such work."""
+        if self.job.has_finished:
+            return
         decoded = decode_item(self.shard_worker.reader.decoder, _GRAY, _gray(), None, self.job.config)
         if isinstance(decoded, Decoded):
             method, ab = self.job.config.model.method, np.zeros((2, 8, 8), np.float32)

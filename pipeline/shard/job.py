@@ -38,7 +38,9 @@ class SourceImage:
 @dataclass(frozen=True)
 class Job:
     """One run: travels to every worker once. date: the UTC day it began, YYYY-MM-DD; outputs state it.
-    model: what weights of others say of themselves; outputs state it, too. threads: cores of each worker."""
+    model: what weights of others say of themselves; outputs state it, too. threads: cores of each worker.
+    has_finished: some of its images need a second file alone, perhaps all: a worker then loads the network
+    when it has an image to colour, not before."""
 
     config: JobConfig
     input: str
@@ -49,6 +51,7 @@ class Job:
     date: str | None = None
     model: ModelCard | None = None
     threads: int = 1
+    has_finished: bool = False
 
     def source_image(self, item: Item) -> SourceImage:
         """The item with its guide parsed; the job's own method colours it unless the guide names another."""

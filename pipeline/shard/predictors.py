@@ -47,15 +47,21 @@ def open_predictor(job: Job, device: str, method: str | None = None) -> Predicto
 
 
 class Predictors:
-    """Predictors by method; the job's own is loaded at once, another when the first image asks for it."""
+    """Predictors by method; the job's own is loaded at once, another when the first image asks for it, and in
+    a job that has finished images the own one too."""
 
     def __init__(self, job: Job, device: str) -> None:
         self.job = job
         self.device = device
         self.rows = Rows(job)
         self._by_method: dict[str, Predictor] = {}
-        if predicts(job.config.model.method):
+        if predicts(job.config.model.method) and not job.has_finished:
             self.of(job.config.model.method)
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The methods whose networks are in memory."""
+        return tuple(self._by_method)
 
     def of(self, method: str) -> Predictor:
         """The predictor of a method."""

@@ -12,8 +12,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from pipeline.config.job import JobConfig
-from pipeline.config.loading import load
+from pipeline.config.job import JobConfig, job_digest
+from pipeline.config.loading import effective_yaml, load
+from pipeline.ledger.keys import config_key
 from pipeline.plan.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.attempts import Attempt
@@ -93,6 +94,37 @@ def test_the_ledger_says_what_only_the_second_file_leaves_out(tmp_path: Path) ->
     (row,) = colour(worker_of(tmp_path / "in", tmp_path / "out", *settings)).values()
     assert row["derivative_key"] == "derivatives/a.jpg.tif"
     assert row["metadata_changes"] == ["icc: none, sRGB assumed", "derivative: comment: left out"]
+
+
+def test_the_network_is_loaded_where_there_is_something_to_colour(source: Path, tmp_path: Path) -> None:
+    """Second files of finished images need none, nor do objects that are no photographs; a finished image
+    that is gone does."""
+    out, weights = str(tmp_path / "out"), "w" * 64
+    (source / "notes.txt").write_text("no photograph")
+
+    def work(*settings: str, has_finished: bool) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The networks in the worker's memory, and what a network has coloured: key and status."""
+        config = load(JobConfig, None, [*TIFF, *settings])
+        digest = job_digest(config, weights)
+        job = Job(config, str(source), out, "run", digest, weights, has_finished=has_finished)
+        worker = FusedWorker(job, AttemptRegistry())
+        try:
+            stores = worker.shard_worker.reader.source, worker.shard_worker.out
+            for shard in make_plan(*stores, config, digest, workers=1).shards:
+                worker.run(shard.shard_id, shard.items)
+            stores[1].put(config_key("run"), effective_yaml(config).encode())
+        finally:
+            worker.close()
+        rows = [row for row in ledger(out) if row["job_digest"] == digest]
+        assert len(rows) == 4
+        seen = {row["key"]: row["status"] for row in rows if row["seconds_predict"] is not None}
+        return worker.predictors.loaded, seen
+
+    all_three = dict.fromkeys(("a.tif", "b/two.tif", "deep.tif"), "colorized")
+    assert work(has_finished=False) == (("unet",), all_three)
+    assert work(ACCESS, has_finished=True) == ((), {})
+    (tmp_path / "out" / "images" / "a.tif").unlink()
+    assert work(PYRAMID, has_finished=True) == (("unet",), {"a.tif": "colorized"})
 
 
 @pytest.mark.parametrize("strips", ["limits.stream_bytes=1GiB", "limits.stream_bytes=1000"])
