@@ -6,8 +6,9 @@ import argparse
 import sys
 
 from pipeline.cli.command import JobParser, exit_status
+from pipeline.commands.early import look
 from pipeline.config.loading import load
-from pipeline.evaluate.decoding_choice import ChoiceConfig, choose_decoding
+from pipeline.evaluate.choice_settings import ChoiceConfig
 
 EPILOG = """\
 example: fiat-color choose-decoding --weights own.safetensors --set data.photos=train-photos
@@ -39,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         loaded = load(ChoiceConfig, args.config, args.overrides)
+        look(loaded.storage, reads=[loaded.data.photos], weights=[args.weights])
+        from pipeline.evaluate.decoding_choice import choose_decoding  # torch
 
         def say(line: str) -> None:
             print(f"tried: {line}", file=sys.stderr, flush=True)

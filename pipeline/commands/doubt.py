@@ -6,10 +6,10 @@ import argparse
 import sys
 
 from pipeline.cli.command import JobParser, exit_status
+from pipeline.commands.early import look
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.evaluate.doubt import fit_doubt, measure_doubt
-from pipeline.evaluate.doubt_observe import DoubtConfig
+from pipeline.evaluate.doubt_settings import DoubtConfig
 
 EPILOG = """\
 examples:
@@ -54,10 +54,14 @@ def main(argv: list[str] | None = None) -> int:
         fits = args.fit is not None or args.training is not None
         if fits == (args.input is not None):
             raise ConfigError("give either --input PHOTOGRAPHS, or --fit and --training")
+        if not fits and args.output is None:
+            raise ConfigError("--input wants --output, the folder of the tables")
+        reads = [args.fit, args.training, args.input]
+        look(config.storage, reads=reads, writes=None if fits else args.output, weights=[args.weights])
+        from pipeline.evaluate.doubt import fit_doubt, measure_doubt  # torch
+
         if fits:
             print(fit_doubt(args.weights, args.fit, args.training, config, say, args.output))
-        elif args.output is None:
-            raise ConfigError("--input wants --output, the folder of the tables")
         else:
             print(measure_doubt(args.weights, args.input, args.output, config, say), end="")
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 
 from pipeline.cli.command import JobParser, exit_status
+from pipeline.commands.early import look
 from pipeline.config.loading import load
-from pipeline.evaluate import EvaluateConfig, evaluate, shortcuts
+from pipeline.evaluate.settings import EvaluateConfig, shortcuts
+from pipeline.models.method_names import check_names
+from pipeline.storage.uri import OWN_FOLDERS
 
 EPILOG = """\
 example: fiat-color evaluate --input photos/eval --output out --methods iizuka,mine=mine.safetensors
@@ -47,6 +50,11 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         short = shortcuts(methods=args.methods, sheets=args.sheets, split=args.split, limit=args.limit)
         loaded = load(EvaluateConfig, args.config, args.overrides + short)
+        for entry in loaded.evaluate.entries:
+            check_names(entry.method, entry.weights)
+        look(loaded.storage, reads=[args.input], writes=args.output, own=OWN_FOLDERS)
+        from pipeline.evaluate.evaluation import evaluate  # torch
+
         print(evaluate(args.input, args.output, loaded), end="")
 
     return exit_status(work, args.log_format)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 
 from pipeline.cli.command import JobParser, exit_status
+from pipeline.commands.early import look
 from pipeline.config.loading import load
-from pipeline.models.weights_registry import WeightsRegistry
-from pipeline.retraining.promote import PromoteConfig, PromoteRequest, promote, roll_back, show_history
+from pipeline.retraining.settings import PromoteConfig
 from pipeline.storage import open_store
+from pipeline.storage.uri import OWN_FOLDERS
 
 EPILOG = """\
 Neither network may have been trained on the photographs. Weights do not say what they were trained on, so
@@ -73,6 +74,19 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> int:
         loaded = load(PromoteConfig, args.config, args.overrides)
+        for uri in args.trained_on:
+            open_store(uri, loaded.storage).check_readable()
+        look(
+            loaded.storage,
+            reads=[args.photos],
+            writes=args.output,
+            own=OWN_FOLDERS,
+            weights=[args.challenger],
+            registry=args.registry,
+        )
+        from pipeline.models.weights_registry import WeightsRegistry  # torch
+        from pipeline.retraining.promote import PromoteRequest, promote, roll_back, show_history
+
         catalog = WeightsRegistry(args.registry, loaded.storage)
         if args.history:
             return show_history(catalog)

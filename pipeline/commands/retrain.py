@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from pipeline.cli.command import JobParser, exit_status
+from pipeline.commands.early import look
 from pipeline.commands.prepare import accepted
 from pipeline.config.loading import load
-from pipeline.retraining.champion import RetrainConfig, RetrainRequest, retrain_champion
+from pipeline.retraining.settings import RetrainRequest, RetrainSettings, refuse_request
+from pipeline.retraining.state import FOLDERS
 
 EPILOG = """\
 example:
@@ -62,11 +65,19 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     request = RetrainRequest(args.registry, tuple(args.photos), args.held_out, args.output, args.dry_run)
 
+    # as --set has it, so that there is one way for both
+    decisions = [f"retrain.decisions={json.dumps(args.decisions)}"] if args.decisions else []
+    overrides = [*args.overrides, *decisions]
+
     def work() -> int:
-        config = load(RetrainConfig, args.config, args.overrides)
-        if args.decisions:
-            retrain = config.retrain.model_copy(update={"decisions": tuple(args.decisions)})
-            config = config.model_copy(update={"retrain": retrain})
+        settings = load(RetrainSettings, args.config, overrides)
+        refuse_request(request, settings)
+        writes = None if args.dry_run else args.output
+        reads = [*args.photos, args.held_out]
+        look(settings.storage, reads=reads, writes=writes, own=FOLDERS, registry=args.registry)
+        from pipeline.retraining.champion import RetrainConfig, retrain_champion  # torch and Ray
+
+        config = load(RetrainConfig, args.config, overrides)
         results = accepted(config.retrain.decisions, args.output, config.storage)
         return retrain_champion(request, config, accepted=results)
 

@@ -6,7 +6,12 @@ import argparse
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.cli.shipped import config_of
-from pipeline.retraining.retrain_family import FamilyRequest, retrain_family
+from pipeline.commands.early import look
+from pipeline.config.loading import load
+from pipeline.evaluate.settings import EvaluateConfig
+from pipeline.retraining.family import FamilyRequest, requested_family
+from pipeline.training.places import run_location
+from pipeline.training.sections import TrainSettings
 
 EPILOG = """\
 example:
@@ -54,6 +59,14 @@ def main(argv: list[str] | None = None) -> int:
     request = FamilyRequest(**lists, output=args.output, family=args.family, evaluation=args.evaluation)
 
     def work() -> None:
+        family = requested_family(request, TrainSettings)
+        load(EvaluateConfig, request.evaluation)
+        for run in family.values():
+            run_location(run.train.storage, run.storage)
+        storage = next(iter(family.values())).storage
+        look(storage, reads=[*request.photos, *request.held_out], writes=request.output)
+        from pipeline.retraining.retrain_family import retrain_family  # torch and Ray
+
         for table in retrain_family(request):
             print(table)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from pathlib import Path
 
 from pipeline.cli.command import JobParser, exit_status
 
@@ -51,6 +53,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error("--set belongs to the command: put it behind --")
     if bool(args.command) == bool(args.attach):
         parser.error("give a command behind --, such as -- colorize IN OUT, or --attach ID")
+    if not re.fullmatch(r"auto|[a-z]+://[^/].*", args.address):
+        parser.error(f"argument --address: {args.address!r} is no address, such as {DEFAULT_ADDRESS}")
+    if args.working_dir is not None and not Path(args.working_dir).is_dir():
+        parser.error(f"argument --working-dir: there is no folder {args.working_dir}")
     if args.command:
         _check(parser, args.command)
     return args

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from typing import TypeVar
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.cli.shipped import shipped_config
+from pipeline.commands.early import look
+from pipeline.config.extras import require
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.retraining.family import load_run
-from pipeline.training.onnx_export import Terms
-from pipeline.training.settings import TrainConfig
-from pipeline.training.trainer import average, export, train
-from pipeline.training.weights_export import parse_decoding
+from pipeline.retraining.family import family_of, run_of
+from pipeline.storage import open_store
+from pipeline.training.places import parse_decoding, run_location, weights_place
+from pipeline.training.sections import TrainSettings
+
+T = TypeVar("T", bound=TrainSettings)
 
 
 def make_parser() -> JobParser:
@@ -58,30 +62,61 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return make_parser().parse_args(argv)
 
 
+def configuration(args: argparse.Namespace, kind: type[T]) -> T:
+    """What was typed and what the file says, as this kind. Raises ConfigError for mistakes."""
+    short = {"data.photos": args.photos, "train.storage": args.storage}
+    overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
+    if not args.run:
+        return load(kind, args.config, overrides)
+    file = args.config or shipped_config("train_family", "methods")
+    return run_of(family_of(file, kind, overrides), args.run, file)
+
+
+def check(args: argparse.Namespace, settings: TrainSettings) -> dict[str, float] | None:
+    """Refuse what can be refused without torch; returns the values of `--decoding`.
+
+    Raises ConfigError, WeightsError and StorageError, as `early.look` does.
+    """
+    storage, places = settings.storage, settings.train.storage
+    if args.average and not args.export:
+        raise ConfigError("--average wants --export FILE, where the mean is to go")
+    if args.steps and (args.average or not args.export):
+        raise ConfigError("--steps wants --export FILE, and no --average beside it")
+    if args.export:
+        weights_place(args.export, storage)
+    else:
+        require("train", "training")
+    if not args.average:
+        run_location(places, storage)
+    if args.export:
+        look(storage, weights=args.average or ())
+    else:
+        # a checkpoint may lie beside the photographs
+        begin = settings.model.get("weights") if isinstance(settings.model, dict) else None
+        look(storage, reads=[settings.data.photos], weights=[begin if isinstance(begin, str) else None])
+        open_store(places, storage).check_writable(make=False)
+    return parse_decoding(args.decoding) if args.decoding else None
+
+
 def main(argv: list[str] | None = None) -> int:
     """Parse, load, call; returns the exit status."""
     args = parse(argv)
-    short = {"data.photos": args.photos, "train.storage": args.storage}
-    overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
 
     def work() -> None:
-        if args.run:
-            loaded = load_run(args.config or shipped_config("train_family", "methods"), args.run, overrides)
-        else:
-            loaded = load(TrainConfig, args.config, overrides)
-        if args.average and not args.export:
-            raise ConfigError("--average wants --export FILE, where the mean is to go")
-        if args.steps and (args.average or not args.export):
-            raise ConfigError("--steps wants --export FILE, and no --average beside it")
-        if args.export:
-            decoding = parse_decoding(args.decoding) if args.decoding else None
-            terms = Terms(args.licence, args.non_commercial)
-            if args.average:
-                average(loaded, args.average, args.export, decoding, terms)
-            else:
-                export(loaded, args.export, args.variant, decoding, terms, args.steps or ())
-            print(f"wrote {args.export}")
-        else:
+        decoding = check(args, configuration(args, TrainSettings))
+        from pipeline.training.onnx_export import Terms  # torch and Ray
+        from pipeline.training.settings import TrainConfig
+        from pipeline.training.trainer import average, export, train
+
+        loaded = configuration(args, TrainConfig)
+        if not args.export:
             print(f"trained; checkpoints are in {train(loaded)}")
+            return
+        terms = Terms(args.licence, args.non_commercial)
+        if args.average:
+            average(loaded, args.average, args.export, decoding, terms)
+        else:
+            export(loaded, args.export, args.variant, decoding, terms, args.steps or ())
+        print(f"wrote {args.export}")
 
     return exit_status(work, args.log_format)

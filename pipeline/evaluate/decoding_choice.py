@@ -10,13 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from pipeline.color import metrics
-from pipeline.config.section import Section
-from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.evaluate.bootstrap import interval, resampled_means
+from pipeline.evaluate.choice_settings import ChoiceConfig, ChoiceSection
 from pipeline.models.ab_bins import target_at
 from pipeline.models.base import TrainableColorizer
 from pipeline.models.method_list import build_colorizer
@@ -26,44 +24,8 @@ from pipeline.training.data.batches import middle_square
 from pipeline.training.data.crops import lab_crop
 from pipeline.training.data.dataset import Dataset
 from pipeline.training.data.old_light import in_old_light
-from pipeline.training.settings import DataConfig
 
 F64 = NDArray[np.float64]
-
-
-class ChoiceSection(Section):
-    """What is tried, and on how many photographs."""
-
-    photographs: int = Field(
-        400, ge=30, description="evenly spaced ones of those set aside, at least as large as `side`"
-    )
-    side: int = Field(128, ge=64, le=512, multiple_of=32, description="of the middle squares, pixels")
-    old_light: float = Field(0.5, ge=0, le=1, description="share of old prints in what is judged")
-    damage: float = Field(0.2, ge=0, le=1, description="of the old prints, the share that is damaged")
-    values: dict[str, tuple[float, ...]] = Field(
-        {
-            "blend": (0.0, 0.25, 0.5, 0.75, 1.0),
-            "temperature": (0.2, 0.38, 0.6),
-            "gain": (1.0, 1.15, 1.3, 1.5),
-        },
-        description="by what the network's decoding takes",
-    )
-    resamples: int = Field(1000, ge=100, description="of the bootstrap over photographs")
-    seed: int = Field(0, ge=0, description="of old prints and of the bootstrap")
-
-    @model_validator(mode="after")
-    def _some(self) -> ChoiceSection:
-        if not all(self.values.values()):
-            raise ValueError("every one of choice.values needs at least one value")
-        return self
-
-
-class ChoiceConfig(Section):
-    """Everything that `jobs/choose_decoding.py` can be told besides weights and photographs."""
-
-    choice: ChoiceSection = ChoiceSection()
-    data: DataConfig = DataConfig()
-    storage: StorageConfig = StorageConfig()
 
 
 @dataclass(frozen=True)

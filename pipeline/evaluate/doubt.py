@@ -16,7 +16,6 @@ from PIL import Image
 from pipeline.errors import ConfigError
 from pipeline.evaluate.doubt_fit import calibrate, with_photographs
 from pipeline.evaluate.doubt_observe import (
-    DoubtConfig,
     Named,
     Say,
     Seen,
@@ -27,6 +26,7 @@ from pipeline.evaluate.doubt_observe import (
     see,
     wants_look,
 )
+from pipeline.evaluate.doubt_settings import DoubtConfig
 from pipeline.evaluate.risk import COVERAGES, MEASURES, deciles, risk_at, with_interval
 from pipeline.evaluate.sheets import jpeg
 from pipeline.models.doubt import (

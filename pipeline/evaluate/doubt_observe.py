@@ -9,18 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
 
 from pipeline.cli.counts import counted
 from pipeline.color import metrics
 from pipeline.color.luminance import downscale_luminance, luminance_u16_from_srgb8
 from pipeline.color.toning import colour_spread
-from pipeline.config.section import Section
-from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.evaluate.doubt_fit import Observed
+from pipeline.evaluate.doubt_settings import DoubtConfig
 from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, list_photographs, reduced
-from pipeline.evaluate.settings import OWN, EvaluateSection
+from pipeline.evaluate.settings import EvaluateSection
 from pipeline.models.method_list import SOLVERS, load_colorizer
 from pipeline.models.method_names import location
 from pipeline.models.weights_registry import pin_weights
@@ -38,35 +36,6 @@ NO_COLOUR_SPREAD = 1.0
 least of 388 colour photographs is 1.2; most toned scans are below 0.8."""
 SMALLEST_SHARE = 0.85
 """Of `doubt.side`: photographs that are smaller say nothing of the features of large ones."""
-
-
-class DoubtSection(Section):
-    """Which photographs, and how they are seen."""
-
-    photographs: int = Field(4000, ge=30, description="evenly spaced ones of the input")
-    training: int = Field(2000, ge=30, description="evenly spaced ones of the training photographs")
-    side: int = Field(256, ge=32, le=4096, description="short side they are scaled down to, pixels")
-    split: str = Field("val", description="of training Parquet; of other Parquet, how the files' names start")
-    training_split: str = Field("train", description="likewise, of the training photographs")
-    groups: tuple[str, ...] = Field((), description="photographs of these sources only; none: all")
-    plates: tuple[str, ...] = Field(
-        (OWN,), min_length=1, description="what networks see: own lightness, or pictures by manifest column"
-    )
-    look: bool | None = Field(
-        None,
-        description="judge also by a second look at half the size, for a quarter more time; null: where the "
-        "network has neither features nor bins",
-    )
-    pixels: int = Field(100_000_000, ge=1, description="larger photographs are left out")
-    resamples: int = Field(1000, ge=100, description="of the bootstrap over photographs")
-    seed: int = Field(0, ge=0, description="of the bootstrap")
-
-
-class DoubtConfig(Section):
-    """Everything that `jobs/doubt.py` can be told besides weights and photographs."""
-
-    doubt: DoubtSection = DoubtSection()
-    storage: StorageConfig = StorageConfig()
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,20 @@ SEEN = "input"
 OWN = "own"
 """The photograph's own lightness as input, among `plates`."""
 
+METRICS = (
+    "psnr_db",
+    "ssim",
+    "ab_rmse",
+    "ciede2000",
+    "auc_ab",
+    "colorfulness_signed",
+    "colorfulness_absolute",
+    "mean_chroma",
+    "lite0_perceptual",
+    "top1_correct",
+)
+"""Columns of the table per photograph whose mean is reported."""
+
 _DEFAULT = DEFAULT_WEIGHTS[DEFAULT_METHOD]
 
 

@@ -13,24 +13,10 @@ from numpy.typing import NDArray
 from pipeline.evaluate.bootstrap import interval, occurrences, resampled_means, weighted_means
 from pipeline.evaluate.cost import Cost
 from pipeline.evaluate.perceptual import frechet_distance
-from pipeline.evaluate.settings import TRUTH, EvaluateSection
+from pipeline.evaluate.settings import METRICS, TRUTH, EvaluateSection
 
 F64 = NDArray[np.float64]
 ALL = "all"
-METRICS = (
-    "psnr_db",
-    "ssim",
-    "ab_rmse",
-    "ciede2000",
-    "auc_ab",
-    "colorfulness_signed",
-    "colorfulness_absolute",
-    "mean_chroma",
-    "lite0_perceptual",
-    "top1_correct",
-)
-"""Columns of the table per photograph whose mean is reported."""
-
 SHARE = "colorfulness_share"
 """Signed colourfulness over that of the ground truth: ratio of the means."""
 

@@ -9,14 +9,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.evaluate.settings import GRAY, OWN, TINT
+from pipeline.evaluate.settings import GRAY, METRICS, OWN, TINT
 from pipeline.evaluate.summary import (
     CHROMA_SHARE,
     CPU_SECONDS,
     DELTA,
     FID,
     FRECHET,
-    METRICS,
     PEAK_BYTES,
     SHARE,
     Interval,

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import ConfigError
 from pipeline.models.methods.onnx.contract import Probe, contract_yaml
 from pipeline.models.methods.onnx.find import ready_contracts
 from pipeline.models.methods.onnx.weights import OnnxWeights, read_onnx
-from pipeline.models.weights_file import ONNX_SUFFIX, SCHEME, is_onnx
+from pipeline.models.weights_file import ONNX_SUFFIX, SCHEME, refuse_no_onnx
 from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.storage import open_store
 
-_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".t7", ".caffemodel")
 _DIGITS = 3  # of the probe's mean, Lab units: far below any tolerance
 
 
@@ -36,8 +33,7 @@ def import_weights(
         ConfigError: the file is no ONNX file by its name. WeightsError: a check or the probe fails.
         StorageError: as the store does.
     """
-    if not is_onnx(source):
-        raise ConfigError(_no_onnx(source))
+    refuse_no_onnx(source)
     ready = ready_contracts().get(contract or "")
     onnx = read_onnx(source, storage, contract if ready is None else ready.model_dump(mode="json"))
     probed = onnx.probe()
@@ -74,13 +70,3 @@ def _stored(
     store = open_store(folder or ("/" if location.startswith("/") else "."), storage or StorageConfig())
     store.put(name, contract_yaml(onnx.contract).encode(), "application/yaml")
     return f"{store.uri}/{name}", location
-
-
-def _no_onnx(source: str) -> str:
-    name = source.partition("#")[0]
-    if Path(name).suffix.lower() in _CHECKPOINTS:
-        return (
-            f"{name} is a checkpoint: to read one can run code that is in it. Export it to ONNX with the "
-            "network's own program where you trust it (docs/models.md), and import that"
-        )
-    return f"{name} is no ONNX file by its name: it must end with .onnx"

@@ -1,14 +1,28 @@
-"""What one entry of the weights registry holds, as JSON."""
+"""The name of a weights registry, and what one entry of it holds, as JSON. Imports no torch."""
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from pipeline.config.section import Section
+from pipeline.errors import ConfigError
 
 WEIGHTS_PATTERN = r"^weights/[0-9a-f]{64}\.(safetensors|onnx)#sha256=[0-9a-f]{64}$"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def registry_name(uri: str) -> str:
+    """The name in REGISTRY/NAME. Raises ConfigError where there is no valid one."""
+    place, _, name = uri.rstrip("/").rpartition("/")
+    if not _NAME.fullmatch(name) or place.endswith(("/", ":")) or "#" in place:
+        raise ConfigError(
+            f"{uri!r} names no weights registry; give FOLDER/NAME or s3://BUCKET/PREFIX/NAME, "
+            "the name of letters, digits, '.', '_' and '-'"
+        )
+    return name
 
 
 class Difference(Section):

@@ -9,7 +9,7 @@ import hashlib
 from pathlib import Path
 
 from pipeline.config.storage import StorageConfig
-from pipeline.errors import StorageError, WeightsError
+from pipeline.errors import ConfigError, StorageError, WeightsError
 from pipeline.storage import Store, open_store
 from pipeline.storage.local import LocalStore
 
@@ -17,11 +17,25 @@ SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 SCHEME = "registry:"
 """How weights begin that a registry names."""
 ONNX_SUFFIX = ".onnx"
+_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".t7", ".caffemodel")
 
 
 def is_onnx(weights: str | None) -> bool:
     """Whether weights are an ONNX file, by their name."""
     return weights is not None and weights.partition("#")[0].lower().endswith(ONNX_SUFFIX)
+
+
+def refuse_no_onnx(source: str) -> None:
+    """Raises ConfigError where `source` is no ONNX file by its name."""
+    if is_onnx(source):
+        return
+    name = source.partition("#")[0]
+    if Path(name).suffix.lower() in _CHECKPOINTS:
+        raise ConfigError(
+            f"{name} is a checkpoint: to read one can run code that is in it. Export it to ONNX with the "
+            "network's own program where you trust it (docs/models.md), and import that"
+        )
+    raise ConfigError(f"{name} is no ONNX file by its name: it must end with .onnx")
 
 
 def split_digest(uri: str) -> tuple[str, str | None]:

@@ -27,13 +27,12 @@ from pipeline.errors import AlreadyExists, ConfigError, ObjectMissing, RunError,
 from pipeline.models.methods.onnx import OnnxColorizer
 from pipeline.models.methods.onnx.contract import contract_yaml
 from pipeline.models.methods.onnx.weights import OnnxWeights, read_onnx
-from pipeline.models.registry_entries import Evaluation, RegistryEntry, relative_weights
+from pipeline.models.registry_entries import Evaluation, RegistryEntry, registry_name, relative_weights
 from pipeline.models.weights import decode_weights
 from pipeline.models.weights_file import ONNX_SUFFIX, SCHEME, fetch_weights, is_onnx
 from pipeline.storage import Store, open_store
 
 SOFTWARE = f"Fiat Color {__version__}"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ENTRY = re.compile(r"([0-9]{6})\.json")
 
 
@@ -45,13 +44,7 @@ class WeightsRegistry:
 
     def __init__(self, uri: str, storage: StorageConfig | None = None) -> None:
         """`uri`: REGISTRY/NAME. Touches neither disk nor network. Raises ConfigError for no valid name."""
-        place, _, name = uri.rstrip("/").rpartition("/")
-        if not _NAME.fullmatch(name) or place.endswith(("/", ":")) or "#" in place:
-            raise ConfigError(
-                f"{uri!r} names no weights registry; give FOLDER/NAME or s3://BUCKET/PREFIX/NAME, "
-                "the name of letters, digits, '.', '_' and '-'"
-            )
-        self.name = name
+        self.name = registry_name(uri)
         self.store: Store = open_store(uri.rstrip("/"), storage or StorageConfig())
         self._storage = storage
 

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from pipeline.config.loading import parse
-from pipeline.config.section import Section
 from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError, RunError
-from pipeline.evaluate.settings import EvaluateSection
 from pipeline.models.method_list import NETWORKS, weights_info
 from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.photographs.candidates import Candidate, objects
 from pipeline.photographs.prepare import prepare_into
-from pipeline.photographs.settings import PhotosConfig, PrepareConfig
-from pipeline.retraining.gate import GateSection
+from pipeline.photographs.settings import PrepareConfig
 from pipeline.retraining.heldout import refuse_trained_on
-from pipeline.retraining.promote import PromoteConfig, PromoteRequest, promote
-from pipeline.retraining.state import FOLDERS, Cycle, CycleFolder
-from pipeline.storage import ObjectInfo, Store, open_store, refuse_overlap
+from pipeline.retraining.promote import PromoteRequest, promote
+from pipeline.retraining.settings import PromoteConfig, RetrainRequest, RetrainSettings, refuse_request
+from pipeline.retraining.state import Cycle, CycleFolder
+from pipeline.storage import ObjectInfo, Store, open_store
 from pipeline.storage.lease import at_work
 from pipeline.training.settings import NetworkConfig, TrainConfig
 from pipeline.training.trainer import train, trained_weights
@@ -31,37 +28,14 @@ from pipeline.training.trainer import train, trained_weights
 Say = Callable[[str], None]
 
 
-class RetrainSection(Section):
-    """When a cycle begins."""
-
-    least_new: int = Field(1, ge=1, description="photographs without which no cycle begins")
-    decisions: tuple[str, ...] = Field(
-        (), description="outputs of colouring runs: results in them that people accepted are photographs, too"
-    )
-
-
-class RetrainConfig(TrainConfig):
+class RetrainConfig(RetrainSettings, TrainConfig):
     """The settings of `jobs/retrain.py`.
 
     The cycle sets places, names and weights itself, and its network is the champion's: options under `model`
     must fit that one.
     """
 
-    retrain: RetrainSection = RetrainSection()
-    photos: PhotosConfig = PhotosConfig()
-    evaluate: EvaluateSection = EvaluateSection()
-    gate: GateSection = GateSection()
-
-
-@dataclass(frozen=True)
-class RetrainRequest:
-    """REGISTRY/NAME, the collections to train on, the held-out photographs and the output, as URIs."""
-
-    registry: str
-    photos: tuple[str, ...]
-    held_out: str
-    output: str
-    dry_run: bool = False
+    model: NetworkConfig = NetworkConfig()
 
 
 def retrain_champion(
@@ -81,7 +55,8 @@ def retrain_champion(
     Returns 0: promoted, or fewer new photographs than `retrain.least_new`; 3: trained and not promoted.
     Raises FiatColorError as its parts do; RunError where another process is at work at the output.
     """
-    folder = _open_folder(request, config)
+    refuse_request(request, config)
+    folder = CycleFolder(request.output, config.storage)
     catalog = WeightsRegistry(request.registry, config.storage)
     champion = catalog.champion_weights()
     _training(config, folder, Cycle(0, champion, 0, 0))  # refuses a network that does not fit
@@ -94,20 +69,6 @@ def retrain_champion(
             return EXIT_DONE if cycle is None else _run(cycle, request, config, folder, catalog, say)
     except KeyboardInterrupt:
         raise RunError("interrupted; run the same command again to continue") from None
-
-
-def _open_folder(request: RetrainRequest, config: RetrainConfig) -> CycleFolder:
-    """The cycle's folder. Raises ConfigError for places that overlap, and for settings that the cycle makes
-    itself."""
-    if not request.photos and not config.retrain.decisions:
-        raise ConfigError("give photographs with --photos, or with --decisions what people accepted")
-    for uri in (*request.photos, *config.retrain.decisions, request.held_out, request.registry):
-        refuse_overlap(uri, request.output, own=FOLDERS)
-    own = (("model", "weights"), ("data", "photos"), ("train", "name"), ("train", "storage"))
-    for section, key in own:
-        if key in getattr(config, section).model_fields_set:
-            raise ConfigError(f"{section}.{key} is set by the cycle itself: leave it out")
-    return CycleFolder(request.output, config.storage)
 
 
 def begin_cycle(

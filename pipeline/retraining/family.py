@@ -3,14 +3,63 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.config.loading import parse, read_yaml
 from pipeline.errors import ConfigError
-from pipeline.training.settings import TrainConfig
+from pipeline.storage import refuse_overlap
+from pipeline.training.sections import TrainSettings
+
+if TYPE_CHECKING:
+    from pipeline.training.settings import TrainConfig
+
+T = TypeVar("T", bound=TrainSettings)
+
+
+@dataclass(frozen=True)
+class FamilyRequest:
+    """The arguments of `jobs/retrain_family.py`. All of `output` can be made again; a retraining that was
+    stopped continues there."""
+
+    photos: tuple[str, ...]
+    held_out: tuple[str, ...]
+    output: str
+    family: str
+    evaluation: str
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+def requested_family(request: FamilyRequest, kind: type[T]) -> dict[str, T]:
+    """The runs of the request's family, with their places set.
+
+    Raises ConfigError for places that overlap, a bad family, or unknown names in `only`.
+    """
+    for uri in (*request.photos, *request.held_out):
+        refuse_overlap(uri, request.output, own=())
+    family = family_of(request.family, kind, [*request.overrides, *_places(request)])
+    for name in request.only:
+        run_of(family, name, request.family)
+    return family
+
+
+def _places(request: FamilyRequest) -> list[str]:
+    return [
+        f"data.photos={request.output}/train-photos",
+        f"train.storage={request.output}/train-runs",
+    ]
 
 
 def load_family(file: str, overrides: list[str] | None = None) -> dict[str, TrainConfig]:
+    """As `family_of`, of whole configurations."""
+    from pipeline.training.settings import TrainConfig  # torch
+
+    return family_of(file, TrainConfig, overrides)
+
+
+def family_of(file: str, kind: type[T], overrides: list[str] | None = None) -> dict[str, T]:
     """The runs of a family by name, in the file's order.
 
     The file holds `common`, a training configuration, and `runs`, a mapping from names to what differs from
@@ -24,13 +73,17 @@ def load_family(file: str, overrides: list[str] | None = None) -> dict[str, Trai
     for name, own in data["runs"].items():
         merged = _merged(copy.deepcopy(data["common"] or {}), own or {})
         merged.setdefault("train", {})["name"] = name
-        family[str(name)] = parse(TrainConfig, merged, overrides)
+        family[str(name)] = parse(kind, merged, overrides)
     return family
 
 
 def load_run(file: str, name: str, overrides: list[str] | None = None) -> TrainConfig:
     """One run of the family. Raises ConfigError where it has none of this name."""
-    family = load_family(file, overrides)
+    return run_of(load_family(file, overrides), name, file)
+
+
+def run_of(family: dict[str, T], name: str, file: str) -> T:
+    """The run of this name. Raises ConfigError where the family of this file has none."""
     if name not in family:
         raise ConfigError(f"{file} has no run {name!r}; there are: {', '.join(family)}")
     return family[name]

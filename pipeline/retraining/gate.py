@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError, RunError
 from pipeline.evaluate.bootstrap import interval, resampled_means
-from pipeline.evaluate.summary import METRICS
+from pipeline.evaluate.settings import METRICS
 from pipeline.models.registry_entries import Difference
 
 F64 = NDArray[np.float64]

@@ -18,8 +18,9 @@ from pipeline.models.method_names import location
 from pipeline.models.registry_entries import Evaluation, RegistryEntry
 from pipeline.models.weights_registry import WeightsRegistry, pin_weights
 from pipeline.retraining.decision import decision_markdown, history_text, why_not
-from pipeline.retraining.gate import GateSection, decide, promoted
+from pipeline.retraining.gate import decide, promoted
 from pipeline.retraining.heldout import refuse_trained_on
+from pipeline.retraining.settings import PromoteConfig
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.temporary import temporary_folder
 
@@ -27,12 +28,6 @@ EXIT_NOT_PROMOTED = 3
 CHALLENGER = "challenger"
 
 Say = Callable[[str], None]
-
-
-class PromoteConfig(EvaluateConfig):
-    """The whole configuration of `jobs/promote.py`."""
-
-    gate: GateSection = GateSection()
 
 
 @dataclass(frozen=True)

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.evaluate import EvaluateConfig, evaluate
+from pipeline.evaluate.evaluation import evaluate
+from pipeline.evaluate.settings import EvaluateConfig
 from pipeline.photographs.prepare import prepare_photos
 from pipeline.photographs.settings import PrepareConfig
-from pipeline.retraining.family import load_family
-from pipeline.storage import open_store, refuse_overlap
+from pipeline.retraining.family import FamilyRequest, requested_family
+from pipeline.storage import open_store
 from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import export, train
 
 PREPARED = "prepared.json"
-
-
-@dataclass(frozen=True)
-class FamilyRequest:
-    """The arguments of `jobs/retrain_family.py`. All of `output` can be made again; a retraining that was
-    stopped continues there."""
-
-    photos: tuple[str, ...]
-    held_out: tuple[str, ...]
-    output: str
-    family: str
-    evaluation: str
-    only: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    overrides: tuple[str, ...] = ()
 
 
 def retrain_family(request: FamilyRequest) -> list[str]:
@@ -43,12 +28,7 @@ def retrain_family(request: FamilyRequest) -> list[str]:
     Returns the tables. Raises ConfigError for a bad family or unknown names in `only`, RunError where a
     training fails, StorageError as the stores do.
     """
-    for uri in (*request.photos, *request.held_out):
-        refuse_overlap(uri, request.output, own=())
-    family = load_family(request.family, [*request.overrides, *_places(request)])
-    unknown = [name for name in request.only if name not in family]
-    if unknown:
-        raise ConfigError(f"{request.family} has no run {unknown[0]!r}; there are: {', '.join(family)}")
+    family = requested_family(request, TrainConfig)
     # read now: training takes hours, and a mistake in this file would end them
     settings = load(EvaluateConfig, request.evaluation)
     _prepare(request, family)
@@ -58,13 +38,6 @@ def retrain_family(request: FamilyRequest) -> list[str]:
     return [
         evaluate(uri, f"{request.output}/evaluation/{number}-{_last(uri)}", _own(settings, request, family))
         for number, uri in enumerate(request.held_out, 1)
-    ]
-
-
-def _places(request: FamilyRequest) -> list[str]:
-    return [
-        f"data.photos={request.output}/train-photos",
-        f"train.storage={request.output}/train-runs",
     ]
 
 

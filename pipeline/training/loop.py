@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from pipeline.storage import unusable
 from pipeline.training.data.batches import Batch
 from pipeline.training.reporting import Clock, Meter, TensorBoard
-from pipeline.training.settings import OptimConfig, TrainConfig
+from pipeline.training.sections import OptimConfig
+from pipeline.training.settings import TrainConfig
 from pipeline.training.validate import sample_picture, validate
 from pipeline.training.worker import UnusableData, Worker, set_up
 

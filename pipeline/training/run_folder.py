@@ -21,8 +21,9 @@ from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import (
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import open_store
-from pipeline.storage.uri import BucketLocation, parse_uri
+from pipeline.storage.uri import BucketLocation
 from pipeline.training.checkpoint import saved_step
+from pipeline.training.places import run_location
 
 CHECKPOINTS = "checkpoint_"
 """How Ray Train begins the names of checkpoint folders."""
@@ -168,21 +169,13 @@ class RunFolder:
 def run_folder(storage: str, name: str, config: StorageConfig) -> RunFolder:
     """The folder of the run `name` at a path or URI; nothing is written there yet.
 
-    On S3 it is reached through Arrow, as Ray Train does, with the same settings as everywhere else. Raises
-    ConfigError where these cannot be met, or for a URI that names no place.
+    On S3 it is reached through Arrow, as Ray Train does, with the same settings as everywhere else. Raises as
+    `run_location`.
     """
-    location = parse_uri(storage)
+    location = run_location(storage, config)
     if not isinstance(location, BucketLocation):
-        root = str(location.resolve())
+        root = str(location)
         return RunFolder(pyarrow.fs.LocalFileSystem(), root, name, f"{root}/{name}")
-    if location.scheme != "s3":
-        raise ConfigError(
-            f"a training run cannot be kept in {location.root}; name a folder or s3://BUCKET/PREFIX"
-        )
-    if not config.verify_tls:
-        raise ConfigError(
-            "storage.verify_tls=false does not work for train.storage on S3; name a local folder"
-        )
     root = f"{location.bucket}/{location.prefix}".rstrip("/")
     return RunFolder(_s3(config), root, name, f"s3://{root}/{name}")
 

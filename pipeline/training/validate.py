@@ -15,7 +15,7 @@ from pipeline.color.spaces import lab_to_srgb, reduce_chroma_to_gamut
 from pipeline.models.ab_bins import target_at
 from pipeline.models.base import Colorizer
 from pipeline.training.data.memory import Photos, validation_batches
-from pipeline.training.settings import DataConfig
+from pipeline.training.sections import DataConfig
 
 
 @torch.inference_mode()

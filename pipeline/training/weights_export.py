@@ -11,7 +11,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.method_list import NETWORKS, build_colorizer
 from pipeline.models.weights import Weights, decode_weights, encode_weights
-from pipeline.storage import open_store
+from pipeline.training.places import weights_place
 from pipeline.training.warm_start import with_encoder
 
 
@@ -87,20 +87,8 @@ def _learned(weights: Weights) -> tuple[object, ...]:
     return info.method, options, info.labels, {name: t.shape for name, t in weights.tensors.items()}
 
 
-def parse_decoding(text: str) -> dict[str, float]:
-    """`temperature=0.6,correction=1` as numbers by name. Raises ConfigError for anything else."""
-    try:
-        pairs = [part.split("=") for part in text.split(",")]
-        return {name.strip(): float(value) for name, value in pairs}
-    except ValueError:
-        raise ConfigError(f"--decoding {text!r}: want name=number, comma between several") from None
-
-
 def write_weights(data: bytes, target: str, storage: StorageConfig) -> None:
     """Put a weights file at a path or URI. Raises StorageError as the store does."""
-    folder, _, name = target.rpartition("/")
-    if not name:
-        raise ConfigError(f"cannot write weights to {target!r}: name a file, not a folder")
-    store = open_store(folder or ("/" if target.startswith("/") else "."), storage)
+    store, name = weights_place(target, storage)
     store.check_writable()
     store.put(name, data)

@@ -19,7 +19,8 @@ from pipeline.training.data.dataset import Dataset, streams
 from pipeline.training.data.memory import Photos
 from pipeline.training.data.sampling import Sampler
 from pipeline.training.reporting import TensorBoard
-from pipeline.training.settings import OptimConfig, TrainConfig
+from pipeline.training.sections import OptimConfig
+from pipeline.training.settings import TrainConfig
 from pipeline.training.warm_start import warm_start
 
 

@@ -11,7 +11,8 @@ import torch
 
 from jobs.choose_decoding import main
 from pipeline.errors import ConfigError
-from pipeline.evaluate.decoding_choice import ChoiceConfig, ChoiceSection, Tried, choose_decoding, chosen_of
+from pipeline.evaluate.choice_settings import ChoiceConfig, ChoiceSection
+from pipeline.evaluate.decoding_choice import Tried, choose_decoding, chosen_of
 from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.weights import WeightsInfo, encode_weights

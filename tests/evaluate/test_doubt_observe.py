@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.evaluate.doubt_observe import DoubtConfig, DoubtSection, open_network, photographs, see
+from pipeline.evaluate.doubt_observe import open_network, photographs, see
+from pipeline.evaluate.doubt_settings import DoubtConfig, DoubtSection
 from tests.support.evaluate_samples import photograph
 
 SMALL = DoubtConfig(doubt=DoubtSection(side=32))

@@ -20,9 +20,9 @@ from jobs.evaluate import main
 from pipeline.color import metrics
 from pipeline.config.loading import effective_yaml
 from pipeline.config.storage import StorageConfig
-from pipeline.evaluate import EvaluateConfig
 from pipeline.evaluate.measure import PSNR_CEILING, SCHEMA, Measured, Measurer, MeasuringTask
 from pipeline.evaluate.photograph_list import Photograph, list_photographs
+from pipeline.evaluate.settings import EvaluateConfig
 from tests.support.evaluate_samples import TINT, photograph, write_photographs, write_weights
 from tests.support.job_runner import shared_head
 from tests.support.paths import REPO

@@ -14,7 +14,6 @@ import pytest
 from pipeline.config.loading import load
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.evaluate import EvaluateConfig, shortcuts
 from pipeline.evaluate.photograph_list import (
     Photograph,
     Reader,
@@ -23,7 +22,7 @@ from pipeline.evaluate.photograph_list import (
     reduced,
     wnid_of,
 )
-from pipeline.evaluate.settings import EvaluateSection, Sheet
+from pipeline.evaluate.settings import EvaluateConfig, EvaluateSection, Sheet, shortcuts
 from pipeline.evaluate.sheets import choose
 from tests.support.evaluate_samples import SIZE, photograph, write_photographs
 from tests.support.servers import S3Server

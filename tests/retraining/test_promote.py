@@ -20,8 +20,7 @@ from pipeline.config.loading import load
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.evaluate.evaluation import pinned
-from pipeline.evaluate.settings import EvaluateConfig, EvaluateSection
-from pipeline.evaluate.summary import METRICS
+from pipeline.evaluate.settings import METRICS, EvaluateConfig, EvaluateSection
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
 from pipeline.models.weights_registry import WeightsRegistry
@@ -29,7 +28,7 @@ from pipeline.photographs.prepare import prepare_photos
 from pipeline.photographs.settings import PrepareConfig
 from pipeline.retraining.gate import GateMetric, GateSection
 from pipeline.retraining.heldout import refuse_trained_on
-from pipeline.retraining.promote import PromoteConfig
+from pipeline.retraining.settings import PromoteConfig
 from pipeline.storage import open_store
 from tests.support.job_runner import shared_head
 from tests.support.paths import REPO

@@ -20,12 +20,12 @@ from pipeline.commands.program import COMMANDS
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.evaluate.doubt_observe import DoubtConfig
+from pipeline.evaluate.doubt_settings import DoubtConfig
 from pipeline.evaluate.settings import EvaluateConfig
 from pipeline.models.method_list import NETWORKS
 from pipeline.photographs.settings import PrepareConfig
 from pipeline.retraining.champion import RetrainConfig
-from pipeline.retraining.promote import PromoteConfig
+from pipeline.retraining.settings import PromoteConfig
 from pipeline.training.settings import NetworkConfig, TrainConfig
 from tests.support.paths import REPO
 

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from pipeline.config.loading import load
-from pipeline.evaluate import EvaluateConfig
-from pipeline.evaluate.decoding_choice import ChoiceConfig
+from pipeline.evaluate.choice_settings import ChoiceConfig
+from pipeline.evaluate.settings import EvaluateConfig
 from pipeline.models.method_list import NETWORKS, load_colorizer, weights_info
 from pipeline.models.weights_file import SHIPPED, shipped_names
 from pipeline.photographs.settings import PrepareConfig

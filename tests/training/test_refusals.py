@@ -10,7 +10,8 @@ import pytest
 from pipeline.config.storage import StorageConfig
 from pipeline.training.data.dataset import Dataset
 from pipeline.training.loop import share_unreadable
-from pipeline.training.settings import DataConfig, TrainConfig
+from pipeline.training.sections import DataConfig
+from pipeline.training.settings import TrainConfig
 from pipeline.training.worker import UnusableData, Worker
 from tests.support.training_data import training_rows, write_parts
 

@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError
 from pipeline.models.method_list import weights_info
 from pipeline.storage import open_store
 from pipeline.training.run_folder import RunFolder, run_folder
-from pipeline.training.settings import TrainSection
+from pipeline.training.sections import TrainSection
 from tests.support.job_runner import shared_head
 from tests.support.paths import REPO
 from tests.support.servers import S3Server

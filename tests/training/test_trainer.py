@@ -29,7 +29,7 @@ from pipeline.photographs.rows import SCHEMA
 from pipeline.storage import open_store
 from pipeline.training.checkpoint import AveragedModel
 from pipeline.training.loop import learning_rate
-from pipeline.training.settings import OptimConfig
+from pipeline.training.sections import OptimConfig
 from tests.support.job_runner import shared_head
 from tests.support.leases import hold, sign_of
 from tests.support.paths import REPO

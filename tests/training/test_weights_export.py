@@ -14,9 +14,10 @@ from pipeline.models.method_list import load_colorizer, weights_info
 from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.weights import Weights, WeightsInfo, decode_weights, encode_weights
+from pipeline.training.places import parse_decoding
 from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import average
-from pipeline.training.weights_export import exported, mean_of, parse_decoding, write_weights
+from pipeline.training.weights_export import exported, mean_of, write_weights
 
 
 def weights_of(colorizer: TrainableColorizer) -> bytes:

@@ -14,7 +14,7 @@ from torch import Tensor
 from pipeline.codecs.opened import opened_picture
 from pipeline.errors import ConfigError
 from pipeline.training.data.crops import lab_crop, seen
-from pipeline.training.settings import DataConfig
+from pipeline.training.sections import DataConfig
 
 U8 = NDArray[np.uint8]
 I64 = NDArray[np.int64]

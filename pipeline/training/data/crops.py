@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from pipeline.color.compiled import compiled
 from pipeline.color.spaces import LAB_DELTA, LAB_OFFSET, LAB_SLOPE, RGB_TO_XYZ_WHITE_1, linear_of_levels
 from pipeline.training.data.old_light import in_old_light
-from pipeline.training.settings import AugmentConfig
+from pipeline.training.sections import AugmentConfig
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]

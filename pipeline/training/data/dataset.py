@@ -21,7 +21,7 @@ from pipeline.training.data.memory import Photos, batches_from_memory
 from pipeline.training.data.rows import RowIndex, read_images, read_index
 from pipeline.training.data.sampling import Sampler, row_weights
 from pipeline.training.data.stream import batches_from_stream
-from pipeline.training.settings import DataConfig
+from pipeline.training.sections import DataConfig
 
 PRIOR_GROUPS, PRIOR_ROWS = 64, 32
 """Row groups, and rows of each, on which the prior over ab bins is measured."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.training.data.batches import U8, Batch, crop_arrays, decode, middle_batch, to_batch
 from pipeline.training.data.rows import RowIndex, read_images
 from pipeline.training.data.sampling import Sampler
-from pipeline.training.settings import DataConfig
+from pipeline.training.sections import DataConfig
 
 
 @dataclass

@@ -21,7 +21,7 @@ from pipeline.storage import ObjectInfo, Store
 from pipeline.training.data.batches import Batch, crop_arrays, decode, to_batch
 from pipeline.training.data.rows import RowIndex, read_images
 from pipeline.training.data.sampling import Sampler
-from pipeline.training.settings import DataConfig
+from pipeline.training.sections import DataConfig
 
 STRETCH_WINDOWS = 48
 """Windows of one execution of the chain: setting one up costs about a second, each window memory."""

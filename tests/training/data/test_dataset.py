@@ -18,7 +18,7 @@ from pipeline.models.ab_bins import BINS
 from pipeline.training.data.batches import Batch
 from pipeline.training.data.crops import LUMINANCE, age, lab_crop, random_film
 from pipeline.training.data.dataset import Dataset, steps_by_side, streams
-from pipeline.training.settings import AugmentConfig, DataConfig
+from pipeline.training.sections import AugmentConfig, DataConfig
 from tests.support.training_data import training_rows, write_parts
 
 PLAIN = AugmentConfig(gamma=1.0, contrast=0.0, brightness=0.0, probability=0.0, spectral=0.0)

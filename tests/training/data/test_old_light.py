@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.training.data import old_light
 from pipeline.training.data.crops import lab_crop, seen
 from pipeline.training.data.old_light import FILMS, SHARES, in_old_light, old_film
-from pipeline.training.settings import AugmentConfig
+from pipeline.training.sections import AugmentConfig
 
 U8 = NDArray[np.uint8]
 

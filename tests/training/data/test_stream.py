@@ -24,7 +24,7 @@ from pipeline.training.data.memory import Photos, batches_from_memory, validatio
 from pipeline.training.data.rows import RowIndex, read_index
 from pipeline.training.data.sampling import Sampler, row_weights
 from pipeline.training.data.stream import batches_from_stream
-from pipeline.training.settings import DataConfig
+from pipeline.training.sections import DataConfig
 from tests.support.paths import REPO
 from tests.support.servers import S3Server
 from tests.support.training_data import parts, training_rows, write_parts
