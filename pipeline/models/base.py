@@ -106,7 +106,8 @@ class Objective:
     "psnr" of the colours, or "delta_e", what people see of it;
     `uniform`: None, or the lambda of class rebalancing (Zhang et al., equation 4); `bins`: weight of the
     cross-entropy over ab bins beside a regression loss, for networks with both heads; `perceptual`,
-    `semantic`: weights of the losses of `models.classifier_loss` beside a regression.
+    `semantic`: weights of the losses of `models.classifier_loss` beside a regression; `shown`: whether what
+    a discriminator sees is wanted besides the losses.
     """
 
     alpha: float = 0.0
@@ -116,6 +117,7 @@ class Objective:
     bins: float = 0.05
     perceptual: float = 0.0
     semantic: float = 0.0
+    shown: bool = False
 
 
 class TrainableColorizer(Colorizer):
@@ -165,6 +167,17 @@ class TrainableColorizer(Colorizer):
         return False
 
     @classmethod
+    def takes_discriminator(cls, options: Mapping[str, Any]) -> bool:
+        """Whether the network with these options knows `Objective.shown`. Its decoding then has a `blend` and
+        a `gain`, and `context_channels` says how many features it gives a discriminator."""
+        return False
+
+    @property
+    def context_channels(self) -> int:
+        """Channels of the "context" that `forward` returns with `Objective.shown`."""
+        return 0
+
+    @classmethod
     def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:
         """A network to train from the beginning: random, or pretrained, by the options.
 
@@ -190,7 +203,12 @@ class TrainableColorizer(Colorizer):
     def forward(
         self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, objective: Objective
     ) -> dict[str, Tensor]:
-        """Losses of one batch as scalars; "loss" is the one to minimise. `label_B` is -1 where unknown."""
+        """Losses of one batch as scalars; "loss" is the one to minimise. `label_B` is -1 where unknown.
+
+        With `objective.shown` also "shown", the chroma that `predict_ab` shows, B x 2 x h x w, Lab units, h
+        and w whole divisors of H and W; and "context", features of the picture at 1/16 of its padded size,
+        B x `context_channels` x h x w. The first has a gradient, the second has none.
+        """
 
     @abstractmethod
     def architecture(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer
 from pipeline.models.weights import WeightsInfo, encode_weights
 from pipeline.storage.temporary import temporary_folder
+from pipeline.training.adversary import Adversary
 
 STATE_FILE = "state.pt"
 WEIGHTS_FILE = "weights.safetensors"
@@ -48,16 +49,19 @@ class AveragedModel:
 
 @dataclass
 class RunState:
-    """What resume needs besides the photographs. Random numbers need no state: they follow from the step."""
+    """What resume needs besides the photographs. Random numbers need no state: they follow from the step.
+    `adversary` is None where no discriminator judges."""
 
     model: TrainableColorizer
     averaged: AveragedModel
     optimizer: torch.optim.Optimizer
+    adversary: Adversary | None = None
     step: int = 0
     seconds: float = 0.0
 
     def restore(self, checkpoint: Checkpoint, labels: tuple[str, ...]) -> None:
-        """Continue where `checkpoint` stopped. Raises ConfigError where it is of another network."""
+        """Continue where `checkpoint` stopped; a discriminator that it does not know begins anew. Raises
+        ConfigError where it is of another network or another discriminator."""
         with checkpoint.as_directory() as folder:
             saved = torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
         if saved["architecture"] != self.model.architecture() or tuple(saved["labels"]) != labels:
@@ -68,6 +72,14 @@ class RunState:
         self.model.load_state_dict(saved["model"])
         self.averaged.module.load_state_dict(saved["averaged"])
         self.optimizer.load_state_dict(saved["optimizer"])
+        if self.adversary is not None and "adversary" in saved:
+            try:
+                self.adversary.restore(saved["adversary"])
+            except ValueError as error:
+                raise ConfigError(
+                    f"the checkpoint to resume from does not fit loss.adversarial: {error}; give the run "
+                    "another train.name"
+                ) from None
         self.step, self.seconds = saved["step"], saved["seconds"]
 
     @contextmanager
@@ -83,6 +95,8 @@ class RunState:
                 "step": self.step,
                 "seconds": self.seconds,
             }
+            if self.adversary is not None:
+                content["adversary"] = self.adversary.state()
             torch.save(content, folder / STATE_FILE)
             weights = encode_weights(self.averaged.module.state_dict(), info)
             (folder / WEIGHTS_FILE).write_bytes(weights)

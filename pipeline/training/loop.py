@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipeline.storage import unusable
+from pipeline.training.adversary import Judged
 from pipeline.training.data.batches import Batch
 from pipeline.training.reporting import Clock, Meter, TensorBoard
 from pipeline.training.sections import OptimConfig
@@ -87,16 +88,23 @@ def _step(worker: Worker, batch: Batch, rate: float) -> dict[str, Tensor]:
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group.get("factor", 1.0)  # runs begun before there were factors have none
     state.model.train()
+    L_B1HW, ab_B2HW = batch.L_B1HW.to(device), batch.ab_B2HW.to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=worker.precision == "bf16"):
         losses: dict[str, Tensor] = worker.wrapped(
-            batch.L_B1HW.to(device), batch.ab_B2HW.to(device), batch.label_B.to(device),
-            config.loss.objective(),
-        )  # fmt: skip
+            L_B1HW, ab_B2HW, batch.label_B.to(device), config.loss.objective()
+        )
+    judged = None
+    if state.adversary is not None:
+        judged = Judged(L_B1HW, losses.pop("shown"), ab_B2HW, losses.pop("context"))
+        verdict = state.adversary.judge(judged)
+        losses |= verdict | {"loss": losses["loss"] + verdict["loss"]}
     state.optimizer.zero_grad(set_to_none=True)
     losses["loss"].backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(state.model.parameters(), config.optim.clip)
     state.optimizer.step()
     state.averaged.update(state.model, state.step)
+    if state.adversary is not None and judged is not None:
+        losses |= state.adversary.learn(judged)
     return losses | {"gradient": norm.detach(), "rate": torch.tensor(rate)}
 
 

@@ -73,6 +73,34 @@ class DataConfig(Section):
         return self.crops or (self.crop,)
 
 
+class AdversarialConfig(Section):
+    """A discriminator that judges the colours (`training/adversary.py`), for the end of a training: it begins
+    with `model.weights` that an error has trained."""
+
+    weight: float = Field(0.0, ge=0, description="unet; of the discriminator's verdict; 0: no discriminator")
+    matching: float = Field(0.0, ge=0, description="weight of feature matching, beside the verdict's 1")
+    warmup: int = Field(
+        300,
+        ge=0,
+        description="steps in which the discriminator learns alone; in as many more, `weight` grows",
+    )
+    rate: float = Field(4e-4, gt=0, description="learning rate of the discriminator")
+    width: int = Field(
+        32, ge=8, le=256, multiple_of=8, description="its channels; the deeper layers have twice"
+    )
+    context: bool = Field(
+        True, description="it sees the encoder's features too, to know what is in a picture"
+    )
+    blend: float = Field(
+        0.5, ge=0, le=1, description="with both heads: decoding of what is judged and exported"
+    )
+    gain: float = Field(1.15, ge=0, le=4, description="likewise")
+
+    def decoding(self) -> dict[str, float]:
+        """How the network that is trained decodes; by its own defaults where nothing judges that."""
+        return {"blend": self.blend, "gain": self.gain} if self.weight else {}
+
+
 class LossConfig(Section):
     """What is minimised; see `pipeline.models.base.Objective`."""
 
@@ -89,6 +117,7 @@ class LossConfig(Section):
         0.0, ge=0, description="unet; weight of the distance to the truth in a classifier's features"
     )
     semantic: float = Field(0.0, ge=0, description="unet; weight of the divergence of what it recognises")
+    adversarial: AdversarialConfig = AdversarialConfig()
 
     def objective(self) -> Objective:
         """These settings for the models."""
@@ -102,6 +131,7 @@ class LossConfig(Section):
             self.bins,
             self.perceptual,
             self.semantic,
+            self.adversarial.weight > 0,
         )
 
 

@@ -58,4 +58,9 @@ class TrainConfig(TrainSettings):
                 f"loss.perceptual and loss.semantic have no effect on model.method={self.model.method} with "
                 "these options: leave them out, or choose a network that regresses colours (unet)"
             )
+        if self.loss.adversarial.weight and not network.takes_discriminator(self.model.options()):
+            raise ValueError(
+                f"loss.adversarial.weight has no effect on model.method={self.model.method}: leave it "
+                "out, or choose unet"
+            )
         return self

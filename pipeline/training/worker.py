@@ -14,6 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer, resolve_precision
 from pipeline.models.method_list import NETWORKS
 from pipeline.models.weights import WeightsInfo
+from pipeline.training.adversary import Adversary
 from pipeline.training.checkpoint import AveragedModel, RunState
 from pipeline.training.data.dataset import Dataset, streams
 from pipeline.training.data.memory import Photos
@@ -59,7 +60,8 @@ def set_up(config: TrainConfig) -> Worker:
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     data = Dataset.open(config.data, config.storage)
-    model = NETWORKS[config.model.method].start(config.model.options(), len(data.labels))
+    options = config.model.options() | config.loss.adversarial.decoding()
+    model = NETWORKS[config.model.method].start(options, len(data.labels))
     if not model.classes:
         data = replace(data, labels=())
     if config.model.weights is not None:
@@ -68,7 +70,13 @@ def set_up(config: TrainConfig) -> Worker:
         model.bin_head.prior_Q.copy_(torch.from_numpy(data.ab_prior()))
     device = ray.train.torch.get_device()
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    state = RunState(model, AveragedModel(model, config.optim.ema), _optimizer(model, config.optim))
+    adversarial = config.loss.adversarial
+    state = RunState(
+        model,
+        AveragedModel(model, config.optim.ema),
+        _optimizer(model, config.optim),
+        Adversary(adversarial, model.context_channels, device) if adversarial.weight else None,
+    )
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is not None:
         try:

@@ -14,7 +14,7 @@ from pipeline.color.spaces_torch import lab_to_srgb_t, srgb_to_lab_t
 from pipeline.models.ab_bins import histogram
 from pipeline.models.base import Objective
 from pipeline.models.method_list import METHODS, NETWORKS
-from pipeline.models.methods.unet.model import LOG_WEIGHT
+from pipeline.models.methods.unet.losses import LOG_WEIGHT
 
 SIDE, IMAGES = 32, 4
 CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {

@@ -1,4 +1,4 @@
-"""Real Ray Train runs on the CPU: a killed run resumes to the same weights; several workers; mistakes."""
+"""Real Ray Train runs on the CPU: a killed run resumes to the same weights; a discriminator; mistakes."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return storage
 
 
-def export(photos: Path, storage: Path, in_process: Callable[..., Any]) -> Path:
+def export(photos: Path, storage: Path, in_process: Callable[..., Any], *more: str) -> Path:
     """Needs no Ray; in this process."""
     target = storage / "weights.safetensors"
-    words = command(photos, storage)[2:]
+    words = command(photos, storage, *more)[2:]
     done = in_process("train", *words, "--export", target)
     assert done.returncode == 0, done.stderr
     return target
@@ -191,6 +191,39 @@ def test_a_finished_run_of_another_network_is_refused(photos: Path, undisturbed:
     assert last.startswith("error: ")
     assert "another network" in last
     assert "train.name" in last
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_discriminator_is_trained_kept_and_not_exported(
+    photos: Path, tmp_path: Path, in_process: Callable[..., Any]
+) -> None:
+    """Two runs of one name: the second one goes on, with the discriminator of the first."""
+    adversarial = ["weight=0.5", "matching=1", "warmup=1", "width=8", "blend=0.25", "gain=1.4"]
+    network = [
+        "model.method=unet",
+        "model.width=0.125",
+        "model.head=both",
+        "data.crop=64",
+        "train.workers=2",
+        "train.log_steps=1",
+    ]
+    settings = [*network, *(f"loss.adversarial.{one}" for one in adversarial)]
+    output = run(command(photos, tmp_path, *settings, "train.steps=3"))
+    assert "training at step 0 of 3" in output
+    assert re.search(r"step 1 \(.* discriminator \d", output)
+    assert "fooled" not in re.findall(r"step 1 \(.*", output)[0]  # the warm-up
+    assert re.search(r"step 3 \(.* fooled .* matching ", output)
+    output = run(command(photos, tmp_path, *settings, "train.steps=5"))
+    assert "training at step 3 of 5" in output
+    assert re.search(r"step 4 \(.* fooled ", output)  # no warm-up again
+    info = weights_info("unet", str(export(photos, tmp_path, in_process, *settings)))
+    assert (info.architecture["blend"], info.architecture["gain"]) == (0.25, 1.4)
+    wider = command(photos, tmp_path, *settings, "loss.adversarial.width=16", "train.steps=7")
+    environment = os.environ | shared_head()
+    done = subprocess.run(wider, capture_output=True, text=True, env=environment, check=False, timeout=240)
+    assert done.returncode == 2
+    assert "does not fit loss.adversarial" in done.stderr.strip().splitlines()[-1]
 
 
 @pytest.mark.parametrize(

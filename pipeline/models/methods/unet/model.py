@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +11,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from pipeline.color.difference_torch import chroma_difference
-from pipeline.color.spaces_torch import gray_level_t, lab_to_srgb_t
+from pipeline.color.spaces_torch import gray_level_t
 from pipeline.models.ab_bins import BINS, TEMPERATURE, BinHead, annealed_mean, target_at
 from pipeline.models.base import Objective, Temperature, TrainableColorizer, Width, label_loss
 from pipeline.models.blocks import OutputConv, scaled
 from pipeline.models.classifier_loss import classifier_losses
+from pipeline.models.methods.unet.losses import AB_SCALE, regression_loss
 from pipeline.models.methods.unet.network import (
     BLOCKS,
     VECTOR,
@@ -28,14 +28,9 @@ from pipeline.models.methods.unet.network import (
 )
 from pipeline.models.signals import EVERY, Signals, bin_spread
 
-AB_SCALE = 110.0
 PLAIN_DECODER = (512, 256, 128, 64)
 PRETRAINED_DECODER = (96, 48, 32, 24)
 BAND_PIXELS = 2048
-LOG_WEIGHT = 0.03
-"""Brings the gradient of the logarithm to the size of the other losses', so that the same settings serve."""
-LOG_FLOOR = 1e-4
-"""40 dB: better than that needs no effort."""
 
 
 class UnetColorizer(TrainableColorizer):
@@ -116,6 +111,14 @@ class UnetColorizer(TrainableColorizer):
         return options.get("head") != "classification"
 
     @classmethod
+    def takes_discriminator(cls, options: Mapping[str, Any]) -> bool:
+        return True
+
+    @property
+    def context_channels(self) -> int:
+        return self.encoder.channels[-2]
+
+    @classmethod
     def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:
         network = cls(**options, classes=classes if options.get("classify") else 0)
         if isinstance(network.encoder, PretrainedEncoder):
@@ -147,9 +150,7 @@ class UnetColorizer(TrainableColorizer):
         network.load_state_dict({key: value for key, value in self.state_dict().items() if key in kept})
         return network
 
-    def _features(self, L_B1HW: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Features at 1/4 and at 1/2 of the (padded) size, the global branch's vector, and the encoder's
-        features that it is made of."""
+    def _features(self, L_B1HW: Tensor) -> _Features:
         x = L_B1HW / 100.0
         if self.pretrained:
             x = (gray_level_t(L_B1HW) - 127 / 255) * (255 / 128)
@@ -159,7 +160,7 @@ class UnetColorizer(TrainableColorizer):
             pooled = self.encoder.features(maps[-1])
             maps[-1], vector = self.global_features(pooled, maps[-1])
         at_quarter, at_half = self.decoder(maps)
-        return at_quarter, at_half, vector, pooled
+        return _Features(at_quarter, at_half, vector, pooled, maps[-2])
 
     def _classified(self, features_BChw: Tensor) -> Tensor:
         """Chroma of the distributions at these features, on a CPU in bands of rows, whose 313 numbers a pixel
@@ -210,21 +211,24 @@ class UnetColorizer(TrainableColorizer):
         self.check_input(L_B1HW, guides)
         height, width = L_B1HW.shape[-2:]
         with torch.autocast(L_B1HW.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            at_quarter, at_half, _, pooled = self._features(L_B1HW)
-            at_quarter = at_quarter[..., : height // 4, : width // 4]
-            guesses, regressed = [], None
+            features = self._features(L_B1HW)
+            at_quarter = features.at_quarter[..., : height // 4, : width // 4]
+            regressed, classified = None, None
             if self.regression is not None and (self.blend < 1 or self.classification is None):
-                guess = self.regression(at_half)[..., : height // 2, : width // 2].float() * AB_SCALE
-                guesses.append((1 - self.blend, guess))
-                regressed = guess
-            if self.classification is not None and (self.blend or not guesses):
-                guesses.append((self.blend, self._classified(at_quarter)))
-        ab = guesses[0][1]
-        if len(guesses) == 2:
-            finer = F.interpolate(guesses[1][1], ab.shape[-2:], mode="bilinear", align_corners=False)
-            ab = guesses[0][0] * ab + guesses[1][0] * finer
-        scaled_ab: Tensor = ab * self.gain
-        return scaled_ab.contiguous(), at_quarter, pooled, regressed
+                unit = self.regression(features.at_half)[..., : height // 2, : width // 2]
+                regressed = unit.float() * AB_SCALE
+            if self.classification is not None and (self.blend or regressed is None):
+                classified = self._classified(at_quarter)
+        return self._mixed(regressed, classified), at_quarter, features.pooled, regressed
+
+    def _mixed(self, regressed_B2hw: Tensor | None, classified_B2hw: Tensor | None) -> Tensor:
+        """The chroma that the network shows, Lab units: `blend` of what the heads guess, times `gain`."""
+        ab = classified_B2hw if regressed_B2hw is None else regressed_B2hw
+        assert ab is not None
+        if regressed_B2hw is not None and classified_B2hw is not None:
+            finer = F.interpolate(classified_B2hw, ab.shape[-2:], mode="bilinear", align_corners=False)
+            ab = (1 - self.blend) * ab + self.blend * finer
+        return (ab * self.gain).contiguous()
 
     def forward(
         self, L_B1HW: Tensor, ab_B2HW: Tensor, label_B: Tensor, objective: Objective
@@ -232,27 +236,20 @@ class UnetColorizer(TrainableColorizer):
         """Error of ab/110 at 1/2, cross-entropy over bins at 1/4, or the first + `bins` x the second; to the
         first the `classifier_losses` may be added, to all `alpha` x the `label_loss` of what it `classify`s.
 
-        "smooth_l1" is quadratic below 0.1 of 110 Lab units and linear above: outliers pull less towards gray.
-        "psnr" is that of each image in RGB, negative: what cannot be guessed in one image does not outweigh
-        what can in another (L. Chen et al., "HINet", CVPR Workshops 2021, section 3.3). "delta_e" is what
-        people see of the error, as `color.difference_torch` has it, likewise as a logarithm: it asks for the
-        likeliest colour.
+        The errors of ab: `losses.regression_loss`.
+
+        With `objective.shown` also the chroma as `predict_ab` shows it ("shown", with its gradient), and the
+        encoder's features at 1/16 ("context", without).
         """
         height, width = L_B1HW.shape[-2:]
-        at_quarter, at_half, vector, _ = self._features(L_B1HW)
+        at_quarter, at_half, vector, _, middle = self._features(L_B1HW)
+        unit, logits = None, None
         losses: dict[str, Tensor] = {}
         loss = L_B1HW.new_zeros(())
         if self.regression is not None:
             unit = self.regression(at_half)[..., : height // 2, : width // 2].float()
             target = target_at(ab_B2HW, (height // 2, width // 2)) / AB_SCALE
-            if objective.regression == "smooth_l1":
-                loss = F.smooth_l1_loss(unit, target, beta=0.1)
-            elif objective.regression == "delta_e":
-                loss = _mean_difference(unit * AB_SCALE, target * AB_SCALE)
-            elif objective.regression == "psnr":
-                loss = _log_error(F.avg_pool2d(L_B1HW, 2), unit * AB_SCALE, target * AB_SCALE)
-            else:
-                loss = F.mse_loss(unit, target)
+            loss = regression_loss(objective.regression, L_B1HW, unit, target)
             losses["color"] = loss.detach()
         if self.classification is not None:
             assert self.bins is not None
@@ -260,7 +257,7 @@ class UnetColorizer(TrainableColorizer):
             cross = self.bins.loss(logits, target_at(ab_B2HW, (height // 4, width // 4)), objective.uniform)
             losses["bins"] = cross.detach()
             loss = cross if self.regression is None else loss + objective.bins * cross
-        if self.regression is not None and (objective.perceptual or objective.semantic):
+        if unit is not None and (objective.perceptual or objective.semantic):
             distance, divergence = classifier_losses(L_B1HW, unit * AB_SCALE, ab_B2HW)
             losses |= {"perceptual": distance.detach(), "semantic": divergence.detach()}
             loss = loss + objective.perceptual * distance + objective.semantic * divergence
@@ -268,20 +265,19 @@ class UnetColorizer(TrainableColorizer):
             cross = label_loss(self.classifier(vector), label_B)
             losses["class"] = cross.detach()
             loss = loss + objective.alpha * cross
+        if objective.shown:
+            regressed = None if unit is None else unit * AB_SCALE
+            losses["shown"] = self._mixed(regressed, None if logits is None else self._decoded(logits))
+            losses["context"] = middle.detach().float()
         return {"loss": loss, **losses}
 
 
-def _log_error(L_B1hw: Tensor, ab_B2hw: Tensor, true_ab_B2hw: Tensor) -> Tensor:
-    """Mean over images of the logarithm of the squared error in sRGB, times LOG_WEIGHT."""
-    with torch.autocast(L_B1hw.device.type, enabled=False):  # bfloat16 would round colours to whole levels
-        guess, truth = (
-            lab_to_srgb_t(torch.cat([L_B1hw, ab], 1), clip=False) for ab in (ab_B2hw, true_ab_B2hw)
-        )
-        return LOG_WEIGHT * torch.log((guess - truth).square().mean((1, 2, 3)) + LOG_FLOOR).mean()
+class _Features(NamedTuple):
+    """Features at 1/4 and at 1/2 of the (padded) size, the global branch's vector, the encoder's features
+    that it is made of, and its map at 1/16."""
 
-
-def _mean_difference(ab_B2hw: Tensor, true_ab_B2hw: Tensor) -> Tensor:
-    """Mean over images of the logarithm of the mean difference in colour, times LOG_WEIGHT."""
-    with torch.autocast(ab_B2hw.device.type, enabled=False):
-        difference_Bhw = chroma_difference(ab_B2hw, true_ab_B2hw)
-        return 2 * LOG_WEIGHT * torch.log(difference_Bhw.mean((1, 2)) + 1).mean()
+    at_quarter: Tensor
+    at_half: Tensor
+    vector: Tensor | None
+    pooled: Tensor | None
+    middle: Tensor
