@@ -30,12 +30,14 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tried:
-    """One decoding: mean CIEDE2000 and chroma (Lab units) of each photograph P, as it is and as an old print,
-    2 x P; and of the true colours' chroma, P."""
+    """One decoding: of each photograph P, as it is and as an old print, the mean CIEDE2000, the chroma (Lab
+    units) and the share of the plainly coloured pixels that got their colour (`metrics.right_share`), 2 x P;
+    and the true colours' chroma, P."""
 
     decoding: dict[str, float]
     error_2P: F64
     chroma_2P: F64
+    right_2P: F64
     true_chroma_P: F64
 
     def error(self, share: float) -> F64:
@@ -45,6 +47,11 @@ class Tried:
     def colour(self, place: int) -> float:
         """Mean chroma over the truth's: of photographs as they are (0), of old prints (1)."""
         return float(self.chroma_2P[place].mean() / self.true_chroma_P.mean())
+
+    def right(self, place: int) -> float:
+        """Mean share of what got its colour; NaN where no photograph is plainly coloured anywhere."""
+        share_P = self.right_2P[place][~np.isnan(self.right_2P[place])]
+        return float(share_P.mean()) if share_P.size else float("nan")
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ def _networks(
 def _try(
     decoding: dict[str, float], network: TrainableColorizer, photos: list[_Photo], gains: tuple[float, ...]
 ) -> list[Tried]:
-    measured = np.empty((2, len(gains), 2, len(photos)))
+    measured = np.empty((3, len(gains), 2, len(photos)))
     true_chroma = np.array([metrics.mean_chroma(photo.lab_hw3) for photo in photos])
     for p, photo in enumerate(photos):
         ab = network.predict_ab(photo.L_21HW)
@@ -142,11 +149,15 @@ def _try(
             for place in range(2):
                 guess = photo.lab_hw3.copy()
                 guess[..., 1:] = (gain * ab[place]).permute(1, 2, 0).numpy()
-                measured[:, g, place, p] = metrics.ciede2000(photo.lab_hw3, guess), metrics.mean_chroma(guess)
-    return [
-        Tried(decoding | {"gain": gain}, measured[0, g], measured[1, g], true_chroma)
-        for g, gain in enumerate(gains)
-    ]
+                measured[:, g, place, p] = (
+                    metrics.ciede2000(photo.lab_hw3, guess),
+                    metrics.mean_chroma(guess),
+                    metrics.right_share(photo.lab_hw3, guess),
+                )
+    tried = []
+    for gain, (error_2P, chroma_2P, right_2P) in zip(gains, measured.swapaxes(0, 1), strict=True):
+        tried.append(Tried(decoding | {"gain": gain}, error_2P, chroma_2P, right_2P, true_chroma))
+    return tried
 
 
 def _reaches_zero(one: Tried, best: Tried, settings: ChoiceSection) -> bool:
@@ -167,10 +178,12 @@ def _table(weights: str, loaded: Weights, tried: list[Tried], chosen: Tried, set
         "",
         f"sha256 {loaded.digest}; {count} photographs that were set aside, {settings.side} pixels; "
         f"{settings.old_light:.0%} of the error is that of old prints of them. In brackets: 95 % of the "
-        "paired difference to the first.",
+        "paired difference to the first. Right: of the plainly coloured pixels, those whose guess has that "
+        "colour and is no gray (`right_share` of `pipeline/color/metrics.py`).",
         "",
-        "| decoding | CIEDE2000 | as they are | old prints | chroma of the truth's, % | old prints, % |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| decoding | CIEDE2000 | as they are | old prints | chroma of the truth's, % | old prints, % "
+        "| right, % | old prints, % |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for one in tried:
         error = one.error(settings.old_light)
@@ -179,7 +192,8 @@ def _table(weights: str, loaded: Weights, tried: list[Tried], chosen: Tried, set
         mark = " **chosen**" if one is chosen else ""
         lines.append(
             f"| {_said(one)}{mark} | {error.mean():.3f} [{low:+.3f}, {high:+.3f}] | {plain:.2f} | {old:.2f} "
-            f"| {100 * one.colour(0):.0f} | {100 * one.colour(1):.0f} |"
+            f"| {100 * one.colour(0):.0f} | {100 * one.colour(1):.0f} | {100 * one.right(0):.0f} "
+            f"| {100 * one.right(1):.0f} |"
         )
     return "\n".join([*lines, "", f"--decoding {_said(chosen)}"]) + "\n"
 

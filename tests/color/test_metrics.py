@@ -42,6 +42,20 @@ def test_mean_chroma() -> None:
     assert metrics.mean_chroma(flat_lab(90, 90, 90)) == pytest.approx(0, abs=1e-3)
 
 
+def lab_of(*ab: tuple[float, float]) -> metrics.Lab:
+    return np.array([[(50.0, a, b) for a, b in ab]])
+
+
+def test_what_got_its_colour() -> None:
+    """Of five pixels one is gray and does not count; of the others one is right."""
+    truth = lab_of((40, 0), (40, 0), (40, 0), (0, -30), (3, 3))
+    guess = lab_of((13, 7), (11, 0), (40, 25), (0, 30), (3, 3))  # 28 degrees off; no colour; 32 off; opposite
+    assert metrics.right_share(truth, guess) == 0.25
+    assert metrics.right_share(truth, truth) == 1
+    assert metrics.right_share(truth, truth * (1.0, 0.5, 0.5)) == 1  # duller, and visible
+    assert np.isnan(metrics.right_share(lab_of((3, 3)), lab_of((40, 0))))
+
+
 def test_equal_images_have_no_difference() -> None:
     assert metrics.ab_rmse(noise_lab(1), noise_lab(1)) == 0
     assert metrics.ciede2000(noise_lab(1), noise_lab(1)) == 0

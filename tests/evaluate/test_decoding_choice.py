@@ -22,7 +22,7 @@ from tests.support.training_data import training_rows, write_parts
 def tried(error: float, chroma: float, noise: float = 0.0) -> Tried:
     rng = np.random.default_rng(0)
     errors = np.full((2, 50), error) + noise * rng.normal(size=(2, 50))
-    return Tried({"gain": chroma}, errors, np.full((2, 50), chroma * 20), np.full(50, 20.0))
+    return Tried({"gain": chroma}, errors, np.full((2, 50), chroma * 20), np.ones((2, 50)), np.full(50, 20.0))
 
 
 def test_the_least_error_is_chosen_and_of_equal_ones_the_colour_nearest_to_the_truth() -> None:
@@ -31,6 +31,12 @@ def test_the_least_error_is_chosen_and_of_equal_ones_the_colour_nearest_to_the_t
     assert chosen_of(clear, settings) is clear[0]
     equal = [tried(9.0, 0.4, noise=1.0), tried(9.0, 0.8), tried(9.0, 1.3)]
     assert chosen_of(sorted(equal, key=lambda one: one.error(0.5).mean()), settings) is equal[1]
+
+
+def test_a_photograph_without_colours_has_no_share_of_right_ones() -> None:
+    right = np.array([[0.5, np.nan, 1.0], [0.25, np.nan, 0.25]])
+    one = Tried({}, np.zeros((2, 3)), np.ones((2, 3)), right, np.ones(3))
+    assert (one.right(0), one.right(1)) == (0.75, 0.25)
 
 
 def prepared(folder: Path) -> Path:
