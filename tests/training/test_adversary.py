@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -173,7 +174,7 @@ def checkpoint_of(state: RunState, folder: str) -> Checkpoint:
         return Checkpoint.from_directory(checkpoint.to_directory(folder))
 
 
-def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path) -> None:
+def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     config = AdversarialConfig(weight=0.5, matching=1, warmup=1, width=8)
     straight = state_of(config)
     for seed in range(3):
@@ -195,14 +196,14 @@ def test_a_resumed_run_goes_on_as_if_it_had_not_stopped(tmp_path) -> None:
             torch.testing.assert_close(tensor, other.state_dict()[name], msg=name)
 
 
-def test_exported_weights_hold_no_discriminator_and_the_decoding_that_was_judged(tmp_path) -> None:
+def test_exported_weights_hold_no_discriminator_and_the_decoding_that_was_judged(tmp_path: Path) -> None:
     state = state_of(AdversarialConfig(weight=0.5, width=8, blend=0.25, gain=1.4))
     tensors, info = decode_weights(weights_in(checkpoint_of(state, str(tmp_path / "c"))), "it")
     assert tensors.keys() == {n for n, t in state.model.state_dict().items() if t.is_floating_point()}
     assert (info.architecture["blend"], info.architecture["gain"]) == (0.25, 1.4)
 
 
-def test_a_checkpoint_without_a_discriminator_gets_one_that_begins_anew(tmp_path) -> None:
+def test_a_checkpoint_without_a_discriminator_gets_one_that_begins_anew(tmp_path: Path) -> None:
     before = state_of(AdversarialConfig())
     after = state_of(AdversarialConfig(weight=1, blend=0, gain=1, width=8))
     after.restore(checkpoint_of(before, str(tmp_path / "c")), ())
@@ -210,7 +211,7 @@ def test_a_checkpoint_without_a_discriminator_gets_one_that_begins_anew(tmp_path
     assert after.adversary.steps == 0
 
 
-def test_a_checkpoint_of_another_discriminator_is_refused(tmp_path) -> None:
+def test_a_checkpoint_of_another_discriminator_is_refused(tmp_path: Path) -> None:
     checkpoint = checkpoint_of(state_of(AdversarialConfig(weight=1, width=8)), str(tmp_path / "c"))
     with pytest.raises(ConfigError, match=r"does not fit loss\.adversarial.*train\.name"):
         state_of(AdversarialConfig(weight=1, width=16)).restore(checkpoint, ())
@@ -240,6 +241,31 @@ def test_each_head_learns_from_the_verdict(head) -> None:
         gradients = [p.grad for p in getattr(model, name).parameters()]
         assert sum(float(g.abs().sum()) for g in gradients if g is not None) > 0
     assert all(math.isfinite(float(p.grad.abs().sum())) for p in model.parameters() if p.grad is not None)
+
+
+def learn_alone(seed: int) -> dict[str, Tensor]:
+    """The discriminator of everyone after one step on the batch of `seed`."""
+    torch.manual_seed(0)
+    adversary = Adversary(AdversarialConfig(weight=1, width=8), 8, CPU)
+    torch.manual_seed(seed)
+    adversary.learn(batch())
+    return adversary.module.state_dict()
+
+
+def learn_as_one_of_two(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    torch.save(learn_alone(rank), f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_workers_with_different_crops_keep_one_discriminator(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(learn_as_one_of_two, (str(tmp_path),), nprocs=2)
+    one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
+    alone = learn_alone(0)
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, other[name], msg=name)
+    assert any(not torch.allclose(tensor, alone[name]) for name, tensor in one.items())
 
 
 @pytest.mark.parametrize(
