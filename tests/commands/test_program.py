@@ -26,7 +26,7 @@ def test_every_job_is_a_command_and_the_same_function() -> None:
 
 def test_every_file_of_a_command_is_in_the_program() -> None:
     files = {path.stem for path in (REPO / "pipeline" / "commands").glob("*.py")}
-    assert files - {"__init__", "program"} == {name.replace("-", "_") for name in COMMANDS}
+    assert files - {"__init__", "early", "program"} == {name.replace("-", "_") for name in COMMANDS}
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -84,9 +84,14 @@ def test_it_runs_as_a_module_too(module: str) -> None:
     assert "nowhere" in ran.stderr
 
 
-def test_the_entry_point_is_the_program() -> None:
+def test_the_entry_point_ends_with_the_programs_status() -> None:
     module, _, function = PROJECT["scripts"]["fiat-color"].partition(":")
-    assert getattr(import_module(module), function) is main
+    call = f"import sys; from {module} import {function}; sys.argv[1:] = ['colour']; {function}(); print(1)"
+    ended = subprocess.run(
+        [sys.executable, "-c", call], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "invalid choice: 'colour'" in ended.stderr
 
 
 def test_bash_completes_commands_and_options() -> None:

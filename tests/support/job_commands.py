@@ -101,17 +101,29 @@ def options() -> frozenset[str]:
 
 @cache
 def configs_of(name: str) -> tuple[type[BaseModel], ...]:
-    """The configuration models that a module hands to `load`; all of them where it leaves that to others."""
-    module = importlib.import_module(name)
-    names = {
-        call.args[0].id
-        for call in ast.walk(ast.parse(inspect.getsource(module)))
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Name)
-        and call.func.id == "load"
-        and isinstance(call.args[0], ast.Name)
+    """The configuration models that a module hands to `load`, itself or through a function of its own; all of
+    them where it leaves that to others.
+
+    Not those of only a part, by which a command finds mistakes before it imports torch: they take what the
+    whole one refuses.
+    """
+    tree = ast.parse(inspect.getsource(importlib.import_module(name)))
+    modules = {
+        alias.name: node.module or ""
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
-    return tuple(getattr(module, name) for name in sorted(names)) or CONFIGS
+    handed = {
+        argument.id
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+        if call.func.id in ("load", "configuration")
+        for argument in call.args
+        if isinstance(argument, ast.Name) and argument.id.endswith("Config")
+    }
+    models = (getattr(importlib.import_module(modules[model]), model) for model in sorted(handed))
+    return tuple(models) or CONFIGS
 
 
 def problem(command: str, *, whole: bool) -> str | None:

@@ -17,7 +17,8 @@ from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.weights import WeightsInfo, decode_weights
 from pipeline.training.adversary import Adversary, Discriminator, Judged, hinge
 from pipeline.training.checkpoint import AveragedModel, RunState, weights_in
-from pipeline.training.sections import AdversarialConfig, TrainConfig
+from pipeline.training.sections import AdversarialConfig
+from pipeline.training.settings import TrainConfig
 
 CPU = torch.device("cpu")
 SIDE = 64
