@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 from pipeline.cli.counts import counted
 from pipeline.cli.durations import duration
-from pipeline.ledger.keys import IMAGES, ledger_folder, page_key, sheet_key
+from pipeline.ledger.keys import GALLERY, IMAGES, ledger_folder, page_key, sheet_key
 from pipeline.records import Status
 from pipeline.report.advice import EXIT_MEANING
 from pipeline.report.doubtful import DoubtCounts, reason_text
@@ -22,11 +24,12 @@ _LABELS = {
 _NAMED = 3  # of the most doubtful; summary.json and the page have more
 
 
-def summary_text(summary: Summary, report: bool = True) -> str:
+def summary_text(summary: Summary, report: bool = True, gallery: bool = False) -> str:
     """The summary for a person at a terminal: plain lines, without colour codes.
 
     Args:
         report: whether this run wrote a contact sheet to point to.
+        gallery: whether it renewed the gallery; where not, the text says how to have it.
     """
     lines = [headline(summary), ""]
     if summary.todo:
@@ -37,7 +40,7 @@ def summary_text(summary: Summary, report: bool = True) -> str:
             "--set plan.retry_failed=true",
             "",
         ]
-    lines += [*_places(summary, report), ""]
+    lines += [*_places(summary, report, gallery), ""]
     meaning = EXIT_MEANING.get(summary.exit_status, "unknown")
     return "\n".join([*lines, f"Exit status {summary.exit_status}: {meaning}."])
 
@@ -148,12 +151,16 @@ def doubt_text(doubt: DoubtCounts) -> str:
     return " ".join(sentences)
 
 
-def _places(summary: Summary, report: bool) -> list[str]:
+def _places(summary: Summary, report: bool, gallery: bool) -> list[str]:
     out, run_id = summary.output.rstrip("/"), summary.run_id
     places = [("Images", IMAGES), ("Ledger", ledger_folder(summary.job_digest))]
     if report:
         places += [("Look", sheet_key(run_id)), ("", page_key(run_id))]
+    if gallery:
+        places.append(("Gallery", f"{GALLERY}index.html"))
     lines = [f"{label:<8}{out}/{key}" for label, key in places]
+    if not gallery and summary.listed:
+        lines.append(f"Gallery all pictures, before and after: fiat-color review {shlex.quote(out)}")
     if (model := summary.model) is not None:
         lines.append(f"Model   {model.name}, licence {model.terms}, from {model.source}")
     return lines

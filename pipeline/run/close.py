@@ -98,7 +98,8 @@ def close_run(
         refresh_gallery(job.config, source, out, read_cards(out))
     summary = summary.model_copy(update={"seconds": clock.seconds()})
     out.put(summary_key(job.run_id), summary_json(summary), "application/json")
-    text = summary_text(summary, report=bool(job.config.report.sample))
+    report, gallery = bool(job.config.report.sample), job.config.report.gallery
+    text = summary_text(summary, report, gallery)
     log.say("summary", headline(summary), text=text, summary=summary.model_dump(mode="json"))
     if summary.exit_status == EXIT_TOO_MANY_FAILED:
         alarm = _alarm(summary, tally.rows, job.config.run.max_failed)

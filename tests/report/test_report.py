@@ -115,6 +115,13 @@ def test_summary_text_names_failures_advice_and_places() -> None:
     assert "and 3 more in the ledger" in text
     assert "s3://out/runs/run-1/report/contact-sheet.png" in text
     assert "contact-sheet.png" not in summary_text(summary, report=False)
+    assert "\nGallery all pictures, before and after: fiat-color review s3://out\n" in text
+    assert "fiat-color review '/my scans'\n" in summary_text(
+        summary.model_copy(update={"output": "/my scans"})
+    )
+    renewed = summary_text(summary, gallery=True)
+    assert "\nGallery s3://out/gallery/index.html\n" in renewed
+    assert "fiat-color review" not in renewed
     assert text.endswith("Exit status 3: finished, but some images failed.")
 
 
