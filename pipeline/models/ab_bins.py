@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import scipy
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from pipeline.color.spaces import srgb_to_lab
@@ -56,7 +56,7 @@ def bins() -> Tensor:
     """`ab_Q2`: the centres of the Q = 313 bins, float32, Lab units, ordered by a, then b."""
     steps = np.arange(-130, 131, GRID)
     grid = np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
-    distance, _ = cKDTree(_gamut_surface()).query(grid)
+    distance, _ = scipy.spatial.cKDTree(_gamut_surface()).query(grid)
     return torch.from_numpy(grid[distance <= GAMUT_MARGIN].astype(np.float32))
 
 
@@ -68,7 +68,7 @@ def _table() -> tuple[Tensor, Tensor]:
     """For every whole (a, b): indices of the nearest bins and their weights, each (221*221) x NEIGHBOURS."""
     steps = np.arange(-_LIMIT, _LIMIT + 1)
     points = np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
-    distance, index = cKDTree(bins().numpy()).query(points, k=NEIGHBOURS)
+    distance, index = scipy.spatial.cKDTree(bins().numpy()).query(points, k=NEIGHBOURS)
     weight = np.exp(-(distance**2) / (2 * SIGMA**2))
     weight /= np.maximum(weight.sum(1, keepdims=True), 1e-30)
     return torch.from_numpy(index.astype(np.int64)), torch.from_numpy(weight.astype(np.float32))

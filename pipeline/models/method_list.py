@@ -35,6 +35,8 @@ NETWORKS: dict[str, type[TrainableColorizer]] = {
 }
 """The methods that learn, and colour with weights."""
 
+# Every process imports all rooms: of scipy and skimage they import the package alone, whose parts load when
+# they are used, for these would be a fifth of the start.
 SOLVERS: dict[str, type[Colorizer]] = {
     room.method: room
     for room in (ScribbleColorizer, ReferenceColorizer, WelshColorizer, BorrowedColorizer, GrayColorizer)

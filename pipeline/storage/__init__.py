@@ -12,7 +12,6 @@ from pipeline.storage.base import Fetched, ObjectInfo, Store, check_key
 from pipeline.storage.half_written import remove_half_written
 from pipeline.storage.local import LocalStore
 from pipeline.storage.local_errors import translated, unusable
-from pipeline.storage.s3 import S3Store
 from pipeline.storage.uri import BucketLocation, parse_uri, refuse_overlap
 
 __all__ = [
@@ -48,6 +47,8 @@ def open_store(uri: str, config: StorageConfig) -> Store:
         from pipeline.storage.azure import AzureStore
 
         return AzureStore(bucket, prefix, config)
+    from pipeline.storage.s3 import S3Store
+
     return S3Store(bucket, prefix, config)
 
 

@@ -113,7 +113,7 @@ def test_any_small_shift_scale_and_angle_under_any_tone(shift, scale, angle, gam
     wanted = np.column_stack([forward * [width, height], offset + 20]) / [[w], [h]]
     assert apart(placed.map_23, wanted, (w, h)) < 0.25
     assert placed.alike > 0.9
-    assert placed.angle == pytest.approx(angle, abs=0.05)
+    assert placed.angle == pytest.approx(angle, abs=0.08)  # which is a quarter of a pixel at a corner
 
 
 @pytest.mark.parametrize(

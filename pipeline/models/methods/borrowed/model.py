@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+import scipy
 import torch
 from PIL import Image
-from scipy.ndimage import affine_transform
 from torch import Tensor
 
 from pipeline.errors import FailureCode, ImageFailure
@@ -152,5 +152,8 @@ def _laid(ab_2hw: F32, map_23: F64) -> F32:
     # in rows and columns of pixels, whose middles lie half a pixel inside
     matrix_22 = np.array([[e, d * height / width], [b * width / height, a]])
     offset_2 = matrix_22 @ [0.5, 0.5] + [f * height, c * width] - 0.5
-    planes = [affine_transform(plane, matrix_22, offset_2, order=1, mode="nearest") for plane in ab_2hw]
+    planes = [
+        scipy.ndimage.affine_transform(plane, matrix_22, offset_2, order=1, mode="nearest")
+        for plane in ab_2hw
+    ]
     return np.stack(planes).astype(np.float32)

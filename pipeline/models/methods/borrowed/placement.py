@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import fft
-from scipy.ndimage import gaussian_filter, map_coordinates
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -84,7 +83,7 @@ def likeness(source: F32, other: F32, map_23: F64) -> float:
     """Correlation of the detail of both where they overlap; 0 where there is nothing to compare."""
     within = _within(source.shape)
     x, y = (plane[within] for plane in _positions(source.shape, other.shape, map_23))
-    warped = map_coordinates(other, [y, x], order=1, mode="constant", cval=np.nan)
+    warped = scipy.ndimage.map_coordinates(other, [y, x], order=1, mode="constant", cval=np.nan)
     inside = np.isfinite(warped)
     ours, theirs = source[within][inside].astype(np.float64), warped[inside].astype(np.float64)
     energy = float(np.sqrt((ours @ ours) * (theirs @ theirs)))
@@ -97,8 +96,8 @@ def _detail(L_HW: F32, side: int) -> F32:
     scale = min(1.0, side / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     reduced = np.asarray(Image.fromarray(L_HW).resize(size, Image.Resampling.BILINEAR), np.float32)
-    detail = gaussian_filter(reduced, _DETAIL) - gaussian_filter(reduced, _AROUND)
-    contrast = np.sqrt(gaussian_filter(detail**2, _AROUND))
+    detail = scipy.ndimage.gaussian_filter(reduced, _DETAIL) - scipy.ndimage.gaussian_filter(reduced, _AROUND)
+    contrast = np.sqrt(scipy.ndimage.gaussian_filter(detail**2, _AROUND))
     return np.asarray(detail / (contrast + _LEAST_CONTRAST), np.float32)
 
 
@@ -132,14 +131,14 @@ def _starts(shape: tuple[int, ...], other: tuple[int, ...]) -> Iterator[F64]:
 def _search(source: F32, other: F32) -> F64:
     """The best of all starts, each with its best shift in whole pixels of `source`."""
     height, width = source.shape
-    size = [fft.next_fast_len(length + length // 4, real=True) for length in source.shape]
-    ours = fft.rfft2(source, size)
+    size = [scipy.fft.next_fast_len(length + length // 4, real=True) for length in source.shape]
+    ours = scipy.fft.rfft2(source, size)
     far_y, far_x = max(1, int(height * _FARTHEST)), max(1, int(width * _FARTHEST))
     best, best_alike = np.eye(3)[:2], -2.0
     for start in _starts(source.shape, other.shape):
         x, y = _positions(source.shape, other.shape, start)
-        warped = map_coordinates(other, np.broadcast_arrays(y, x), order=1, mode="constant")
-        peaks = fft.irfft2(np.conj(ours) * fft.rfft2(warped, size), size)
+        warped = scipy.ndimage.map_coordinates(other, np.broadcast_arrays(y, x), order=1, mode="constant")
+        peaks = scipy.fft.irfft2(np.conj(ours) * scipy.fft.rfft2(warped, size), size)
         near = np.roll(peaks, (far_y, far_x), (0, 1))[: 2 * far_y + 1, : 2 * far_x + 1]
         down, across = np.unravel_index(int(near.argmax()), near.shape)
         shifted = start.copy()
@@ -161,8 +160,8 @@ def _refined(source: F32, other: F32, map_23: F64) -> F64:
         x, y = (plane[within] for plane in _positions(source.shape, other.shape, map_23))
         inside = (x >= 0) & (x <= other.shape[1] - 1) & (y >= 0) & (y <= other.shape[0] - 1)
         at = [y[inside], x[inside]]
-        rest = ours[inside] - map_coordinates(other, at, order=1)
-        g_x, g_y = (map_coordinates(plane, at, order=1) for plane in (across, down))
+        rest = ours[inside] - scipy.ndimage.map_coordinates(other, at, order=1)
+        g_x, g_y = (scipy.ndimage.map_coordinates(plane, at, order=1) for plane in (across, down))
         uv1 = np.stack([u[inside], v[inside], np.ones(rest.size)])
         slopes = np.concatenate([uv1 * g_x, uv1 * g_y])
         weighted = slopes / (1 + (rest / _OUTLIER) ** 2)

@@ -6,8 +6,8 @@ Gupta et al. (2012), sections 3.3 and 3.4.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import sparse
 
 from pipeline.models.methods.reference.superpixels import F32, Superpixels
 
@@ -76,13 +76,13 @@ def vote(target: Superpixels, ab_T2: F32, confidence_T: F32) -> tuple[F32, F32]:
     return result, np.maximum(share, np.where(confidence_T > 0.5, confidence_T, 0)).astype(np.float32)
 
 
-def _electorate(target: Superpixels) -> sparse.csr_matrix:
+def _electorate(target: Superpixels) -> scipy.sparse.csr_matrix:
     """T x T: weight of column's vote in row's, by lightness alone."""
-    one = sparse.eye_array(target.count, dtype=np.float32, format="csr") + target.neighbours_SS
+    one = scipy.sparse.eye_array(target.count, dtype=np.float32, format="csr") + target.neighbours_SS
     two = (one @ one).tocoo()
     L_T = target.intensity_S2[:, 0]
     weight = np.exp(-(((L_T[two.row] - L_T[two.col]) / VOTE_WIDTH) ** 2)).astype(np.float32)
-    return sparse.csr_matrix((weight, (two.row, two.col)), shape=two.shape)
+    return scipy.sparse.csr_matrix((weight, (two.row, two.col)), shape=two.shape)
 
 
 def weighted_medians(group_N: NDArray[np.int32], value_N: F32, weight_N: F32, groups: int) -> F32:

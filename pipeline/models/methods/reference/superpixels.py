@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
+import skimage
 from numpy.typing import NDArray
-from scipy import fft, sparse
-from scipy.ndimage import uniform_filter
-from skimage.feature import daisy
-from skimage.filters import gabor_kernel
-from skimage.segmentation import slic
 
 F32 = NDArray[np.float32]
 I32 = NDArray[np.int32]
@@ -42,7 +39,7 @@ class Superpixels:
     deviation_S2: F32
     gabor_S40: F32
     texture_SD: F32
-    neighbours_SS: sparse.csr_matrix
+    neighbours_SS: scipy.sparse.csr_matrix
 
     @property
     def count(self) -> int:
@@ -61,7 +58,7 @@ def superpixels(L_HW: F32, L_compared_HW: F32 | None = None) -> Superpixels:
     """
     L = L_HW if L_compared_HW is None else L_compared_HW
     pieces = max(1, L_HW.size // AREA)
-    labels_HW = slic(
+    labels_HW = skimage.segmentation.slic(
         L_HW / 100, n_segments=pieces, compactness=COMPACTNESS, channel_axis=None, start_label=0
     ).astype(np.int32)
     neighbours_SS = touching(labels_HW)
@@ -84,15 +81,15 @@ def superpixels(L_HW: F32, L_compared_HW: F32 | None = None) -> Superpixels:
 def mean_of(labels_HW: I32, values_HWC: F32) -> F32:
     """Mean of the values in each superpixel, S x C."""
     number = labels_HW.ravel()
-    members = sparse.csr_matrix((np.ones(number.size, np.float32), (number, np.arange(number.size))))
+    members = scipy.sparse.csr_matrix((np.ones(number.size, np.float32), (number, np.arange(number.size))))
     return np.asarray(_row_means(members) @ values_HWC.reshape(number.size, -1), np.float32)
 
 
 def deviation(L_HW: F32) -> F32:
     """Standard deviation of L* in the window around each pixel."""
     wide = L_HW.astype(np.float64)
-    mean = uniform_filter(wide, DEVIATION_WINDOW)
-    variance = uniform_filter(wide * wide, DEVIATION_WINDOW) - mean * mean
+    mean = scipy.ndimage.uniform_filter(wide, DEVIATION_WINDOW)
+    variance = scipy.ndimage.uniform_filter(wide * wide, DEVIATION_WINDOW) - mean * mean
     return np.asarray(np.sqrt(np.maximum(variance, 0)), np.float32)
 
 
@@ -100,22 +97,22 @@ def gabor_magnitudes(L_HW: F32) -> F32:
     """H x W x 40: responses at 8 orientations and 5 scales, without their phase."""
     padded = np.pad(L_HW / 100, GABOR_MARGIN, mode="symmetric").astype(np.float32)
     padded -= padded.mean()
-    shape = [fft.next_fast_len(side + 2 * GABOR_MARGIN) for side in padded.shape]
-    spectrum = fft.fft2(padded, shape)
+    shape = [scipy.fft.next_fast_len(side + 2 * GABOR_MARGIN) for side in padded.shape]
+    spectrum = scipy.fft.fft2(padded, shape)
     height, width = L_HW.shape
     planes = np.empty((*L_HW.shape, SCALES * ORIENTATIONS), np.float32)
     for number in range(SCALES * ORIENTATIONS):
         scale, orientation = divmod(number, ORIENTATIONS)
         frequency = HIGHEST_FREQUENCY / 2 ** (scale / 2)
         angle = np.pi * orientation / ORIENTATIONS
-        kernel = gabor_kernel(frequency, theta=angle)  # type: ignore[no-untyped-call]
-        response = np.abs(fft.ifft2(spectrum * fft.fft2(kernel.astype(np.complex64), shape)))
+        kernel = skimage.filters.gabor_kernel(frequency, theta=angle)  # type: ignore[no-untyped-call]
+        response = np.abs(scipy.fft.ifft2(spectrum * scipy.fft.fft2(kernel.astype(np.complex64), shape)))
         top, left = (GABOR_MARGIN + side // 2 for side in kernel.shape)
         planes[..., number] = response[top : top + height, left : left + width]
     return planes
 
 
-def touching(labels_HW: I32) -> sparse.csr_matrix:
+def touching(labels_HW: I32) -> scipy.sparse.csr_matrix:
     """S x S, float32: 1 where two superpixels share an edge of two pixels."""
     pairs = [(labels_HW[:, 1:], labels_HW[:, :-1]), (labels_HW[1:], labels_HW[:-1])]
     one = np.concatenate([a.ravel() for a, _ in pairs])
@@ -125,7 +122,7 @@ def touching(labels_HW: I32) -> sparse.csr_matrix:
     count = int(labels_HW.max()) + 1
     ones = np.ones(2 * one.size, np.float32)
     both = (np.concatenate([one, other]), np.concatenate([other, one]))
-    graph = sparse.csr_matrix((ones, both), shape=(count, count))
+    graph = scipy.sparse.csr_matrix((ones, both), shape=(count, count))
     graph.data[:] = 1
     return graph
 
@@ -136,7 +133,7 @@ def _texture(labels_HW: I32, L_HW: F32) -> F32:
     Both are histograms of gradients around a point; SURF is in no library that is kept up.
     """
     padded = np.pad(L_HW / 100, DAISY_RADIUS, mode="symmetric")
-    grid_hwD = daisy(  # type: ignore[no-untyped-call]
+    grid_hwD = skimage.feature.daisy(  # type: ignore[no-untyped-call]
         padded, step=DAISY_STEP, radius=DAISY_RADIUS, rings=2, histograms=6
     ).astype(np.float32)
     height, width = grid_hwD.shape[:2]
@@ -147,13 +144,13 @@ def _texture(labels_HW: I32, L_HW: F32) -> F32:
     nearest_S = np.minimum(nearest[:, 0], height - 1) * width + np.minimum(nearest[:, 1], width - 1)
     number = np.concatenate([labels_HW[::DAISY_STEP, ::DAISY_STEP].ravel(), np.arange(len(centres))])
     point = np.concatenate([np.arange(height * width), nearest_S])
-    members = sparse.csr_matrix(
+    members = scipy.sparse.csr_matrix(
         (np.ones(number.size, np.float32), (number, point)), shape=(len(centres), height * width)
     )
     return np.asarray(_row_means(members) @ grid_hwD.reshape(height * width, -1), np.float32)
 
 
-def _row_means(members: sparse.csr_matrix) -> sparse.csr_matrix:
+def _row_means(members: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
     """Scaled so that a product with it averages over each row's members; a row without any gives 0."""
     sums = np.asarray(members.sum(axis=1)).ravel()
-    return sparse.diags(1 / np.maximum(sums, 1e-9), dtype=np.float32) @ members
+    return scipy.sparse.diags(1 / np.maximum(sums, 1e-9), dtype=np.float32) @ members

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
+import scipy
 
 from pipeline.models.methods.reference.superpixels import F32, deviation
 
@@ -30,7 +30,7 @@ def transfer(L_HW: F32, reference_3hw: F32) -> F32:
     rows, columns = _jittered(*L_like.shape)
     known_N2 = np.stack([L_like, deviation(L_like)], -1)[rows, columns]
     pixels_M2 = np.stack([L_HW, deviation(L_HW)], -1).reshape(-1, 2)
-    _, nearest_M = cKDTree(known_N2).query(pixels_M2)
+    _, nearest_M = scipy.spatial.cKDTree(known_N2).query(pixels_M2)
     return np.ascontiguousarray(reference_3hw[1:, rows, columns][:, nearest_M].reshape(2, *L_HW.shape))
 
 
