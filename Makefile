@@ -1,5 +1,6 @@
 # `make demo` and `make test` need Python 3.11, 3.12 or 3.13 and nothing else. Variables:
 #   PYTHON=/path/to/python3.12   the interpreter that makes .venv (default: the first that fits, 3.11 before others)
+#   VENV=.venv-3.12              another environment beside .venv, for another PYTHON (default: .venv)
 #   PIP_ARGS="..."               handed to every pip install, e.g. an --index-url of your own mirror; uv is not used then
 #   TORCH=cpu|cuda|auto          which build of torch (auto: cuda only where an NVIDIA driver is found)
 #   TESTS_AT_ONCE=N              processes of `make check` and `make test` (default: 2)
@@ -7,12 +8,13 @@
 #   DEMO_ARGS="..."              handed to the demo, e.g. DEMO_ARGS="--set output.format=png"
 #   BENCH_ARGS="..."             handed to the benchmark, e.g. BENCH_ARGS=--quick; see its --help
 SHELL := /bin/bash
-PY := .venv/bin/python
+VENV := .venv
+PY := $(VENV)/bin/python
 DEMO_OUTPUT := demo-output
 TESTS_AT_ONCE := 2
 # Whole files go to the processes, and those that take long come first (tests/conftest.py puts them there).
 PYTEST = $(PY) -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
-export PYTHON PIP_ARGS TORCH
+export PYTHON VENV PIP_ARGS TORCH
 # pytest's processes would each compile all tests and all of pipeline/ where this is set.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -58,6 +60,6 @@ sbom: setup  ## dist/sbom.json: the packages of a release (CycloneDX)
 audit: setup  ## known weaknesses of the packages of a release, as PyPI has them
 	@bash infra/sbom.sh audit
 
-clean:  ## remove .venv, caches and demo-output/
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis $(DEMO_OUTPUT)
+clean:  ## remove .venv and others of its name, caches and demo-output/
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis $(DEMO_OUTPUT)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

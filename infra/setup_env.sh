@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Make .venv from requirements.lock, or, called with the word dev, from requirements-dev.lock, which has the tools of
 # the tests too. A second call with an unchanged lock takes no time. If a call was interrupted, the next one goes on
-# where it stopped. uv installs where it is at hand, else pip. The variables PYTHON, PIP_ARGS and TORCH are explained in
-# the Makefile.
+# where it stopped. uv installs where it is at hand, else pip. The variables PYTHON, VENV, PIP_ARGS and TORCH are
+# explained in the Makefile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 DEV_LOCK=requirements-dev.lock
 LOCK=requirements.lock
 [[ ${1:-} == dev ]] && LOCK=$DEV_LOCK
-VENV=.venv
+VENV=${VENV:-.venv}
 STAMP=$VENV/installed.lock # a copy of the lock, written last: if it is there, .venv is complete
 # Where this is set, pip leaves the packages uncompiled, and every process compiles them again: a second or two each.
 unset PYTHONDONTWRITEBYTECODE
@@ -22,6 +22,17 @@ fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3
 # Who tells pip where packages are (a mirror, a folder) has not told uv.
 with_uv() {
     [[ -z "${PIP_ARGS:-}${PIP_INDEX_URL:-}${PIP_EXTRA_INDEX_URL:-}${PIP_FIND_LINKS:-}" ]] && command -v uv >/dev/null
+}
+
+version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
+
+# An environment that is there keeps its Python: who names another one would be told of tests that ran with the first.
+refuse_other_python() {
+    [[ -n "${PYTHON:-}" && -x $VENV/bin/python ]] || return 0
+    local here wanted
+    here=$(version "$VENV/bin/python") wanted=$(version "$PYTHON")
+    [[ -z $here || $here == "$wanted" ]] || fail "$VENV has Python $here, and PYTHON=$PYTHON is ${wanted:-none}: name \
+another environment, such as VENV=.venv-${wanted:-3.13}, or remove $VENV"
 }
 
 find_python() {
@@ -90,6 +101,7 @@ complete() {
 }
 
 main() {
+    refuse_other_python
     if complete; then return; fi
     local begin=$SECONDS size="2 GB on disk, more with CUDA"
     [[ $LOCK == "$DEV_LOCK" ]] && size="3.3 GB on disk, more with CUDA"

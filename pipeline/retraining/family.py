@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pipeline.config.loading import parse, read_yaml
 from pipeline.errors import ConfigError
 from pipeline.storage import refuse_overlap
 from pipeline.training.sections import TrainSettings
-
-if TYPE_CHECKING:
-    from pipeline.training.settings import TrainConfig
 
 T = TypeVar("T", bound=TrainSettings)
 
@@ -52,19 +49,12 @@ def _places(request: FamilyRequest) -> list[str]:
     ]
 
 
-def load_family(file: str, overrides: list[str] | None = None) -> dict[str, TrainConfig]:
-    """As `family_of`, of whole configurations."""
-    from pipeline.training.settings import TrainConfig  # torch
-
-    return family_of(file, TrainConfig, overrides)
-
-
 def family_of(file: str, kind: type[T], overrides: list[str] | None = None) -> dict[str, T]:
     """The runs of a family by name, in the file's order.
 
     The file holds `common`, a training configuration, and `runs`, a mapping from names to what differs from
-    it; `train.name` is the run's name. `overrides` (section.key=value) hold for all. Raises ConfigError for
-    anything else.
+    it; `train.name` is the run's name. `kind` is `TrainConfig`, or `TrainSettings`, which needs no torch.
+    `overrides` (section.key=value) hold for all. Raises ConfigError for anything else.
     """
     data = read_yaml(file)
     if set(data) != {"common", "runs"} or not isinstance(data["runs"], dict) or not data["runs"]:
@@ -75,11 +65,6 @@ def family_of(file: str, kind: type[T], overrides: list[str] | None = None) -> d
         merged.setdefault("train", {})["name"] = name
         family[str(name)] = parse(kind, merged, overrides)
     return family
-
-
-def load_run(file: str, name: str, overrides: list[str] | None = None) -> TrainConfig:
-    """One run of the family. Raises ConfigError where it has none of this name."""
-    return run_of(load_family(file, overrides), name, file)
 
 
 def run_of(family: dict[str, T], name: str, file: str) -> T:

@@ -13,7 +13,8 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.models.method_list import weights_info
-from pipeline.retraining.family import load_family, load_run
+from pipeline.retraining.family import family_of, run_of
+from pipeline.training.settings import TrainConfig
 from tests.support.evaluate_samples import photograph
 from tests.support.job_runner import shared_head
 from tests.support.paths import REPO
@@ -46,24 +47,24 @@ def family(tmp_path: Path) -> Path:
 
 
 def test_what_is_common_and_what_is_not(family: Path) -> None:
-    runs = load_family(str(family), ["train.keep=2"])
+    runs = family_of(str(family), TrainConfig, ["train.keep=2"])
     assert list(runs) == ["cnn", "net"]
     assert [run.train.name for run in runs.values()] == ["cnn", "net"]
     assert [run.train.steps for run in runs.values()] == [2, 3]
     assert [run.loss.rebalance for run in runs.values()] == [0.5, None]
     assert all(run.data.crop == 64 and run.train.keep == 2 for run in runs.values())
-    assert load_run(str(family), "net") == load_family(str(family))["net"]
+    assert run_of(runs, "net", "family.yaml") == runs["net"]
 
 
 def test_mistakes(family: Path) -> None:
     with pytest.raises(ConfigError, match="no run 'unet'; there are: cnn, net"):
-        load_run(str(family), "unet")
+        run_of(family_of(str(family), TrainConfig), "unet", str(family))
     family.write_text("common: {}\n")
     with pytest.raises(ConfigError, match="'common' and 'runs'"):
-        load_family(str(family))
+        family_of(str(family), TrainConfig)
     family.write_text("common: {}\nruns: {a: {model: {method: regression_cnn, head: both}}}\n")
     with pytest.raises(ConfigError, match="head is no option of the method regression_cnn: width"):
-        load_family(str(family))
+        family_of(str(family), TrainConfig)
 
 
 @pytest.mark.slow

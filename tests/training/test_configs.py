@@ -14,7 +14,7 @@ from pipeline.models.method_list import NETWORKS, load_colorizer, weights_info
 from pipeline.models.weights_file import SHIPPED, shipped_names
 from pipeline.photographs.settings import PrepareConfig
 from pipeline.retraining.champion import RetrainConfig
-from pipeline.retraining.family import load_family
+from pipeline.retraining.family import family_of
 from pipeline.training.settings import TrainConfig
 from tests.support.paths import REPO
 
@@ -62,7 +62,7 @@ def test_choosing_a_decoding_holds_out_what_the_training_holds_out() -> None:
 
 def test_family() -> None:
     """Every run validates, under its own name, and all have the same photographs and the same budget."""
-    family = load_family(str(CONFIGS / "train_family" / "methods.yaml"))
+    family = family_of(str(CONFIGS / "train_family" / "methods.yaml"), TrainConfig)
     assert [run.train.name for run in family.values()] == list(family)
     shared = [
         run.model_dump(include={"data": True, "optim": True, "train": {"steps", "batch"}})
@@ -73,7 +73,7 @@ def test_family() -> None:
 
 def test_every_method_has_a_training() -> None:
     configs = [load(TrainConfig, str(file)) for file in TRAIN]
-    configs += [run for file in FAMILIES for run in load_family(str(file)).values()]
+    configs += [run for file in FAMILIES for run in family_of(str(file), TrainConfig).values()]
     assert {config.model.method for config in configs} == set(NETWORKS)
 
 
