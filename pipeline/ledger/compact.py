@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
@@ -22,29 +22,18 @@ from pipeline.storage.temporary import temporary_folder
 
 #: Parts beyond this many rows stay parts: a person needs a query engine for them.
 MOST_ROWS = 1_000_000
-#: Rows that are read from the temporary file together, batches of these that are kept, and rows of the
-#: result's row groups. Parts hold neighbours, so that rows in key order are in few batches.
-_BATCH, _KEPT, _ROW_GROUP = 512, 64, 10_000
+#: Rows that are read from a temporary file together, rows of the result's row groups, about as many as are
+#: sorted at a time, and of how many rows one key is kept to know where to divide them.
+_BATCH, _ROW_GROUP, _STEP = 512, 10_000, 128
 _IDENTITY = ("key", "etag")
-#: What decides which row counts, and where the row is in the temporary file.
-_PLACE_SCHEMA = pa.schema(
-    [
-        ("key", pa.large_string()),
-        ("etag", pa.large_string()),
-        ("attempts", pa.int32()),
-        ("finished_at", LEDGER_SCHEMA.field("finished_at").type),
-        ("batch", pa.int32()),
-        ("row", pa.int32()),
-    ]
-)
 
 
 def compact_ledger(out: Store, job_digest: str, run_id: str) -> str | None:
     """Write `runs/<run id>/ledger.parquet` from all parts of the job digest; these stay, they are the record.
 
     Of several rows for one version of a source (`plan.retry_failed`, two runs at once) the one that
-    `newest_in_job` takes stays, as in a plan. The rows pass through a file in TMPDIR, for a driver must not
-    grow with the archive: of each its key, ETag and place are in memory, and the bytes of the result.
+    `newest_in_job` takes stays, as in a plan. The rows pass through files in TMPDIR, for a driver must not
+    grow with the archive: in memory are some thousand rows, and one key of a hundred.
 
     Returns:
         The key below OUT, or None where there are more than MOST_ROWS rows.
@@ -52,57 +41,99 @@ def compact_ledger(out: Store, job_digest: str, run_id: str) -> str | None:
     Raises:
         DamagedLedgerPart: a part is damaged. StorageError: a part cannot be read, or a file not be written.
     """
+    key = compacted_key(run_id)
     try:
         with temporary_folder() as folder:
-            data = _compacted(out, job_digest, folder / "rows.arrow")
+            path = _compacted(stream_parts(out, list_parts(out, job_digest)), folder)
+            if path is None:
+                return None
+            out.put_file(key, path, PARQUET)
     except OSError as error:
         raise StorageError(f"cannot write to TMPDIR: {error}; make room, or set TMPDIR") from None
-    if data is None:
-        return None
-    key = compacted_key(run_id)
-    out.put(key, data, PARQUET)
     return key
 
 
-def _compacted(out: Store, job_digest: str, scratch: Path) -> bytes | None:
-    places = [_PLACE_SCHEMA.empty_table()]
-    rows = batches = 0
-    with pa.OSFile(str(scratch), "wb") as file, pa.ipc.new_file(file, LEDGER_SCHEMA) as writer:
-        for table in stream_parts(out, list_parts(out, job_digest)):
-            places.append(_places(table, batches))
+@dataclass
+class _Rows:
+    """Rows in a file, batch by batch: of each batch the least and the greatest key, and some keys of all."""
+
+    path: Path
+    count: int = 0
+    bounds: list[tuple[str, str]] = field(default_factory=list)
+    sample: list[str] = field(default_factory=list)
+
+
+def _compacted(tables: Iterator[pa.Table], folder: Path) -> Path | None:
+    """The file of the result; None where there are too many rows.
+
+    Args:
+        tables: of LEDGER_SCHEMA, in the order of their parts.
+    """
+    most = MOST_ROWS
+    rows = _put_aside(folder / "parts.arrow", tables, most)
+    while rows.count > most:  # of which some may be there twice, after a merge
+        newest = _put_aside(folder / "newest.arrow", _newest(rows))
+        if newest.count > MOST_ROWS:
+            return None
+        most = newest.count + MOST_ROWS // 2
+        rows = _put_aside(rows.path, chain(_newest(newest), tables), most)
+    path, count = folder / "ledger.parquet", 0
+    with pq.ParquetWriter(path, LEDGER_SCHEMA, compression="zstd", write_page_checksum=True) as parquet:
+        for group in _groups(_newest(rows)):
+            parquet.write_table(group)
+            count += group.num_rows
+    return path if count <= MOST_ROWS else None
+
+
+def _put_aside(path: Path, tables: Iterable[pa.Table], most: float = float("inf")) -> _Rows:
+    """Write tables to a file, and take no more of them after `most` rows."""
+    rows = _Rows(path)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, LEDGER_SCHEMA) as writer:
+        for table in tables:
             for batch in table.combine_chunks().to_batches(max_chunksize=_BATCH):
                 writer.write_batch(batch)
-                batches += 1
-            rows += table.num_rows
-            if rows > MOST_ROWS:  # of which some may be there twice, after a merge
-                places = [_newest(places)]
-                rows = places[0].num_rows
-                if rows > MOST_ROWS:
-                    return None
-    buffer = io.BytesIO()
-    with pq.ParquetWriter(buffer, LEDGER_SCHEMA, compression="zstd", write_page_checksum=True) as parquet:
-        for rows_in_order in _in_order(scratch, _newest(places)):
-            parquet.write_table(rows_in_order)
-    return buffer.getvalue()
+                ends = pc.min_max(batch["key"]).as_py()
+                rows.bounds.append((ends["min"], ends["max"]))
+                rows.sample += batch["key"][::_STEP].to_pylist()
+            rows.count += table.num_rows
+            if rows.count > most:
+                break
+    return rows
 
 
-def _places(table: pa.Table, first_batch: int) -> pa.Table:
-    at = np.arange(table.num_rows, dtype=np.int32)
-    columns = [table[name].cast(_PLACE_SCHEMA.field(name).type) for name in _PLACE_SCHEMA.names[:4]]
-    return pa.table([*columns, first_batch + at // _BATCH, at % _BATCH], schema=_PLACE_SCHEMA)
+def _newest(rows: _Rows) -> Iterator[pa.Table]:
+    """The row that counts of each version of a source, by key; some at a time.
+
+    Parts hold neighbours, so that few batches have keys of any stretch.
+    """
+    every = max(1, _ROW_GROUP // _STEP)
+    cuts = sorted({*sorted(rows.sample)[every::every]})
+    with pa.OSFile(str(rows.path)) as file, pa.ipc.open_file(file) as reader:
+        for start, end in pairwise([None, *cuts, None]):
+            numbers = (n for n, ends in enumerate(rows.bounds) if _meets(ends, start, end))
+            batches = [_within(reader.get_batch(n), start, end) for n in numbers]
+            if batches:
+                yield newest_in_job(pa.Table.from_batches(batches), _IDENTITY)
 
 
-def _newest(places: list[pa.Table]) -> pa.Table:
-    return newest_in_job(pa.concat_tables(places), _IDENTITY)
+def _meets(ends: tuple[str, str], start: str | None, end: str | None) -> bool:
+    return (end is None or ends[0] < end) and (start is None or ends[1] >= start)
 
 
-def _in_order(scratch: Path, places: pa.Table) -> Iterator[pa.Table]:
-    """The rows at these places, in their order."""
-    with pa.OSFile(str(scratch)) as file, pa.ipc.open_file(file) as reader:
-        batch_at = lru_cache(_KEPT)(reader.get_batch)
-        for start in range(0, places.num_rows, _ROW_GROUP):
-            batches, rows = (places[name].slice(start, _ROW_GROUP).to_numpy() for name in ("batch", "row"))
-            used, numbers = np.unique(batches, return_inverse=True)
-            tables = [pa.Table.from_batches([batch_at(int(batch))]) for batch in used]
-            starts = np.cumsum([0, *(table.num_rows for table in tables)])[:-1]
-            yield pa.concat_tables(tables).take(pa.array(starts[numbers] + rows))
+def _within(batch: pa.RecordBatch, start: str | None, end: str | None) -> pa.RecordBatch:
+    """The rows whose key is not before `start`, and before `end`."""
+    if start is not None:
+        batch = batch.filter(pc.greater_equal(batch["key"], start))
+    return batch if end is None else batch.filter(pc.less(batch["key"], end))
+
+
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows in tables of _ROW_GROUP, the last one shorter."""
+    waiting = LEDGER_SCHEMA.empty_table()
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table])
+        while waiting.num_rows >= _ROW_GROUP:
+            yield waiting.slice(0, _ROW_GROUP).combine_chunks()
+            waiting = waiting.slice(_ROW_GROUP)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()

@@ -23,8 +23,8 @@ from pipeline.storage import Store
 _SHARDS_PER_WORKER = 4
 #: ... but no smaller ones while every worker gets one, for each costs a task and a ledger part.
 _LEAST_IMAGES = 4
-#: Rows of the manifest that are written at a time.
-_ROW_GROUP = 256
+#: Rows of the manifest that are written at a time, and the items of these rows from which on there are fewer.
+_ROW_GROUP, _GROUP_ITEMS = 256, 2**14
 #: Shards whose items are made at a time.
 _TOGETHER = 8
 #: Sizes that are Python's integers at a time.
@@ -181,10 +181,17 @@ def write_shards(out: Store, key: str, shards: Sequence[Shard]) -> None:
 
 def _batches(shards: Sequence[Shard]) -> Iterator[pa.RecordBatch]:
     """Row groups, of which few shards are Python objects at a time."""
-    for start in range(0, len(shards), _ROW_GROUP):
-        places = range(start, min(start + _ROW_GROUP, len(shards)), _TOGETHER)
-        few = [_batch(shards[at : min(at + _TOGETHER, start + _ROW_GROUP)]) for at in places]
-        yield pa.Table.from_batches(few).combine_chunks().to_batches()[0]
+    group: list[pa.RecordBatch] = []
+    rows = items = 0
+    for start in range(0, len(shards), _TOGETHER):
+        few = shards[start : start + _TOGETHER]
+        group.append(_batch(few))
+        rows, items = rows + len(few), items + sum(len(shard.items) for shard in few)
+        if rows >= _ROW_GROUP or items >= _GROUP_ITEMS:
+            yield pa.Table.from_batches(group).combine_chunks().to_batches()[0]
+            group, rows, items = [], 0, 0
+    if group:
+        yield pa.Table.from_batches(group).combine_chunks().to_batches()[0]
 
 
 def _batch(shards: Sequence[Shard]) -> pa.RecordBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def test_rows_that_pass_through_a_file_are_all_there_in_key_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Batches and row groups so small that every part and every group crosses their bounds."""
-    for name, size in (("_BATCH", 2), ("_KEPT", 1), ("_ROW_GROUP", 3)):
+    for name, size in (("_BATCH", 2), ("_ROW_GROUP", 3), ("_STEP", 1)):
         monkeypatch.setattr(compact, name, size)
     out = open_store(str(tmp_path), StorageConfig())
     keys = [f"{i * 7 % 23:02d}" for i in range(23)]
@@ -84,3 +85,24 @@ def test_rows_that_pass_through_a_file_are_all_there_in_key_order(
     table = pq.read_table(io.BytesIO(out.get("runs/run/ledger.parquet").data))
     assert table.to_pylist() == wanted.to_pylist()
     assert (wanted.num_rows, sum(table.num_rows for table in tables)) == (23, 25)
+
+
+def test_it_sorts_no_more_rows_at_a_time_than_there_are_in_some_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver's memory: with ten times the rows it must not sort ten times as many together."""
+    for name, size in (("_BATCH", 10), ("_ROW_GROUP", 20), ("_STEP", 5)):
+        monkeypatch.setattr(compact, name, size)
+    out = open_store(str(tmp_path), StorageConfig())
+    for start in range(0, 1000, 50):
+        keys = (f"{number:04d}" for number in range(start, start + 50))
+        commit_part(out, "d", f"{start}", [row(key, Status.COLORIZED) for key in keys])
+    together: list[int] = []
+
+    def newest(table: pa.Table, identity: Sequence[str]) -> pa.Table:
+        together.append(table.num_rows)
+        return newest_in_job(table, identity)
+
+    monkeypatch.setattr(compact, "newest_in_job", newest)
+    assert len(compacted(tmp_path)) == sum(together) == 1000
+    assert max(together) <= 40

@@ -89,3 +89,15 @@ def test_the_manifest_reads_back_and_is_never_overwritten(tmp_path, no_storage):
     assert [[Item(**item) for item in row["items"]] for row in read] == [shard.items for shard in output]
     with pytest.raises(AlreadyExists):
         write_shards(out, "runs/r/plan/shards.parquet", output[:1])
+
+
+@pytest.mark.parametrize(("images", "shards"), [(1, 256), (512, 32), (2048, 8)])
+def test_a_row_group_of_the_plan_has_some_thousand_items(tmp_path, no_storage, images, shards):
+    """A driver that writes it holds few of them, and its footer stays short where shards are small."""
+    config = PlanConfig(shard_images=images, shard_bytes=2**40)
+    out = open_store(str(tmp_path), no_storage)
+    whole = cut(ItemList(items([1] * images * (shards + 1))), "digest", config, 1)
+    write_shards(out, "plan.parquet", whole)
+    file = pq.ParquetFile(tmp_path / "plan.parquet")
+    assert file.metadata.num_row_groups == 2
+    assert [file.metadata.row_group(number).num_rows for number in range(2)] == [shards, 1]
