@@ -59,7 +59,7 @@ class Lease:
     def __init__(self, store: Store, folder: str, number: int, sign: Sign, before: Sign | None) -> None:
         self._store, self._folder, self._number, self._sign = store, folder, number, sign
         self._before = before
-        self._renewed = time.monotonic()
+        self._renewed = _since_boot()
         self._lost: str | None = None
         self._done = threading.Event()
 
@@ -83,7 +83,7 @@ class Lease:
 
         Costs a request only where the last renewal is older than that of two beats.
         """
-        if time.monotonic() - self._renewed > 2 * BEAT_SECONDS:
+        if _since_boot() - self._renewed > 2 * BEAT_SECONDS:
             self._renew()
         if self._lost:
             raise RunError(self._lost)
@@ -111,7 +111,7 @@ class Lease:
             self._done.set()
             return
         self._put()
-        self._renewed = time.monotonic()
+        self._renewed = _since_boot()
 
     def _newest(self) -> int:
         return max(_numbers(self._store, self._folder), default=0)
@@ -161,6 +161,12 @@ def at_work(store: Store, folder: str = "", *, what: str = "a job", wait: float 
 
 
 _JSON = "application/json"
+
+
+def _since_boot() -> float:
+    """Seconds of a clock that goes on while the machine sleeps; `time.monotonic` stands still then, and the
+    holder would not see that another machine has taken over meanwhile."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _acquire(store: Store, folder: str, me: Sign, deadline: float) -> tuple[int, Sign | None]:

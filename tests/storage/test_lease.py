@@ -191,3 +191,17 @@ def test_of_sixteen_that_race_one_wins(kind: str, before: str, tmp_path: Path, r
             assert len(inside) <= 1
         over.set()
     assert sum(racer.result() for racer in racers) == 1
+
+
+def test_a_machine_that_slept_looks_for_a_successor_before_it_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own beat is still to come: without a look it would commit as if nobody else were at work."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 60.0)
+    awake = time.clock_gettime
+    with at_work(store) as held:
+        hold(store, sign_of(1), 2)
+        held.check()  # a moment after the last renewal: costs no request
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: awake(clock) + 3600)
+        with pytest.raises(RunError, match="another process has taken over"):
+            held.check()
