@@ -26,6 +26,11 @@ class Scope:
         """The scope of that name, made where there is none."""
         return self.names.setdefault(name, Scope())
 
+    def join(self, other: Scope) -> None:
+        """Add all that the other has."""
+        for name, inner in other.names.items():
+            self.add(name).join(inner)
+
     def has(self, parts: list[str]) -> bool:
         """Whether the names lead anywhere, one behind the other."""
         return not parts or (parts[0] in self.names and self.names[parts[0]].has(parts[1:]))
@@ -36,10 +41,51 @@ def source_files() -> list[Path]:
     return sorted(path for root in ROOTS for path in (REPO / root).rglob("*.py"))
 
 
-@cache
+@dataclass(frozen=True)
+class Source:
+    """What a Python file has, read once: its tree and tokens take time, and much memory.
+
+    scope: what it defines; words: every name, and every word of its string literals, docstrings left out;
+    prose: docstrings, epilogs and blocks of comments, each with the line on which it begins; arguments: the
+    names of all arguments of its functions.
+    """
+
+    scope: Scope
+    words: frozenset[str]
+    prose: tuple[tuple[int, str], ...]
+    arguments: frozenset[str]
+
+
 def tree_of(path: Path) -> ast.Module:
     """The syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def source(path: Path) -> Source:
+    """What is in a file."""
+    tree, scope = tree_of(path), Scope()
+    _define(scope, tree.body)
+    docstrings: dict[int, ast.Constant] = {}
+    words, arguments = set[str](), set[str]()
+    for node in ast.walk(tree):  # from the outside in: an expression before its constant
+        match node:
+            case ast.Expr(value=ast.Constant(value=str()) as constant):
+                docstrings[id(constant)] = constant
+            case ast.Constant(value=str(text)) if id(node) not in docstrings:
+                words.update(re.findall(r"\w+", text))
+            case ast.Constant(value=bytes(data)):
+                words.update(re.findall(r"\w+", data.decode("latin-1")))
+            case ast.arg(arg=name):
+                arguments.add(name)
+    prose = [(node.lineno, str(node.value)) for node in docstrings.values()]
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="EPILOG")], value=ast.Constant(value=str(text))):
+                prose.append((statement.lineno, text))
+    tokens = list(tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline))
+    words.update(token.string for token in tokens if token.type == tokenize.NAME)
+    return Source(scope, frozenset(words), (*prose, *_comments(tokens)), frozenset(arguments))
 
 
 @cache
@@ -51,7 +97,7 @@ def packages() -> Scope:
         for part in path.relative_to(REPO).with_suffix("").parts:
             if part != "__init__":
                 scope = scope.add(part)
-        _define(scope, tree_of(path).body)
+        scope.join(source(path).scope)
     return top
 
 
@@ -105,45 +151,13 @@ def modules() -> dict[str, list[Scope]]:
 @cache
 def identifiers() -> frozenset[str]:
     """Every name in the code, and every word of its string literals, docstrings left out."""
-    words: set[str] = set()
-    for path in source_files():
-        if path.name == "test_references.py":  # it names what is not there
-            continue
-        docstrings = {id(node) for node in docstring_nodes(tree_of(path))}
-        for node in ast.walk(tree_of(path)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-                words.update(re.findall(r"\w+", node.value))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, bytes):
-                words.update(re.findall(r"\w+", node.value.decode("latin-1")))
-        for token in _tokens(path):
-            if token.type == tokenize.NAME:
-                words.add(token.string)
-    return frozenset(words)
+    files = (path for path in source_files() if path.name != "test_references.py")  # names what is not there
+    return frozenset().union(*(source(path).words for path in files))
 
 
-def docstring_nodes(tree: ast.AST) -> Iterator[ast.Constant]:
-    """Strings that stand alone: docstrings, and those below an attribute."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Expr(value=ast.Constant(value=str()) as constant):
-                yield constant
-
-
-def _tokens(path: Path) -> Iterator[tokenize.TokenInfo]:
-    return tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
-
-
-def prose_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Docstrings, epilogs and blocks of comments of a Python file, each with the line on which it begins."""
-    tree = tree_of(path)
-    for node in docstring_nodes(tree):
-        yield node.lineno, str(node.value)
-    for statement in tree.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id="EPILOG")], value=ast.Constant(value=str(text))):
-                yield statement.lineno, text
+def _comments(tokens: list[tokenize.TokenInfo]) -> Iterator[tuple[int, str]]:
     begin, block = 0, ""
-    for token in _tokens(path):
+    for token in tokens:
         if token.type == tokenize.COMMENT:
             begin, block = begin or token.start[0], f"{block}\n{token.string.lstrip('#: ')}"
         elif block and token.type not in (tokenize.NL, tokenize.NEWLINE):
@@ -151,11 +165,6 @@ def prose_of(path: Path) -> Iterator[tuple[int, str]]:
             begin, block = 0, ""
     if block:
         yield begin, block
-
-
-def arguments_of(path: Path) -> frozenset[str]:
-    """The names of all arguments of a file's functions."""
-    return frozenset(node.arg for node in ast.walk(tree_of(path)) if isinstance(node, ast.arg))
 
 
 def resolves(dotted: str) -> bool:

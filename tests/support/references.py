@@ -51,12 +51,12 @@ def in_page(path: Path, text: str | None = None) -> list[str]:
 
 def in_code(path: Path) -> list[str]:
     """What the docstrings and comments of a Python file name and is not there."""
-    problems, arguments = [], code_names.arguments_of(path)
-    for line, prose in code_names.prose_of(path):
+    problems, source = [], code_names.source(path)
+    for line, prose in source.prose:
         result = list(_paths(prose)) + list(_from_a_root(prose)) + list(_settings(prose))
         result += _lines_of_commands(0, prose)
         for at, span in _spans(prose):
-            if span.partition(".")[0] not in arguments:
+            if span.partition(".")[0] not in source.arguments:
                 result += _inline(at, span)
         for at, name in _matches(BARE, prose):
             if name.partition(".")[0] in code_names.modules():
