@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.job
 def test_both_are_measured_and_nothing_is_left(in_process, tmp_path: Path) -> None:
     ended = in_process("benchmark", "--master", "300x200", "--folder", tmp_path, "--set", "model.side=64")
     assert ended.returncode == 0, ended.stderr

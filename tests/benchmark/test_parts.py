@@ -11,9 +11,11 @@ from PIL import Image
 
 from pipeline import IMPORT_ROOT
 from pipeline.benchmark import parts
-from pipeline.benchmark.parts import Kind, compare_parts, middle
+from pipeline.benchmark.parts import BESIDE, PARTS, Kind, compare_parts, middle
+from pipeline.benchmark.parts_alone import PartsAlone, measure
 from pipeline.benchmark.process_tree import Trace
-from pipeline.benchmark.sample_photographs import SIZES, deep_photographs
+from pipeline.benchmark.sample_photographs import SIZES, deep_photographs, photographs
+from pipeline.benchmark.task import Task
 from pipeline.errors import ConfigError, RunError
 
 SAMPLES = IMPORT_ROOT / "tests" / "photos"
@@ -21,11 +23,8 @@ SAMPLES = IMPORT_ROOT / "tests" / "photos"
 
 @pytest.mark.job
 @pytest.mark.slow
-@pytest.mark.parametrize("deep", [False, True])
-def test_the_job_is_compared_with_its_parts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deep: bool
-) -> None:
-    monkeypatch.setitem(parts.KINDS, "small", Kind("512", 32, deep))
+def test_the_job_is_compared_with_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(parts.KINDS, "small", Kind("512", 32, deep=True))
     (row,) = compare_parts(SAMPLES, tmp_path, ["small"], 1, 1, ["model.side=64"])
     assert set(row["parts"]) == {"decode", "network", "compose", "encode"}
     assert min(row["parts"].values()) > 0.1
@@ -34,6 +33,20 @@ def test_the_job_is_compared_with_its_parts(
     assert 0 <= row["whole"]["kernel"] < row["whole"]["cpu"]
     assert row["loop"]["peak_mib"] > 100
     assert row["sum_over_whole"] == pytest.approx(row["sum"] / row["whole"]["cpu"], abs=0.01)
+
+
+@pytest.mark.parametrize(("deep", "suffix"), [(False, "jpeg"), (True, "tiff")])
+def test_every_part_of_a_photograph_takes_time(tmp_path: Path, deep: bool, suffix: str) -> None:
+    """In this process: most of what a Python of its own takes are its imports."""
+    make = deep_photographs if deep else photographs
+    overrides = ("model.side=64", f"output.format={suffix}")
+    source, output = make(SAMPLES, tmp_path, "512", 2), tmp_path / "out"
+    output.mkdir()
+    task = Task(source=source, output=output, workers=1, overrides=overrides)
+    seconds = measure(PartsAlone(task), task.keys())
+    assert set(seconds) == {*PARTS, *BESIDE}
+    assert min(seconds[name] for name in PARTS) > 0
+    assert len(list((tmp_path / "out").rglob(f"*.{suffix}"))) == 2
 
 
 def test_start_and_end_do_not_count(tmp_path: Path) -> None:

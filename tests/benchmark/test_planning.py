@@ -30,6 +30,7 @@ def test_folders_are_common_prefixes() -> None:
     assert [info.key for info in SimulatedArchive(keys).list("a")] == ["a", "a/1", "a/2"]
 
 
+@pytest.mark.job
 def test_all_three_states_are_measured_and_nothing_is_left(in_process, tmp_path: Path) -> None:
     ended = in_process("benchmark", "--plan", "2000", "--folder", tmp_path)
     assert ended.returncode == 0, ended.stderr
