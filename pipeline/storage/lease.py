@@ -96,9 +96,15 @@ class Lease:
             except StorageError:  # the work meets the same store and fails by itself
                 continue
 
-    def end(self) -> None:
-        """Say that the work has ended, so that the next one need not wait for silence."""
+    def stop_renewing(self) -> None:
+        """Begin no other renewal."""
         self._done.set()
+
+    def end(self) -> None:
+        """Say that the work has ended, so that the next one need not wait for silence.
+
+        To be called when no renewal is on its way: one that comes later would say that the work goes on.
+        """
         if self._newest() == self._number:
             self._put(ended=True)
 
@@ -155,9 +161,10 @@ def at_work(store: Store, folder: str = "", *, what: str = "a job", wait: float 
     try:
         yield lease
     finally:
+        lease.stop_renewing()
+        thread.join()
         with suppress(StorageError):  # the work meets the same store; a dead holder is succeeded
             lease.end()
-        thread.join()
 
 
 _JSON = "application/json"

@@ -205,3 +205,23 @@ def test_a_machine_that_slept_looks_for_a_successor_before_it_goes_on(
         monkeypatch.setattr(time, "clock_gettime", lambda clock: awake(clock) + 3600)
         with pytest.raises(RunError, match="another process has taken over"):
             held.check()
+
+
+def test_a_renewal_that_is_on_its_way_does_not_undo_the_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next one waits for a holder that has ended, or is refused."""
+    put, on_its_way, arrives = type(store).put, threading.Event(), threading.Event()
+
+    def slow_put(self: Store, key: str, data: bytes, content_type: str | None = None) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            on_its_way.set()
+            assert arrives.wait(30)
+        put(self, key, data, content_type)
+
+    monkeypatch.setattr(type(store), "put", slow_put)
+    with at_work(store):
+        assert on_its_way.wait(30)
+        threading.Timer(3 * BEAT, arrives.set).start()
+    [name] = [info.key for info in store.list()]
+    assert Sign.model_validate_json(store.get(name).data).ended
