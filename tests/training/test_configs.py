@@ -54,8 +54,9 @@ def test_the_users_own_training_is_of_the_shipped_network() -> None:
     assert own.model == first.model
 
 
-def test_choosing_a_decoding_holds_out_what_the_training_holds_out() -> None:
-    choice = load(ChoiceConfig, str(CONFIGS / "choose_decoding" / "old-light.yaml"))
+@pytest.mark.parametrize("name", ["old-light", "gains"])
+def test_choosing_a_decoding_holds_out_what_the_training_holds_out(name: str) -> None:
+    choice = load(ChoiceConfig, str(CONFIGS / "choose_decoding" / f"{name}.yaml"))
     trained = load(TrainConfig, str(CONFIGS / "train" / "old-light.yaml"))
     assert choice.data.hold_out == trained.data.hold_out
 
