@@ -6,7 +6,7 @@ The S3 server of the tests stands behind the proxy of the tests, and each fault 
 requests, drawn by a seed. The same images are coloured archive after archive, each with another seed, and
 the job's command is repeated until it succeeds. Images and ledger of each archive are then compared with what
 the same images gave in a folder, without faults. It prints a table, and ends with 1 where something is wrong.
-A command that was stopped goes on after the last whole archive, if `--keep` names the same folder.
+A command that was stopped goes on after the last whole archive, if it is given the same folder.
 """
 
 from __future__ import annotations
