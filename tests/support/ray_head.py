@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.needs import require
@@ -55,7 +55,8 @@ def started(arguments: list[str], environment: dict[str, str], log: Path) -> Ite
             time.sleep(0.25)
         yield head.pid
     finally:
-        os.killpg(head.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has not started: what it said of that counts
+            os.killpg(head.pid, signal.SIGTERM)
         try:
             head.wait(5)  # Ray would take half a minute over its own end, and what is told here is over
         except subprocess.TimeoutExpired:
