@@ -56,6 +56,11 @@ class LedgerRows:
         """The keys of the parts of one job digest, in order."""
         return [key for key in self.inputs.keys if job_digest_of(key) == job_digest]
 
+    @property
+    def latest(self) -> int:
+        """The latest `finished_at` of all rows, microseconds since 1970; 0 where there is none."""
+        return max((pc.max(rows["finished_at"]).as_py() or 0 for rows in self.tables.values()), default=0)
+
     def of(self, job_digest: str) -> pa.Table:
         """ROWS_SCHEMA: the rows of one job digest."""
         return self.tables.get(job_digest, ROWS_SCHEMA.empty_table())

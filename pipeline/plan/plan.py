@@ -46,7 +46,8 @@ class Plan:
     the second file alone is to be made (`finished`). `guidance` has the guides of all that are listed, and
     the sidecars, which are in no count. `archived_items` and `archived_bytes` count those to do that are
     archived as far as is known (`archived.still_archived`). They are asked for like all others.
-    `warnings` are on patterns and keys that choose nothing.
+    `warnings` are on patterns and keys that choose nothing. `ledger_until` is the latest time of all ledger
+    rows, microseconds since 1970.
     """
 
     items_listed: int
@@ -63,6 +64,7 @@ class Plan:
     archived_bytes: int = 0
     guidance: Guidance = field(default_factory=Guidance)
     warnings: tuple[str, ...] = ()
+    ledger_until: int = 0
 
 
 def make_plan(
@@ -124,6 +126,7 @@ def make_plan(
         archived_bytes=int(objects.sizes[archived].sum()),
         guidance=listing.guidance,
         warnings=listing.warnings,
+        ledger_until=known.until,
     )
 
 
@@ -181,11 +184,13 @@ def _keeps(config: JobConfig) -> bool:
 
 
 class _Known(NamedTuple):
-    """What the ledger says: what is done, what has a guide (identities), and the inputs of its parts."""
+    """What the ledger says: what is done, what has a guide (identities), the inputs of its parts, and the
+    latest time of its rows, microseconds since 1970."""
 
     done: DoneImages
     guided: NDArray[np.int64]
     inputs: InputParts
+    until: int
 
 
 def _known(source: Store, out: Store, config: JobConfig, job_digest: str) -> _Known:
@@ -194,7 +199,7 @@ def _known(source: Store, out: Store, config: JobConfig, job_digest: str) -> _Kn
     own = done_images(ledger.of(job_digest), retry_failed=config.plan.retry_failed)
     others = read_other_models(out, ledger, config, job_digest)
     done = with_other_models(own, others, keep=_keeps(config))
-    return _Known(done, guided_images(ledger), ledger.inputs)
+    return _Known(done, guided_images(ledger), ledger.inputs, ledger.latest)
 
 
 def write_plan(out: Store, run_id: str, plan: Plan) -> None:

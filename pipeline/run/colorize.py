@@ -138,7 +138,7 @@ def _work(
         with open_engine(job.config, plan) as engine:
             stop_on_sigterm()
             layout = engine.layout
-            job = replace(_with_plan(job, plan), threads=layout.threads)
+            job = replace(_with_plan(job, plan), threads=layout.threads, after=plan.ledger_until)
             began = ended = float("inf")
             _say_start(job, layout)
             with Observer(job, plan, tally, engine.registry, engine.telemetry(job, plan)) as observer:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from pipeline.config.job import JobConfig
 from pipeline.guides.guide import Guide
 from pipeline.records import Item, ModelCard
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Job:
     """One run: travels to every worker once. date: the UTC day it began, YYYY-MM-DD; outputs state it.
     model: what weights of others say of themselves; outputs state it, too. threads: cores of each worker.
     has_finished: some of its images need a second file alone, perhaps all: a worker then loads the network
-    when it has an image to colour, not before."""
+    when it has an image to colour, not before. after: the latest time of a row that the ledger had before the
+    run, microseconds since 1970."""
 
     config: JobConfig
     input: str
@@ -52,6 +56,15 @@ class Job:
     model: ModelCard | None = None
     threads: int = 1
     has_finished: bool = False
+    after: int = 0
+
+    def time_of_row(self) -> datetime:
+        """Now, for a row of this run; later than all rows from before the run, whatever the clock says.
+
+        What was put last stands at its place, and the ledger tells it by its time. A clock that was set back,
+        or another machine's that is ahead, would let an older row stand, and `prune` remove what is newer.
+        """
+        return max(datetime.now(UTC), _EPOCH + timedelta(microseconds=self.after + 1))
 
     def source_image(self, item: Item) -> SourceImage:
         """The item with its guide parsed; the job's own method colours it unless the guide names another."""

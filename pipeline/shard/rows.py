@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from pipeline.codecs.in_memory import Skip
@@ -84,7 +83,7 @@ class Rows:
             job_digest=self.job.job_digest,
             run_id=self.job.run_id,
             input=self.job.input,
-            finished_at=datetime.now(UTC),
+            finished_at=self.job.time_of_row(),
             **columns,  # type: ignore[arg-type]
         )
 

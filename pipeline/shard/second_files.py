@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import lru_cache
 
 import pyarrow as pa
@@ -116,7 +115,7 @@ class SecondFiles:
             seconds_decode=None,
             seconds_predict=None,
             seconds_compose=time.perf_counter() - start,
-            finished_at=datetime.now(UTC),
+            finished_at=self.job.time_of_row(),
         )
 
     def _put(self, key: str, sha256: str | None, keep: bool) -> tuple[DeliveredFile, tuple[str, ...]]:

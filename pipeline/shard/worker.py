@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,7 +197,7 @@ class ShardWorker:
                 derivative_sha256=None,
             )
         row.seconds_compose = time.perf_counter() - start
-        row.finished_at = datetime.now(UTC)
+        row.finished_at = self.job.time_of_row()
         return row
 
     def _put(self, key: str, finished: Finished) -> None:
