@@ -32,7 +32,7 @@ class Toll:
         doubled: rows beyond one for each source, and files that no row names.
         false: files and rows that differ from those of an undisturbed run.
         repeated: images that were put again, beyond once each.
-        left: processes and temporary files of ours that are still there.
+        left: processes and temporary files of ours that are still there; None where nobody looked.
         seconds: from the first start to the end of the run that finished.
     """
 
@@ -41,16 +41,21 @@ class Toll:
     doubled: int = 0
     false: int = 0
     repeated: int = 0
-    left: int = 0
+    left: int | None = None
     seconds: float = 0.0
 
     def __add__(self, other: Toll) -> Toll:
-        return Toll(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(Toll)))
+        counts = {one.name: getattr(self, one.name) + getattr(other, one.name) for one in _COUNTS}
+        looked = [cost.left for cost in (self, other) if cost.left is not None]
+        return Toll(**counts, left=sum(looked) if looked else None)
 
     @property
     def is_wrong(self) -> bool:
         """Whether it may not be so; work that is done again may."""
         return bool(self.lost or self.doubled or self.false or self.left)
+
+
+_COUNTS = [one for one in fields(Toll) if one.name != "left"]
 
 
 @dataclass(frozen=True)
@@ -125,5 +130,5 @@ def table(faults: Mapping[str, int], cost: Toll) -> str:
         *(f"| {name} | {times:,} | | | | | | | |" for name, times in sorted(faults.items())),
     ]
     counts = (cost.runs, cost.lost, cost.doubled, cost.false, cost.repeated, cost.left)
-    cells = " | ".join(f"{n:,}" for n in (sum(faults.values()), *counts))
+    cells = " | ".join("" if n is None else f"{n:,}" for n in (sum(faults.values()), *counts))
     return "\n".join([*lines, f"| all | {cells} | {cost.seconds:,.0f} |"])
