@@ -90,7 +90,7 @@ def test_the_networks_loss_is_the_weighted_verdict_and_the_distance_of_features(
     losses = adversary.judge(data)
     assert all(torch.equal(before[name], t) for name, t in adversary.module.state_dict().items())
     assert all(parameter.requires_grad for parameter in adversary.module.parameters())
-    assert float(losses["loss"]) == pytest.approx(
+    assert float(losses["loss"].detach()) == pytest.approx(
         0.5 * (-float(losses["fooled"]) + 2 * float(losses["matching"])), rel=1e-5
     )
     losses["loss"].backward()
