@@ -51,13 +51,20 @@ def _gamut_surface() -> NDArray[np.float64]:
     return np.asarray(srgb_to_lab(np.concatenate(faces))[:, 1:], dtype=np.float64)
 
 
+def _for_training_too() -> torch.inference_mode:
+    """Where tensors that are kept are made: a prediction may want them first, and no gradient passes through
+    tensors that are made in its inference mode."""
+    return torch.inference_mode(False)
+
+
 @functools.cache
 def bins() -> Tensor:
     """`ab_Q2`: the centres of the Q = 313 bins, float32, Lab units, ordered by a, then b."""
     steps = np.arange(-130, 131, GRID)
     grid = np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
     distance, _ = scipy.spatial.cKDTree(_gamut_surface()).query(grid)
-    return torch.from_numpy(grid[distance <= GAMUT_MARGIN].astype(np.float32))
+    with _for_training_too():
+        return torch.from_numpy(grid[distance <= GAMUT_MARGIN].astype(np.float32))
 
 
 BINS = 313
@@ -71,7 +78,8 @@ def _table() -> tuple[Tensor, Tensor]:
     distance, index = scipy.spatial.cKDTree(bins().numpy()).query(points, k=NEIGHBOURS)
     weight = np.exp(-(distance**2) / (2 * SIGMA**2))
     weight /= np.maximum(weight.sum(1, keepdims=True), 1e-30)
-    return torch.from_numpy(index.astype(np.int64)), torch.from_numpy(weight.astype(np.float32))
+    with _for_training_too():
+        return torch.from_numpy(index.astype(np.int64)), torch.from_numpy(weight.astype(np.float32))
 
 
 def soft_encode(ab_B2hw: Tensor) -> tuple[Tensor, Tensor]:

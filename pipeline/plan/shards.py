@@ -182,11 +182,12 @@ def write_shards(out: Store, key: str, shards: Sequence[Shard]) -> None:
 def _batches(shards: Sequence[Shard]) -> Iterator[pa.RecordBatch]:
     """Row groups, of which few shards are Python objects at a time."""
     group: list[pa.RecordBatch] = []
-    rows = items = 0
-    for start in range(0, len(shards), _TOGETHER):
-        few = shards[start : start + _TOGETHER]
+    start = rows = items = 0
+    while start < len(shards):
+        few = shards[start : start + min(_TOGETHER, _ROW_GROUP - rows)]
         group.append(_batch(few))
-        rows, items = rows + len(few), items + sum(len(shard.items) for shard in few)
+        start, rows = start + len(few), rows + len(few)
+        items += sum(len(shard.items) for shard in few)
         if rows >= _ROW_GROUP or items >= _GROUP_ITEMS:
             yield pa.Table.from_batches(group).combine_chunks().to_batches()[0]
             group, rows, items = [], 0, 0

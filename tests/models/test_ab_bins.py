@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.color.spaces import srgb_to_lab
+from pipeline.models import ab_bins
 from pipeline.models.ab_bins import (
     BINS,
     GRID,
@@ -110,3 +111,12 @@ def test_histogram_counts_the_nearest() -> None:
     counts = histogram(np.array([[0.2, -0.4], [4.0, 4.0], [50.4, 19.0]]))
     assert counts.sum() == 3
     assert counts[int((bins() == 0).all(1).nonzero())] == 2
+
+
+def test_what_a_prediction_asked_for_first_serves_training_too() -> None:
+    ab_bins.bins.cache_clear()
+    with torch.inference_mode():
+        annealed_mean(torch.zeros(1, BINS, 1, 1))
+    logits = torch.zeros(1, BINS, 1, 1, requires_grad=True)
+    annealed_mean(logits).square().sum().backward()
+    assert logits.grad is not None
