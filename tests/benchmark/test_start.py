@@ -11,6 +11,7 @@ from pipeline.errors import ConfigError
 from tests.support.job_runner import encoded, fill, photograph
 
 
+@pytest.mark.job
 def test_one_photograph_has_a_first_picture_before_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

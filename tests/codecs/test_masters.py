@@ -92,13 +92,16 @@ def test_profiles_are_honoured(tmp_path: Path) -> None:
     assert np.abs(result - lightness(pixels)).max() > 2
 
 
-def test_reduced_is_the_average_and_colour_comes_with_it(tmp_path: Path) -> None:
+def test_reduced_is_the_average_and_colour_comes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.codecs.masters._SMALL_SIDE", 410)
     path = tmp_path / "a.tif"
-    pixels = np.zeros((4100, 8100, 3), np.uint16)
-    pixels[:, 4050:] = (65535, 0, 0)
+    pixels = np.zeros((410, 810, 3), np.uint16)
+    pixels[:, 405:] = (65535, 0, 0)
     path.write_bytes(tiff_bytes(pixels, ResultMetadata(srgb_profile(), XMP)))
-    result = Master(path, pixels=MANY).reduced(384)
-    assert result.L_u16.shape == (2050, 4050)
+    result = Master(path, pixels=MANY).reduced(96)
+    assert result.L_u16.shape == (205, 405)
     assert result.rgb8 is not None
     np.testing.assert_array_equal(result.rgb8[7, [3, -3]], [[0, 0, 0], [255, 0, 0]])
     small = tmp_path / "small.tif"

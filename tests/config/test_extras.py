@@ -77,6 +77,7 @@ WANTING = {
 }
 
 
+@pytest.mark.job
 def test_colouring_needs_no_extra_and_a_missing_one_is_one_line(tmp_path: Path) -> None:
     """In one process that finds no module of any extra: most of its time are imports."""
     (tmp_path / "scans").mkdir()

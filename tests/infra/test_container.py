@@ -94,6 +94,7 @@ def test_the_image_has_every_extra_but_the_tests_own() -> None:
     assert re.findall(r'"(\w+)"', names) == [*MODULES]
 
 
+@pytest.mark.job
 def test_the_package_brings_all_that_pipeline_holds(installed: Path) -> None:
     def held(folder: Path) -> set[str]:
         files = (Path(at, name) for at, _, names in os.walk(folder, followlinks=True) for name in names)

@@ -205,6 +205,7 @@ def test_pages_travel_between_stages_and_are_guided_and_labelled_like_others(tmp
         assert opened.height > 60
 
 
+@pytest.mark.job
 def test_nothing_counts_of_a_document_whose_worker_was_killed(tmp_path: Path) -> None:
     pages = [photo(400, 300, seed=seed) for seed in range(12)]
     data = document(*pages)

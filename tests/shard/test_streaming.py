@@ -152,6 +152,7 @@ for path in sys.argv[2:]:
 """
 
 
+@pytest.mark.job
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """A file whose 16-bit colour is 290 MB takes a small part of that more than a tiny one."""
     large, tiny = tmp_path / "large.tif", gray(tmp_path / "tiny.tif")

@@ -260,6 +260,7 @@ def learn_as_one_of_two(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.job
 def test_workers_with_different_crops_keep_one_discriminator(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(learn_as_one_of_two, (str(tmp_path),), nprocs=2)
     one, other = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))

@@ -64,14 +64,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Four smooth pictures of strong colours inside sRGB: L, ab, labels."""
+def batch(images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Up to four smooth pictures of strong colours inside sRGB: L, ab, labels."""
     generator = torch.Generator().manual_seed(3)
-    corners = torch.rand(IMAGES, 3, 3, 3, generator=generator) * 0.8 + 0.1
+    corners = torch.rand(images, 3, 3, 3, generator=generator) * 0.8 + 0.1
     rgb_B3HW = F.interpolate(corners, (SIDE, SIDE), mode="bilinear", align_corners=True)
     lab_B3HW = srgb_to_lab_t(rgb_B3HW)
     assert float((lab_to_srgb_t(lab_B3HW) - rgb_B3HW).abs().max()) < 1e-3
-    return lab_B3HW[:, :1], lab_B3HW[:, 1:], torch.tensor([0, 1, 0, 1])
+    return lab_B3HW[:, :1], lab_B3HW[:, 1:], torch.tensor([0, 1, 0, 1][:images])
 
 
 def test_every_trainable_method_is_here() -> None:
@@ -86,16 +86,16 @@ def test_one_batch_is_learned_by_heart(case: str) -> None:
     """
     method, options, objective = CASES[case]
     torch.manual_seed(0)
-    L_B1HW, ab_B2HW, label_B = batch()
+    # A classifier sees each prediction at its own, larger size: two pictures cost it enough.
+    L_B1HW, ab_B2HW, label_B = batch(2 if objective.perceptual else IMAGES)
     colorizer = NETWORKS[method].start(options, 2)
     if colorizer.bin_head is not None:  # the prior of these pictures: a flat one would rebalance nothing
         counts = torch.from_numpy(histogram(ab_B2HW.movedim(1, -1).reshape(-1, 2).numpy()))
         colorizer.bin_head.prior_Q.copy_(counts / counts.sum())
     optimizer = torch.optim.AdamW(colorizer.parameters(), lr=3e-3)
-    most = 32 if objective.perceptual else 48  # a classifier sees each prediction at its own, larger size
     losses, distance, tint = [], math.inf, _mean_distance(ab_B2HW, ab_B2HW.mean((0, 2, 3), keepdim=True))
     learned = False
-    while not learned and len(losses) < most:
+    while not learned and len(losses) < 48:
         colorizer.train()
         losses.append(_step(colorizer, optimizer, (L_B1HW, ab_B2HW, label_B), objective))
         if len(losses) % 4 == 0 and _has_fallen(losses, colorizer, objective):
