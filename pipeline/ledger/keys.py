@@ -7,6 +7,7 @@
     ledger/<job digest>/part-merged-<time>-<digest>.parquet   the rows of many parts (pipeline.ledger.merge)
     runs/<run id>/plan/shards.parquet
     runs/<run id>/config.yaml                  the effective configuration
+    runs/<run id>/start.json                   how and when it began, for whoever closes it in its stead
     runs/<run id>/ledger.parquet               the compacted ledger, for people
     runs/<run id>/summary.json                 written last: the run has finished
     runs/<run id>/report/index.html, contact-sheet.png
@@ -84,6 +85,11 @@ def plan_key(run_id: str) -> str:
 def config_key(run_id: str) -> str:
     """The run's effective configuration."""
     return f"{run_folder(run_id)}config.yaml"
+
+
+def start_key(run_id: str) -> str:
+    """What the run says of itself when its workers are up."""
+    return f"{run_folder(run_id)}start.json"
 
 
 def compacted_key(run_id: str) -> str:

@@ -70,7 +70,7 @@ def close_run(
     layout: Layout,
     tally: RunTally,
     clock: Clock,
-    occupied: Resources,
+    occupied: Resources | None,
     source: Store,
     out: Store,
 ) -> Summary:
@@ -79,7 +79,7 @@ def close_run(
 
     Args:
         clock: when the phases before this one began and ended.
-        occupied: CPUs and GPUs that the workers occupied.
+        occupied: CPUs and GPUs that the workers occupied; None: not known.
 
     Returns:
         The summary; its exit status is 0, 3 with failed images, 4 with more than `run.max_failed` allows.
@@ -110,7 +110,7 @@ def close_run(
 
 
 def _summary(
-    job: Job, plan: Plan, layout: Layout, tally: RunTally, clock: Clock, occupied: Resources
+    job: Job, plan: Plan, layout: Layout, tally: RunTally, clock: Clock, occupied: Resources | None
 ) -> Summary:
     """All that is known of the run before its closing phase."""
     failed_before, chroma = plan.done.get(Status.FAILED, 0), tally.chroma
@@ -138,7 +138,7 @@ def _summary(
         seconds=clock.seconds(),
         stage_seconds=tally.stage_seconds,
         balance=_balance(layout, tally, clock, occupied),
-        cost=_cost(clock, occupied, job.config.report),
+        cost=occupied and _cost(clock, occupied, job.config.report),
         max_delta_l=tally.max_delta_l,
         chroma=chroma and chroma.against(reference_for(job.config, job.weights_digest)),
         doubt=tally.doubt.counts,
@@ -166,9 +166,9 @@ def _alarm(summary: Summary, worked_on: int, max_failed: float) -> str:
     )
 
 
-def _balance(layout: Layout, tally: RunTally, clock: Clock, occupied: Resources) -> Balance | None:
+def _balance(layout: Layout, tally: RunTally, clock: Clock, occupied: Resources | None) -> Balance | None:
     """Staged alone; predict actors without a GPU hold a CPU each, which the tasks around them do not have."""
-    if layout.topology != "staged":
+    if layout.topology != "staged" or occupied is None:
         return None
     cpus = occupied.cpus - (0 if layout.gpus else layout.workers)
     return balance(tally.stage_seconds, clock.ended - clock.began, max(cpus, 1), layout.workers)

@@ -32,6 +32,7 @@ from pipeline.run.notify import Outcome
 from pipeline.run.observer import Observer
 from pipeline.run.plan_text import estimate_text, failed_text, plan_fields, plan_text
 from pipeline.run.start import ColorizeRequest
+from pipeline.run.unclosed import Start, close_unclosed, write_start
 from pipeline.shard.job import Job
 from pipeline.shard.open_guides import open_guides, pin_pictures
 from pipeline.shard.open_onnx import pin_onnx
@@ -77,14 +78,14 @@ def run(
     if request.dry_run:
         return _dry_run(job, plan)
     if not plan.shards:
-        return _nothing_to_do(plan)
+        return _nothing_to_do(job, plan, source, out)
     out.check_writable()
     with at_work(out, LEASE, what=f"run {run_id}", wait=60 * config.run.wait_minutes) as lease:
         if lease.follows_another_since(called):  # and what that one has done is not to be done again
             before, plan = plan, planned()
             _say_plan(request, job, plan, before)
         if not plan.shards:
-            return _nothing_to_do(plan)
+            return _nothing_left(plan)
         if lease.follows_a_death:
             drop_half_written(out)
         write_plan(out, job.run_id, plan)
@@ -141,6 +142,8 @@ def _work(
             job = replace(_with_plan(job, plan), threads=layout.threads, after=plan.ledger_until)
             began = ended = float("inf")
             _say_start(job, layout)
+            start = Start(job_digest=job.job_digest, layout=layout, begun=begun, planned=planned)
+            write_start(out, job.run_id, start)
             with Observer(job, plan, tally, engine.registry, engine.telemetry(job, plan)) as observer:
                 for result in engine.results(job, plan):
                     lease.check()
@@ -201,7 +204,14 @@ def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
     return config.model_copy(update={"model": model, "plan": plan}), opened
 
 
-def _nothing_to_do(plan: Plan) -> Outcome:
+def _nothing_to_do(job: Job, plan: Plan, source: Store, out: Store) -> Outcome:
+    """Unless an earlier run waits to be closed."""
+    if plan.items_listed and (summary := close_unclosed(job, plan, source, out)):
+        return Outcome(summary.exit_status, headline(summary), summary)
+    return _nothing_left(plan)
+
+
+def _nothing_left(plan: Plan) -> Outcome:
     """The truth about earlier runs, for a scheduler that only sees this one."""
     if plan.items_listed == 0:
         return nothing_there()

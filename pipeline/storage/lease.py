@@ -105,8 +105,12 @@ class Lease:
 
         To be called when no renewal is on its way: one that comes later would say that the work goes on.
         """
-        if self._newest() == self._number:
+        if self._newest() != self._number:
+            return
+        try:
             self._put(ended=True)
+        except StorageError:  # a full disk, say: to delete takes no space
+            self._store.delete(lease_key(self._folder, self._number))
 
     def _renew(self) -> None:
         if self._newest() != self._number:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from pipeline.errors import AccessDenied, StorageError
 from pipeline.storage import open_store, unusable
+from pipeline.storage.lease import at_work
 from tests.support.disks import make_read_only, small_disk
 
 AGAIN = "and run the same command again"
@@ -48,6 +50,27 @@ def test_a_disk_that_is_full_and_one_that_is_read_only(tmp_path, no_storage):
         make_read_only(disk)
         cause = f"Read-only file system; make it writable {AGAIN}"
         assert refused(store, 1) == f"cannot write {disk}/images/b.jpg: {cause}"
+
+
+def fill_up(path: Path) -> None:
+    """Write until there is no space."""
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_lease_ends_though_there_is_no_space_to_say_so(tmp_path, no_storage):
+    """The same process may go on at once, as a notebook does."""
+    with small_disk(tmp_path / "disk", 64) as disk:
+        store = open_store(str(disk), no_storage)
+        with at_work(store, "lease/"):
+            with pytest.raises(OSError, match="No space left"):
+                fill_up(disk / "full")
+            with pytest.raises(StorageError):
+                store.put("images/a.jpg", b"1")
+        (disk / "full").unlink()
+        with at_work(store, "lease/"):
+            store.put("images/a.jpg", b"1")
 
 
 def test_a_limit_on_the_size_of_files(tmp_path, no_storage):

@@ -1,0 +1,100 @@
+"""A run that coloured all and was not closed: the same command closes it, with the figures of that run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.run.test_storage_faults import FULL, error_line
+from tests.support.disks import small_disk
+from tests.support.job_runner import POOL, command, encoded, fill, image_digests, ledger, photograph
+
+IMAGES = 6
+SHARDS = ("--set", "plan.shard_images=3")
+END = ("ledger.parquet", "contact-sheet.png", "index.html", "summary.json")
+
+
+def ended(out: Path) -> dict[str, Path]:
+    """The files of the end of the only run."""
+    (folder,) = (out / "runs").iterdir()
+    return {path.name: path for path in folder.rglob("*") if path.name in END}
+
+
+def kibibytes(paths: list[Path]) -> int:
+    """What they take on a disk, in pages of 4 KiB."""
+    return sum(-(-path.stat().st_size // 4096) * 4 for path in paths)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    photographs = {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(IMAGES - 1)}
+    fill(str(tmp_path / "in"), photographs | {"broken.jpg": b"no photograph"})
+    return tmp_path / "in"
+
+
+@pytest.mark.job
+@pytest.mark.parametrize("missing", END[:3])
+def test_a_disk_that_was_full_at_the_end(missing: str, source: Path, tmp_path: Path, colorize) -> None:
+    whole = tmp_path / "whole"
+    assert colorize("--input", source, "--output", whole, *SHARDS).returncode == 3
+    end = ended(whole)
+    late = [end[name] for name in END[END.index(missing) :]]
+    before = [path for path in whole.rglob("*") if path.is_file() and path not in late]
+    with small_disk(tmp_path / "disk", kibibytes(before) + kibibytes([end[missing]]) // 2) as disk:
+        job = ("--input", source, "--output", disk / "out", *SHARDS)
+        line = error_line(colorize(*job))
+        assert line.endswith(f"{missing}: {FULL}")
+        assert ended(disk / "out").keys() == set(END[: END.index(missing)])
+        subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
+        again = colorize(*job)
+        assert again.returncode == 3, again.stderr
+        assert "has coloured its images and was not closed: closing it now" in again.stdout
+        assert "broken.jpg" in again.stdout
+        assert ended(disk / "out").keys() == set(END)
+        summaries = [json.loads(ended(out)["summary.json"].read_text()) for out in (whole, disk / "out")]
+        same = ("counts", "failures", "todo", "done_before", "listed", "workers", "topology", "engine")
+        assert [summaries[0][name] for name in same] == [summaries[1][name] for name in same]
+        assert summaries[1]["seconds"]["total"] < 600
+        assert image_digests(str(disk / "out")) == image_digests(str(whole))
+        assert "Nothing to do" in colorize(*job).stdout
+
+
+@pytest.mark.job
+def test_a_command_that_was_killed_while_it_closed(source: Path, tmp_path: Path, colorize) -> None:
+    out = tmp_path / "out"
+    job = ("--input", source, "--output", out, *SHARDS)
+    # Of hundreds of pictures the contact sheet takes long enough for a kill.
+    run = subprocess.Popen(command(*job, *POOL, "--set", "report.sample=200"), stdout=subprocess.DEVNULL)
+    until = time.monotonic() + 240
+    while not list((out / "runs").glob("*/ledger.parquet")):
+        assert time.monotonic() < until
+        assert run.poll() is None, "it ended before it was killed"
+        time.sleep(0.005)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    assert ended(out).keys() == {"ledger.parquet"}
+    before = ledger(str(out))
+    assert len(before) == IMAGES
+    assert colorize(*job).returncode == 3
+    assert ended(out).keys() == set(END)
+    assert ledger(str(out)) == before
+
+
+@pytest.mark.job
+def test_what_came_to_its_end_is_not_closed_again(source: Path, tmp_path: Path, colorize) -> None:
+    job = ("--input", source, "--output", tmp_path / "out", *SHARDS)
+    assert colorize(*job).returncode == 3
+    summary = ended(tmp_path / "out")["summary.json"]
+    written = summary.stat().st_mtime_ns
+    assert "closing" not in colorize(*job).stdout
+    assert summary.stat().st_mtime_ns == written
+    summary.unlink()
+    other = colorize(*job, "--set", "output.format=png")  # another job: it has work of its own
+    assert "was not closed" not in other.stdout
+    assert not summary.exists()
