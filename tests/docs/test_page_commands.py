@@ -16,6 +16,7 @@ from urllib.request import HTTPCookieProcessor, build_opener
 import pytest
 
 from pipeline.commands import submit
+from tests.support.forked_commands import run_forked
 from tests.support.job_runner import encoded, fill, ledger, photograph, shared_head
 from tests.support.page_commands import OTHERS, PAGES, READ, blocks, commands, name_of
 from tests.support.paths import REPO
@@ -78,10 +79,9 @@ class Archivist:
     def type(self, command: str) -> subprocess.CompletedProcess[str]:
         if " colorize " in command:
             command += SMALL
-        return subprocess.run(
-            ["bash", "-c", command], cwd=self.folder, env=self.environment, text=True, check=False,
-            capture_output=True, timeout=200,
-        )  # fmt: skip
+        program, *words = shlex.split(command)
+        assert program == "fiat-color"
+        return run_forked(["-m", "fiat_color", *words], self.environment, cwd=self.folder)
 
     def has_coloured(self) -> None:
         """As the pages that speak of results expect it."""

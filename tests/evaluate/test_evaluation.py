@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,7 @@ from pipeline.evaluate.measure import PSNR_CEILING, SCHEMA, Measured, Measurer, 
 from pipeline.evaluate.photograph_list import Photograph, list_photographs
 from pipeline.evaluate.settings import EvaluateConfig
 from tests.support.evaluate_samples import TINT, photograph, write_photographs, write_weights
-from tests.support.job_runner import shared_head
-from tests.support.paths import REPO
+from tests.support.job_runner import run_job
 
 SIDE = 64
 pytestmark = pytest.mark.timeout(900)  # Ray's start alone takes minutes beside a training on every core
@@ -147,10 +145,7 @@ def test_an_unreadable_photograph_is_a_name_and_a_reason(root: Path, tmp_path: P
     assert set(measured.rows["key"].to_pylist()) == {"good.png"}
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPO / "jobs" / "evaluate.py"), *map(str, arguments)]
-    environment = os.environ | shared_head()
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=600)
+run = partial(run_job, "evaluate", timeout=600)
 
 
 def write_config(path: Path, root: Path, **settings: Any) -> Path:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,15 +18,11 @@ from pipeline.ledger.write import commit_part
 from pipeline.records import Status
 from pipeline.shard.put import put_image
 from pipeline.storage import Store, open_store
-from tests.support.job_runner import encoded, fill, photograph, shared_head
-from tests.support.paths import REPO
+from tests.support.job_runner import encoded, fill, photograph, run_job
 
 
-def verify(*args: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPO / "jobs" / "verify.py"), *map(str, args), "--set", "run.workers=2"]
-    return subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | shared_head(), timeout=timeout
-    )
+def verify(*args: object) -> subprocess.CompletedProcess[str]:
+    return run_job("verify", *args, "--set", "run.workers=2")
 
 
 def findings(report: Store) -> list[tuple[str, str]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,7 @@ import pytest
 from tests.support.disks import small_disk
 from tests.support.evaluate_samples import write_photographs, write_weights
 from tests.support.fault_proxy import Fault, fault_proxy
-from tests.support.job_runner import FAST, encoded, fill, ledger, photograph, run, shared_head
-from tests.support.paths import REPO
+from tests.support.job_runner import FAST, encoded, fill, ledger, photograph, run, run_job
 from tests.support.training_data import training_rows, write_parts
 
 SHARDS = ("--set", "plan.shard_images=4")
@@ -26,12 +23,6 @@ TRAINING = [
 ]  # fmt: skip
 FULL = "No space left on device; free space on its disk and run the same command again"
 _PROGRESS = re.compile(r"[\d,]+ of [\d,]+ ")
-
-
-def job(name: str, *args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPO / "jobs" / f"{name}.py"), *map(str, args)]
-    environment = os.environ | shared_head()
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
 
 
 def error_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -81,7 +72,7 @@ def test_verifying_what_credentials_no_longer_read(s3_moto, photographs: str, co
     assert coloured.returncode == 0, coloured.stderr
     expired = Fault("refuse", path="/out/images/..", after=3, status=400, code="ExpiredToken")
     with fault_proxy(s3_moto, expired) as proxy:
-        line = error_line(job("verify", "--output", f"{root}/out", *proxy.server.settings))
+        line = error_line(run_job("verify", "--output", f"{root}/out", *proxy.server.settings))
     assert "the S3 server refuses the credentials for s3://" in line
     assert line.endswith("(ExpiredToken): renew them; the same command goes on where this one stopped")
 
@@ -96,7 +87,7 @@ def test_evaluating_while_a_server_is_busy(s3_moto, tmp_path: Path) -> None:
     places = ("--input", f"s3://{bucket}/in", "--output", tmp_path / "out")
     with fault_proxy(s3_moto, Fault("refuse", path="[bcd].png")) as proxy:
         settings = ("--set", entries, "--set", "evaluate.side=64", *proxy.server.settings, *ONE_MORE_TRY)
-        line = error_line(job("evaluate", *places, *settings))
+        line = error_line(run_job("evaluate", *places, *settings))
     assert "SlowDown (HTTP 503); run the same command again when the server has recovered" in line
 
 
@@ -108,7 +99,7 @@ def test_training_onto_a_disk_that_gets_full(tmp_path: Path) -> None:
     write_parts(photos, training_rows({"sea": 10, "town": 10}, val=2))
     settings = [part for setting in TRAINING for part in ("--set", setting)]
     with small_disk(tmp_path / "disk", 1500) as disk:
-        done = job("train", "--photos", photos, "--storage", disk, *settings)
+        done = run_job("train", "--photos", photos, "--storage", disk, *settings)
     assert done.returncode == 1
     # Ray Train's own lines, of what workers do, have a prefix of their process
     ours = [line for line in done.stderr.splitlines() if line and not line.startswith("\x1b[36m(")]

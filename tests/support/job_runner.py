@@ -19,6 +19,7 @@ from PIL import Image
 from pipeline.config.storage import StorageConfig
 from pipeline.ledger.schema import VOLATILE_COLUMNS
 from pipeline.storage import open_store
+from tests.support.forked_commands import run_forked
 from tests.support.needs import allowed, until_the_end
 from tests.support.paths import REPO
 from tests.support.ray_head import TOKEN, ray_head
@@ -60,7 +61,16 @@ def run(
     elsewhere = own_ray or "RAY_ADDRESS" in given or "run.engine=processes" in args
     head = {} if elsewhere else shared_head()
     environment = os.environ | head | given
+    if not elsewhere:
+        return run_forked(command(*args)[1:], environment, timeout=timeout)
     return subprocess.run(command(*args), capture_output=True, text=True, env=environment, timeout=timeout)
+
+
+def run_job(name: str, *args: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    """Run another job of `jobs/` to its end, on the shared head."""
+    return run_forked(
+        [str(JOB.with_name(f"{name}.py")), *map(str, args)], os.environ | shared_head(), timeout=timeout
+    )
 
 
 def photograph(seed: int, width: int = 96, height: int = 72) -> Image.Image:

@@ -13,6 +13,7 @@ import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from tests.support.forked_commands import run_forked
 from tests.support.paths import REPO
 from tests.support.ray_head import started
 
@@ -42,7 +43,7 @@ def night_yaml() -> str:
 
 def ray_head(command: str, environment: dict[str, str], log: Path) -> AbstractContextManager[int]:
     """The page's `ray start`, on loopback and without its dashboard, for as long as the block."""
-    words = [*shlex.split(command)[1:], "--num-cpus=5", "--node-ip-address=127.0.0.1"]
+    words = [*shlex.split(command)[1:], "--num-cpus=3", "--node-ip-address=127.0.0.1"]
     return started([*words, "--include-dashboard=false"], environment, log)
 
 
@@ -69,5 +70,8 @@ class Operator:
         """Run it with the test's Python, in the operator's folder."""
         line = re.sub(r"^python jobs/", f"{shlex.quote(sys.executable)} {REPO}/jobs/", self.here(command))
         line = re.sub(r"\b(infra|configs)/(?=[\w/]+\.\w)", lambda found: f"{REPO}/{found[1]}/", line)
+        job = re.fullmatch(rf"{re.escape(shlex.quote(sys.executable))} (\S+/jobs/[^|&;<>$`]+)", line)
+        if job:
+            return run_forked(shlex.split(job[1]), self.environment, cwd=self.folder, timeout=timeout)
         settings = {"cwd": self.folder, "env": self.environment, "timeout": timeout}
         return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, **settings)

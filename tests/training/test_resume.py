@@ -20,6 +20,7 @@ from pipeline.models.method_list import weights_info
 from pipeline.storage import open_store
 from pipeline.training.run_folder import RunFolder, run_folder
 from pipeline.training.sections import TrainSection
+from tests.support.forked_commands import run_forked
 from tests.support.job_runner import shared_head
 from tests.support.paths import REPO
 from tests.support.servers import S3Server
@@ -117,10 +118,7 @@ def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: s
     open_store(f"{bucket}/runs/small", s3_ceph.storage_config).put(f"{stray}/state.pt", b"of a killed run")
 
     again_command = command(s3_ceph, bucket)
-    environment = os.environ | shared_head()
-    done = subprocess.run(
-        again_command, capture_output=True, text=True, env=environment, check=False, timeout=240
-    )
+    done = run_forked(again_command[1:], os.environ | shared_head())
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-3000:]
     resumed = re.search(begins, output)
@@ -133,7 +131,7 @@ def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: s
 
     target = f"{bucket}/weights/small.safetensors"
     exported = command(s3_ceph, bucket, "--export", target)
-    subprocess.run(exported, check=True, timeout=120)
+    assert run_forked(exported[1:], dict(os.environ)).returncode == 0
     info = weights_info("iizuka", target, storage=s3_ceph.storage_config)
     assert (info.provenance["steps"], info.provenance["epochs"]) == (EPOCHS * EPOCH_STEPS, EPOCHS)
     assert info.labels == ("sea", "town")

@@ -30,6 +30,7 @@ from pipeline.storage import open_store
 from pipeline.training.checkpoint import AveragedModel
 from pipeline.training.loop import learning_rate
 from pipeline.training.sections import OptimConfig
+from tests.support.forked_commands import run_forked
 from tests.support.job_runner import shared_head
 from tests.support.leases import hold, sign_of
 from tests.support.paths import REPO
@@ -68,10 +69,7 @@ def command(photos: Path, storage: Path, *more: str) -> list[str]:
 
 
 def run(arguments: list[str]) -> str:
-    environment = os.environ | shared_head()
-    done = subprocess.run(
-        arguments, capture_output=True, text=True, env=environment, check=False, timeout=240
-    )
+    done = run_forked(arguments[1:], os.environ | shared_head())
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -183,8 +181,7 @@ def test_exported_weights_say_how_they_were_made(photos: Path, undisturbed: Path
 @pytest.mark.ray
 def test_a_finished_run_of_another_network_is_refused(photos: Path, undisturbed: Path) -> None:
     other = [*command(photos, undisturbed), "--set", "model.width=0.1"]
-    environment = os.environ | shared_head()
-    done = subprocess.run(other, capture_output=True, text=True, env=environment, check=False, timeout=240)
+    done = run_forked(other[1:], os.environ | shared_head())
     assert done.returncode == 2
     assert done.stdout.count("another network") == 0  # nor is it tried again
     last = done.stderr.strip().splitlines()[-1]
@@ -220,8 +217,7 @@ def test_a_discriminator_is_trained_kept_and_not_exported(
     info = weights_info("unet", str(export(photos, tmp_path, in_process, *settings)))
     assert (info.architecture["blend"], info.architecture["gain"]) == (0.25, 1.4)
     wider = command(photos, tmp_path, *settings, "loss.adversarial.width=16", "train.steps=7")
-    environment = os.environ | shared_head()
-    done = subprocess.run(wider, capture_output=True, text=True, env=environment, check=False, timeout=240)
+    done = run_forked(wider[1:], os.environ | shared_head())
     assert done.returncode == 2
     assert "does not fit loss.adversarial" in done.stderr.strip().splitlines()[-1]
 

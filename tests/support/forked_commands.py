@@ -1,0 +1,158 @@
+"""Commands in processes of their own that import nothing: they are forked from one that has imported all.
+
+More than half of what a small job takes are Python's imports. A forked command has its own arguments, folder,
+environment, output and exit status, like one that is typed. It differs where a library but Ray reads the
+environment when it is imported: such variables are those of the first command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from tests.support.needs import until_the_end
+from tests.support.paths import REPO
+
+#: What most jobs load, and what the fork must not start: threads.
+_MODULES = (
+    "ray", "ray.data", "pipeline.run.colorize", "pipeline.run.chain", "pipeline.run.staged",
+    "pipeline.run.remote_attempts", "pipeline.run.telemetry", "pipeline.commands.program",
+    "pipeline.verify.verification", "pipeline.evaluate.evaluation", "pipeline.training.trainer",
+    "pipeline.review.review", "pipeline.retraining.promote",
+)  # fmt: skip
+_WITHOUT_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OMP_NUM_THREADS": "1"}
+
+
+def run_forked(
+    words: Sequence[str], env: dict[str, str], *, cwd: Path | None = None, timeout: float = 240
+) -> subprocess.CompletedProcess[str]:
+    """Run `python WORDS` to its end; as `subprocess.run` with `capture_output` and `text`.
+
+    Args:
+        words: a script and its arguments, or `-m`, a module and its arguments.
+    """
+    with TemporaryFile() as out, TemporaryFile() as err:
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                request = {"words": [*map(str, words)], "env": env, "cwd": str(cwd or Path.cwd())}
+                _send(_server(env), request, [out.fileno(), err.fileno(), theirs.fileno()])
+            ours.settimeout(timeout)
+            process = int(_line(ours))
+            try:
+                status = int(_line(ours))
+            except TimeoutError:
+                os.kill(process, signal.SIGKILL)
+                raise subprocess.TimeoutExpired([*words], timeout) from None
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return subprocess.CompletedProcess([*words], status, *texts)
+
+
+def _server(env: dict[str, str]) -> socket.socket:
+    """The channel to the server of this process for commands that tell Ray the same."""
+    told = {name: value for name, value in env.items() if name.startswith("RAY_") and name != "RAY_ADDRESS"}
+    same = tuple(sorted(told.items()))
+    if same not in _channels:
+        _channels[same] = _started(env)
+    return _channels[same]
+
+
+_channels: dict[tuple[tuple[str, str], ...], socket.socket] = {}
+
+
+def _started(env: dict[str, str]) -> socket.socket:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        server = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, cwd=REPO,
+            env={**env, **_WITHOUT_THREADS, "PYTHONPATH": str(REPO)},
+        )  # fmt: skip
+    until_the_end.callback(lambda: (ours.close(), server.wait()))
+    return ours
+
+
+def _send(channel: socket.socket, request: dict[str, object], files: list[int]) -> None:
+    data = json.dumps(request).encode()
+    socket.send_fds(channel, [len(data).to_bytes(8, "little")], files)
+    channel.sendall(data)
+
+
+def _line(channel: socket.socket) -> bytes:
+    """What is sent up to the end of a line."""
+    line = b""
+    while not line.endswith(b"\n"):
+        part = channel.recv(1)
+        if not part:
+            raise ChildProcessError("the process that forks commands, or the command's parent, has died")
+        line += part
+    return line
+
+
+def _serve(channel: socket.socket) -> None:
+    """Fork a command for each request, until the tests close the channel or have died."""
+    for module in _MODULES:
+        __import__(module)
+    while True:
+        head, files, _, _ = socket.recv_fds(channel, 8, 3)
+        if not head:
+            return
+        data = b""
+        size = int.from_bytes(head, "little")
+        while len(data) < size:
+            data += channel.recv(size - len(data))
+        if os.fork() == 0:
+            if os.fork() == 0:  # of a grandchild nobody's `wait` here is needed
+                channel.close()
+                _watch(json.loads(data), *files)
+                return
+            os._exit(0)
+        os.wait()
+        for file in files:
+            os.close(file)
+
+
+def _watch(request: dict[str, object], out: int, err: int, answer: int) -> None:
+    """Fork the command, tell its process id and how it ended; returns in the command alone, at its end."""
+    process = os.fork()
+    if process == 0:
+        os.close(answer)
+        _run(request, out, err)
+        return
+    os.write(answer, b"%d\n" % process)
+    _, status = os.waitpid(process, 0)
+    os.write(answer, b"%d\n" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+def _run(request: dict, out: int, err: int) -> None:
+    """The command: what it raises, SystemExit too, ends this process as it ends any other."""
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.close(out)
+    os.close(err)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    words: list[str] = request["words"]
+    if words[0] == "-m":
+        sys.argv = words[1:]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = words
+        runpy.run_path(words[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
