@@ -12,6 +12,7 @@ from pipeline.codecs.encode import encode
 from pipeline.codecs.metadata.block import SourceMeta
 from pipeline.codecs.metadata.profiles import through_profile, to_profile
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
+from pipeline.codecs.small import small_source
 from pipeline.codecs.upright import Pixels
 from pipeline.color.light import to_srgb8
 from pipeline.color.luminance import downscale_luminance, luminance_u16
@@ -47,7 +48,10 @@ class KeptColour:
 
 @dataclass(frozen=True)
 class Skip:
-    """An object that is left alone: `skipped_other` (no image) or `skipped_color` (has real colour)."""
+    """An object that is left alone: `skipped_other` (no image) or `skipped_color` (has real colour).
+
+    small: as in `Decoded`.
+    """
 
     status: Status
     message: str
@@ -56,6 +60,7 @@ class Skip:
     mode: str | None = None
     pages: int | None = None
     color_spread: float | None = None
+    small: NDArray[np.uint8] | None = None
 
 
 @dataclass
@@ -74,6 +79,7 @@ class Decoded:
         depth: bits per sample of the source, 8 or 16: what is kept.
         real_colour: of a picture that as a whole is gray or toned, where it is not; None: nowhere.
         note: what a reader of the ledger should know, or None.
+        small: its thumbnail as `small.small_source` makes it, where one was asked for.
     """
 
     L_u16: NDArray[np.uint16]
@@ -87,6 +93,7 @@ class Decoded:
     depth: int = 8
     pages: int = 1
     real_colour: KeptColour | None = None
+    small: NDArray[np.uint8] | None = None
 
     @property
     def width(self) -> int:
@@ -124,8 +131,11 @@ def decode(
     skip_color: bool,
     color_threshold: float,
     page: int = 0,
+    thumbnail: int | None = None,
 ) -> Decoded | Skip:
     """Decode one file (one page of it) in this process; `isolation.IsolatedDecoder` does it behind limits.
+
+    thumbnail: the longest side of the thumbnail that is wanted of it, in pixels; None: none.
 
     Returns:
         The photograph, or why it is left alone: no image and none claimed, or real colour already.
@@ -134,22 +144,32 @@ def decode(
         ImageFailure: see `pixels.read_pixels`.
     """
     found = read_pixels(data, key, content_type, limits, page)
-    return finish(found, model_side=model_side, skip_color=skip_color, color_threshold=color_threshold)
+    colour = {"skip_color": skip_color, "color_threshold": color_threshold}
+    return finish(found, model_side=model_side, thumbnail=thumbnail, **colour)  # type: ignore[arg-type]
 
 
 def finish(
-    pixels: Pixels | NoImage, *, model_side: int, skip_color: bool, color_threshold: float
+    pixels: Pixels | NoImage,
+    *,
+    model_side: int,
+    skip_color: bool,
+    color_threshold: float,
+    thumbnail: int | None = None,
 ) -> Decoded | Skip:
-    """Lightness and model input of decoded pixels; a Skip for real colour where that is to be left alone."""
+    """Lightness and model input of decoded pixels; a Skip for real colour where that is to be left alone.
+
+    Other arguments as `decode`.
+    """
     if isinstance(pixels, NoImage):
         return Skip(Status.SKIPPED_OTHER, pixels.message)
     array, alpha = pixels.array, pixels.alpha
     height, width = array.shape[:2]
     rgb8 = None if array.ndim == 2 else _visible(pixels.srgb8(), alpha)
     spread = 0.0 if rgb8 is None else colour_spread(rgb8)
+    small = None if thumbnail is None else small_source(pixels, thumbnail)
     if spread > color_threshold and skip_color:
         message = f"has real colour already (spread {spread:.1f}, threshold {color_threshold:g})"
-        return Skip(Status.SKIPPED_COLOR, message, width, height, pixels.mode, pixels.pages, spread)
+        return Skip(Status.SKIPPED_COLOR, message, width, height, pixels.mode, pixels.pages, spread, small)
     L_u16 = luminance_u16(array, pixels.light)
     return Decoded(
         L_u16=L_u16,
@@ -163,6 +183,7 @@ def finish(
         depth=pixels.depth,
         pages=pixels.pages,
         real_colour=None if rgb8 is None or spread > color_threshold else _real_colour(rgb8),
+        small=small,
     )
 
 

@@ -23,12 +23,11 @@ from pipeline.export.iiif import (
     manifest_name,
 )
 from pipeline.export.iiif_places import IiifPlaces
-from pipeline.ledger.keys import DERIVATIVES, GALLERY, IMAGES
+from pipeline.ledger.keys import DERIVATIVES, IMAGES, THUMBNAILS
 from pipeline.ledger.stream import LedgerParts, rows_at
 from pipeline.storage import ObjectInfo, Store
 from pipeline.storage.ranges import RangedObject
 
-_THUMBNAILS = f"{GALLERY}thumbs/"
 Row = dict[str, Any]
 
 
@@ -77,7 +76,7 @@ def _images(parts: LedgerParts, objects: pa.Table) -> Iterator[list[list[Row]]]:
 
 def _thumbnails(out: Store) -> dict[str, str]:
     """By the first 32 digits of the SHA-256 of what it shows, the key of a thumbnail of the gallery."""
-    return {info.key.rpartition("/")[2].removesuffix(".jpg"): info.key for info in out.list(_THUMBNAILS)}
+    return {info.key.rpartition("/")[2].removesuffix(".jpg"): info.key for info in out.list(THUMBNAILS)}
 
 
 def _pages(out: Store, rows: list[Row]) -> list[Page]:

@@ -15,6 +15,7 @@
     runs/<time>-verify/findings.parquet, summary.json
     lease/at-work-<number>.json                the lease of the run that is at work, or of the last one
     gallery/index.html                         all images in one page, with the files that it reads below it
+    gallery/thumbs/<side>/<2 digits>/<name>.jpg   thumbnails; the name is of the SHA-256 of what one shows
     decisions/<time>-<id>.json                 what a person decided about one image; never changed
     decisions/cache.parquet                    a copy of them, to be read faster
 
@@ -29,6 +30,7 @@ LEDGER = "ledger/"
 RUNS = "runs/"
 LEASE = "lease/"
 GALLERY = "gallery/"
+THUMBNAILS = f"{GALLERY}thumbs/"
 DECISIONS = "decisions/"
 #: Folders that hold nothing but what a ledger names.
 DELIVERED = (IMAGES, DERIVATIVES)
@@ -120,3 +122,13 @@ def page_key(run_id: str) -> str:
 def sheet_key(run_id: str) -> str:
     """The contact sheet, beside the page."""
     return f"{run_folder(run_id)}report/contact-sheet.png"
+
+
+def thumbnail_key(side: int, name: str) -> str:
+    """Where the gallery has a thumbnail of this longest side (pixels); its name is that of what it shows."""
+    return f"{THUMBNAILS}{side}/{name[:2]}/{name}.jpg"
+
+
+def thumbnail_name(sha256: str) -> str:
+    """The name of the thumbnail of a file with this SHA-256: 32 hex digits."""
+    return sha256[:32]

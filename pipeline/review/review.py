@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -112,12 +113,15 @@ def _taken_in(kept: int, given: int) -> str:
     return (f"took in {counted(kept, 'decision')}" if kept else "took in 0") + already
 
 
-def refresh_gallery(config: JobConfig, source: Store | None, out: Store, cards: pa.Table) -> None:
+def refresh_gallery(
+    config: JobConfig, source: Store | None, out: Store, cards: pa.Table, of_run: str | None = None
+) -> None:
     """Write OUT/gallery/ with the thumbnails that it lacks, and say so.
 
     Args:
         source: where the sources are; None: unknown, only results are shown.
         cards: of `read_cards`.
+        of_run: the run that ends now, as in `make_thumbnails`.
 
     Raises:
         StorageError: decisions cannot be read, or something not be written.
@@ -126,15 +130,19 @@ def refresh_gallery(config: JobConfig, source: Store | None, out: Store, cards: 
     compact_decisions(out)
     side, threads = config.report.thumbnail, config.run.threads
     with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
-        pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
+        given = {"side": side, "threads": threads, "of_run": of_run}
+        pictures = make_thumbnails(source, out, cards, progress=reporter.show, **given)  # type: ignore[arg-type]
     maps = read_doubt_maps(out)
     index = write_gallery(out, cards, pictures, read_decisions(out), side=side, doubt_maps=maps)
-    written = counted(pictures.made, "thumbnail")
-    log.say(
-        "gallery",
-        f"{out.uri}/{index}: {counted(cards.num_rows, 'image')}, {written} written, "
-        f"{counted(pictures.unreadable, 'picture')} that cannot be shown, {time.monotonic() - started:.1f} s",
-    )
+    words = [counted(cards.num_rows, "image")]
+    if of_run is None:
+        words.append(f"{counted(pictures.made, 'thumbnail')} written")
+    if pictures.unreadable or of_run is None:
+        words.append(f"{counted(pictures.unreadable, 'picture')} that cannot be shown")
+    if pictures.left:
+        advice = f"fiat-color review {shlex.quote(out.uri)} writes them"
+        words.append(f"{counted(pictures.left, 'image')} without thumbnails: {advice}")
+    log.say("gallery", f"{out.uri}/{index}: {', '.join(words)}, {time.monotonic() - started:.1f} s")
 
 
 def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:

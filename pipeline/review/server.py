@@ -13,6 +13,7 @@ import threading
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 
+from pipeline.codecs.small import thumbnail_jpeg
 from pipeline.report.gallery import thumbnail
 from pipeline.review.applying import Applying
 from pipeline.review.correction import Correction
@@ -20,7 +21,6 @@ from pipeline.review.decision_log import DecisionLog
 from pipeline.review.decisions import Decision, write_decision
 from pipeline.review.gallery import page_files
 from pipeline.review.handler import Handler
-from pipeline.review.thumbnails import jpeg
 from pipeline.review.wishes import Apply, Card, Cards, Preview, PreviewWish, Superseded, Wish
 from pipeline.storage import Store
 
@@ -126,7 +126,7 @@ class ReviewServer(ThreadingHTTPServer):
             raise KeyError(key)
         etag = card["etag"] if which == "before" else None
         with self._renders:
-            return jpeg(thumbnail(store.get(str(place), if_etag=etag).data, VIEW_SIDE))
+            return thumbnail_jpeg(thumbnail(store.get(str(place), if_etag=etag).data, VIEW_SIDE))
 
     def preview(self, wish: PreviewWish) -> bytes:
         """The image with the correction as JPEG. One is computed at a time; of those that wait the last.

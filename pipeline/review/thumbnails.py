@@ -1,26 +1,37 @@
-"""Thumbnails of sources and results, each written once: its name says of which bytes it is."""
+"""Thumbnails of sources and results that workers did not write: read, and each written once.
+
+The name of a thumbnail says of which bytes it is.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any
 
 import pyarrow as pa
 from PIL import Image
 
+from pipeline.codecs.small import thumbnail_jpeg
 from pipeline.errors import FailureCode, ImageFailure, StorageError
-from pipeline.ledger.keys import GALLERY
+from pipeline.ledger.keys import THUMBNAILS, thumbnail_key, thumbnail_name
 from pipeline.records import Status
 from pipeline.report.gallery import thumbnail
 from pipeline.storage import Store
 
-_QUALITY = 82
 _MOST_BYTES = 512 * 2**20
 _MOST_PIXELS = 100_000_000
+# At the end of a run, in its process: the others of its failures wait for `fiat-color review`.
+_MOST_FAILURES = 1000
+_ENDED_PROCESSES = (
+    FailureCode.DECODER_CRASHED,
+    FailureCode.OUT_OF_MEMORY,
+    FailureCode.TIMEOUT,
+    FailureCode.WORKER_LOST,
+)
 #: What a picture may raise that cannot be shown.
 UNREADABLE = (StorageError, ImageFailure, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
@@ -30,24 +41,21 @@ class Thumbnails:
     """Names of thumbnails, by card: 32 hex digits, "" where there is none.
 
     `made` counts those that were written now, `unreadable` the pictures that cannot be shown;
-    what the ledger says is no image is no picture.
+    what the ledger says is no image is no picture. `left` counts the coloured images and colour photographs
+    without one, which were not read now.
     """
 
     before: list[str]
     after: list[str]
     made: int
     unreadable: int
-
-
-def thumbnail_key(side: int, name: str) -> str:
-    """Where a thumbnail of this longest side (pixels) stands below OUT."""
-    return f"{GALLERY}thumbs/{side}/{name[:2]}/{name}.jpg"
+    left: int = 0
 
 
 def source_name(card: Mapping[str, Any]) -> str:
     """Of the source's bytes where they were hashed, else of its key and ETag: 32 hex digits."""
     if card["source_sha256"]:
-        return str(card["source_sha256"])[:32]
+        return thumbnail_name(str(card["source_sha256"]))
     return hashlib.sha256(f"{card['key']}\0{card['etag']}".encode()).hexdigest()[:32]
 
 
@@ -58,6 +66,7 @@ def make_thumbnails(
     *,
     side: int,
     threads: int,
+    of_run: str | None = None,
     progress: Callable[[int, int], None] = lambda done, bad: None,
 ) -> Thumbnails:
     """Write the thumbnails that are missing; a picture that has one is not read again.
@@ -68,24 +77,24 @@ def make_thumbnails(
         source: where the sources are; None: unknown, only results are shown.
         cards: CARD_SCHEMA.
         side: longest side in pixels.
+        of_run: the run that ends now. Its workers have written the thumbnails of what they read, so that only
+            sources which failed in it are read here, and what earlier runs left without is not. None: all
+            that is missing is read.
 
     Raises:
         StorageError: a thumbnail cannot be written, or those there not be listed.
     """
-    folder = thumbnail_key(side, "").rsplit("/", 2)[0] + "/"
-    present = {info.key.rpartition("/")[2].removesuffix(".jpg") for info in out.list(folder)}
-    maker = _Maker(source, out, side, present)
-    before, after = list[str](), list[str]()
-    made = unreadable = 0
+    present = {info.key.rpartition("/")[2].removesuffix(".jpg") for info in out.list(f"{THUMBNAILS}{side}/")}
+    maker, found = _Maker(source, out, side, present), _Found()
     with ThreadPoolExecutor(threads) as pool:
         for batch in cards.to_batches(max_chunksize=1024):
-            for pair in pool.map(maker.pair, batch.to_pylist()):
-                before.append(pair[0].name)
-                after.append(pair[1].name)
-                made += pair[0].made + pair[1].made
-                unreadable += pair[0].unreadable + pair[1].unreadable
-                progress(len(before), unreadable)
-    return Thumbnails(before, after, made, unreadable)
+            listed = batch.to_pylist()
+            wanted = [maker.lacks(card) and found.is_to_be_read(card, of_run) for card in listed]
+            made = pool.map(maker.pair, compress(listed, wanted))
+            for card, is_read in zip(listed, wanted, strict=True):
+                found.add(next(made) if is_read else maker.known(card))
+                progress(len(found.before), found.unreadable)
+    return Thumbnails(found.before, found.after, found.made, found.unreadable, found.left)
 
 
 @dataclass(frozen=True)
@@ -95,12 +104,53 @@ class _One:
     unreadable: bool = False
 
 
+@dataclass
+class _Found:
+    """What is known so far of all cards, and how many failures a run may still look at."""
+
+    before: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    made: int = 0
+    unreadable: int = 0
+    left: int = 0
+    failures: int = _MOST_FAILURES
+
+    def add(self, pair: tuple[_One, _One]) -> None:
+        self.before.append(pair[0].name)
+        self.after.append(pair[1].name)
+        self.made += pair[0].made + pair[1].made
+        self.unreadable += pair[0].unreadable + pair[1].unreadable
+
+    def is_to_be_read(self, card: Mapping[str, Any], of_run: str | None) -> bool:
+        """Whether a card that lacks a thumbnail gets it now; one that has to wait is counted."""
+        if of_run is None:
+            return True
+        if card["status"] in (Status.COLORIZED, Status.SKIPPED_COLOR):
+            self.left += not _is_large(card)
+        is_failure = card["status"] == Status.FAILED and card["failure_code"] not in _ENDED_PROCESSES
+        if not is_failure or card["run_id"] != of_run or self.failures == 0:
+            return False
+        self.failures -= 1
+        return True
+
+
 @dataclass(frozen=True)
 class _Maker:
     source: Store | None
     out: Store
     side: int
     present: set[str]
+
+    def lacks(self, card: Mapping[str, Any]) -> bool:
+        """Whether a thumbnail is missing, which perhaps cannot be made."""
+        before, after = self.known(card)
+        return not before.name or (not after.name and _has_result(card))
+
+    def known(self, card: Mapping[str, Any]) -> tuple[_One, _One]:
+        """The thumbnails that are there."""
+        names = source_name(card), thumbnail_name(card["output_sha256"]) if _has_result(card) else ""
+        before, after = (_One(name if name in self.present else "") for name in names)
+        return before, after
 
     def pair(self, card: Mapping[str, Any]) -> tuple[_One, _One]:
         return self.before(card), self.after(card)
@@ -109,18 +159,18 @@ class _Maker:
         name, source = source_name(card), self.source
         if name in self.present:
             return _One(name)
-        if source is None or (card["bytes"] or 0) > _MOST_BYTES or _is_large(card):
+        if source is None or _is_large(card):
             return _One()
         one = self._write(name, lambda: source.get(str(card["key"]), if_etag=card["etag"]).data)
         return one if _is_picture(card) else replace(one, unreadable=False)
 
     def after(self, card: Mapping[str, Any]) -> _One:
-        sha256 = card["output_sha256"]
-        if not card["output_key"] or not sha256:
+        if not _has_result(card):
             return _One()
-        if sha256[:32] in self.present:
-            return _One(sha256[:32])
-        return _One() if _is_large(card) else self._write(sha256[:32], lambda: self._result(card))
+        name = thumbnail_name(card["output_sha256"])
+        if name in self.present:
+            return _One(name)
+        return _One() if _is_large(card) else self._write(name, lambda: self._result(card))
 
     def _result(self, card: Mapping[str, Any]) -> bytes:
         data = self.out.get(str(card["output_key"]), max_bytes=_MOST_BYTES).data
@@ -133,15 +183,12 @@ class _Maker:
             image = thumbnail(read(), self.side)
         except UNREADABLE:  # shown as a card without picture, and counted
             return _One(unreadable=True)
-        self.out.put(thumbnail_key(self.side, name), jpeg(image), "image/jpeg")
+        self.out.put(thumbnail_key(self.side, name), thumbnail_jpeg(image), "image/jpeg")
         return _One(name, made=True)
 
 
-def jpeg(image: Image.Image) -> bytes:
-    """The picture as JPEG, without metadata of its source."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
-    return buffer.getvalue()
+def _has_result(card: Mapping[str, Any]) -> bool:
+    return bool(card["output_key"] and card["output_sha256"])
 
 
 def _is_picture(card: Mapping[str, Any]) -> bool:
@@ -151,4 +198,6 @@ def _is_picture(card: Mapping[str, Any]) -> bool:
 
 
 def _is_large(card: Mapping[str, Any]) -> bool:
-    return (card["width"] or 0) * (card["height"] or 0) > _MOST_PIXELS
+    """Too large to be read whole."""
+    pixels = (card["width"] or 0) * (card["height"] or 0)
+    return pixels > _MOST_PIXELS or (card["bytes"] or 0) > _MOST_BYTES

@@ -95,7 +95,7 @@ def close_run(
     if job.config.report.sample:
         make_report(source, out, tally.sample, job.config.report, summary)
     if job.config.report.gallery:
-        refresh_gallery(job.config, source, out, read_cards(out))
+        refresh_gallery(job.config, source, out, read_cards(out), of_run=job.run_id)
     summary = summary.model_copy(update={"seconds": clock.seconds()})
     out.put(summary_key(job.run_id), summary_json(summary), "application/json")
     report, gallery = bool(job.config.report.sample), job.config.report.gallery

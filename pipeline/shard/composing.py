@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.masters import Master
+from pipeline.codecs.small import SmallStrips
 from pipeline.color.real_colour import RealColour
 from pipeline.config.job import ModelConfig
 from pipeline.shard.compose import Composer, ComposeSettings, Measurer, Measures
@@ -35,14 +36,16 @@ class PageComposing:
         depth: int,
         real: RealColour | None,
         icc: bytes | None,
+        before: SmallStrips | None = None,
     ) -> None:
+        """`before`: is given the lightness."""
         self.master, self.page, self.info, self.icc = master, page, master.infos[page], icc
         height, width = self.info.height, self.info.width
         self._composer = Composer(ab, height, width, ComposeSettings(chroma=model.chroma), depth=depth)
         is_kept = real is not None and model.keep_color
         self._keeper = ColourKeeper(real, height, width) if real is not None and is_kept else None
         self._measurer = Measurer(depth if icc is None else 8)
-        self._max_delta_l = 0.0
+        self._max_delta_l, self._before = 0.0, before
 
     def strips(self) -> Iterator[tuple[Levels, Levels | None]]:
         """From the top: the colour pixels of whole rows, and alpha of the master's depth or None.
@@ -52,6 +55,8 @@ class PageComposing:
         """
         top = 0
         for l_u16, alpha, rgb8 in self._sources():
+            if self._before is not None:
+                self._before.put(l_u16, alpha)
             rgb = self._composer.strip(l_u16, alpha)
             if self._keeper is not None and rgb8 is not None:
                 self._keeper.lay(rgb, l_u16, rgb8, top)

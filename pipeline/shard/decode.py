@@ -35,10 +35,12 @@ def decode_item(
     config: JobConfig,
     page: int = 0,
     model_only: bool = False,
+    thumbnail: int | None = None,
 ) -> Decoded | Failed | Skipped:
     """Decode one source object, of several pages one (from 0); a bad image is a value, not an exception.
 
     model_only: only the network's input is wanted, so that a large JPEG may be decoded smaller.
+    thumbnail: as in `in_memory.decode`.
 
     Raises:
         RunError: the decoder's process cannot be started, which is no fault of the image.
@@ -55,6 +57,7 @@ def decode_item(
             skip_color=config.model.skip_color,
             color_threshold=config.model.color_threshold,
             page=page,
+            thumbnail=thumbnail,
         )
     except ImageFailure as failure:
         return Failed(failure.code, failure.message)

@@ -30,6 +30,7 @@ from pipeline.shard.delivered import DeliveredFile, file_columns
 from pipeline.shard.finish import changes_beside, output_of, provenance_of
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.label import make_label
+from pipeline.shard.pictures import thumbnail_side
 from pipeline.shard.put import CONTENT_TYPES
 from pipeline.shard.streaming import (
     MasterInput,
@@ -145,6 +146,7 @@ class _Finishing:
                 depth=8 if output.depth == 8 else None,
                 compression=output.tiff_compression,
                 label=lambda width, height: make_label(output.label, output.label_text, width, height),
+                thumbnail=thumbnail_side(self.config),
             )
             chosen, reals = [abs_[page] for page in pages], [self.real_colours[page] for page in pages]
             written = write_pages(master, pages, file, chosen, self.provenance, settings, reals)

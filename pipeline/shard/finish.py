@@ -25,6 +25,7 @@ from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.joined import joined_changes, joined_measures, joined_notes, joined_share
 from pipeline.shard.label import make_label
 from pipeline.shard.own_profile import in_profile, note_of
+from pipeline.shard.pictures import Small, small_of
 
 _DEEP_FORMATS = ("tiff", "png", "jp2")
 
@@ -51,6 +52,7 @@ class Finished:
     metadata_changes: tuple[str, ...]
     derivative: SecondFile | None = None
     real_color_share: float | None = None
+    small: Small | None = None  # its thumbnail, where there is to be one
 
 
 def finish_image(
@@ -85,7 +87,8 @@ def finish_image(
     measured, changed = painted.measures, (*changes, *changes_beside(report, changes))
     measures = (measured.max_delta_l, measured.mean_chroma, measured.colorfulness)
     share = real_color_share(decoded)
-    return Finished(data, output.format, *measures, painted.note, changed, derivative, share)
+    small = small_of(job.config, painted.rgb, painted.alpha, painted.icc)
+    return Finished(data, output.format, *measures, painted.note, changed, derivative, share, small)
 
 
 def finish_document(
@@ -103,6 +106,7 @@ def finish_document(
     """
     painted: list[_Painted] = []
     derived: list[tuple[SecondFile | None, DerivativeReport]] = []
+    smalls: list[Small | None] = []
     shares: list[float | None] = []
     provenance = provenance_of(job, image, sha256)
     output = output_of(job.config.output.of_one_document, image)
@@ -114,6 +118,7 @@ def finish_document(
             page = _painted(decoded, ab, job.config.model, output, compose)
             if not painted:
                 derived.append(_second_file(page, decoded.meta, place, provenance, output))
+                smalls.append(small_of(job.config, page.rgb, page.alpha, page.icc))
             painted.append(replace(page, rgb=np.empty(0), alpha=None))
             shares.append(real_color_share(decoded))
             yield Page(page.rgb, _Drawn(page.alpha, decoded.meta), page.icc)
@@ -132,6 +137,7 @@ def finish_document(
         (*changes, *changes_beside(of_first, (change.removeprefix("page 1: ") for change in changes))),
         derivative,
         joined_share(shares),
+        smalls[0],
     )
 
 

@@ -25,6 +25,7 @@ from pipeline.shard.decode import decode_item
 from pipeline.shard.finish import finish_image
 from pipeline.shard.image_progress import ImageProgress
 from pipeline.shard.job import Job, SourceImage
+from pipeline.shard.pictures import load_area_kernels
 from pipeline.shard.predictors import Predictors
 from pipeline.shard.result import ShardResult
 from pipeline.shard.stages import Here, Prepared
@@ -54,6 +55,8 @@ class FusedWorker:
         if self.job.has_finished:
             return
         decoded = decode_item(self.shard_worker.reader.decoder, _GRAY, _gray(), None, self.job.config)
+        if self.job.config.report.gallery:
+            load_area_kernels()
         if isinstance(decoded, Decoded):
             method, ab = self.job.config.model.method, np.zeros((2, 8, 8), np.float32)
             if not METHODS[method].needs:
@@ -122,6 +125,7 @@ def load_kernels() -> None:
     if isinstance(decoded, Decoded):
         ab = np.zeros((2, 8, 8), np.float32)
         finish_image(decoded, ab, job.source_image(Item(_GRAY, "", 0)), "", job, compose)
+    load_area_kernels()
 
 
 def _gray() -> bytes:

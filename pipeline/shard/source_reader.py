@@ -16,6 +16,7 @@ from pipeline.shard.delivery import SourceUnreadable, goes_through_files, prepar
 from pipeline.shard.guide_reader import GuideReader
 from pipeline.shard.hints import go_to_network, hints_of
 from pipeline.shard.job import Job, SourceImage
+from pipeline.shard.pictures import Pictures, thumbnail_side
 from pipeline.shard.read_ahead import in_flight
 from pipeline.shard.rows import UNREADABLE, Rows
 from pipeline.shard.stages import (
@@ -37,11 +38,12 @@ _DECODED_AHEAD = 2
 class SourceReader:
     """Reads and decodes for one worker process; keeps store, threads and child process between shards."""
 
-    def __init__(self, job: Job, rows: Rows, threads: ThreadPoolExecutor) -> None:
-        """`threads` fetch; whoever made them shuts them down."""
+    def __init__(self, job: Job, rows: Rows, threads: ThreadPoolExecutor, pictures: Pictures) -> None:
+        """`threads` fetch; whoever made them shuts them down. `pictures` take those of what is left alone."""
         self.job = job
         self.rows = rows
         self.threads = threads
+        self.pictures = pictures
         self.source: Store = open_store(job.input, job.config.storage)
         self.decode_thread = ThreadPoolExecutor(1, "decode")
         self.decoder = open_decoder(job.config)
@@ -178,19 +180,21 @@ class SourceReader:
     ) -> LedgerRow:
         """The row of a source that is not coloured."""
         columns: dict[str, object] = {
-            "source_sha256": hashlib.sha256(encoded.data).hexdigest(),
+            "source_sha256": (digest := hashlib.sha256(encoded.data).hexdigest()),
             "seconds_decode": seconds,
         }
         if isinstance(outcome, Failed):
             return self.rows.failed(image, outcome.code, message, **columns)
+        self.pictures.put_later(digest, outcome.small)
         return self.rows.skipped(image, outcome, message, **columns)
 
     def _page(
         self, key: str, encoded: EncodedSource, number: int, model_only: bool = False
     ) -> Decoded | Failed | Skipped:
-        return decode_item(
-            self.decoder, key, encoded.data, encoded.content_type, self.job.config, number, model_only
-        )
+        config = self.job.config
+        thumbnail = thumbnail_side(config) if number == 0 and not model_only else None
+        given = (key, encoded.data, encoded.content_type, config)
+        return decode_item(self.decoder, *given, number, model_only, thumbnail)
 
     def _guided(
         self, image: SourceImage, source: Here, L_pages: tuple[F32, ...], spread: float, seconds: float

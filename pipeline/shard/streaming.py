@@ -33,6 +33,7 @@ from pipeline.shard.finish import colour_note
 from pipeline.shard.joined import joined_changes, joined_measures, joined_notes, joined_share
 from pipeline.shard.label import Label
 from pipeline.shard.own_profile import can_keep, note_of
+from pipeline.shard.pictures import Small, SmallMaster
 
 _COMPRESSORS = 2  # strips compressed at a time: deflate costs three times what composing does
 
@@ -50,7 +51,8 @@ class MasterInput:
 @dataclass(frozen=True)
 class WrittenMaster:
     """What was written, and what was measured on it; of several pages size, mode and profile (None: sRGB) are
-    the first one's."""
+    the first one's. small: thumbnails of source (its lightness, in gray) and result, where they are wanted.
+    """
 
     width: int
     height: int
@@ -60,6 +62,7 @@ class WrittenMaster:
     metadata_changes: tuple[str, ...] = ()
     real_color_share: float | None = None
     icc: bytes | None = None
+    small: tuple[Small, Small] | None = None
 
     @property
     def max_delta_l(self) -> float:
@@ -78,12 +81,13 @@ class WrittenMaster:
 @dataclass(frozen=True)
 class MasterSettings:
     """How masters are written: `depth` of 8 bits, or None for the master's own; `label`: for a page of so
-    many pixels across and down."""
+    many pixels across and down; `thumbnail`: longest side of thumbnails, None: there are none."""
 
     model: ModelConfig
     depth: int | None = None
     compression: Compression = "deflate"
     label: Callable[[int, int], Label | None] = lambda width, height: None
+    thumbnail: int | None = None
 
 
 def joined_masters(pages: Sequence[WrittenMaster]) -> WrittenMaster:
@@ -185,9 +189,16 @@ class _Plan:
     def as_srgb(self) -> _Plan:
         return replace(self, icc=None)
 
-    def composing(self) -> PageComposing:
-        model = self.settings.model
-        return PageComposing(self.master, self.page, self.ab, model, self.depth, self.real, self.icc)
+    def composing(self, small: SmallMaster | None = None) -> PageComposing:
+        before = None if small is None else small.before
+        given = (self.master, self.page, self.ab, self.settings.model, self.depth, self.real, self.icc)
+        return PageComposing(*given, before)
+
+    def small(self, page: TiffPage) -> SmallMaster | None:
+        side = self.settings.thumbnail
+        if side is None or self.page:
+            return None
+        return SmallMaster((self.info.height, self.info.width), (page.height, page.width), side)
 
     def tiff_page(self, number: tuple[int, int] | None, rows: int) -> TiffPage:
         return TiffPage(
@@ -241,14 +252,16 @@ def _write(plans: Sequence[_Plan], target: BinaryIO, settings: MasterSettings) -
     given: dict[str, Any] = {"compression": settings.compression, "threads": _COMPRESSORS}
     writer, written = TiffWriter(target, bytes_at_most=most, **given), []
     for plan, label, tiff_page in zip(plans, labels, tiff_pages, strict=True):
-        composing = plan.composing()
+        small = plan.small(tiff_page)
+        composing = plan.composing(small)
         with _page(plan.page, len(plan.master.infos)):
-            writer.write(tiff_page, _rows(composing, label, tiff_page))
+            writer.write(tiff_page, _rows(composing, label, tiff_page, small))
         info, share = plan.info, 0.0 if plan.real is None else plan.real.share
         assert tiff_page.metadata is not None
         size, changes = (info.width, info.height, info.mode), tiff_page.metadata.changes
         note = plan.note(label)
-        written.append(WrittenMaster(*size, composing.measures(), note, changes, share, plan.icc))
+        thumbnails = None if small is None else small.both(plan.icc)
+        written.append(WrittenMaster(*size, composing.measures(), note, changes, share, plan.icc, thumbnails))
     writer.close()
     return joined_masters(written)
 
@@ -262,13 +275,17 @@ def _page(page: int, count: int) -> Iterator[None]:
         raise in_page(page + 1, count, failure) from None
 
 
-def _rows(composing: PageComposing, label: Label | None, written: TiffPage) -> Iterator[NDArray[Any]]:
+def _rows(
+    composing: PageComposing, label: Label | None, written: TiffPage, small: SmallMaster | None
+) -> Iterator[NDArray[Any]]:
     """The rows of the colour image, strip by strip, with the label's."""
     top = 0
     for rgb, alpha in composing.strips():
         if label is not None:
             label.draw(rgb, top)
         top += len(rgb)
+        if small is not None:
+            small.after.put(rgb, alpha)
         if alpha is None:
             yield rgb
             continue
@@ -276,4 +293,6 @@ def _rows(composing: PageComposing, label: Label | None, written: TiffPage) -> I
             alpha = np.rint(alpha / np.float32(257)).astype(np.uint8)
         yield np.dstack([rgb, alpha])
     if label is not None and label.rows:
+        if small is not None:
+            small.after.put(label.band(3, written.dtype), None)
         yield label.band(written.channels, written.dtype)

@@ -32,6 +32,7 @@ from pipeline.shard.finish import Finished, finish_document, finish_image, joine
 from pipeline.shard.hints import go_to_network, guided_chroma, times_chroma
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.memory import give_back_after
+from pipeline.shard.pictures import Pictures, Small
 from pipeline.shard.put import put_image
 from pipeline.shard.read_ahead import in_flight
 from pipeline.shard.result import ShardResult
@@ -52,8 +53,9 @@ class ShardWorker:
         self.compose = compose
         self.rows = Rows(job)
         self.threads = ThreadPoolExecutor(job.config.run.threads, "transfer")
-        self.reader = SourceReader(job, self.rows, self.threads)
         self.out: Store = open_store(job.output, job.config.storage)
+        self.pictures = Pictures(job.config, self.out, self.threads)
+        self.reader = SourceReader(job, self.rows, self.threads, self.pictures)
         self.second_files = SecondFiles(job, self.out, self.rows)
         self.signer = open_signer(job.config.output.c2pa)
         self.written: list[int] = []  # bytes of each image of the shard at work; threads append to it
@@ -86,7 +88,8 @@ class ShardWorker:
             return self.rows.of_error(image, error)
         files = [delivered(key, finished)]
         row = self._colorized(predicted, source, finished, files, digest)
-        return self.threads.submit(self._put_one, row, key, finished, start)
+        before = source.pixels.small
+        return self.threads.submit(self._put_one, row, key, finished, before, start)
 
     def _colorized(
         self,
@@ -130,6 +133,7 @@ class ShardWorker:
             for number, (page, ab) in enumerate(zip(pages, abs_, strict=True), 1):
                 key = page_key(image.item.key, number, output)
                 one = finish_image(page, ab, image, digest, self.job, self.compose, output_key=key)
+                one = one if number == 1 else replace(one, small=None)
                 yield key, self._signed(one, image, source.encoded.data, digest)
 
         def put(one: tuple[str, Finished]) -> tuple[DeliveredFile, Finished]:
@@ -141,6 +145,7 @@ class ShardWorker:
         result = joined_pages(pages)
         result = replace(result, note=with_guides(result.note, image))
         row = self._colorized(predicted, source, result, files, digest)
+        self.pictures.put_both(row, source.pixels.small, pages[0].small)
         row.seconds_compose = time.perf_counter() - start
         return row
 
@@ -173,7 +178,7 @@ class ShardWorker:
         except Exception as error:
             return self.rows.of_error(image, error)
         self.written.append(written)
-        return self.rows.colorized(
+        row = self.rows.colorized(
             predicted,
             master,
             master,
@@ -181,10 +186,15 @@ class ShardWorker:
             **columns,
             seconds_compose=time.perf_counter() - start,
         )
+        self.pictures.put_both(row, *(master.small or (None, None)))
+        return row
 
-    def _put_one(self, row: LedgerRow, key: str, finished: Finished, start: float) -> LedgerRow:
+    def _put_one(
+        self, row: LedgerRow, key: str, finished: Finished, before: Small | None, start: float
+    ) -> LedgerRow:
         try:
             self._put(key, finished)
+            self.pictures.put_both(row, before, finished.small)
         except BadKey as error:
             return replace(
                 row,
@@ -217,6 +227,7 @@ class ShardWorker:
     ) -> ShardResult:
         """Wait for the last images, then write the ledger part; the part is the commit."""
         done = [row.result() if isinstance(row, Future) else row for row in rows]
+        self.pictures.wait()
         put_doubt_maps(self.out, self.job.run_id, shard_id, done, self.doubt_maps)
         self.doubt_maps = {}
         won = commit_part(self.out, self.job.job_digest, shard_id, done)

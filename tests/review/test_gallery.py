@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, FailureCode
+from pipeline.ledger.keys import thumbnail_key
 from pipeline.ledger.schema import LedgerRow
 from pipeline.records import Status
 from pipeline.review import gallery
 from pipeline.review.cards import read_cards
 from pipeline.review.gallery import page_files, write_gallery
-from pipeline.review.thumbnails import Thumbnails, make_thumbnails, source_name, thumbnail_key
+from pipeline.review.thumbnails import Thumbnails, make_thumbnails, source_name
 from pipeline.storage import Store
 from tests.support.gallery_samples import HOSTILE, NOON, coloured, failed, sample_output, stores
 from tests.support.ledger_parts import put_part, row
@@ -94,6 +95,23 @@ def test_what_is_not_the_ledgers_has_no_thumbnail(tmp_path: Path) -> None:
     assert [bool(name) for name in pictures.before] == [False, True]
     assert [bool(name) for name in pictures.after] == [True, False]
     assert pictures.unreadable == 2
+
+
+def test_the_end_of_a_run_reads_only_what_failed_in_it(tmp_path: Path) -> None:
+    """Workers have written the others; what earlier runs left without thumbnails waits for a review."""
+    source, out = sample_output(tmp_path)
+    late = [failed(source, f"{name}.jpg", encoded(photo(), "JPEG"), "words") for name in ("late", "crashed")]
+    for one in late:
+        one.run_id = "later"
+    late[1].failure_code = str(FailureCode.DECODER_CRASHED)
+    put_part(out, "digest", "two", late)
+    cards = read_cards(out)
+    pictures = make_thumbnails(source, out, cards, side=SIDE, threads=2, of_run="later")
+    shown = {key for key, name in zip(cards["key"].to_pylist(), pictures.before, strict=True) if name}
+    assert shown == {"late.jpg"}, "what ended its decoder is not opened in the process that closes a run"
+    assert (pictures.made, pictures.unreadable, pictures.left) == (1, 0, 4)
+    assert not any(pictures.after)
+    assert made(source, out).left == 0
 
 
 def test_without_the_sources_the_results_are_shown(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.ledger.keys import LEASE
+from pipeline.ledger.keys import LEASE, thumbnail_key
 from pipeline.review.cards import read_cards
 from pipeline.review.decisions import Decision, read_decisions, standing, write_decision
 from pipeline.review.gallery import write_gallery
 from pipeline.review.rejecting import reject
-from pipeline.review.thumbnails import make_thumbnails, thumbnail_key
+from pipeline.review.thumbnails import make_thumbnails
 from pipeline.storage import open_store
 from pipeline.storage.lease import at_work
 from tests.support.gallery_samples import coloured, stores

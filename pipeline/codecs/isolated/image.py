@@ -76,6 +76,7 @@ class IsolatedDecoder:
         skip_color: bool,
         color_threshold: float,
         page: int = 0,
+        thumbnail: int | None = None,
     ) -> Decoded | Skip:
         """As `in_memory.decode`.
 
@@ -87,7 +88,11 @@ class IsolatedDecoder:
         try:
             pixels = self.pixels(data, key, content_type, limits, page)
             return finish(
-                pixels, model_side=model_side, skip_color=skip_color, color_threshold=color_threshold
+                pixels,
+                model_side=model_side,
+                skip_color=skip_color,
+                color_threshold=color_threshold,
+                thumbnail=thumbnail,
             )
         except MemoryError:
             raise ImageFailure(
