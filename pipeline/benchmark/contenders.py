@@ -46,7 +46,13 @@ def _module(name: str, *before: str) -> Callable[[Task], list[str]]:
 
 def _job(*more: str) -> Callable[[Task], list[str]]:
     def command(task: Task) -> list[str]:
-        sets = ["report.sample=0", f"run.workers={task.workers}", *more, *task.overrides]
+        sets = [
+            "report.sample=0",
+            "report.gallery=false",
+            f"run.workers={task.workers}",
+            *more,
+            *task.overrides,
+        ]
         places = ["--input", str(task.source), "--output", str(task.output)]
         return [sys.executable, str(_JOB), *places, *(f"--set={one}" for one in sets)]
 

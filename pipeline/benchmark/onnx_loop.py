@@ -67,7 +67,7 @@ def compare_onnx(samples: Path, folder: Path, count: int, overrides: list[str]) 
         return trace, json.loads(log.read_text().strip().splitlines()[-1])
 
     (loop, report), (_, worker) = colored_by("loop"), colored_by("worker")
-    settings = ["run.workers=1", "run.topology=fused", "report.sample=0", *overrides]
+    settings = ["run.workers=1", "run.topology=fused", "report.sample=0", "report.gallery=false", *overrides]
     job_command = [
         sys.executable, str(IMPORT_ROOT / "jobs" / "colorize_bucket.py"), "--weights", str(graph),
         "--input", str(source), "--output", str(job_out), *(w for s in settings for w in ("--set", s)),

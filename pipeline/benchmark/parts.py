@@ -116,7 +116,13 @@ class _Measuring:
         return self._measured(command)
 
     def _job(self) -> dict[str, float]:
-        sets = ["report.sample=0", "run.engine=processes", f"run.workers={self.workers}", *self.overrides]
+        sets = [
+            "report.sample=0",
+            "report.gallery=false",
+            "run.engine=processes",
+            f"run.workers={self.workers}",
+            *self.overrides,
+        ]
         places = ["--input", str(self.source), "--output", str(self.output)]
         return self._measured([sys.executable, str(JOB), *places, *(f"--set={one}" for one in sets)])
 

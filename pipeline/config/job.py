@@ -186,7 +186,9 @@ class ReportConfig(Section):
 
     sample: int = Field(24, ge=0, le=500, description="images on the contact sheet")
     thumbnail: int = Field(360, ge=32, le=2048, description="longest side of a thumbnail, pixels")
-    gallery: bool = Field(False, description="renew OUT/gallery at the end of each run (docs/review.md)")
+    gallery: bool = Field(
+        True, description="write thumbnails, and renew OUT/gallery at the end of each run (docs/review.md)"
+    )
     keep: int | None = Field(None, ge=1, description="finished runs whose OUT/runs folder stays; null: all")
     chroma_mean: float | None = Field(
         None, gt=0.0, description="mean_chroma that images usually have; null: of the shipped weights"

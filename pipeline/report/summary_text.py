@@ -159,7 +159,11 @@ def _places(summary: Summary, report: bool, gallery: bool) -> list[str]:
     if gallery:
         places.append(("Gallery", f"{GALLERY}index.html"))
     lines = [f"{label:<8}{out}/{key}" for label, key in places]
-    if not gallery and summary.listed:
+    if gallery:
+        lines.append(
+            f"        to accept, reject and correct there: fiat-color review {shlex.quote(out)} --serve"
+        )
+    elif summary.listed:
         lines.append(f"Gallery all pictures, before and after: fiat-color review {shlex.quote(out)}")
     if (model := summary.model) is not None:
         lines.append(f"Model   {model.name}, licence {model.terms}, from {model.source}")

@@ -120,8 +120,8 @@ def test_summary_text_names_failures_advice_and_places() -> None:
         summary.model_copy(update={"output": "/my scans"})
     )
     renewed = summary_text(summary, gallery=True)
-    assert "\nGallery s3://out/gallery/index.html\n" in renewed
-    assert "fiat-color review" not in renewed
+    served = "        to accept, reject and correct there: fiat-color review s3://out --serve\n"
+    assert f"\nGallery s3://out/gallery/index.html\n{served}" in renewed
     assert text.endswith("Exit status 3: finished, but some images failed.")
 
 

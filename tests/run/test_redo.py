@@ -23,7 +23,7 @@ from tests.support.ledger_parts import put_part, row
 
 pytestmark = [pytest.mark.job, pytest.mark.usefixtures("kept_pool")]
 
-SETTINGS = ("model.side=64", "run.workers=1", "run.engine=processes", "report.gallery=true")
+SETTINGS = ("model.side=64", "run.workers=1", "run.engine=processes")
 FAST = [word for setting in SETTINGS for word in ("--set", setting)]
 STROKE = {"color": "#c81e1e", "radius": 0.1, "path": [[0.2, 0.5], [0.8, 0.5]]}
 

@@ -48,7 +48,7 @@ def gallery(folder: Path) -> Iterator[str]:
     photos, out = str(REPO / "tests" / "photos"), str(folder / "out")
     job = [sys.executable, "-m", "fiat_color"]
     subprocess.run(
-        [*job, "colorize", photos, out, "--config", "demo", "--set", "report.gallery=true"],
+        [*job, "colorize", photos, out, "--config", "demo"],
         cwd=REPO, check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     process = subprocess.Popen(
