@@ -186,8 +186,10 @@ class ReportConfig(Section):
 
     sample: int = Field(24, ge=0, le=500, description="images on the contact sheet")
     thumbnail: int = Field(360, ge=32, le=2048, description="longest side of a thumbnail, pixels")
-    gallery: bool = Field(
-        True, description="write thumbnails, and renew OUT/gallery at the end of each run (docs/review.md)"
+    gallery: bool | None = Field(
+        None,
+        description="write thumbnails, and renew OUT/gallery at the end of each run (docs/review.md); null: "
+        "where at most 10,000 files are under the input",
     )
     keep: int | None = Field(None, ge=1, description="finished runs whose OUT/runs folder stays; null: all")
     chroma_mean: float | None = Field(

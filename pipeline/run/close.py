@@ -98,7 +98,7 @@ def close_run(
         refresh_gallery(job.config, source, out, read_cards(out), of_run=job.run_id)
     summary = summary.model_copy(update={"seconds": clock.seconds()})
     out.put(summary_key(job.run_id), summary_json(summary), "application/json")
-    report, gallery = bool(job.config.report.sample), job.config.report.gallery
+    report, gallery = bool(job.config.report.sample), bool(job.config.report.gallery)
     text = summary_text(summary, report, gallery)
     log.say("summary", headline(summary), text=text, summary=summary.model_dump(mode="json"))
     if summary.exit_status == EXIT_TOO_MANY_FAILED:

@@ -39,6 +39,10 @@ from pipeline.shard.open_onnx import pin_onnx
 from pipeline.storage import Store, drop_half_written
 from pipeline.storage.lease import Lease, at_work
 
+# The end of a run looks at all images of the output, and its memory and time should not grow with an archive;
+# in a bucket, thumbnails are two requests more for each image. Who has more files asks for them.
+MOST_FOR_A_GALLERY = 10_000
+
 
 def run(
     request: ColorizeRequest, source: Store, out: Store, run_id: str, date: str, called: float
@@ -126,8 +130,12 @@ def _dry_run(job: Job, plan: Plan) -> Outcome:
 
 
 def _with_plan(job: Job, plan: Plan) -> Job:
-    """What its workers must know of the plan."""
-    return replace(job, has_finished=plan.second_files > 0)
+    """What its workers must know of the plan, and whether there is to be a gallery."""
+    report = job.config.report
+    if report.gallery is None:
+        report = report.model_copy(update={"gallery": plan.items_listed <= MOST_FOR_A_GALLERY})
+    config = job.config.model_copy(update={"report": report})
+    return replace(job, config=config, has_finished=plan.second_files > 0)
 
 
 def _work(
@@ -206,7 +214,7 @@ def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
 
 def _nothing_to_do(job: Job, plan: Plan, source: Store, out: Store) -> Outcome:
     """Unless an earlier run waits to be closed."""
-    if plan.items_listed and (summary := close_unclosed(job, plan, source, out)):
+    if plan.items_listed and (summary := close_unclosed(_with_plan(job, plan), plan, source, out)):
         return Outcome(summary.exit_status, headline(summary), summary)
     return _nothing_left(plan)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tests.support.error_left_cells import from_cells, to_cells
-from tests.support.error_left_lent import Axes, Remembered, lent_to, unit
-from tests.support.error_left_ridge import FOLDS, by_folds
+from tests.support.error_left.cells import from_cells, to_cells
+from tests.support.error_left.lent import Axes, Remembered, lent_to, unit
+from tests.support.error_left.ridge import FOLDS, by_folds
 
 
 def test_a_fit_finds_what_explains_and_promises_nothing_of_what_does_not() -> None:

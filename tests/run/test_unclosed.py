@@ -16,7 +16,7 @@ from tests.support.disks import small_disk
 from tests.support.job_runner import POOL, command, encoded, fill, image_digests, ledger, photograph
 
 IMAGES = 6
-SHARDS = ("--set", "plan.shard_images=3")
+SHARDS = ("--set", "plan.shard_images=3", "--set", "report.gallery=false")
 END = ("ledger.parquet", "contact-sheet.png", "index.html", "summary.json")
 
 

@@ -25,7 +25,7 @@ from pipeline.models.method_list import load_colorizer
 from pipeline.models.methods.unet.model import UnetColorizer
 from pipeline.models.methods.unet.network import PretrainedEncoder, padded
 from pipeline.training.data.crops import lab_crop
-from tests.support.lite2 import pretrained_lite2
+from tests.support.error_left.lite2 import pretrained_lite2
 
 CELL = 16
 ENLARGED = 2

@@ -26,10 +26,10 @@ from pipeline.color.luminance import luminance_u16_from_srgb8
 from pipeline.evaluate.bootstrap import interval, resampled_means
 from pipeline.evaluate.measure import PSNR_CEILING
 from pipeline.shard.compose import compose
-from tests.support.error_left_cells import Arrays, from_cells, kept
-from tests.support.error_left_lent import Axes, axes_of, lent, remembered
-from tests.support.error_left_photos import Encoded, Observed, split, squares, whole
-from tests.support.error_left_ridge import FOLDS, by_folds
+from tests.support.error_left.cells import Arrays, from_cells, kept
+from tests.support.error_left.lent import Axes, axes_of, lent, remembered
+from tests.support.error_left.photos import Encoded, Observed, split, squares, whole
+from tests.support.error_left.ridge import FOLDS, by_folds
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

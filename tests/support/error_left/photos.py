@@ -18,7 +18,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.evaluate.photograph_list import Reader, list_photographs, reduced
 from pipeline.evaluate.settings import EvaluateSection
 from pipeline.photographs.settings import PhotosConfig
-from tests.support.error_left_cells import Arrays, Picture, encoders, faithful, kept, look, picture, square
+from tests.support.error_left.cells import Arrays, Picture, encoders, faithful, kept, look, picture, square
 from tests.support.paths import REPO
 
 F32 = NDArray[np.float32]

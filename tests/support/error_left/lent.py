@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tests.support.error_left_cells import Arrays, encoders, faithful, kept, look
-from tests.support.error_left_photos import Encoded, Observed, batches, squares
+from tests.support.error_left.cells import Arrays, encoders, faithful, kept, look
+from tests.support.error_left.photos import Encoded, Observed, batches, squares
 
 F32 = NDArray[np.float32]
 CELL_AXES, POOLED_AXES = 64, 128
