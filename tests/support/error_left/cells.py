@@ -5,6 +5,7 @@ Everything is kept in files of an output folder, PART photographs each: a second
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -161,7 +162,7 @@ def kept(folder: Path, count: int, make: Callable[[int, int], Iterator[Arrays]],
             with part.open("wb") as file:
                 np.savez(file, **made)
             part.rename(path)
-            print(f"{path.parent.name}: {min(start + size, count)} of {count}", flush=True)
+            print(f"{path.parent.name}: {min(start + size, count)} of {count}", file=sys.stderr, flush=True)
         with np.load(path) as file:
             parts.append({name: file[name] for name in file.files})
     return joined(parts)
