@@ -99,7 +99,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         killer.start()
         working: dict[tuple[str, str], Sample] = {}
         deadline = time.monotonic() + 240
-        while job.poll() is None:
+        has_ended = False
+        while not has_ended:
+            has_ended = job.poll() is not None  # and once more, for what was sent at the end
             assert time.monotonic() < deadline, (folder / "stderr").read_text()
             for sample in scrape(port):
                 if "fiat_color" in sample.name or sample.name in RAYS_OWN:
