@@ -129,9 +129,11 @@ def refresh_gallery(
     started = time.monotonic()
     compact_decisions(out)
     side, threads = config.report.thumbnail, config.run.threads
-    with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
-        given = {"side": side, "threads": threads, "of_run": of_run}
-        pictures = make_thumbnails(source, out, cards, progress=reporter.show, **given)  # type: ignore[arg-type]
+    if of_run is None:
+        with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
+            pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
+    else:  # the progress of a run is that of its work, also for who reads its log
+        pictures = make_thumbnails(source, out, cards, side=side, threads=threads, of_run=of_run)
     maps = read_doubt_maps(out)
     index = write_gallery(out, cards, pictures, read_decisions(out), side=side, doubt_maps=maps)
     words = [counted(cards.num_rows, "image")]
