@@ -126,7 +126,7 @@ def rows(cells_Bchw: Tensor) -> NDArray[Any]:
 @torch.inference_mode()
 def look(pictures: list[Picture], see: dict[str, See], network: UnetColorizer | None) -> Arrays:
     """What is known of pictures of one size: of each cell the truth `ab` and `L` (mean and deviation) and by
-    each encoder its features (cells and its name); of each picture those pooled, `grid` and `key`. With `network` its guess, of
+    each encoder its features; of each picture those pooled, `grid` and `key`. With `network` its guess, of
     each cell `guess` and in full `ab_2hw`, flat."""
     L_B1HW = torch.from_numpy(np.stack([one.L_hw for one in pictures])[:, None])
     truth = to_cells(torch.from_numpy(np.stack([one.ab_2hw for one in pictures])), CELL // 2)
