@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.run.colorize import MOST_FOR_A_GALLERY
 from tests.support.job_runner import encoded, fill, photograph
+from tests.support.paths import REPO
 
 
 @pytest.fixture
@@ -36,3 +38,10 @@ def test_up_to_a_number_of_files(
     assert ((out / "gallery" / "index.html").exists(), len(thumbnails)) == ((True, 6) if made else (False, 0))
     assert (f"fiat-color review {out} --serve" in done.stdout) == made
     assert f"fiat-color review {out}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/review.md", "docs/archivist.md", "configs/colorize/default.yaml"]
+)
+def test_the_pages_say_the_number(page: str) -> None:
+    assert f"{MOST_FOR_A_GALLERY:,} files" in " ".join((REPO / page).read_text(encoding="utf-8").split())

@@ -26,6 +26,7 @@ from pipeline.benchmark.process_tree import Tree
 from pipeline.benchmark.sample_photographs import photographs
 from pipeline.codecs import in_memory
 from pipeline.config.job import JobConfig
+from pipeline.config.loading import load
 from pipeline.config.storage import StorageConfig
 from pipeline.ledger.keys import thumbnail_key, thumbnail_name
 from pipeline.plan.plan import make_plan
@@ -71,7 +72,8 @@ def watched() -> Iterator[list[float]]:
 
 def cost(size: str, count: int, folder: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """By round, CPU milliseconds an image: of all but the gallery, and what its thumbnails take."""
-    source, tree, config = photographs(SAMPLES, folder, size, count), Tree(os.getpid()), JobConfig()
+    source, tree = photographs(SAMPLES, folder, size, count), Tree(os.getpid())
+    config = load(JobConfig, None, ["report.gallery=true"])  # without a plan nothing else switches it on
     job = Job(config, str(source), str(folder / f"out-{size}"), "run", "d", digest_of("faithful"))
     worker, rounds = FusedWorker(job, AttemptRegistry()), list[tuple[float, float]]()
     stores = worker.shard_worker.reader.source, worker.shard_worker.out

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
+from pipeline.evaluate.bootstrap import interval
+from pipeline.evaluate.risk import auroc
 from tests.support.job_runner import command, ledger
 
 SEED = 0
@@ -108,16 +110,17 @@ def pictures(folder: Path, of_each: int) -> Iterator[tuple[str, Image.Image]]:
         yield from ((kind, draw(rng)) for _ in range(of_each))
 
 
-def auroc(high: F64, low: F64) -> float:
-    """How often one of `high` is above one of `low`; equal ones count half."""
-    return float((high[:, None] > low).mean() + (high[:, None] == low).mean() / 2)
+def above(high: F64, low: F64) -> float:
+    """AUROC: how often one of `high` is above one of `low`; equal ones count half."""
+    is_high = np.repeat([1.0, 0.0], [len(high), len(low)])
+    return auroc(np.concatenate([high, low]), is_high, len(high) / len(is_high))
 
 
-def interval(high: F64, low: F64) -> F64:
+def interval_of(high: F64, low: F64) -> tuple[float, float]:
     """95 %, percentile bootstrap over the pictures."""
     rng = np.random.default_rng(SEED)
-    scores = [auroc(rng.choice(high, len(high)), rng.choice(low, len(low))) for _ in range(RESAMPLES)]
-    return np.percentile(scores, (2.5, 97.5))
+    scores = [above(rng.choice(high, len(high)), rng.choice(low, len(low))) for _ in range(RESAMPLES)]
+    return interval(np.array(scores), 0.95)
 
 
 def main() -> None:
@@ -139,8 +142,8 @@ def main() -> None:
         novelty[kind] = np.array([row["novelty"] for row in own])
         text = f"{kind:15}{len(own):5}  novelty {np.median(novelty[kind]):.2f}"
         if kind != "photograph":
-            low, high = interval(novelty[kind], novelty["photograph"])
-            text += f"  AUROC {auroc(novelty[kind], novelty['photograph']):.2f} [{low:.2f}, {high:.2f}]"
+            low, high = interval_of(novelty[kind], novelty["photograph"])
+            text += f"  AUROC {above(novelty[kind], novelty['photograph']):.2f} [{low:.2f}, {high:.2f}]"
         reasons = [row["doubt_reasons"] or "" for row in own]
         shares = [
             f"{name} {np.mean([name in r for r in reasons]):.0%}"
