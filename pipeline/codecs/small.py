@@ -21,8 +21,6 @@ U8 = NDArray[np.uint8]
 Levels = NDArray[Any]  # uint8 or uint16
 
 _ROWS = 256  # that are laid on white at a time
-# Optimised Huffman tables would save 2 % of a thumbnail's bytes, for as much time again as the rest takes.
-_JPEG_QUALITY = 82
 
 
 def small_source(pixels: Pixels, side: int) -> U8:
@@ -83,12 +81,3 @@ def shown(small: Levels, icc: bytes | None) -> U8:
     except (ImageCms.PyCMSError, OSError):
         return small  # a profile that cannot be applied is no reason to hide the picture
     return small if converted is None else np.asarray(converted)
-
-
-def thumbnail_jpeg(small: U8 | Image.Image) -> bytes:
-    """A thumbnail, uint8[h,w] or [h,w,3], or an image of mode L or RGB, as JPEG without metadata of its
-    source."""
-    image = small if isinstance(small, Image.Image) else Image.fromarray(small)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=_JPEG_QUALITY)
-    return buffer.getvalue()

@@ -13,7 +13,7 @@ import threading
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 
-from pipeline.codecs.small import thumbnail_jpeg
+from pipeline.codecs.thumbnail import thumbnail_jpeg
 from pipeline.report.gallery import thumbnail
 from pipeline.review.applying import Applying
 from pipeline.review.correction import Correction

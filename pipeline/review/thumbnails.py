@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.codecs.small import thumbnail_jpeg
+from pipeline.codecs.thumbnail import thumbnail_jpeg
 from pipeline.errors import FailureCode, ImageFailure, StorageError
 from pipeline.ledger.keys import THUMBNAILS, thumbnail_key, thumbnail_name
 from pipeline.records import Status

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image
 
-from pipeline.codecs.small import thumbnail_jpeg
+from pipeline.codecs.thumbnail import thumbnail_jpeg
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.ledger.keys import THUMBNAILS, thumbnail_key, thumbnail_name
