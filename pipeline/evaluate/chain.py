@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.cli.command import stop_on_sigterm
 from pipeline.engine.actors import RowActor
+from pipeline.engine.blocks import blocks_of
 from pipeline.engine.cluster import capacity, cluster
 from pipeline.engine.errors import explained
 from pipeline.engine.limits import bounded_actor, tune
@@ -45,7 +45,7 @@ def measure_all(task: MeasuringTask, photos: list[Photograph]) -> Iterator[Measu
         tune(settings.stall_seconds)
         cpus, gpus = capacity(settings.address)
         workers = min(settings.workers or gpus or cpus, len(portions))
-        measured = ray.data.from_arrow([pack(portion) for portion in portions]).map_batches(
+        measured = blocks_of(lambda: map(pack, portions)).map_batches(
             MeasureActor,
             fn_constructor_args=(task, "cuda" if gpus else "cpu"),
             batch_size=1,

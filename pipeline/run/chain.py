@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import ray
-import ray.data
 from ray.data import ActorPoolStrategy
 
 from pipeline.engine.actors import RowActor
+from pipeline.engine.blocks import blocks_of
 from pipeline.engine.errors import explained
 from pipeline.engine.limits import bounded_actor, bounded_task, tune
 from pipeline.engine.machine import is_local
@@ -41,8 +40,7 @@ def run_chain(job: Job, plan: Plan, layout: Layout, registry: Any) -> Iterator[S
         FiatColorError: what a worker raised, e.g. StorageError when the output cannot be written.
     """
     tune(job.config.limits.stall_seconds)
-    rows: list[Any] = [ray.put(row) for row in plan_rows(plan)]
-    shards = ray.data.from_arrow_refs(rows)
+    shards = blocks_of(lambda: plan_rows(plan))
     chain = (_fused if layout.topology == "fused" else _staged)(shards, job, layout, registry)
     try:
         for batch in chain.iter_batches(batch_size=1, prefetch_batches=0, batch_format="pyarrow"):

@@ -20,6 +20,9 @@ from tests.support.servers import free_port
 #: For the head and for who talks to it.
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
+# Jobs bring a runtime environment: what Ray starts before it knows of it serves none of them.
+_HEAD = {"PYTHONPATH": str(REPO), "RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
+
 #: Linux asks the head to end when the tests are killed; elsewhere it stays behind.
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 
@@ -29,7 +32,7 @@ def ray_head(folder: Path, *options: str, env: dict[str, str] | None = None) -> 
     """Its address and process id; ended with all its processes. `env` goes to the head."""
     port = free_port()
     command = ("start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=3")
-    environment = os.environ | TOKEN | {"PYTHONPATH": str(REPO), "RAY_USAGE_STATS_ENABLED": "0"} | (env or {})
+    environment = os.environ | TOKEN | _HEAD | (env or {})
     with started(
         [*command, "--include-dashboard=false", *options], environment, folder / "head.log"
     ) as process:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray.data
 from numpy.typing import NDArray
 
+from pipeline.engine.blocks import blocks_of
 from pipeline.engine.limits import tune
 from pipeline.storage import ObjectInfo, Store
 from pipeline.training.data.batches import Batch, crop_arrays, decode, to_batch
@@ -78,7 +78,7 @@ def _run(windows: list[dict[str, Any]], shard: Shard, config: DataConfig) -> Ite
     3. batches of one step, some ahead.
     """
     tune(preserve_order=True)
-    planned: Any = ray.data.from_arrow([pa.Table.from_pylist([window]) for window in windows])
+    planned = blocks_of(lambda: (pa.Table.from_pylist([window]) for window in windows))
     read = planned.map_batches(
         read_window, fn_args=(shard,), batch_size=1, batch_format="pyarrow", num_cpus=READ_CPUS, concurrency=2
     )
