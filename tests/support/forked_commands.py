@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -28,7 +29,7 @@ _MODULES = (
     "pipeline.verify.verification", "pipeline.evaluate.evaluation", "pipeline.training.trainer",
     "pipeline.review.review", "pipeline.retraining.promote",
 )  # fmt: skip
-_WITHOUT_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OMP_NUM_THREADS": "1"}
+WITHOUT_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OMP_NUM_THREADS": "1"}
 
 
 def run_forked(
@@ -77,7 +78,7 @@ def _started(env: dict[str, str]) -> socket.socket:
         server = subprocess.Popen(
             [sys.executable, "-m", __name__, str(theirs.fileno())],
             pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, cwd=REPO,
-            env={**env, **_WITHOUT_THREADS, "PYTHONPATH": str(REPO)},
+            env={**env, **WITHOUT_THREADS, "PYTHONPATH": str(REPO)},
         )  # fmt: skip
     until_the_end.callback(lambda: (ours.close(), server.wait()))
     return ours
@@ -100,27 +101,51 @@ def _line(channel: socket.socket) -> bytes:
     return line
 
 
+def serve(listener: socket.socket) -> None:
+    """Fork a command for each connection, of which each brings one request."""
+    while True:
+        channel, _ = listener.accept()
+        with channel:
+            if _answer(channel, listener) is Process.COMMAND:
+                return
+
+
 def _serve(channel: socket.socket) -> None:
     """Fork a command for each request, until the tests close the channel or have died."""
     for module in _MODULES:
         __import__(module)
-    while True:
-        head, files, _, _ = socket.recv_fds(channel, 8, 3)
-        if not head:
-            return
-        data = b""
-        size = int.from_bytes(head, "little")
-        while len(data) < size:
-            data += channel.recv(size - len(data))
-        if os.fork() == 0:
-            if os.fork() == 0:  # of a grandchild nobody's `wait` here is needed
-                channel.close()
-                _watch(json.loads(data), *files)
-                return
-            os._exit(0)
-        os.wait()
-        for file in files:
-            os.close(file)
+    while _answer(channel, channel) is Process.SERVER:
+        pass
+
+
+class Process(Enum):
+    """Which process goes on after a request: ours, that of the command at its end, or none."""
+
+    SERVER = 0
+    COMMAND = 1
+    NONE = 2
+
+
+def _answer(channel: socket.socket, listened: socket.socket) -> Process:
+    """Fork a command for the next request of the channel. The command does not keep what is `listened` to."""
+    head, files, _, _ = socket.recv_fds(channel, 8, 3)
+    if not head:
+        return Process.NONE
+    data = b""
+    size = int.from_bytes(head, "little")
+    while len(data) < size:
+        data += channel.recv(size - len(data))
+    if os.fork() == 0:
+        if os.fork() == 0:  # of a grandchild nobody's `wait` here is needed
+            channel.close()
+            listened.close()
+            _watch(json.loads(data), *files)
+            return Process.COMMAND
+        os._exit(0)
+    os.wait()
+    for file in files:
+        os.close(file)
+    return Process.SERVER
 
 
 def _watch(request: dict[str, object], out: int, err: int, answer: int) -> None:
@@ -138,6 +163,8 @@ def _watch(request: dict[str, object], out: int, err: int, answer: int) -> None:
 
 def _run(request: dict, out: int, err: int) -> None:
     """The command: what it raises, SystemExit too, ends this process as it ends any other."""
+    if request.get("own_group"):  # Ray ends a worker with its group
+        os.setpgid(0, 0)
     os.dup2(out, 1)
     os.dup2(err, 2)
     os.close(out)

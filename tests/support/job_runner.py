@@ -20,6 +20,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.ledger.schema import VOLATILE_COLUMNS
 from pipeline.storage import open_store
 from tests.support.forked_commands import run_forked
+from tests.support.forked_workers import forked_workers
 from tests.support.needs import allowed, until_the_end
 from tests.support.paths import REPO
 from tests.support.ray_head import TOKEN, ray_head
@@ -49,8 +50,9 @@ def shared_head() -> dict[str, str]:
 def _head() -> dict[str, str]:
     folder = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="ray-head-")))
     ports = [f"--{name}-port={free_port()}" for name in ("dashboard-agent-listen", "metrics-export")]
+    workers = forked_workers(folder, TOKEN | CREDENTIALS)
     address, _ = until_the_end.enter_context(ray_head(folder, *ports, "--num-cpus=4", env=CREDENTIALS))
-    return TOKEN | {"RAY_ADDRESS": address}
+    return TOKEN | workers | {"RAY_ADDRESS": address}
 
 
 def run(

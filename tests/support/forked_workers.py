@@ -1,0 +1,67 @@
+"""Ray workers that import nothing: they are forked from a process that has imported all, as commands are.
+
+Two thirds of what a worker of a small job takes are Python's imports. Ray starts `worker_client.py` in place
+of Python (a runtime environment's `py_executable`), which asks the process of `serve` for the worker. The
+worker registers with Ray under its own process id, and Ray's signals reach it.
+
+On the head that tests share only: a test of how workers start, or of what they do with their environment, has
+a head of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.forked_commands import WITHOUT_THREADS, serve
+from tests.support.needs import until_the_end
+from tests.support.paths import REPO
+
+# Not Ray: its core reads the job's number, which is in the environment of each worker, when it is imported.
+_MODULES = (
+    "torch", "pandas", "pyarrow.dataset", "boto3", "scipy.ndimage", "skimage.color", "tensorboardX",
+    "pipeline.shard.fused", "pipeline.training.data.batches", "pipeline.evaluate.measure",
+    "google.protobuf.message", "jsonschema", "opentelemetry.sdk.metrics", "prometheus_client", "psutil",
+    "requests", "aiohttp",
+)  # fmt: skip
+_CLIENT = Path(__file__).with_name("worker_client.py")
+_STARTED_BY = "TESTS_WORKERS_STARTED_BY"
+
+
+def forked_workers(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """What a command's environment needs so that its workers are forked; the process that forks them is started
+    here, and clients wait for it.
+
+    Args:
+        folder: for the socket of that process. env: of the head that the workers belong to.
+    """
+    place = folder / "workers"
+    server = subprocess.Popen(
+        [sys.executable, "-m", __name__, str(place)], stdin=subprocess.DEVNULL, cwd=REPO,
+        env={**os.environ, **env, **WITHOUT_THREADS, "PYTHONPATH": str(REPO)},
+    )  # fmt: skip
+    until_the_end.callback(lambda: (server.kill(), server.wait()))
+    client = f"{sys.executable} -I -S {_CLIENT} {place}"
+    return {"RAY_RUNTIME_ENV_HOOK": f"{__name__}.hook", _STARTED_BY: client}
+
+
+def hook(runtime_env: dict[str, Any] | None) -> dict[str, Any]:
+    """Called by `ray.init`: the job's runtime environment, with our client in place of Python."""
+    return {**(runtime_env or {}), "py_executable": os.environ[_STARTED_BY]}
+
+
+if __name__ == "__main__":
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        unready = Path(sys.argv[1]).with_suffix(".unready")
+        listener.bind(str(unready))
+        listener.listen(64)
+        for module in _MODULES:
+            __import__(module)
+        assert "ray" not in sys.modules
+        unready.rename(sys.argv[1])
+        serve(listener)
