@@ -109,10 +109,17 @@ def _unclosed(out: Store, job_digest: str) -> tuple[str, Start] | None:
 
 
 def _read(out: Store, run_id: str) -> Start | None:
-    """None where it is damaged or of another version: then there is no way to know."""
+    """None where it is gone, damaged or of another version: then there is no way to know."""
     try:
         return Start.model_validate_json(out.get(start_key(run_id)).data)
-    except (ObjectMissing, ValueError):
+    except ObjectMissing:
+        return None
+    except ValueError:
+        warning = (
+            f"cannot read {start_key(run_id)} in {out.uri}: it is damaged, or of another version. That run "
+            "gets no report and no summary; its images and their rows in the ledger stay"
+        )
+        log.say("warning", warning, level="warning", text=f"warning: {warning}")
         return None
 
 

@@ -98,3 +98,17 @@ def test_what_came_to_its_end_is_not_closed_again(source: Path, tmp_path: Path, 
     other = colorize(*job, "--set", "output.format=png")  # another job: it has work of its own
     assert "was not closed" not in other.stdout
     assert not summary.exists()
+
+
+@pytest.mark.job
+def test_what_cannot_be_known_of_a_run_is_said(source: Path, tmp_path: Path, colorize) -> None:
+    job = ("--input", source, "--output", tmp_path / "out", *SHARDS)
+    assert colorize(*job).returncode == 3
+    ended(tmp_path / "out")["summary.json"].unlink()
+    (start,) = (tmp_path / "out").glob("runs/*/start.json")
+    start.write_text('{"job_digest"')
+    rows = ledger(str(tmp_path / "out"))
+    other = colorize(*job)
+    assert f"warning: cannot read runs/{start.parent.name}/start.json" in other.stdout + other.stderr
+    assert "summary.json" not in ended(tmp_path / "out")
+    assert ledger(str(tmp_path / "out")) == rows

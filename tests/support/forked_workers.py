@@ -34,8 +34,8 @@ _STARTED_BY = "TESTS_WORKERS_STARTED_BY"
 
 
 def forked_workers(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """What a command's environment needs so that its workers are forked; the process that forks them is started
-    here, and clients wait for it.
+    """What a command needs in its environment so that its workers are forked. What forks them is started
+    here, and its clients wait for it.
 
     Args:
         folder: for the socket of that process. env: of the head that the workers belong to.
