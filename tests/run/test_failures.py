@@ -125,9 +125,9 @@ def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path)
 
 
 def on_the_head(wanted: list[str]) -> subprocess.Popen[str]:
-    """The job, on the head of all tests, whose processes descend from this one."""
+    """The job, on the head of all tests, whose processes descend from this one, workers too."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(wanted, **pipes, text=True, env=os.environ | shared_head())
+    return subprocess.Popen(wanted, **pipes, text=True, env=os.environ | shared_head(forked=False))
 
 
 def is_running(process: psutil.Process) -> bool:

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -157,7 +158,8 @@ def _watch(request: dict[str, object], out: int, err: int, answer: int) -> None:
         return
     os.write(answer, b"%d\n" % process)
     _, status = os.waitpid(process, 0)
-    os.write(answer, b"%d\n" % os.waitstatus_to_exitcode(status))
+    with suppress(BrokenPipeError):  # who asked has been killed
+        os.write(answer, b"%d\n" % os.waitstatus_to_exitcode(status))
     os._exit(0)
 
 

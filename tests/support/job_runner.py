@@ -37,13 +37,18 @@ def command(*args: object) -> list[str]:
     return [sys.executable, str(JOB), *map(str, args)]
 
 
-def shared_head() -> dict[str, str]:
+def shared_head(*, forked: bool = True) -> dict[str, str]:
     """The environment of a job on the one Ray head of all tests, which starts with the first that asks.
+
+    The job's workers are forked (see forked_workers.py), or are started by Ray as at a user's.
 
     A job of its own takes twice as long: Ray's processes start anew for it, and end. For a test that is not
     marked `ray` no head is started: its jobs end before they want one, or fail.
     """
-    return _head() if allowed("ray") else {}
+    if not allowed("ray"):
+        return {}
+    head = _head()
+    return head if forked else {name: head[name] for name in (*TOKEN, "RAY_ADDRESS")}
 
 
 @functools.cache
