@@ -38,7 +38,7 @@ from tests.support.paths import REPO
 STEPS = 30
 SETTINGS = [
     "model.method=iizuka", "model.width=0.05",
-    "data.label_images=2", "data.augment.blur=0", "train.precision=fp32",
+    "data.crop=64", "data.label_images=2", "data.augment.blur=0", "train.precision=fp32",
     "train.threads=1", "train.batch=2", f"train.steps={STEPS}", "train.checkpoint_steps=5",
     "train.log_steps=5", "optim.warmup=2", "train.name=small",
 ]  # fmt: skip
@@ -201,7 +201,6 @@ def test_a_discriminator_is_trained_kept_and_not_exported(
         "model.method=unet",
         "model.width=0.125",
         "model.head=both",
-        "data.crop=64",
         "train.workers=2",
         "train.log_steps=1",
     ]
