@@ -20,6 +20,7 @@ import yaml
 
 from pipeline.models.weights_registry import WeightsRegistry
 from tests.retraining.test_promote import network, photograph
+from tests.support.forked_workers import forked_workers
 from tests.support.job_runner import encoded, fill, ledger
 from tests.support.job_runner import photograph as gray_photograph
 from tests.support.operations_page import NOT_RUN, Operator, commands, night_yaml, ray_head
@@ -130,7 +131,8 @@ def test_an_operator_follows_the_page(
     hook, told = webhook
     archive = Archive(s3_moto, tmp_path, hook)
     region = {"AWS_ENDPOINT_URL": s3_moto.endpoint, "AWS_REGION": "us-east-1", "RAY_USAGE_STATS_ENABLED": "0"}
-    operator = Operator(tmp_path, archive.substitutes, os.environ | region | {"PYTHONPATH": str(REPO)})
+    ours = {"PYTHONPATH": str(REPO)} | forked_workers(region)
+    operator = Operator(tmp_path, archive.substitutes, os.environ | region | ours)
     night = yaml.safe_load(operator.here(night_yaml()))
     night["run"] |= {"workers": 1}
     night["model"] |= {"side": 64}

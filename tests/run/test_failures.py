@@ -30,6 +30,7 @@ from tests.support.job_runner import (
     shared_head,
 )
 from tests.support.processes import children_of, command_line
+from tests.support.servers import free_port
 
 FAST = ("--set", "model.side=64", "--set", "run.workers=2", "--set", "run.engine=ray")
 
@@ -148,12 +149,6 @@ def is_worker(pid: int) -> bool:
 def is_decoder(pid: int) -> bool:
     """Is this the decoder's child process of a worker?"""
     return "pipeline.codecs.isolated.child" in command_line(pid)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,14 @@ _CLIENT = Path(__file__).with_name("worker_client.py")
 _STARTED_BY = "TESTS_WORKERS_STARTED_BY"
 
 
-def forked_workers(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
+def forked_workers(env: Mapping[str, str]) -> dict[str, str]:
     """What a command needs in its environment so that its workers are forked. What forks them is started
     here, and its clients wait for it.
 
     Args:
-        folder: for the socket of that process. env: of the head that the workers belong to.
+        env: of the head that the workers belong to.
     """
-    place = folder / "workers"
+    place = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="workers-"))) / "socket"
     server = subprocess.Popen(
         [sys.executable, "-m", __name__, str(place)], stdin=subprocess.DEVNULL, cwd=REPO,
         env={**os.environ, **env, **WITHOUT_THREADS, "PYTHONPATH": str(REPO)},

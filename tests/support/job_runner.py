@@ -55,7 +55,7 @@ def shared_head(*, forked: bool = True) -> dict[str, str]:
 def _head() -> dict[str, str]:
     folder = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="ray-head-")))
     ports = [f"--{name}-port={free_port()}" for name in ("dashboard-agent-listen", "metrics-export")]
-    workers = forked_workers(folder, TOKEN | CREDENTIALS)
+    workers = forked_workers(TOKEN | CREDENTIALS)
     address, _ = until_the_end.enter_context(ray_head(folder, *ports, "--num-cpus=4", env=CREDENTIALS))
     return TOKEN | workers | {"RAY_ADDRESS": address}
 

@@ -55,14 +55,15 @@ def command(server: S3Server, bucket: str, *more: str) -> list[str]:
 
 @contextmanager
 def started(arguments: list[str]) -> Iterator[Iterator[str]]:
-    """The lines of a run that is killed at the end, its driver at once, Ray's processes as they notice it."""
+    """The lines of a run that is killed at the end, its driver at once, its workers on the shared head as Ray
+    notices it. A local Ray dies with its driver: see test_trainer.py."""
     process = subprocess.Popen(
         arguments,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ | shared_head() | {"PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
     try:
