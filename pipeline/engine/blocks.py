@@ -1,4 +1,4 @@
-"""Rows for Ray Data, a block each, described here: Ray would start a process for each core to look."""
+"""Tables for Ray Data, a block each, whose size and schema the driver tells: no task reads them for it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class _Tables:
 def blocks_of(tables: Callable[[], Iterable[pa.Table]]) -> Any:
     """A Ray dataset of one block for each table.
 
-    `ray.data.from_arrow` asks for the size and schema of each block in a task of its own: 2 CPU seconds for
-    each core before the first worker starts, and a task for each shard of a plan. `from_blocks` reads them
-    where the tables are.
+    `ray.data.from_arrow` asks for the size and schema of each block in a task of its own: one for each shard
+    of a plan, and for these tasks a process on each core, before the first worker starts. `from_blocks` reads
+    both where the tables are.
 
     Args:
         tables: called twice, once to store and once to describe: no more than one is in memory at a time.

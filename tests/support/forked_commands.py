@@ -134,16 +134,17 @@ def _answer(channel: socket.socket, listened: socket.socket) -> Process:
         return Process.NONE
     data = b""
     size = int.from_bytes(head, "little")
-    while len(data) < size:
-        data += channel.recv(size - len(data))
-    if os.fork() == 0:
+    while len(data) < size and (part := channel.recv(size - len(data))):
+        data += part
+    if len(data) == size and os.fork() == 0:
         if os.fork() == 0:  # of a grandchild nobody's `wait` here is needed
             channel.close()
             listened.close()
             _watch(json.loads(data), *files)
             return Process.COMMAND
         os._exit(0)
-    os.wait()
+    if len(data) == size:  # else who asked was killed meanwhile
+        os.wait()
     for file in files:
         os.close(file)
     return Process.SERVER

@@ -4,13 +4,13 @@ Two thirds of what a worker of a small job takes are Python's imports. Ray start
 of Python (a runtime environment's `py_executable`), which asks the process of `serve` for the worker. The
 worker registers with Ray under its own process id, and Ray's signals reach it.
 
-On the head that tests share only: a test of how workers start, or of what they do with their environment, has
-a head of its own.
+A test of how workers start or die, or of what they do with their environment, takes those that Ray starts.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def forked_workers(env: Mapping[str, str]) -> dict[str, str]:
         env={**os.environ, **env, **WITHOUT_THREADS, "PYTHONPATH": str(REPO)},
     )  # fmt: skip
     until_the_end.callback(lambda: (server.kill(), server.wait()))
-    client = f"{sys.executable} -I -S {_CLIENT} {place}"
+    client = shlex.join([sys.executable, "-I", "-S", str(_CLIENT), str(place)])  # for a shell
     return {"RAY_RUNTIME_ENV_HOOK": f"{__name__}.hook", _STARTED_BY: client}
 
 

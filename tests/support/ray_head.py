@@ -20,7 +20,8 @@ from tests.support.servers import free_port
 #: For the head and for who talks to it.
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
-# Jobs bring a runtime environment: what Ray starts before it knows of it serves none of them.
+# Workers that Ray starts before a job is there have no runtime environment. Each job brings one, so it cannot
+# use them.
 _HEAD = {"PYTHONPATH": str(REPO), "RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
 
 #: Linux asks the head to end when the tests are killed; elsewhere it stays behind.
