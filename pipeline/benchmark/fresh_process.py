@@ -10,14 +10,18 @@ import time
 from importlib import import_module
 from pathlib import Path
 
+from pipeline.cli.allocator import give_back_freed_memory
 from pipeline.errors import RunError
 
 _ROOT = Path(__file__).resolve().parents[2]  # where `pipeline` lies
+_AS_DRIVER = "--as-driver"
 DECODER = "peak_rss_mib_of_the_decoder"
 
 
-def measured(task: str, *arguments: str) -> dict[str, float]:
+def measured(task: str, *arguments: str, as_driver: bool = False) -> dict[str, float]:
     """Run `task` (`module:function`) in a fresh Python, which imports that module and no other.
+
+    as_driver: with memory as the colouring command has it (`pipeline.cli.allocator`).
 
     Returns `seconds` (wall clock, start-up included), `peak_rss_mib` (with that of the decoder's process
     where the function returns it as `peak_rss_mib_of_the_decoder`) and what the function returns.
@@ -25,7 +29,8 @@ def measured(task: str, *arguments: str) -> dict[str, float]:
     Raises:
         RunError: it failed; the message ends with the last line that it printed.
     """
-    command = [sys.executable, "-m", "pipeline.benchmark.fresh_process", task, *arguments]
+    flags = [_AS_DRIVER] if as_driver else []
+    command = [sys.executable, "-m", "pipeline.benchmark.fresh_process", *flags, task, *arguments]
     start = time.perf_counter()
     ended = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
     seconds = round(time.perf_counter() - start, 3)
@@ -48,6 +53,9 @@ def peak_rss_mib(pid: int) -> int:
 
 def main(task: str, *arguments: str) -> None:
     """Call the function and print its result, with the peak memory, as one line of JSON."""
+    if task == _AS_DRIVER:
+        give_back_freed_memory()
+        task, arguments = arguments[0], arguments[1:]
     module, _, function = task.partition(":")
     result = getattr(import_module(module), function)(*arguments) or {}
     print(json.dumps({"peak_rss_mib": peak_rss_mib(os.getpid()) + result.get(DECODER, 0), **result}))

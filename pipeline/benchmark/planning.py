@@ -57,7 +57,8 @@ def measure_planning(count: int, folder: Path) -> dict[str, Any]:
         for name, wanted in (("nothing_done", 0), ("half_done", count // 2), ("all_done", count)):
             _add_rows(out, digest, done, wanted)
             done = wanted
-            results[name] = measured("pipeline.benchmark.planning:plan", scratch, str(count), digest, name)
+            words = (scratch, str(count), digest, name)
+            results[name] = measured("pipeline.benchmark.planning:plan", *words, as_driver=True)
     return results | {"versions": {"fiat-color": __version__, "pyarrow": pa.__version__}}
 
 

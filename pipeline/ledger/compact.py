@@ -24,7 +24,7 @@ from pipeline.storage.temporary import temporary_folder
 MOST_ROWS = 1_000_000
 #: Rows that are read from a temporary file together, rows of the result's row groups, about as many as are
 #: sorted at a time, and of how many rows one key is kept to know where to divide them.
-_BATCH, _ROW_GROUP, _STEP = 512, 10_000, 128
+_BATCH, _ROW_GROUP, _STEP = 512, 2_500, 128
 _IDENTITY = ("key", "etag")
 
 

@@ -24,7 +24,7 @@ _SHARDS_PER_WORKER = 4
 #: ... but no smaller ones while every worker gets one, for each costs a task and a ledger part.
 _LEAST_IMAGES = 4
 #: Rows of the manifest that are written at a time, and the items of these rows from which on there are fewer.
-_ROW_GROUP, _GROUP_ITEMS = 256, 2**14
+_ROW_GROUP, _GROUP_ITEMS = 256, 2**12
 #: Shards whose items are made at a time.
 _TOGETHER = 8
 #: Sizes that are Python's integers at a time.

@@ -73,7 +73,7 @@ def drive(scratch: str, count: str) -> dict[str, Any]:
 def main(*counts: str) -> None:
     for count in counts:
         with tempfile.TemporaryDirectory() as scratch:
-            result = measured("tests.support.driver_memory:drive", scratch, count)
+            result = measured("tests.support.driver_memory:drive", scratch, count, as_driver=True)
         print(json.dumps(result))
 
 
