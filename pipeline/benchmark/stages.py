@@ -102,7 +102,7 @@ def _stages(data: bytes, config: JobConfig) -> Iterator[tuple[str, Callable[[], 
     for depth in (8, 16):
         yield f"compose, {depth} bit", lambda depth=depth: compose(lightness, ab, depth=depth)  # type: ignore[misc]
     rgb8, rgb16 = compose(lightness, ab).rgb, compose(lightness, ab, depth=16).rgb
-    for format_, rgb in (("jpeg", rgb8), ("png", rgb8), ("tiff", rgb16)):
+    for format_, rgb in (("jpeg", rgb8), ("png", rgb8), ("tiff", rgb8), ("tiff", rgb16)):
         output = config.output.model_copy(update={"format": format_})
         yield (
             f"encode ({format_}, {8 * rgb.itemsize} bit)",

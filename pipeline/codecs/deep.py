@@ -1,4 +1,4 @@
-"""Pixels of more than 8 bits, through libvips: their samples, their profiles, 16-bit PNG.
+"""Pixels of more than 8 bits, through libvips: their samples and their profiles.
 
 Pillow reduces 16-bit colour to 8 bits in silence; libvips keeps it (MinIsWhite included) and reads tiles,
 BigTIFF and every compression that libtiff knows. It is imported only where such a file comes: it costs 60 MB
@@ -107,14 +107,6 @@ def _through(levels: U16, source: bytes | None, target: bytes | None) -> U16:
         else:
             done = image.icc_transform(file.name, input_profile="srgb", **options)
         return np.asarray(done, dtype=np.uint16).reshape(*levels.shape[:2], 3)
-
-
-def png16_bytes(pixels: U16, level: int) -> bytes:
-    """A PNG of uint16[H,W,3 or 4], which Pillow cannot write, deflated at `level`; no metadata."""
-    import pyvips
-
-    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels)).copy(interpretation="rgb16")
-    return bytes(image.pngsave_buffer(compression=level, bitdepth=16, keep="none"))
 
 
 def _unsupported(what: str, wanted: str) -> ImageFailure:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from pipeline.codecs.deep import png16_bytes
 from pipeline.codecs.integrity import png_parts
 from pipeline.codecs.jp2 import jp2_bytes
 from pipeline.codecs.jpeg import jpeg_bytes
@@ -19,6 +18,7 @@ from pipeline.codecs.metadata.block import ResultMetadata, SourceMeta, result_me
 from pipeline.codecs.metadata.iptc import photoshop_segment, png_text
 from pipeline.codecs.metadata.profiles import examine
 from pipeline.codecs.metadata.xmp import Provenance, xmp_segments
+from pipeline.codecs.png import SIGNATURE, png_data, png_header
 from pipeline.codecs.tiff.writer import tiff_bytes
 from pipeline.config.output import OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
@@ -28,9 +28,6 @@ Levels = NDArray[Any]  # uint8, or uint16 where the format holds it
 
 # From this quality on a viewer would see coarser chroma, and chroma is all that we add.
 _FULL_CHROMA_QUALITY = 90
-# zlib-ng's level 3 writes twice as fast as Pillow's default of 6, for files 3 percent larger.
-_PNG_LEVEL = 3
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = (b"IHDR", b"IDAT", b"IEND")
 _WEBP_METHOD = 4
 _LARGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
@@ -114,16 +111,11 @@ def _png(
         text.add_text(key, value)
     if metadata.iptc is not None:
         text.add_text(*png_text(metadata.iptc), zip=True)
-    deep = rgb.dtype == np.uint16
-    image = Image.new("RGB", (1, 1)) if deep else _with_alpha(rgb, alpha)
-    image.save(to, "PNG", compress_level=_PNG_LEVEL, pnginfo=text, **_options(metadata))
-    if deep:
-        beside = [chunk for chunk in png_parts(to.getvalue()) if chunk[4:8] not in _PNG_PIXELS]
-        deep_parts = png_parts(png16_bytes(stacked(rgb, alpha), _PNG_LEVEL))
-        pixels = [chunk for chunk in deep_parts if chunk[4:8] in _PNG_PIXELS]
-        to.seek(0)
-        to.truncate()
-        to.write(_PNG_SIGNATURE + b"".join([pixels[0], *beside, *pixels[1:]]))
+    other = io.BytesIO()  # Pillow writes the metadata, beside one pixel of its own
+    Image.new("RGB", (1, 1)).save(other, "PNG", pnginfo=text, **_options(metadata))
+    beside = [chunk for chunk in png_parts(other.getvalue()) if chunk[4:8] not in _PNG_PIXELS]
+    pixels = stacked(rgb, alpha)
+    to.write(b"".join([SIGNATURE, png_header(pixels), *beside, png_data(pixels)]))
 
 
 def _webp(

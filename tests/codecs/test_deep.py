@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.codecs.deep import png16_bytes, read_deep, rgb16_from_srgb, rgb16_to_srgb
+from pipeline.codecs.deep import read_deep, rgb16_from_srgb, rgb16_to_srgb
 from pipeline.codecs.in_memory import Decoded, encode, finish
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.codecs.metadata.profiles import srgb_profile
@@ -167,14 +167,6 @@ def test_the_child_process_reads_masters_too() -> None:
     assert isinstance(result, Decoded)
     np.testing.assert_array_equal(result.L_u16, luminance_u16_from_srgb16(RGB16))
     assert (result.depth, result.mode) == (16, "RGB;16")
-
-
-def test_png_of_16_bits_with_alpha() -> None:
-    pixels_hw4 = np.dstack([RGB16, GRAY16])
-    with Image.open(io.BytesIO(png16_bytes(pixels_hw4, 3))) as opened:
-        assert opened.size == GRAY16.shape[::-1]
-    again = pyvips.Image.new_from_buffer(png16_bytes(pixels_hw4, 3), "")
-    np.testing.assert_array_equal(np.asarray(again), pixels_hw4)
 
 
 @pytest.mark.parametrize("depth", [8, 16])

@@ -12,7 +12,6 @@ import pyvips
 import tifffile
 from imagecodecs import jpeg2k_decode
 
-from pipeline.codecs.deep import png16_bytes
 from pipeline.codecs.encode import encode
 from pipeline.codecs.in_memory import Decoded
 from pipeline.codecs.isolated.image import IsolatedDecoder
@@ -34,7 +33,12 @@ def tiff(**options: Any) -> bytes:
     return file.getvalue()
 
 
-SOURCES = {"tiff": tiff(), "png": png16_bytes(RGBA, 1), "jp2": jp2_bytes(RGBA)}
+def png() -> bytes:
+    image = pyvips.Image.new_from_array(RGBA).copy(interpretation="rgb16")
+    return bytes(image.pngsave_buffer(bitdepth=16))
+
+
+SOURCES = {"tiff": tiff(), "png": png(), "jp2": jp2_bytes(RGBA)}
 
 
 @pytest.mark.parametrize("source", SOURCES)
