@@ -55,7 +55,10 @@ class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding: where the padding is odd, the odd one is at the end."""
 
     def forward(self, x: Tensor) -> Tensor:
-        x, padding = padding_of(self, x)
+        top, bottom, left, right = padding_of(self, x)
+        padding = [top, left]
+        if (top, left) != (bottom, right):
+            x, padding = F.pad(x, (left, right, top, bottom)), [0, 0]
         if self.groups > 1 and _learns_in_bfloat16(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
                 return self._convolved(x.float(), padding).bfloat16()
@@ -76,18 +79,16 @@ def _learns_in_bfloat16(device: str) -> bool:
     )
 
 
-def padding_of(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, list[int]]:
-    """The input of a convolution, padded where that is not the same on both sides, and the padding (rows,
-    columns) that is left to the convolution."""
+def padding_of(conv: nn.Conv2d, x: Tensor) -> tuple[int, int, int, int]:
+    """Rows and columns of zeros around the input of a convolution: above, below, left and right."""
     if not isinstance(conv, SameConv2d):
-        return x, [int(n) for n in conv.padding]
+        rows, columns = (int(n) for n in conv.padding)
+        return rows, rows, columns, columns
     pads: list[int] = []
-    for size, kernel, stride in zip(x.shape[:1:-1], conv.kernel_size, conv.stride, strict=True):
+    for size, kernel, stride in zip(x.shape[2:], conv.kernel_size, conv.stride, strict=True):
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
         pads += [total // 2, total - total // 2]
-    if pads[0] == pads[1] and pads[2] == pads[3]:
-        return x, [pads[2], pads[0]]
-    return F.pad(x, pads), [0, 0]
+    return pads[0], pads[1], pads[2], pads[3]
 
 
 def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:

@@ -12,9 +12,17 @@ from torch import nn
 
 from pipeline.color.spaces import srgb_to_lab
 from pipeline.models.base import resolve_precision
-from pipeline.models.blocks import UpStep
+from pipeline.models.blocks import OutputConv, UpStep
 from pipeline.models.efficientnet_lite import SameConv2d
-from pipeline.models.inference import FusedUpStep, PointwiseConv, can_fuse, fuse, ready_for_inference
+from pipeline.models.inference import (
+    FusedConv,
+    FusedOutputConv,
+    FusedUpStep,
+    PointwiseConv,
+    can_fuse,
+    fuse,
+    ready_for_inference,
+)
 from pipeline.models.method_list import build_colorizer, load_colorizer
 from pipeline.models.method_names import location
 from pipeline.models.weights import load_weights
@@ -95,6 +103,35 @@ def test_an_up_step_on_the_small_map_computes_what_it_does_on_the_enlarged_one(s
 
 
 @pytest.mark.skipif(resolve_precision("auto", "cpu") != "bf16", reason="float32 is faster on this machine")
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (5, 7), (12, 8)])
+def test_an_output_of_few_channels_computes_what_the_layer_did(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = OutputConv(24, 2, 3, padding=1)
+    x = torch.randn(3, 24, *size)
+    with torch.inference_mode():
+        for given in (x, x.contiguous(memory_format=torch.channels_last), x.bfloat16()):
+            wanted = layer(given)
+            assert torch.allclose(FusedOutputConv(layer)(given), wanted, atol=1e-5)
+    network = nn.ModuleDict({"few": layer, "many": OutputConv(24, 16, 3, padding=1)})
+    fuse(network, torch.float32)
+    assert [type(one) for one in network.values()] == [FusedOutputConv, OutputConv]
+
+
+@pytest.mark.skipif(not can_fuse(CPU, torch.float32), reason="oneDNN has no fused operators on this machine")
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("size", [(12, 8), (11, 8), (12, 9), (11, 9), (7, 6)])
+def test_padding_of_one_more_at_the_end_computes_what_the_layer_did(
+    kernel: int, size: tuple[int, int]
+) -> None:
+    """Both sides even: the longer kernel. Both odd: equal padding. Else the map is copied."""
+    torch.manual_seed(0)
+    for inputs, groups in ((1, 1), (16, 16)):
+        layer = SameConv2d(inputs, 16, kernel, 2, groups=groups)
+        x = torch.randn(2, inputs, *size)
+        with torch.inference_mode():
+            assert torch.allclose(FusedConv(layer, None, torch.float32)(x), layer(x), atol=1e-5)
+
+
 @pytest.mark.parametrize("name", shipped_names())
 def test_bfloat16_moves_chroma_by_less_than_can_be_seen(name: str) -> None:
     exact = load_colorizer(None, name, precision="fp32").colorizer
