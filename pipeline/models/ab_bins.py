@@ -113,13 +113,22 @@ def rebalancing(prior_Q: Tensor, uniform: float) -> Tensor:
     return (weight / (smooth * weight).sum()).float()
 
 
-def annealed_mean(logits_BQhw: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """`ab_B2hw`, float32, Lab units: the mean over the distribution sharpened by `temperature` in (0, 1]."""
+def annealed_mean(
+    logits_BQhw: Tensor, temperature: float = TEMPERATURE, *, overwrite: bool = False
+) -> Tensor:
+    """`ab_B2hw`, float32, Lab units: the mean over the distribution sharpened by `temperature` in (0, 1].
+
+    overwrite: nobody needs float32 logits after this, so that their memory may hold the sharpened ones.
+    """
     with torch.autocast(logits_BQhw.device.type, enabled=False):
         # bins last: of channels-last logits nothing is copied, and the mean is one matrix product
         # (permute: the export to ONNX of movedim wants a rank, which it does not always know)
-        probability = torch.softmax(logits_BQhw.permute(0, 2, 3, 1).float() / temperature, dim=-1)
-        return (probability @ bins().to(logits_BQhw.device)).permute(0, 3, 1, 2)
+        logits_BhwQ = logits_BQhw.permute(0, 2, 3, 1).float()
+        sharp_BhwQ = logits_BhwQ.div_(temperature) if overwrite else logits_BhwQ / temperature
+        probability_NQ = torch.softmax(sharp_BhwQ, dim=-1).flatten(0, 2)
+        # two rows times many columns: half the time of many rows times two columns
+        ab_2N = bins().to(logits_BQhw.device).t() @ probability_NQ.t()
+        return ab_2N.reshape(2, *logits_BhwQ.shape[:3]).transpose(0, 1)
 
 
 class BinHead(nn.Module):

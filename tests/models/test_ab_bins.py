@@ -67,6 +67,17 @@ def test_the_annealed_mean_lies_between_mean_and_mode() -> None:
     torch.testing.assert_close(annealed_mean(logits).flatten(), between, rtol=1e-4, atol=1e-3)
 
 
+def test_the_annealed_mean_spoils_logits_only_where_it_may() -> None:
+    logits = torch.randn(2, BINS, 3, 5, generator=torch.Generator().manual_seed(0))
+    kept = logits.clone()
+    ab = annealed_mean(logits)
+    assert ab.shape == (2, 2, 3, 5)
+    torch.testing.assert_close(logits, kept, rtol=0, atol=0)
+    torch.testing.assert_close(annealed_mean(logits, overwrite=True), ab, rtol=0, atol=0)
+    row = annealed_mean(kept[1:, :, 2:])
+    torch.testing.assert_close(row, ab[1:, :, 2:])
+
+
 def test_rebalancing_follows_equation_4() -> None:
     prior = torch.zeros(BINS)
     gray = int((bins() == 0).all(1).nonzero())

@@ -171,14 +171,14 @@ class UnetColorizer(TrainableColorizer):
             return self._decoded(self.classification(features_BChw))
         rows = height if features_BChw.is_cuda else max(1, BAND_PIXELS // width)
         bands = torch.split(features_BChw, rows, 2)
-        return torch.cat([self._decoded(self.classification(band)) for band in bands], 2)
+        return torch.cat([self._decoded(self.classification(band), overwrite=True) for band in bands], 2)
 
-    def _decoded(self, logits_BQhw: Tensor) -> Tensor:
-        """The chroma of a predicted distribution, Lab units, B x 2 x h x w."""
+    def _decoded(self, logits_BQhw: Tensor, *, overwrite: bool = False) -> Tensor:
+        """The chroma of a predicted distribution, Lab units, B x 2 x h x w; see `annealed_mean`."""
         assert self.bins is not None
         if self.correction:
             logits_BQhw = self.bins.without_rebalancing(logits_BQhw, self.correction)
-        return annealed_mean(logits_BQhw, self.temperature)
+        return annealed_mean(logits_BQhw, self.temperature, overwrite=overwrite)
 
     @torch.inference_mode()
     def predict_ab(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None) -> Tensor:
