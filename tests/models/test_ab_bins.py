@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from pipeline.color.spaces import srgb_to_lab
 from pipeline.models import ab_bins
@@ -27,6 +29,26 @@ levels = st.integers(0, 255)
 
 def field(a: float, b: float) -> torch.Tensor:
     return torch.tensor([a, b]).reshape(1, 2, 1, 1)
+
+
+def gamut_surface() -> NDArray[np.float64]:
+    """ab of every 8-bit colour on the six faces of the sRGB cube, n x 2: their outline is the gamut's."""
+    level = np.arange(256) / 255
+    u, v = np.meshgrid(level, level, indexing="ij")
+    faces = []
+    for channel in range(3):
+        for end in (0.0, 1.0):
+            face = np.empty((*u.shape, 3))
+            face[..., channel], face[..., (channel + 1) % 3], face[..., (channel + 2) % 3] = end, u, v
+            faces.append(face.reshape(-1, 3))
+    return np.asarray(srgb_to_lab(np.concatenate(faces))[:, 1:], dtype=np.float64)
+
+
+def test_the_bins_are_the_points_of_the_grid_within_13_and_a_half_of_the_gamut() -> None:
+    steps = np.arange(-130, 131, GRID)
+    grid = np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
+    distance, _ = cKDTree(gamut_surface()).query(grid)
+    np.testing.assert_array_equal(bins().numpy(), grid[distance <= 13.5])
 
 
 def test_there_are_313_bins_on_the_grid() -> None:

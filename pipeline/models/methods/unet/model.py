@@ -167,7 +167,8 @@ class UnetColorizer(TrainableColorizer):
         stay in the cache."""
         assert self.classification is not None
         height, width = features_BChw.shape[-2:]
-        if torch.onnx.is_in_onnx_export():  # an exported graph is for any height: it cannot count its bands
+        # a graph that is exported is for any height: it cannot count its bands
+        if torch.jit.is_tracing():  # type: ignore[no-untyped-call]
             return self._decoded(self.classification(features_BChw))
         rows = height if features_BChw.is_cuda else max(1, BAND_PIXELS // width)
         bands = torch.split(features_BChw, rows, 2)

@@ -1,0 +1,109 @@
+"""Where the time of a prediction goes: parts of the network, their products, and their share of the peak.
+
+    python -m tests.support.network_profile --side 384 --precision bf16
+
+One photograph on one thread; CPU milliseconds, the shortest of 30 predictions for each part. Multiplications
+are counted on the network as it was trained. The peak is a product of two matrices of 2048 x 2048 in the same
+precision, through the same library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.models.method_list import build_colorizer, load_colorizer
+from pipeline.models.method_names import location
+from pipeline.models.weights import load_weights
+
+_CALLS = 30
+_PARTS = ("encoder", "global_features", "decoder", "regression", "classification")
+
+
+class Stopwatch:
+    """CPU seconds of modules in each prediction."""
+
+    def __init__(self, parts: dict[str, nn.Module]) -> None:
+        self.now: dict[str, float] = defaultdict(float)
+        self._began: dict[str, float] = {}
+        for name, module in parts.items():
+            module.register_forward_pre_hook(self._begin(name))
+            module.register_forward_hook(self._end(name))
+
+    def _begin(self, name: str) -> Any:
+        def hook(*_: Any) -> None:
+            self._began[name] = time.process_time()
+
+        return hook
+
+    def _end(self, name: str) -> Any:
+        def hook(*_: Any) -> None:
+            self.now[name] += time.process_time() - self._began[name]
+
+        return hook
+
+
+def multiplications(name: str, L_11HW: Tensor) -> dict[str, int]:
+    """By part, and of "all", of one prediction."""
+    plain = build_colorizer(load_weights(location(None, name), None))
+    with FlopCounterMode(display=False, depth=2) as counter:
+        plain.predict_ab(L_11HW)
+    kind = type(plain).__name__
+    sums = {part: sum(counter.get_flop_counts().get(f"{kind}.{part}", {}).values()) // 2 for part in _PARTS}
+    return sums | {"all": counter.get_total_flops() // 2}
+
+
+def peak(dtype: torch.dtype) -> float:
+    """Multiplications a second."""
+    size = 2048
+    a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+    return size**3 / min(_seconds(lambda: a @ b) for _ in range(10))
+
+
+def _seconds(call: Any) -> float:
+    began = time.process_time()
+    call()
+    return time.process_time() - began
+
+
+def least(network: Any, L_11HW: Tensor) -> dict[str, float]:
+    """Seconds of each part, and of "all": the shortest of each."""
+    modules = {part: module for part in _PARTS if (module := getattr(network, part, None)) is not None}
+    watch, shortest = Stopwatch(modules), defaultdict[str, float](lambda: float("inf"))
+    for _ in range(_CALLS):
+        watch.now.clear()
+        watch.now["all"] = _seconds(lambda: network.predict_ab(L_11HW))
+        for part, seconds in watch.now.items():
+            shortest[part] = min(shortest[part], seconds)
+    return shortest
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--weights", default="faithful", help="of a U-Net that ships")
+    parser.add_argument("--side", type=int, default=384)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    L_11HW = 100 * torch.rand(1, 1, args.side, args.side, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        products = multiplications(args.weights, L_11HW)
+        seconds = least(load_colorizer(None, args.weights, precision=args.precision).colorizer, L_11HW)
+        most = peak({"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision])
+    print("| part | CPU ms | million multiplications | share of the peak |\n|---|---:|---:|---:|")
+    for part in (*_PARTS, "all"):
+        if part in seconds:
+            share = products[part] / seconds[part] / most
+            print(f"| {part} | {1000 * seconds[part]:.1f} | {products[part] / 1e6:,.0f} | {share:.0%} |")
+    print(f"\nThe peak: {most / 1e9:,.0f} thousand million multiplications a second.")
+
+
+if __name__ == "__main__":
+    main()
