@@ -168,7 +168,7 @@ class UnetColorizer(TrainableColorizer):
         assert self.classification is not None
         height, width = features_BChw.shape[-2:]
         # a graph that is exported is for any height: it cannot count its bands
-        if torch.jit.is_tracing():  # type: ignore[no-untyped-call]
+        if torch.jit.is_tracing():  # type: ignore[no-untyped-call, attr-defined]
             return self._decoded(self.classification(features_BChw))
         rows = height if features_BChw.is_cuda else max(1, BAND_PIXELS // width)
         bands = torch.split(features_BChw, rows, 2)
