@@ -23,18 +23,25 @@ from pipeline.models.method_names import location
 from pipeline.models.weights import load_weights
 
 _CALLS = 30
-_PARTS = ("encoder", "global_features", "decoder", "regression", "classification")
+#: Attributes of the network by part; the heads are of one class, which the counter sees together.
+_PARTS = {
+    "encoder": ("encoder",),
+    "global features": ("global_features",),
+    "decoder": ("decoder",),
+    "heads": ("regression", "classification"),
+}
 
 
 class Stopwatch:
     """CPU seconds of modules in each prediction."""
 
-    def __init__(self, parts: dict[str, nn.Module]) -> None:
+    def __init__(self, parts: dict[str, list[nn.Module]]) -> None:
         self.now: dict[str, float] = defaultdict(float)
         self._began: dict[str, float] = {}
-        for name, module in parts.items():
-            module.register_forward_pre_hook(self._begin(name))
-            module.register_forward_hook(self._end(name))
+        for name, modules in parts.items():
+            for module in modules:
+                module.register_forward_pre_hook(self._begin(name))
+                module.register_forward_hook(self._end(name))
 
     def _begin(self, name: str) -> Any:
         def hook(*_: Any) -> None:
@@ -54,9 +61,14 @@ def multiplications(name: str, L_11HW: Tensor) -> dict[str, int]:
     plain = build_colorizer(load_weights(location(None, name), None))
     with FlopCounterMode(display=False, depth=2) as counter:
         plain.predict_ab(L_11HW)
-    kind = type(plain).__name__
-    sums = {part: sum(counter.get_flop_counts().get(f"{kind}.{part}", {}).values()) // 2 for part in _PARTS}
-    return sums | {"all": counter.get_total_flops() // 2}
+    by_class = {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
+    parts = {part: by_class.get(type(modules_of(plain, part)[0]).__name__, 0) for part in _PARTS}
+    return parts | {"all": counter.get_total_flops() // 2}
+
+
+def modules_of(network: Any, part: str) -> list[nn.Module]:
+    """Those that this network has."""
+    return [module for name in _PARTS[part] if (module := getattr(network, name, None)) is not None]
 
 
 def peak(dtype: torch.dtype) -> float:
@@ -74,8 +86,8 @@ def _seconds(call: Any) -> float:
 
 def least(network: Any, L_11HW: Tensor) -> dict[str, float]:
     """Seconds of each part, and of "all": the shortest of each."""
-    modules = {part: module for part in _PARTS if (module := getattr(network, part, None)) is not None}
-    watch, shortest = Stopwatch(modules), defaultdict[str, float](lambda: float("inf"))
+    watch = Stopwatch({part: modules_of(network, part) for part in _PARTS})
+    shortest = defaultdict[str, float](lambda: float("inf"))
     for _ in range(_CALLS):
         watch.now.clear()
         watch.now["all"] = _seconds(lambda: network.predict_ab(L_11HW))
@@ -98,10 +110,11 @@ def main() -> None:
         seconds = least(load_colorizer(None, args.weights, precision=args.precision).colorizer, L_11HW)
         most = peak({"fp32": torch.float32, "bf16": torch.bfloat16}[args.precision])
     print("| part | CPU ms | million multiplications | share of the peak |\n|---|---:|---:|---:|")
-    for part in (*_PARTS, "all"):
-        if part in seconds:
-            share = products[part] / seconds[part] / most
-            print(f"| {part} | {1000 * seconds[part]:.1f} | {products[part] / 1e6:,.0f} | {share:.0%} |")
+    seconds["the rest"] = seconds["all"] - sum(seconds[part] for part in _PARTS)
+    products["the rest"] = products["all"] - sum(products[part] for part in _PARTS)
+    for part in (*_PARTS, "the rest", "all"):
+        share = products[part] / seconds[part] / most
+        print(f"| {part} | {1000 * seconds[part]:.1f} | {products[part] / 1e6:,.0f} | {share:.0%} |")
     print(f"\nThe peak: {most / 1e9:,.0f} thousand million multiplications a second.")
 
 
