@@ -2,6 +2,9 @@
 
     git worktree add ../before COMMIT
     python -m tests.support.before_after ../before --rounds 2
+    python -m tests.support.before_after ../before --set report.gallery=false --set report.doubt=false
+
+--set changes the present version alone, to leave out what the other one does not do.
 
 Each version runs with its own code and this Python, so the packages are those of today. It prints a Markdown
 table: medians of the rounds, and how many times faster the present version is. CPU times are those of all
@@ -50,8 +53,8 @@ class Figure(NamedTuple):
 class Measuring:
     """One version; `folder` is for photographs, results and logs."""
 
-    def __init__(self, version: Path, folder: Path) -> None:
-        self.version, self.folder = version, folder
+    def __init__(self, version: Path, folder: Path, settings: list[str]) -> None:
+        self.version, self.folder, self.settings = version, folder, settings
         self.other_cores: list[float] = []
 
     def figures(self) -> Iterator[tuple[Figure, float]]:
@@ -82,7 +85,7 @@ class Measuring:
             yield Figure(f"{name}, {size}", "CPU ms"), 1000 * seconds
 
     def _colorize(self, source: Path, *settings: str) -> Trace:
-        sets = [word for one in ("report.sample=0", *settings) for word in ("--set", one)]
+        sets = [word for one in ("report.sample=0", *settings, *self.settings) for word in ("--set", one)]
         places = ["--input", str(source), "--output", str(self.folder / "out")]
         return self._watched([str(self.version / "jobs" / "colorize_bucket.py"), *places, *sets], cores())
 
@@ -120,13 +123,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("before", type=Path, help="a checkout of the other version")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     args = parser.parse_args()
     if not (args.before / "jobs" / "colorize_bucket.py").is_file():
         parser.error(f"{args.before} is no checkout of this project")
     values: dict[Figure, dict[str, list[float]]] = defaultdict(lambda: {"before": [], "after": []})
     with tempfile.TemporaryDirectory() as scratch:
         versions = {"before": args.before.resolve(), "after": AFTER}
-        all_measuring = {name: Measuring(version, Path(scratch)) for name, version in versions.items()}
+        settings: dict[str, list[str]] = {"before": [], "after": args.settings}
+        all_measuring = {name: Measuring(v, Path(scratch), settings[name]) for name, v in versions.items()}
         for number in range(args.rounds):
             for name in sorted(versions, reverse=number % 2 == 0):
                 print(f"round {number + 1}, {name} ...", file=sys.stderr, flush=True)
