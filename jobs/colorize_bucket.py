@@ -7,12 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.cli.allocator import give_back_freed_memory
 from pipeline.cli.ending import leave
-
-if __name__ == "__main__":
-    give_back_freed_memory()  # before the next line, which imports pyarrow
-
 from pipeline.commands.colorize import main, parse
 
 __all__ = ["main", "parse"]

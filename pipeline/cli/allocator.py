@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from typing import Any
 
 _M_ARENA_MAX = -8  # glibc, malloc.h
@@ -18,9 +19,12 @@ _HEAPS = 2
 def give_back_freed_memory() -> None:
     """Let pyarrow take its memory from the system's allocator, and glibc have two heaps for all threads.
 
-    Call it before pyarrow is imported, which chooses its allocator then. Who has set
-    ARROW_DEFAULT_MEMORY_POOL keeps that. Where the C library has no `mallopt`, it stays as it is.
+    Call it before pyarrow is imported, which chooses its allocator then; in a process that has imported it,
+    such as a user's own program, nothing is changed. Who has set ARROW_DEFAULT_MEMORY_POOL keeps that. Where
+    the C library has no `mallopt`, it stays as it is.
     """
+    if "pyarrow" in sys.modules:
+        return
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     mallopt: Any = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.cli.allocator import give_back_freed_memory
+
+give_back_freed_memory()  # before the next imports: pyarrow comes with them
+
 from pipeline.cli.command import JobParser, began_at, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load

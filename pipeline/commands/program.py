@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import shtab
 
 from pipeline import __version__
-from pipeline.cli.allocator import give_back_freed_memory
 from pipeline.cli.command import print_every_character
 from pipeline.errors import EXIT_USAGE
 
@@ -59,8 +58,6 @@ def main(argv: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     print_every_character()
-    if argv is None and words[:1] == ["colorize"]:
-        give_back_freed_memory()  # before the command is imported, and pyarrow with it
     if words[:1] and words[0] in COMMANDS:
         with _called(f"{PROGRAM} {words[0]}", words[1:]):
             # None: the words of sys.argv, and a command that began with this process

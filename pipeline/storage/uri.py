@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -141,19 +142,28 @@ def _places(out: Path, own: Sequence[str]) -> Iterator[Path]:
 
 def _linked(folder: Path) -> Iterator[Path]:
     """Every symbolic link to a folder below `folder`, links behind links too; each folder is seen once."""
-    waiting, visited = [folder], {folder.resolve()}
+    waiting, visited = [folder], {_resolved(folder)}
     while waiting:
         for parent, folders, _ in os.walk(waiting.pop()):
             links = [path for name in folders if (path := Path(parent, name)).is_symlink()]
             yield from links
-            fresh = {path.resolve() for path in links} - visited
+            fresh = {_resolved(path) for path in links} - visited
             waiting.extend(fresh)
             visited |= fresh
 
 
+def _resolved(path: Path) -> Path:
+    """As `Path.resolve`. Raises OSError or RuntimeError for links in a circle: since Python 3.13 `resolve` no
+    longer does."""
+    whole = path.resolve()
+    if any(place.is_symlink() for place in (whole, *whole.parents)):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return whole
+
+
 def _lies_in(path: Path, folder: Path) -> bool:
     """Whether `path` is `folder` or below it; same-file tests see through bind mounts and letter case too."""
-    path, folder = path.resolve(), folder.resolve()
+    path, folder = _resolved(path), _resolved(folder)
     if _starts(path.parts, folder.parts):
         return True
     return folder.exists() and any(p.exists() and p.samefile(folder) for p in (path, *path.parents))

@@ -40,6 +40,12 @@ def test_the_colouring_command_takes_the_allocator_of_the_system(words: list[str
     assert pool(_CALL.format(words=words, call=call)) == "system"
 
 
+def test_a_process_that_has_imported_pyarrow_stays_as_it_is() -> None:
+    code = "import os, pyarrow\nfrom pipeline.cli.allocator import give_back_freed_memory as give\ngive()"
+    assert pool(code) == pool("")
+    assert pool(f"{code}\nassert 'ARROW_DEFAULT_MEMORY_POOL' not in os.environ") == pool("")
+
+
 def test_it_is_not_the_default_and_who_chooses_another_keeps_it() -> None:
     give = "from pipeline.cli.allocator import give_back_freed_memory; give_back_freed_memory()"
     chosen = pool("")
