@@ -102,12 +102,17 @@ def _stages(data: bytes, config: JobConfig) -> Iterator[tuple[str, Callable[[], 
     for depth in (8, 16):
         yield f"compose, {depth} bit", lambda depth=depth: compose(lightness, ab, depth=depth)  # type: ignore[misc]
     rgb8, rgb16 = compose(lightness, ab).rgb, compose(lightness, ab, depth=16).rgb
-    for format_, rgb in (("jpeg", rgb8), ("png", rgb8), ("tiff", rgb8), ("tiff", rgb16)):
+    for format_, rgb in _encoded(rgb8, rgb16):
         output = config.output.model_copy(update={"format": format_})
         yield (
             f"encode ({format_}, {8 * rgb.itemsize} bit)",
             lambda rgb=rgb, output=output: in_memory.encode(rgb, decoded, None, output, provenance),  # type: ignore[misc]
         )
+
+
+def _encoded(rgb8: Any, rgb16: Any) -> list[tuple[str, Any]]:
+    """Formats, each with the pixels that are written in it."""
+    return [("jpeg", rgb8), ("png", rgb8), ("png", rgb16), ("tiff", rgb8), ("tiff", rgb16)]
 
 
 def _predict(network: Any, L_11HW: torch.Tensor) -> None:

@@ -21,7 +21,7 @@ def give_back_freed_memory() -> None:
 
     Call it before pyarrow is imported, which chooses its allocator then; in a process that has imported it,
     such as a user's own program, nothing is changed. Who has set ARROW_DEFAULT_MEMORY_POOL keeps that. Where
-    the C library has no `mallopt`, it stays as it is.
+    the C library has no `mallopt`, it stays as it is. Processes that this one starts inherit the choice.
     """
     if "pyarrow" in sys.modules:
         return

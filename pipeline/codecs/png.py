@@ -1,7 +1,7 @@
 """The pixels of a PNG (ISO/IEC 15948), quickly: one filter for all rows, and libdeflate.
 
 Other writers try five filters for each row, and deflate with zlib. This writes coloured photographs in files
-of about the same size, in a quarter of the time for 8 bits a sample, and in half for 16.
+of about the same size in less time (docs/performance.md, "Before and after").
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Levels = NDArray[Any]  # uint8 or uint16
 
 _COLOUR_TYPES = {3: 2, 4: 6}  # by channels: truecolour, and with alpha
 _AVERAGE = 3  # the filter: a sample less the mean of its left and its upper neighbour, rounded down
-# libdeflate's levels by bytes of a sample. Of 8 bits, level 1 takes 0.6 of the time for files 4 to 7 percent
-# larger; of 16, whose low byte is noise, the same size in two thirds of the time.
+# libdeflate's levels by bytes of a sample. Of 8 bits, level 1 is faster, and its files are larger; of 16,
+# whose low byte is noise, they have the same size.
 _LEVELS = {1: 2, 2: 1}
 _BAND = 2**18  # bytes that are filtered at a time: they fit into a core's cache
 _CHUNK = 2**20  # bytes of an IDAT chunk; a chunk holds 2 GiB at most

@@ -30,7 +30,7 @@ UNIFORM = 0.5
 # By a, from the lowest to the highest: the least and the greatest b of the bins. They are the points of the
 # grid within 13.5 of a chroma that sRGB can show: the paper counts 313, of which 261 are the nearest to some
 # colour of 8-bit sRGB, and the others take part in the soft-encoding at the gamut's edge. The test computes
-# them from the gamut; here that would be most of a second in every process that predicts.
+# them from the gamut; here it would be done in every process that predicts.
 _ROWS = {
     -90: (50, 90), -80: (20, 90), -70: (0, 90), -60: (-20, 100), -50: (-30, 100), -40: (-40, 100),
     -30: (-40, 100), -20: (-50, 100), -10: (-60, 100), 0: (-70, 100), 10: (-80, 90), 20: (-80, 90),

@@ -53,7 +53,7 @@ class FusedConv(nn.Module):
 
     oneDNN pads both sides alike. Where one more row and column are wanted at the end, as in a `SameConv2d` of
     stride 2, the kernel gets a row and a column of zeros at its beginning, and both sides the larger padding:
-    the same sums, and the map is not copied. Measured: six to seven tenths of the time.
+    the same sums, and the map is not copied.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None, dtype: torch.dtype) -> None:
@@ -86,7 +86,7 @@ class FusedConv(nn.Module):
 class FusedOutputConv(nn.Module):
     """An `OutputConv` of 3x3 with few outputs, in float32, on a CPU: one product of matrices gives the nine
     parts of each pixel's sums, and each is added where it belongs. oneDNN computes eight or sixteen outputs
-    where there are two: measured three times the time."""
+    where there are two. `python -m tests.support.network_profile` measures the heads."""
 
     def __init__(self, conv: OutputConv) -> None:
         super().__init__()

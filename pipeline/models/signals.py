@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.color.difference_torch import chroma_difference
 from pipeline.models.ab_bins import bins
 
+_EXACT = "donot_use_mm_for_euclid_dist"  # a product of matrices rounds, and so by how many there are
 SPREAD = ("spread_mean", "spread_high", "entropy_mean", "expected_chroma", "expected_difference")
 """What `bin_spread` measures, in this order."""
 
@@ -78,7 +79,7 @@ def bin_spread(logits_BQhw: Tensor, other_B2hw: Tensor | None = None) -> BinSpre
         chroma_Bn = share_BnQ @ ab_Q2.norm(dim=1)
         columns = [deviation_Bn.mean(1), deviation_Bn.quantile(_HIGH, dim=1), entropy_Bn.mean(1)]
         columns.append(chroma_Bn.mean(1))
-        nearest_Bn = torch.cdist(mean_Bn2, ab_Q2).argmin(-1)
+        nearest_Bn = torch.cdist(mean_Bn2, ab_Q2, compute_mode=_EXACT).argmin(-1)
         columns.append((share_BnQ * _differences().to(share_BnQ.device)[nearest_Bn]).sum(-1).mean(1))
         if other_B2hw is not None:
             other_Bn2 = other_B2hw.float().flatten(2).transpose(1, 2)

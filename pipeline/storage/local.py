@@ -28,6 +28,7 @@ from pipeline.storage.alike import Alike, probe
 from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
 from pipeline.storage.half_written import half_written_name, is_half_written
 from pipeline.storage.local_errors import refuse_read_only, translated
+from pipeline.storage.uri import resolved
 
 _WORKING_DIR = "/runtime_resources/working_dir_files/"  # below the session's folder of Ray
 _COPY_BYTES = 4 * 2**20
@@ -210,7 +211,7 @@ class LocalStore:
 def _refuse_working_dir(root: Path) -> None:
     """Raises ConfigError for a folder in the copy of a job's working directory that Ray has unpacked: it is
     on one machine, and gone after the job."""
-    if _WORKING_DIR in str(root.resolve()):
+    if _WORKING_DIR in str(resolved(root)):
         raise ConfigError(
             f"{root} lies in the job's own working directory, which Ray has unpacked and will remove; give "
             "the absolute path of a folder that all machines share, or s3://BUCKET/PREFIX"

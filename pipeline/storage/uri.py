@@ -112,8 +112,8 @@ def refuse_overlap(input_uri: str, output_uri: str, own: Sequence[str] = OWN_FOL
             inside = any(_lies_in(place, source) for place in _places(out, own))
             inside = inside or any(_lies_in(out, linked) for linked in _linked(source))
             among = any(_lies_in(source, out / name) for name in own)
-        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-            reason = getattr(error, "strerror", None) or "its symbolic links go round in a circle"
+        except (OSError, RuntimeError) as error:  # RuntimeError: nobody's home
+            reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"cannot tell {output_uri} from the input {input_uri}: {reason}") from None
     else:
         return
@@ -142,20 +142,31 @@ def _places(out: Path, own: Sequence[str]) -> Iterator[Path]:
 
 def _linked(folder: Path) -> Iterator[Path]:
     """Every symbolic link to a folder below `folder`, links behind links too; each folder is seen once."""
-    waiting, visited = [folder], {_resolved(folder)}
+    waiting, visited = [folder], {_whole(folder)}
     while waiting:
         for parent, folders, _ in os.walk(waiting.pop()):
             links = [path for name in folders if (path := Path(parent, name)).is_symlink()]
             yield from links
-            fresh = {_resolved(path) for path in links} - visited
+            fresh = {_whole(path) for path in links} - visited
             waiting.extend(fresh)
             visited |= fresh
 
 
-def _resolved(path: Path) -> Path:
-    """As `Path.resolve`. Raises OSError or RuntimeError for links in a circle: since Python 3.13 `resolve` no
-    longer does."""
-    whole = path.resolve()
+def resolved(path: Path) -> Path:
+    """The whole path, without symbolic links. Raises ConfigError for links in a circle."""
+    try:
+        return _whole(path)
+    except OSError as error:
+        raise ConfigError(f"{path} is no place: {error.strerror}; check its symbolic links") from None
+
+
+def _whole(path: Path) -> Path:
+    """As `Path.resolve`. Raises OSError for links in a circle, for which that raises RuntimeError, and since
+    Python 3.13 nothing."""
+    try:
+        whole = path.resolve()
+    except RuntimeError:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
     if any(place.is_symlink() for place in (whole, *whole.parents)):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     return whole
@@ -163,7 +174,7 @@ def _resolved(path: Path) -> Path:
 
 def _lies_in(path: Path, folder: Path) -> bool:
     """Whether `path` is `folder` or below it; same-file tests see through bind mounts and letter case too."""
-    path, folder = _resolved(path), _resolved(folder)
+    path, folder = _whole(path), _whole(folder)
     if _starts(path.parts, folder.parts):
         return True
     return folder.exists() and any(p.exists() and p.samefile(folder) for p in (path, *path.parents))

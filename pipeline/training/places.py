@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.storage import Store, open_store
-from pipeline.storage.uri import BucketLocation, parse_uri
+from pipeline.storage.uri import BucketLocation, parse_uri, resolved
 
 
 def run_location(storage: str, config: StorageConfig) -> Path | BucketLocation:
@@ -18,7 +18,7 @@ def run_location(storage: str, config: StorageConfig) -> Path | BucketLocation:
     """
     location = parse_uri(storage)
     if not isinstance(location, BucketLocation):
-        return location.resolve()
+        return resolved(location)
     if location.scheme != "s3":
         raise ConfigError(
             f"a training run cannot be kept in {location.root}: give --storage (train.storage) a folder or "

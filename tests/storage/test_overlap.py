@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.storage import refuse_overlap
+from pipeline.storage import open_store, refuse_overlap
+from pipeline.training.places import run_location
 
 #: What a path may say at each step without going anywhere else.
 _DETOUR = st.sampled_from(["", "/", "./", "other/../", "/./"])
@@ -145,6 +147,17 @@ def test_links_in_the_output_to_other_disks_are_accepted(tmp_path):
     (tmp_path / "out" / "images" / "box").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "round").symlink_to(tmp_path / "disk")
     refuse_overlap(str(tmp_path / "in"), str(tmp_path / "out"))
+
+
+def open_output(place, config):
+    open_store(place, config).check_writable()
+
+
+def test_an_output_behind_a_circle_of_links_is_one_line_whatever_the_input_is(tmp_path, no_storage):
+    (tmp_path / "circle").symlink_to("circle")
+    for call in (partial(open_output, config=no_storage), partial(run_location, config=no_storage)):
+        with pytest.raises(ConfigError, match="check its symbolic links"):
+            call(str(tmp_path / "circle" / "out"))
 
 
 @pytest.mark.parametrize("out", ["circle/out", "~nobody-of-this-name/out", "x" * 300])
