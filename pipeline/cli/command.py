@@ -6,9 +6,7 @@ import argparse
 import difflib
 import io
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -16,6 +14,7 @@ from typing import Any, NoReturn
 import psutil
 
 from pipeline.cli import log
+from pipeline.cli.interrupt import stop_on_signals
 from pipeline.cli.places import Places
 from pipeline.cli.shipped import config_of
 from pipeline.errors import EXIT_UNFINISHED, EXIT_USAGE, FiatColorError
@@ -105,9 +104,13 @@ class JobParser(argparse.ArgumentParser):
 
 
 def exit_status(work: Callable[[], int | None], log_format: str = "text") -> int:
-    """What `work` returns, 0 for None; of a FiatColorError its status, with one line on stderr."""
+    """What `work` returns, 0 for None; of a FiatColorError its status, with one line on stderr.
+
+    SIGTERM and Ctrl-C end it with one line, too.
+    """
     print_every_character()
     log.set_up(log_format)
+    stop_on_signals()
     try:
         return work() or 0
     except FiatColorError as error:
@@ -139,13 +142,3 @@ def print_every_character() -> None:
             continue  # closed by the caller, or replaced by something of its own
         if stream.errors == "strict" or stream.encoding.lower().replace("-", "") != "utf8":
             stream.reconfigure(errors="backslashreplace")
-
-
-def stop_on_sigterm() -> None:
-    """A scheduler's SIGTERM ends the work as Ctrl-C does; call it after Ray has set its own handler."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, stop)

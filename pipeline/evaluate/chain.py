@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from ray.data import ActorPoolStrategy
 
-from pipeline.cli.command import stop_on_sigterm
+from pipeline.cli.interrupt import stop_on_signals
 from pipeline.engine.actors import RowActor
 from pipeline.engine.blocks import blocks_of
 from pipeline.engine.cluster import capacity, cluster
@@ -41,7 +41,7 @@ def measure_all(task: MeasuringTask, photos: list[Photograph]) -> Iterator[Measu
     settings = task.config.evaluate
     portions = [photos[i : i + settings.shard] for i in range(0, len(photos), settings.shard)]
     with cluster(settings.address, settings.workers):
-        stop_on_sigterm()
+        stop_on_signals()
         tune(settings.stall_seconds)
         cpus, gpus = capacity(settings.address)
         workers = min(settings.workers or gpus or cpus, len(portions))

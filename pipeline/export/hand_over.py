@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipeline.cli import log
-from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.counts import counted
 from pipeline.cli.progress import Reporter
 from pipeline.config.job import JobConfig
@@ -58,7 +57,6 @@ def run_export(request: ExportRequest) -> int:
     Raises:
         FiatColorError: with the exit status that its class states; nothing is written then.
     """
-    stop_on_sigterm()
     try:
         return _export(request)
     except KeyboardInterrupt:

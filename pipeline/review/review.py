@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.cli import log
-from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.counts import counted
 from pipeline.cli.progress import Reporter
 from pipeline.cli.run_id import make_run_id
@@ -74,7 +73,6 @@ def run_review(request: ReviewRequest) -> int:
     Raises:
         FiatColorError: with the exit status that its class states.
     """
-    stop_on_sigterm()
     try:
         return _review(request)
     except KeyboardInterrupt:

@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 
 from pipeline.cli import log
-from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.counts import all_are, counted
+from pipeline.cli.interrupt import stop_on_signals
 from pipeline.codecs.metadata.manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
@@ -145,7 +145,7 @@ def _work(
     tally, observer = RunTally(job.config.report.sample), None
     try:
         with open_engine(job.config, plan) as engine:
-            stop_on_sigterm()
+            stop_on_signals()
             layout = engine.layout
             job = replace(_with_plan(job, plan), threads=layout.threads, after=plan.ledger_until)
             began = ended = float("inf")

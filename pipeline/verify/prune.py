@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.cli import log
-from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.counts import counted
 from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
@@ -57,7 +56,6 @@ def run_prune(request: PruneRequest) -> int:
     Raises:
         FiatColorError: with the exit status that its class states.
     """
-    stop_on_sigterm()
     out = open_store(request.output, request.config.storage)
     out.check_readable()
     try:

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.cli import log
-from pipeline.cli.command import stop_on_sigterm
 from pipeline.cli.counts import counted
+from pipeline.cli.interrupt import stop_on_signals
 from pipeline.cli.progress import Reporter
 from pipeline.cli.run_id import make_run_id
 from pipeline.config.job import JobConfig
@@ -133,7 +133,7 @@ def _hash(config: JobConfig, to_hash: list[_ToHash], tally: VerificationTally) -
     total = sum(work.both.num_rows for work in to_hash)
     try:
         with cluster(config.run.address, config.run.workers):
-            stop_on_sigterm()
+            stop_on_signals()
             workers = config.run.workers or capacity(config.run.address)[0]
             with Reporter(total, words=("verifying", "files", "findings")) as reporter:
                 hashed = map_tasks(check_shard, _shards(config, to_hash, workers), workers, seconds)
