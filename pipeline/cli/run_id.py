@@ -13,7 +13,7 @@ COLORING_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
 
 
 def make_run_id(job: str = "") -> str:
-    """The time in UTC to 1/65,536 of a second, so that run ids sort by it: small runs take less than a second.
+    """The time in UTC to 1/65,536 of a second: run ids sort by it, and a small run takes less than a second.
 
     The fraction of the second is the four hexadecimal digits at the end.
 
