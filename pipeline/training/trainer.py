@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -116,6 +117,8 @@ def _trainer(config: TrainConfig, settings: dict[str, Any], folder: RunFolder) -
 
 def _cluster(config: TrainConfig, streamed: bool) -> AbstractContextManager[None]:
     """The cluster that the job was submitted to, else one here with room for all workers and tasks."""
+    # A worker that reports again waits until Ray Train's controller has its last report: 2 s by default.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     # Ray Train prints a worker's line twice unless this is 0.
     environment = s3_environment(config.storage) | _ALLOCATOR | {"RAY_TRAIN_ENABLE_PRINT_PATCH": "0"}
     # Logical CPUs, not cores: a worker holds one, Ray Train's controller needs another, and the tasks that

@@ -25,7 +25,8 @@ from tests.support.paths import REPO
 
 # Not Ray: its core reads the job's number, which is in the environment of each worker, when it is imported.
 _MODULES = (
-    "torch", "pandas", "pyarrow.dataset", "boto3", "scipy.ndimage", "skimage.color", "tensorboardX",
+    "torch", "torch._dynamo", "pandas", "pyarrow.dataset", "boto3", "scipy.ndimage", "skimage.color",
+    "tensorboardX",
     "pipeline.shard.fused", "pipeline.training.data.batches", "pipeline.evaluate.measure",
     "google.protobuf.message", "jsonschema", "opentelemetry.sdk.metrics", "prometheus_client", "psutil",
     "requests", "aiohttp",
