@@ -1,7 +1,7 @@
-"""The exception tree and the codes under which an image can fail.
+"""The exception classes, and the codes with which an image can fail.
 
 Every error that a user can cause carries one line that says what is wrong and what to do. The jobs print that
-line and exit with the class's `exit_status`; a traceback therefore always means a defect of ours.
+line and exit with the class's `exit_status`, so a traceback always means a bug of ours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ EXIT_FAILED_IMAGES = 3
 EXIT_TOO_MANY_FAILED = 4
 
 
-#: What stands in place of a secret.
+#: Replaces a secret in messages.
 HIDDEN = "***"
 _IN_URLS = (
     (re.compile(r"(\w://)[^/\s'\"]*@"), rf"\1{HIDDEN}@"),  # scheme://user:password@host
@@ -28,7 +28,7 @@ _IN_URLS = (
 
 
 def without_secrets(text: str) -> str:
-    """The text without credentials in URLs: what comes before the host, and the values of signed queries."""
+    """Hide the credentials in URLs: user and password before the host, and the values in signed queries."""
     for pattern, instead in _IN_URLS:
         text = pattern.sub(instead, text)
     return text
@@ -37,7 +37,7 @@ def without_secrets(text: str) -> str:
 class FiatColorError(Exception):
     """Base of all errors this project raises on purpose; `str(error)` is one line for the user.
 
-    It goes to logs, ledgers, reports and webhooks, so credentials in URLs are left out of it.
+    The line goes to logs, ledgers, reports and webhooks, so it hides credentials in URLs.
     """
 
     exit_status = EXIT_UNFINISHED
@@ -53,15 +53,15 @@ class ConfigError(FiatColorError):
 
 
 class WeightsError(ConfigError):
-    """Weights that are missing, of the wrong method, damaged, or not of the digest that was asked for."""
+    """Weights that are missing, damaged, for the wrong method, or do not have the requested digest."""
 
 
 class StorageError(FiatColorError):
-    """A folder or bucket that cannot be listed, read or written, after the retries that made sense."""
+    """A folder or bucket cannot be listed, read or written, even after retries."""
 
 
 class ObjectMissing(StorageError):
-    """The object is not there (any more)."""
+    """The object does not exist, or no longer exists."""
 
 
 class AccessDenied(StorageError):
@@ -69,33 +69,33 @@ class AccessDenied(StorageError):
 
 
 class CredentialsRefused(StorageError):
-    """The store refuses the credentials themselves, or there are none: no object can be had with them."""
+    """The store refuses the credentials, or there are none, so no object can be read or written."""
 
 
 class CredentialsMissing(CredentialsRefused):
-    """This process has no credentials: it has to be given some before anything can begin."""
+    """This process has no credentials. The user must provide some before any work can start."""
 
     exit_status = EXIT_USAGE
 
 
 class ObjectArchived(AccessDenied):
-    """The object is in an archive storage class, and nothing of it can be read before it is restored."""
+    """The object is in an archive storage class and must be restored before it can be read."""
 
 
 class AlreadyExists(StorageError):
-    """A conditional put lost: another attempt has written the object. Not an error for a commit."""
+    """A conditional put failed: another attempt has written the object. For a commit this is no error."""
 
 
 class ObjectChanged(StorageError):
-    """The object is no longer the version (ETag) that was asked for."""
+    """The object is no longer the requested version (ETag)."""
 
 
 class ObjectDamaged(StorageError):
-    """What comes of the object is not what the store took in, however often it is read."""
+    """The store returns other bytes than it accepted, even after several reads."""
 
 
 class DamagedLedgerPart(StorageError):
-    """A ledger part whose bytes are not those of a ledger part; its images count as not done without it."""
+    """A ledger part is damaged. Without it, its images count as not done."""
 
 
 class BadKey(StorageError):
@@ -103,7 +103,7 @@ class BadKey(StorageError):
 
 
 class RunError(FiatColorError):
-    """The run cannot go on (workers lost too often, no progress); what is committed stays, run it again."""
+    """The run cannot continue (too many lost workers, no progress). Committed work stays; run it again."""
 
 
 class FailureCode(StrEnum):
@@ -129,12 +129,12 @@ class FailureCode(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-#: Where the storage was at fault and not the image: the next run tries these again, without being asked.
+#: Failures that the storage caused, not the image. The next run retries these images by itself.
 STORAGE_FAILED = (FailureCode.SOURCE_DENIED, FailureCode.SOURCE_DAMAGED)
 
 
 class ImageFailure(FiatColorError):
-    """One image cannot be coloured: becomes a ledger row with this code and message, never a failed job."""
+    """One image cannot be coloured. It becomes a ledger row with this code and message; the job goes on."""
 
     def __init__(self, code: FailureCode, message: str) -> None:
         super().__init__(message)

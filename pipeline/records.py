@@ -1,4 +1,4 @@
-"""What plan and ledger share: the statuses of an image, and the items of a plan with their schema.
+"""Records that plan and ledger share: the status of an image, and the items of a plan with their schema.
 
 The plan (`OUT/runs/<run id>/plan/shards.parquet`) has one row for each shard, the unit of work, retry and
 commit. The columns of the ledger are in `pipeline.ledger.schema`.
@@ -19,23 +19,23 @@ class Status(StrEnum):
     SKIPPED_COLOR = "skipped_color"
     SKIPPED_OTHER = "skipped_other"
     FAILED = "failed"
-    ARCHIVED = "archived"  # in a storage class that gives nothing out before it is restored; never done
+    ARCHIVED = "archived"  # in an archive storage class, must be restored first; never done
     REJECTED = "rejected"  # somebody refused the result; the files that the row names were removed
-    SUPERSEDED = "superseded"  # another result stands; the files that the row names were removed
+    SUPERSEDED = "superseded"  # a newer result replaces it; the files that the row names were removed
 
 
-#: The method that adds no colour, of images that somebody wants to stay gray.
+#: The method that adds no colour, for images that somebody wants to keep gray.
 GRAY = "gray"
 
 
 class DoubtReason(StrEnum):
     """Why a person should look at a coloured image."""
 
-    UNLIKE_TRAINING = "unlike_training"  # further from the training photographs than 99 of 100 photographs
+    UNLIKE_TRAINING = "unlike_training"  # further from the training photographs than 99 % of photographs
     NEARLY_GRAY = "nearly_gray"  # the result has hardly any colour
 
 
-#: What becomes of an object in a colouring run.
+#: The statuses that a colouring run can give an object.
 RUN_STATUSES = tuple(status for status in Status if status not in (Status.REJECTED, Status.SUPERSEDED))
 
 
@@ -45,12 +45,12 @@ ITEM_TYPE = pa.struct(
         pa.field("etag", pa.string(), nullable=False),  # S3 ETag without quotes; local: "<size>-<mtime ns>"
         pa.field("bytes", pa.int64(), nullable=False),
         pa.field("attempts", pa.int32(), nullable=False),  # attempts in earlier runs (plan.retry_failed)
-        pa.field("output_key", pa.string()),  # below OUT; null: decided to fail at planning
-        pa.field("failure_code", pa.string()),  # set where planning already knows the image fails
+        pa.field("output_key", pa.string()),  # below OUT; null: the plan already fails the image
+        pa.field("failure_code", pa.string()),  # set if the plan already fails the image
         pa.field("message", pa.string()),
         pa.field("guide", pa.string()),  # pipeline.guides.guide.Guide as JSON; null: none
         pa.field("guide_digest", pa.string()),
-        pa.field("finished", pa.string()),  # ledger part that names its finished image; null: to be coloured
+        pa.field("finished", pa.string()),  # ledger part with the row of its finished image; null: to colour
     ]
 )
 
@@ -65,8 +65,8 @@ PLAN_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Of weights that are published: their name, licence and source, the SHA-256 of the file, and that of
-    the contract under which an ONNX file runs; None for our own."""
+    """Facts about published weights: name, licence, source, the SHA-256 of the file, and the digest of the
+    contract for an ONNX file (None for our own weights)."""
 
     name: str
     licence: str
@@ -77,7 +77,7 @@ class ModelCard:
 
     @property
     def terms(self) -> str:
-        """The licence in words for a person."""
+        """The licence, in words for a person."""
         stated = not self.non_commercial or "non-commercial" in self.licence
         return self.licence if stated else f"{self.licence}, non-commercial use only"
 

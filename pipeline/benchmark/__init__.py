@@ -1,1 +1,1 @@
-"""What the batch job and the trainer cost, beside what a user would write without them."""
+"""Compare the cost of the batch job and the trainer with what a user would write without them."""

@@ -1,4 +1,4 @@
-"""All contenders in all cells, in turns: a machine that becomes slower or faster does so for all of them."""
+"""Run all contenders in all cells, in turns, so that changes in the machine's speed affect all of them."""
 
 from __future__ import annotations
 

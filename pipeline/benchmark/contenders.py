@@ -1,4 +1,4 @@
-"""What is compared: the command of each, and what is read from what it leaves."""
+"""The contenders: the command of each, and how to read its results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sum of the parts that cannot be left out, decode, network, encode, in one process and nothing else.
+"""The lower bound: only the parts that cannot be left out (decode, network, encode), in one process.
 
 Run as `python -m pipeline.benchmark.floor TASK`. Nothing is composed, hashed, checked, read or written.
 """

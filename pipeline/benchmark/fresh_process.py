@@ -1,4 +1,4 @@
-"""Seconds and peak memory of a function that runs in a Python of its own."""
+"""Measure the time and peak memory of a function in a fresh Python process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time and memory of colouring one huge master, next to libvips re-encoding the same file as RGB."""
+"""Measure time and memory for colouring one huge master, compared with libvips re-encoding it as RGB."""
 
 from __future__ import annotations
 

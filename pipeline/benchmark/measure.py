@@ -1,4 +1,4 @@
-"""A whole benchmark: measure what is missing in the results, then write the page."""
+"""A whole benchmark: measure what the results lack, then write the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The job with an ONNX network beside a bare onnxruntime loop: a graph as heavy as DDColor's smaller one.
+"""Compare the job with a bare onnxruntime loop, using a graph as large as DDColor's smaller one.
 
 `python -m pipeline.benchmark.onnx_loop loop GRAPH SOURCE OUTPUT` is the loop: read, decode, run, encode,
 write, one photograph after the other, and nothing else. `worker` in place of `loop` is the job's worker in

@@ -1,4 +1,4 @@
-"""The page that the documentation shows: words from `performance.md.in`, figures from the results."""
+"""The documentation page: text from `performance.md.in`, figures from the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole job beside the sum of its parts, and beside a loop that does the same work, in CPU seconds.
+"""Compare the whole job with the sum of its parts, and with a loop that does the same work, in CPU seconds.
 
 CPU seconds say something on a busy machine too. What start and end take is left out: what counts is between
 a quarter and three quarters of the results.

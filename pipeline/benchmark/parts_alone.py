@@ -1,4 +1,4 @@
-"""The parts of the job alone, CPU seconds a photograph: one process, one thread, one part after the other.
+"""Measure the parts of the job separately, in CPU seconds per photograph: one process, one thread.
 
 Run as `python -m pipeline.benchmark.parts_alone TASK`. Every part does all photographs once before it counts.
 """

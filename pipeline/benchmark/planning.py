@@ -1,4 +1,4 @@
-"""What planning an archive of many objects takes: seconds and memory, by what is done already."""
+"""Measure time and memory for planning a large archive, by how much of it is already done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results, in one file: runs add to it, tables are made of it, a stopped benchmark continues from it."""
+"""The results in one file: runs add to it, tables read it, and a stopped benchmark continues from it."""
 
 from __future__ import annotations
 

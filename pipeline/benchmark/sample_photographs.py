@@ -1,4 +1,4 @@
-"""Gray JPEGs to measure with: different photographs of stated sizes with film grain, the same every time."""
+"""Gray JPEGs for measuring: different photographs of given sizes with film grain, identical every time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def megapixels(size: str, count: int) -> float:
 
 
 def photographs(samples: Path, folder: Path, size: str, count: int) -> Path:
-    """A folder of exactly `count` gray JPEGs of this size, below `folder`; what is there is kept.
+    """A folder of exactly `count` gray JPEGs of this size, below `folder`; existing files are kept.
 
     Every file is made once, and shared by links with the folders of other counts.
 

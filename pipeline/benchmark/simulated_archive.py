@@ -1,4 +1,4 @@
-"""An archive of any size that is not there: its keys are computed, and listed as S3 lists them."""
+"""A simulated archive of any size: its keys are computed, and listed as S3 would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task that a contender's script gets as JSON, and the report that it prints."""
+"""The task that a contender's script receives as JSON, and the report that it prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trainer beside a bare torch loop over tensors in memory: how much of the machine training gets."""
+"""Compare the trainer with a bare torch loop over tensors in memory: how much of the machine it uses."""
 
 from __future__ import annotations
 

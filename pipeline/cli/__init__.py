@@ -1,1 +1,1 @@
-"""What every job does at the command line: parsers, the log, progress, the exit status."""
+"""What all commands share: option parsing, logging, progress and the exit status."""

@@ -1,8 +1,8 @@
-"""How the driver of a run holds memory: what it frees goes back to the system.
+"""Make the driver of a run return freed memory to the system.
 
-A driver works on some thousand rows at a time, so its memory should not grow with the archive. By default it
-does: pyarrow's allocator keeps what each thread of it has freed, and so does each of glibc's heaps.
-`python -m tests.support.driver_memory` measures it.
+A driver works on a few thousand rows at a time, so its memory should not grow with the archive. By default it
+does grow, because pyarrow's allocator keeps what each of its threads has freed, and so does each heap of
+glibc. `python -m tests.support.driver_memory` measures it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _HEAPS = 2
 
 
 def give_back_freed_memory() -> None:
-    """Let pyarrow take its memory from the system's allocator, and glibc have two heaps for all threads.
+    """Make pyarrow use the system's allocator, and limit glibc to two heaps for all threads.
 
-    Call it before pyarrow is imported, which chooses its allocator then; in a process that has imported it,
-    such as a user's own program, nothing is changed. Who has set ARROW_DEFAULT_MEMORY_POOL keeps that. Where
-    the C library has no `mallopt`, it stays as it is. Processes that this one starts inherit the choice.
+    Call this before importing pyarrow, which chooses its allocator on import. If pyarrow is imported already,
+    as in a user's own program, nothing changes. An ARROW_DEFAULT_MEMORY_POOL that the user has set is kept. A
+    C library without `mallopt` is left as it is. Child processes inherit the choice.
     """
     if "pyarrow" in sys.modules:
         return

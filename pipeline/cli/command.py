@@ -1,4 +1,4 @@
-"""What every command does around its work: shared options, and one line for a user's mistake."""
+"""What every command does around its work: parse shared options, and report a user's mistake in one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INTERRUPTED = "interrupted; the same command begins anew, or goes on where this
 class JobParser(argparse.ArgumentParser):
     """The command line of a job, with the options that all jobs have: `--config`, `--set`, `--log-format`.
 
-    Parsed, they are `config` (a path or None), `overrides` (a list of `section.key=value`) and `log_format`.
+    Parsed values: `config` (a path or None), `overrides` (a list of `section.key=value`) and `log_format`.
     """
 
     def __init__(self, *, config: str | None, shipped: str = "", **settings: Any) -> None:
@@ -36,7 +36,7 @@ class JobParser(argparse.ArgumentParser):
             shipped: the folder of `configs/` whose files are named without a path.
             settings: argparse's.
         """
-        if "epilog" in settings:  # examples, to be shown as they are written
+        if "epilog" in settings:  # examples: print them exactly as written
             settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**settings)
         print_every_character()
@@ -58,10 +58,10 @@ class JobParser(argparse.ArgumentParser):
         )
 
     def add_places(self, many: bool = False, optional: Sequence[str] = (), **helps: str) -> None:
-        """Options for places, which may also be typed without their names, in this order.
+        """Add options for places, which may also be given as positional arguments, in this order.
 
         Args:
-            many: whether the first may be several: then it is a list.
+            many: whether the first option takes several values; it is then a list.
             optional: those that may be left out.
             helps: the help of each, by its name.
         """
@@ -73,18 +73,18 @@ class JobParser(argparse.ArgumentParser):
         self.places = Places(tuple(helps), many, tuple(name for name in helps if name not in optional))
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does; what was typed is kept for `error`, and places get the words without options."""
+        """Parse as argparse does; keep the arguments for `error`, and assign positional ones to places."""
         self._typed = sys.argv[1:] if args is None else list(args)
         parsed, others = super().parse_known_args(args, namespace)
         if self.places is None or any(word.startswith("-") for word in others):
             return parsed, others
-        # argparse takes them in one piece: those behind the next option are left over
+        # argparse takes consecutive ones together and leaves those after the next option
         if wrong := self.places.assign(parsed, [*parsed.places, *others]):
             self.error(wrong)
         return parsed, []
 
     def error(self, message: str) -> NoReturn:
-        """Exit with 2; in JSON where the command line asks for it, though the rest of it is wrong."""
+        """Exit with 2. Report in JSON if the command line asks for it, even if the rest is wrong."""
         message += self._nearest(message)
         options = " ".join(self._typed).replace(f"{_OPTION} ", f"{_OPTION}=").split()
         if f"{_OPTION}=json" not in options:
@@ -94,7 +94,7 @@ class JobParser(argparse.ArgumentParser):
         raise SystemExit(EXIT_USAGE)
 
     def _nearest(self, message: str) -> str:
-        """Behind an option that there is not, the one that was meant; empty where that is not clear."""
+        """The suggestion for an unknown option: the closest known one; empty if there is no close match."""
         _, unknown, words = message.partition("unrecognized arguments: --")
         if not unknown:
             return ""
@@ -104,9 +104,9 @@ class JobParser(argparse.ArgumentParser):
 
 
 def exit_status(work: Callable[[], int | None], log_format: str = "text") -> int:
-    """What `work` returns, 0 for None; of a FiatColorError its status, with one line on stderr.
+    """Run `work`; return its exit status (0 for None). Report a FiatColorError in one line on stderr.
 
-    SIGTERM and Ctrl-C end it with one line, too.
+    SIGTERM and Ctrl-C also end it with one line.
     """
     print_every_character()
     log.set_up(log_format)
@@ -117,7 +117,7 @@ def exit_status(work: Callable[[], int | None], log_format: str = "text") -> int
         status = error.exit_status
         log.say("error", str(error), level="error", text=f"error: {error}", exit_status=status)
         return status
-    except KeyboardInterrupt:  # where the work has nothing of its own to say of it
+    except KeyboardInterrupt:  # the work did not report it itself
         status = EXIT_UNFINISHED
         log.say("error", _INTERRUPTED, level="error", text=f"error: {_INTERRUPTED}", exit_status=status)
         return status
@@ -127,18 +127,18 @@ def began_at(*, of_process: bool) -> float:
     """When a command began, seconds since 1970.
 
     Args:
-        of_process: the command is all that this process is for: its own beginning, before Python's imports.
+        of_process: the process runs only this command; return its start, before Python's imports.
     """
     return psutil.Process().create_time() if of_process else time.time()
 
 
 def print_every_character() -> None:
-    """Let stdout and stderr print as an escape what their encoding does not have.
+    """Make stdout and stderr escape characters that their encoding lacks.
 
-    Python's own choice for stdout raises UnicodeEncodeError, so that one name would end a run.
+    By default stdout raises UnicodeEncodeError, so one file name could end a run.
     """
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
-            continue  # closed by the caller, or replaced by something of its own
+            continue  # closed or replaced by the caller
         if stream.errors == "strict" or stream.encoding.lower().replace("-", "") != "utf8":
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""Counts in words."""
+"""Format counts with their nouns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words for people: durations."""
+"""Format durations for people."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The end of a command's process: its exit status is what the command says, whatever native code does then.
+"""End a command's process with its exit status, whatever native code does at exit.
 
-Scripts import this module before any other of ours: functions of `atexit` run in reverse order, so that its
-own is the last, after temporary folders are removed and the log is written.
+Scripts import this module before all our other modules. `atexit` runs functions in reverse order, so this
+module's function runs last, after temporary folders are removed and the log is written.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _status: int | None = None
 
 
 def leave(status: int) -> NoReturn:
-    """End this process with the exit status, 0 to 255, as `sys.exit` does, but for Python's own finalization.
+    """End this process with an exit status of 0 to 255, like `sys.exit`, but skip Python's finalization.
 
-    What others registered with `atexit` still runs, threads that are no daemons are waited for, and standard
-    output and error are flushed. Where that fails, Python ends the process as usual: it says so, with 120.
+    Other `atexit` functions still run, non-daemon threads are joined, and standard output and error are
+    flushed. If flushing fails, Python ends the process as usual and reports it with status 120.
 
     Raises:
-        SystemExit: always; whoever catches it, such as a profiler, may still work.
+        SystemExit: always; code that catches it, such as a profiler, can still run.
     """
     global _status
     _status = status
@@ -29,10 +29,11 @@ def leave(status: int) -> NoReturn:
 
 
 def _end() -> None:
-    """End the process before Python finalizes itself. A thread of Ray, torch or pyarrow that then wants the
-    interpreter is ended within native code, and C++ aborts the process: SIGABRT, though the work is done
-    (github.com/python/cpython/issues/87135, mended in 3.14). So may native libraries that clean up."""
-    if _status is None:  # ended by an exception, or never a command: as usual
+    """End the process before Python finalizes. If a thread of Ray, torch or pyarrow needs the interpreter
+    during finalization, Python ends that thread inside native code and C++ aborts the process with SIGABRT,
+    although the work is done (github.com/python/cpython/issues/87135, fixed in 3.14). Native libraries that
+    clean up can cause the same."""
+    if _status is None:  # an exception, or not a command: end as usual
         return
     for stream in (sys.stdout, sys.stderr):
         if stream is None or stream.closed:

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a command's work by KeyboardInterrupt, and never between a lock and its release."""
+"""Make SIGTERM and Ctrl-C raise KeyboardInterrupt, but never while a lock is being taken or released."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import threading
 import time
 from types import FrameType
 
-#: Methods of Python's threading in which an exception leaves a lock held for ever: the `with` that called
-#: them has not begun, or has ended. Pools and queues are made of them; the end of a pool then waits for
-#: threads that wait for the lock. Of a plain lock Python takes care itself.
+#: Methods of `threading` in which an exception leaves a lock held for ever, because the calling `with` has
+#: not begun or has already ended. Pools and queues use them, and closing a pool would then wait for threads
+#: that wait for the lock. Python itself protects plain locks.
 _HOLDING = {
     method.__code__
     for method in (
@@ -24,11 +24,11 @@ _AGAIN_SECONDS = 0.01
 
 
 def stop_on_signals() -> None:
-    """A scheduler's SIGTERM and Ctrl-C end the work by KeyboardInterrupt.
+    """Make a scheduler's SIGTERM and Ctrl-C raise KeyboardInterrupt in the work.
 
-    Ray sets a handler of its own when it starts: call this again after that. A SIGINT that is ignored, as
-    that of a shell's background job, stays so. In other threads than the main one this does nothing: Python
-    lets them set no handler.
+    Ray installs its own handler when it starts, so call this again afterwards. If SIGINT is ignored, as in a
+    shell's background job, it stays ignored. Outside the main thread this does nothing, because Python does
+    not let other threads set handlers.
     """
     if threading.current_thread() is not threading.main_thread():
         return
@@ -38,10 +38,10 @@ def stop_on_signals() -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt; while a lock is taken or released, ask again a moment later."""
+    """Raise KeyboardInterrupt. While a lock is being taken or released, send the signal again later."""
     while frame is not None:
         if frame.f_code in _HOLDING:
-            # not threading.Timer, whose start would take locks of threading's own
+            # not threading.Timer: starting one takes locks of `threading`
             _thread.start_new_thread(_send_again, (number,))
             return
         frame = frame.f_back

@@ -1,8 +1,8 @@
-"""What a job prints while it works: lines for a person, or one JSON object a line for a log collector.
+"""The log of a job: lines for a person, or one JSON object per line for a log collector.
 
-It is the logger `fiat_color` of the standard library. As text, results go to stdout and the rest to stderr.
-As JSON, everything goes to stderr in the order in which it happened: our own records, those of libraries
-that log, and what anybody prints. Only the job's own process writes; workers report to it.
+It uses the standard library logger `fiat_color`. In text format, results go to stdout and the rest to stderr.
+In JSON format, everything goes to stderr in chronological order: our records, those of other libraries, and
+all printed output. Only the job's own process writes the log; workers report to it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from types import TracebackType
 from typing import Any, Literal, TextIO
 
 FORMATS = ("text", "json")
-#: Fields that every JSON line has; `run`, `shard` and `key` are null where none is concerned.
+#: Fields of every JSON line; `run`, `shard` and `key` are null if the line is not about one.
 FIELDS = ("time", "level", "event", "message", "run", "shard", "key")
 Level = Literal["info", "warning", "error"]
 
-# A child of ours that still writes to a captured descriptor must not keep the process from ending.
+# A child process that still writes to a captured descriptor must not keep this process alive.
 _LAST_SECONDS = 2.0
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _DETAILS = "fiat_color"  # the attribute of our records
@@ -31,7 +31,7 @@ _DETAILS = "fiat_color"  # the attribute of our records
 
 @dataclass(frozen=True)
 class _Details:
-    """What a record of ours has beside its level and message, as the arguments of `say`."""
+    """The extra data of our log records, as passed to `say`."""
 
     event: str
     text: str | None = None
@@ -42,12 +42,12 @@ class _Details:
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object with FIELDS first; one of a library has the event `output`."""
+    """Format a record as one JSON object, FIELDS first; records of libraries have the event `output`."""
 
     run: str | None = None
 
     def format(self, record: logging.LogRecord) -> str:
-        """ASCII: keys may hold what the terminal's encoding does not."""
+        """Format in ASCII, because keys may contain characters that the terminal's encoding lacks."""
         details: _Details = getattr(record, _DETAILS, None) or _Details("output")
         now = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         level = next((name for name, least in reversed(_LEVELS.items()) if record.levelno >= least), "info")
@@ -62,7 +62,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class _TextHandler(logging.Handler):
-    """Prints for a person: warnings, errors and what asks for it on stderr, the rest on stdout."""
+    """Print for a person: warnings, errors and records marked `stderr` on stderr, the rest on stdout."""
 
     def emit(self, record: logging.LogRecord) -> None:
         details: _Details = getattr(record, _DETAILS)
@@ -80,10 +80,10 @@ _captured = logging.getLogger("fiat_color.output")
 
 
 def set_up(format_: str) -> None:
-    """Choose the format of this process's log: one of FORMATS, to be called once.
+    """Choose the format of this process's log (one of FORMATS). Call this once.
 
-    With json, also what others log and print (Ray, libraries, warnings) becomes JSON lines, of the event
-    `output`, so that a collector never meets a line of another kind.
+    With json, everything that others log or print (Ray, libraries, warnings) also becomes JSON lines, with
+    the event `output`, so a collector sees only JSON.
     """
     if format_ not in FORMATS:
         raise ValueError(f"the log format {format_!r} is none of {', '.join(FORMATS)}")
@@ -102,12 +102,12 @@ def set_up(format_: str) -> None:
 
 
 def bind(run: str) -> None:
-    """From here on every line is about this run."""
+    """Add this run to all following lines."""
     _json.run = run
 
 
 def is_json() -> bool:
-    """Whether details are wanted that text leaves to the ledger."""
+    """Whether to log details that the text format leaves to the ledger."""
     return _logger.propagate
 
 
@@ -122,15 +122,15 @@ def say(
     key: str | None = None,
     **fields: Any,
 ) -> None:
-    """Print in either format.
+    """Log a message in the current format.
 
     Args:
-        event: what happened, in one word, for a program to filter by.
+        event: one word for what happened, so that programs can filter.
         message: one line.
-        text: what the text format prints in place of the message; it may have several lines.
-        stderr: whether the text format prints it there, as it does with warnings and errors.
-        shard, key: of the shard and the source object that it is about.
-        fields: more values, for JSON alone.
+        text: printed by the text format instead of the message; may have several lines.
+        stderr: whether the text format prints to stderr, as it always does for warnings and errors.
+        shard, key: the shard and the source object that the message is about.
+        fields: more values, only for JSON.
     """
     details = _Details(event, text, stderr, shard, key, fields)
     _logger.log(_LEVELS[level], "%s", message, extra={_DETAILS: details})
@@ -145,19 +145,19 @@ def detail(
     key: str | None = None,
     **fields: Any,
 ) -> None:
-    """As `say`, for JSON alone."""
+    """Like `say`, but only in JSON format."""
     if is_json():
         say(event, message, level=level, shard=shard, key=key, **fields)
 
 
 def _defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An exception that nobody expected, in one line instead of a traceback's many."""
+    """Log an unexpected exception in one line instead of a traceback."""
     message = " ".join(f"{kind.__name__}: {error}".split())
     _logger.error("%s", message, exc_info=(kind, error, trace), extra={_DETAILS: _Details("defect")})
 
 
 def _capture(stream: Any, level: Level) -> None:
-    """Make a JSON line of every line that is written to stdout or stderr, by native code too."""
+    """Turn every line written to stdout or stderr, also by native code, into a JSON line."""
     stream.reconfigure(line_buffering=True)
     descriptor = stream.fileno()
     own = os.dup(descriptor)
@@ -177,7 +177,7 @@ def _read(read: int, level: Level) -> None:
 
 
 def _release(descriptor: int, own: int, thread: threading.Thread) -> None:
-    """At the end of the process: the last lines, then the descriptor as it was."""
+    """At the end of the process, log the last lines and restore the descriptor."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.dup2(own, descriptor)

@@ -1,4 +1,4 @@
-"""Places on the command line: `--input IN --output OUT`, or both without their names, `IN OUT`."""
+"""Places on the command line: `--input IN --output OUT`, or the positional form `IN OUT`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Places:
-    """The places that a command takes, in the order in which they are typed without names.
+    """The places that a command takes, in the order of their positional form.
 
     Attributes:
         names: their options, without the dashes.
-        many: whether the first may be several; it is a list then.
-        required: those without which the command does nothing.
+        many: whether the first place takes several values; it is then a list.
+        required: the places that must be given.
     """
 
     names: tuple[str, ...]
@@ -21,9 +21,9 @@ class Places:
     required: tuple[str, ...] = field(default=())
 
     def assign(self, args: argparse.Namespace, typed: list[str]) -> str | None:
-        """Give the words `typed` without an option to the places that have none.
+        """Assign the positional arguments `typed` to the places that have no value yet.
 
-        Returns what is wrong, None where nothing is.
+        Return an error message, or None if all is well.
         """
         free = [name for name in self.names if getattr(args, name) is None]
         if self.many and free[:1] == [self.names[0]] and len(typed) > len(free):

@@ -1,4 +1,4 @@
-"""Progress: a live bar on a terminal, a line now and then in a log."""
+"""Progress: a live bar on a terminal, occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from rich.table import Column
 from pipeline.cli import log
 from pipeline.cli.durations import duration
 
-# A line every ten seconds at first, then ever more seldom: a night's mail from cron has a hundred of them.
+# A line every ten seconds at first, then less and less often: a mail from cron after a night has about a
+# hundred.
 _FIRST_SECONDS, _SHARE, _LAST_SECONDS = 10.0, 0.05, 600.0
-# The first line with a rate does not wait so long: whoever has typed the command wants to know.
+# The first line with a rate comes earlier, for the person who has just typed the command.
 _EARLY_SECONDS = 3.0
-# If nothing is finished for so long, the line says so; the time that is left is then not to be known.
+# If nothing finishes for this long, the line says so and shows no remaining time.
 _SILENT_SECONDS = 20.0
 
 
 class Reporter:
-    """Shows how far a run is; on stderr, so that stdout stays the summary. Any thread may call it.
+    """Shows the progress of a run, on stderr so that stdout holds only the summary. Thread-safe.
 
-    `words`: the activity, its objects, and the word for objects with which something is wrong. `waiting`:
-    what comes before the work until `begin`; rates count from there.
+    `words`: the activity, its objects, and the word for bad objects. `waiting`: what to show until `begin` is
+    called; rates count from then on.
     """
 
     def __init__(
@@ -63,14 +64,14 @@ class Reporter:
             self.bar.stop()
 
     def begin(self, ago: float) -> None:
-        """The work began so many seconds ago, if nobody has said so before."""
+        """Note that the work began this many seconds ago. Only the first call counts."""
         with self.lock:
             if self.waiting is not None:
                 self.waiting = None
                 self.started = self.moved = max(self.started, time.monotonic() - ago)
 
     def show(self, done: int, bad: int) -> None:
-        """Show that `done` of all are done, and that something is wrong with `bad` of them."""
+        """Show that `done` objects are done, `bad` of them with a problem."""
         with self.lock:
             now = time.monotonic()
             if (done, bad) != self.last:
@@ -114,7 +115,7 @@ class Reporter:
 
 
 def _bar(stream: TextIO) -> Progress:
-    """One line that is written anew; of a narrow terminal the bar gets less, so that it stays one line."""
+    """A single line that is redrawn; on a narrow terminal the bar shrinks so that it stays on one line."""
     one = Column(no_wrap=True)
     return Progress(
         TextColumn("{task.description}", table_column=one),

@@ -1,4 +1,4 @@
-"""Names of runs, in the log and of the folders `OUT/runs/<run id>`, and their days."""
+"""Run ids, used in the log and for the folders `OUT/runs/<run id>`, and the date of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pipeline.errors import ConfigError
 
-#: The run id of a colouring run; other jobs' have their name behind it.
+#: The run id of a colouring run; other jobs append their name.
 COLORING_RUN_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
 
 
@@ -26,11 +26,11 @@ def make_run_id(job: str = "") -> str:
 
 
 def run_date() -> str:
-    """Today in UTC, or the day of SOURCE_DATE_EPOCH, for outputs of the same bytes on any day
-    (reproducible-builds.org: seconds since 1970).
+    """Today's date in UTC, or the date of SOURCE_DATE_EPOCH (seconds since 1970, see
+    reproducible-builds.org), which makes outputs byte-identical on any day.
 
     Raises:
-        ConfigError: SOURCE_DATE_EPOCH is no such number.
+        ConfigError: SOURCE_DATE_EPOCH is not such a number.
     """
     stated = os.environ.get("SOURCE_DATE_EPOCH")
     try:

@@ -19,10 +19,11 @@ def shipped_config(kind: str, text: str) -> str:
     """The path of a configuration: a file where `text` is one, else a shipped one of the kind.
 
     A shipped one is named as `demo`, as `colorize/demo` or as pages write it, `configs/colorize/demo.yaml`.
-    What is neither and looks like no name is left as it is, for whoever reads it to refuse.
+    Text that is neither, and does not look like a name, is returned unchanged; the caller that reads it
+    reports the error.
 
     Raises:
-        ArgumentTypeError: a bare word that no shipped configuration has.
+        ArgumentTypeError: a bare word that is not the name of a shipped configuration.
     """
     if Path(text).is_file():
         return text

@@ -1,1 +1,1 @@
-"""Bytes of image files to samples, and back. Knows no models and no plans."""
+"""Convert image files to samples and back. Independent of models and plans."""

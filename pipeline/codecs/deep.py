@@ -1,8 +1,8 @@
-"""Pixels of more than 8 bits, through libvips: their samples and their profiles.
+"""Read pixels of more than 8 bits with libvips: samples and profiles.
 
-Pillow reduces 16-bit colour to 8 bits in silence; libvips keeps it (MinIsWhite included) and reads tiles,
-BigTIFF and every compression that libtiff knows. It is imported only where such a file comes: it costs 60 MB
-of address space.
+Pillow silently reduces 16-bit colour to 8 bits; libvips keeps it (MinIsWhite included) and reads tiles,
+BigTIFF and every compression that libtiff supports. It is imported only for such files, because it takes 60
+MB of address space.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _INTENT = "relative"
 
 
 def samples(data: bytes, format_: str, **options: Any) -> NDArray[Any]:
-    """[H,W,bands] in the file's own numbers, not turned. Raises ImageFailure TRUNCATED or CORRUPT."""
+    """[H,W,bands] with the file's values, not rotated. Raises ImageFailure TRUNCATED or CORRUPT."""
     import pyvips
 
     try:
@@ -66,7 +66,7 @@ def split(array: U16) -> tuple[U16, U16 | None]:
 
 
 def damage(words: str, format_: str) -> ImageFailure:
-    """UNSUPPORTED, TRUNCATED or CORRUPT for what libvips said of a file."""
+    """UNSUPPORTED, TRUNCATED or CORRUPT, depending on libvips's error message."""
     said = " ".join(words.split())[:200]
     if "not supported" in said:
         return _unsupported(f"this kind of {format_} ({said})", "one in strips, all channels together")
@@ -89,8 +89,8 @@ def rgb16_from_srgb(rgb16: U16, icc: bytes) -> U16:
 
 
 def _through(levels: U16, source: bytes | None, target: bytes | None) -> U16:
-    """Pixels from one profile to another; None stands for sRGB. One step of libvips is right to 2 of 65,535,
-    by way of its Lab it is to 100."""
+    """Pixels from one profile to another; None stands for sRGB. One step of libvips is exact to 2 of 65,535;
+    through its Lab it is exact only to 100."""
     import pyvips
 
     image = pyvips.Image.new_from_array(np.ascontiguousarray(levels))

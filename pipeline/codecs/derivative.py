@@ -1,8 +1,8 @@
-"""A second, smaller file of a coloured image: a JPEG for access, or a tiled pyramid for IIIF image servers.
+"""Make a second, smaller file of a coloured image: an access JPEG, or a tiled pyramid for IIIF image servers.
 
-In 8 bits, in the colour space of the first file, with its metadata; what is transparent is laid on white, and
-the resolution is that of the smaller picture. libvips reads, reduces (Lanczos, after a box) and writes in
-strips, so that memory does not grow with the picture.
+It has 8 bits, the colour space and the metadata of the first file. Transparent parts become white, and the
+resolution is that of the smaller picture. libvips reads, reduces (Lanczos, after a box) and writes in strips,
+so that memory does not grow with the picture.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipeline.config.output import DerivativeConfig, OutputConfig
 from pipeline.errors import FailureCode, ImageFailure
 
 if TYPE_CHECKING:
-    import pyvips  # costs 60 MB of address space: only where there is something to derive
+    import pyvips  # takes 60 MB of address space: import only when needed
 
 _TILE = 256
 _WHITE = 255
@@ -38,8 +38,8 @@ _UNWRITABLE = (OSError, ValueError, TypeError, OverflowError, RuntimeError, stru
 
 
 class DerivativeMetadata(NamedTuple):
-    """The metadata of its source, the profile of its pixels (None: sRGB), and how they were made (None: the
-    metadata are of a finished file, and say it already)."""
+    """The metadata of its source, the profile of its pixels (None: sRGB), and its provenance (None: the
+    metadata come from a finished file and include it already)."""
 
     meta: SourceMeta
     icc: bytes | None
@@ -48,7 +48,7 @@ class DerivativeMetadata(NamedTuple):
 
 @dataclass(frozen=True)
 class DerivativeReport:
-    """What of the metadata was changed or left out; `resized`: it has fewer pixels than the first file."""
+    """Metadata that was changed or omitted; `resized`: whether it has fewer pixels than the first file."""
 
     changes: tuple[str, ...]
     resized: bool
@@ -108,7 +108,7 @@ def metadata_of(path: Path) -> DerivativeMetadata:
     """The metadata of a finished TIFF or PNG of ours.
 
     Raises:
-        ImageFailure: ENCODE_FAILED where it cannot be read, or has no statement of how it was made.
+        ImageFailure: ENCODE_FAILED if it cannot be read, or does not state its provenance.
     """
     try:
         with Image.open(path) as image:

@@ -29,10 +29,10 @@ def encode_pages(
     listed: list[str] | None = None,
     compression: Compression = "deflate",
 ) -> bytes:
-    """The TIFF of `count` pages, which are taken one at a time.
+    """Encode a TIFF of `count` pages, which are read one at a time.
 
     Args:
-        listed: what of the pages' metadata is changed or left out is appended here.
+        listed: changed or omitted metadata of the pages is appended here.
 
     Raises:
         ImageFailure: ENCODE_FAILED where a TIFF cannot hold them.

@@ -1,4 +1,4 @@
-"""Finished pixels to the bytes of a file: same pixels and metadata, same bytes, at any time and place."""
+"""Encode finished pixels as a file. The same pixels and metadata always give the same bytes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.errors import FailureCode, ImageFailure
 U8 = NDArray[np.uint8]
 Levels = NDArray[Any]  # uint8, or uint16 where the format holds it
 
-# From this quality on a viewer would see coarser chroma, and chroma is all that we add.
+# From this quality on, a viewer would notice chroma subsampling, and chroma is all that we add.
 _FULL_CHROMA_QUALITY = 90
 _PNG_PIXELS = (b"IHDR", b"IDAT", b"IEND")
 _WEBP_METHOD = 4
@@ -55,9 +55,9 @@ def encode(
 
     Args:
         rgb: uint8[H,W,3] in the space of `icc`, sRGB where that is None; uint16 for PNG, TIFF and JP2.
-        source: alpha (laid on white where the format has none) and metadata of the source.
-        provenance: None where these are of a result of ours, and say it already.
-        listed: what of the metadata is changed or left out is appended here.
+        source: alpha (flattened on white if the format has none) and metadata of the source.
+        provenance: None if the metadata come from one of our results and include it already.
+        listed: changed or omitted metadata is appended here.
 
     Raises:
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
@@ -83,7 +83,7 @@ def encode(
 
 
 def _options(metadata: ResultMetadata) -> dict[str, Any]:
-    """What Pillow's writers of all formats take by the same names."""
+    """Options with the same name in Pillow's writers for all formats."""
     options: dict[str, Any] = {"icc_profile": metadata.icc, "exif": metadata.exif or b""}
     return options if metadata.dpi is None else {**options, "dpi": metadata.dpi}
 

@@ -1,4 +1,5 @@
-"""Photographs that fit into memory, in every format that is read. The codecs' door to the other rooms."""
+"""Decode and encode photographs that fit into memory, in every supported format. The interface of the codecs
+to other packages."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ _WHITE_U16 = 65535
 
 @dataclass(frozen=True)
 class KeptColour:
-    """Real colour of a scan: where it is, and the colours of the source there.
+    """The real colour in a scan: where it is, and the source's colours there.
 
     rgb8: uint8[h,w,3] sRGB of the rectangle `RealColour.box`.
     """
@@ -48,7 +49,7 @@ class KeptColour:
 
 @dataclass(frozen=True)
 class Skip:
-    """An object that is left alone: `skipped_other` (no image) or `skipped_color` (has real colour).
+    """A skipped object: `skipped_other` (not an image) or `skipped_color` (has real colour).
 
     small: as in `Decoded`.
     """
@@ -70,16 +71,16 @@ class Decoded:
     Attributes:
         L_u16: uint16[H,W], CIE L* with 65535 for L* 100, upright.
         alpha: uint8 or uint16[H,W], or None where all is opaque.
-        model_L: float32[h,w], L* in [0, 100], h and w multiples of 8: what the network sees.
+        model_L: float32[h,w], L* in [0, 100], h and w multiples of 8: the network's input.
         mode: Pillow mode of the source.
         meta: what the result carries over from the source.
-        color_spread: chroma that is no toning, CIELAB ab units (`toning.colour_spread`); 0 for gray.
-        is_color: whether that is over the threshold; only ever True where colour is not to be skipped.
+        color_spread: chroma beyond toning, CIELAB ab units (`toning.colour_spread`); 0 for gray.
+        is_color: whether color_spread exceeds the threshold; True only if colour is not skipped.
         pages: how many the file has; this is one of them.
         depth: bits per sample of the source, 8 or 16: what is kept.
-        real_colour: of a picture that as a whole is gray or toned, where it is not; None: nowhere.
-        note: what a reader of the ledger should know, or None.
-        small: its thumbnail as `small.small_source` makes it, where one was asked for.
+        real_colour: where an otherwise gray or toned picture has real colour; None: nowhere.
+        note: a note for the ledger, or None.
+        small: its thumbnail, made by `small.small_source`, if requested.
     """
 
     L_u16: NDArray[np.uint16]
@@ -133,12 +134,12 @@ def decode(
     page: int = 0,
     thumbnail: int | None = None,
 ) -> Decoded | Skip:
-    """Decode one file (one page of it) in this process; `isolation.IsolatedDecoder` does it behind limits.
+    """Decode one file (or page) in this process; `isolated.image.IsolatedDecoder` does it under limits.
 
-    thumbnail: the longest side of the thumbnail that is wanted of it, in pixels; None: none.
+    thumbnail: the longest side of its thumbnail in pixels; None: no thumbnail.
 
     Returns:
-        The photograph, or why it is left alone: no image and none claimed, or real colour already.
+        The photograph, or why it is skipped: not an image and not claiming to be one, or it has real colour.
 
     Raises:
         ImageFailure: see `pixels.read_pixels`.
@@ -156,7 +157,7 @@ def finish(
     color_threshold: float,
     thumbnail: int | None = None,
 ) -> Decoded | Skip:
-    """Lightness and model input of decoded pixels; a Skip for real colour where that is to be left alone.
+    """Compute lightness and model input of decoded pixels; a Skip for real colour that should be left alone.
 
     Other arguments as `decode`.
     """
@@ -200,7 +201,7 @@ def read_back(rgb: NDArray[Any], icc: bytes) -> tuple[NDArray[np.uint16], NDArra
 
 
 def _visible(rgb8: NDArray[np.uint8], alpha: NDArray[Any] | None) -> NDArray[np.uint8]:
-    """Transparent pixels may hide any colour: white takes its place before colour is judged."""
+    """Replace transparent pixels, which may hide any colour, with white before judging colour."""
     return rgb8 if alpha is None else np.where(alpha[..., None] == 0, np.uint8(255), rgb8)
 
 

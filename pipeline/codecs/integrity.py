@@ -1,4 +1,4 @@
-"""Damage that Pillow decodes over in silence: a partial picture must not pass for a whole one.
+"""Detect damage that Pillow silently ignores, so that a partial picture does not pass for a complete one.
 
 - JPEG (ITU-T T.81): libjpeg fills what is missing before an early end marker with gray, and only warns.
 - PNG (W3C, third edition): checksums of image data are not verified, missing rows stay black.
@@ -33,7 +33,7 @@ _STANDALONE = {0x01, 0xD8, *range(0xD0, 0xD8)}
 _FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 # All ones is no Huffman code (T.81, C.2). Each missing symbol eats 16 bits of it: it cannot feign one MCU.
 _PADDING = b"\xff\x00" * 12
-# Encoders leave a byte or two behind the last pixel; desynchronised data leaves any number.
+# Encoders leave a byte or two after the last pixel; desynchronised data leaves any number.
 _TAIL = 16
 _PLANAR_CONFIGURATION_TAG = 284
 _J2K_START = b"\xff\x4f\xff\x51"  # SOC, then SIZ
@@ -77,7 +77,7 @@ def scan_jpeg(data: bytes) -> JpegStructure:
 
 
 class JpegStream(io.BytesIO):
-    """A JPEG to decode, which knows whether the decoder asked for the last bytes of its image data."""
+    """A JPEG stream that records whether the decoder read the last bytes of its image data."""
 
     def __init__(self, data: bytes, tail: int | None) -> None:
         super().__init__(data)
@@ -85,7 +85,7 @@ class JpegStream(io.BytesIO):
         self._tail_read = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As of any stream, but no read goes over the place where the tail begins."""
+        """Read like any stream, but no read crosses the start of the tail."""
         before = 0 if self._tail is None else self._tail - self.tell()
         if before > 0 and (size is None or size < 0 or size > before):
             return super().read(before)
@@ -93,7 +93,7 @@ class JpegStream(io.BytesIO):
         return super().read(size)
 
     def check_read_to_end(self) -> None:
-        """Raises ImageFailure CORRUPT where the picture was complete before its data was at an end."""
+        """Raises ImageFailure CORRUPT if the picture was complete before the end of its data."""
         if self._tail is None or self._tail_read:
             return
         tail = self.getvalue()[self._tail : -len(_PADDING)]
@@ -103,7 +103,7 @@ class JpegStream(io.BytesIO):
 
 
 def checkable_jpeg(data: bytes, notes: list[str] | None = None) -> JpegStream:
-    """The JPEG as a stream whose decoding fails where image data is missing or left over.
+    """The JPEG as a stream whose decoding fails if image data is missing or left over.
 
     A sequential JPEG of one scan gets bits that are no code in place of its end marker: a whole picture never
     needs them, a cut one runs out of data, which Pillow reports. In others all scans must be there.
@@ -146,7 +146,7 @@ def checkable_jpeg(data: bytes, notes: list[str] | None = None) -> JpegStream:
 
 
 def _is_whole(data: bytes, jpeg: JpegStructure) -> bool:
-    """Whether a JPEG lacks its end marker and nothing else: then its picture does not depend on what follows.
+    """Whether a JPEG lacks only its end marker: its picture then does not depend on what follows.
 
     If a single bit of it were missing, the first of those that follow would be taken for it.
     """
@@ -231,7 +231,7 @@ def check_png(data: bytes) -> int:
 
 
 def check_tiff(data: bytes) -> None:
-    """Raises ImageFailure TRUNCATED where the first directory lies behind the end: writers put it last."""
+    """Raises ImageFailure TRUNCATED if the first directory (often written last) is after the file's end."""
     order = "little" if data[:2] == b"II" else "big"
     big = data[2:4] in (b"+\x00", b"\x00+")
     start = int.from_bytes(data[8:16] if big else data[4:8], order)  # type: ignore[arg-type]
@@ -270,7 +270,7 @@ def check_strips(image: ImageFile.ImageFile) -> None:
 
 
 def check_rows(image: ImageFile.ImageFile, again: ImageFile.ImageFile, box: tuple[int, ...]) -> None:
-    """Find rows that the decoder never reached: they keep the value that the memory was filled with.
+    """Find rows that the decoder never reached: they keep the initial value of the memory.
 
     Decoders go from top to bottom (Adam7's last pass is every other row), so the last two rows of `box`, the
     part of the canvas that the file draws, tell. Only where one of them is all zero is it decoded once more,

@@ -10,7 +10,7 @@ _NCLX = b"nclx"
 def primary_nclx(data: bytes) -> tuple[int, int] | None:
     """Code points of primaries and transfer (ITU-T H.273) of the primary item; None where the file has none.
 
-    Its matrix and range are no business of ours: decoders have undone them.
+    Its matrix and range do not matter here, because decoders have already undone them.
     """
     try:
         meta = dict(boxes(dict(boxes(data))[b"meta"][4:]))

@@ -1,4 +1,4 @@
-"""What a JPEG 2000 says beside its samples, and the samples that Pillow does not read.
+"""Read the metadata of a JPEG 2000, and the samples that Pillow cannot read.
 
 Boxes of JP2 (ITU-T T.800, annex I): `colr`, `cdef`, `pclr`, `cmap`; SIZ of the codestream (A.5.1). Pillow
 reads 8 bits of gray and RGB; of more bits in colour, of CMYK and palettes, OpenJPEG gives the samples here.
@@ -23,7 +23,7 @@ U8 = NDArray[np.uint8]
 Levels = NDArray[Any]  # uint8 or uint16
 
 _START = b"\xff\x4f\xff\x51"  # SOC, then SIZ
-_END, _TAIL = b"\xff\xd9", 65_536  # EOC, behind which only boxes of metadata stand
+_END, _TAIL = b"\xff\xd9", 65_536  # EOC, followed only by metadata boxes
 _ENUMERATED, _ICC_METHODS, _CMYK_SPACE, _YCC_SPACE = 1, (2, 3), 12, 18
 _OPACITY = (1, 2)  # of a channel definition: as it is, premultiplied
 _COLOUR, _PREMULTIPLIED = 0, 2
@@ -72,7 +72,7 @@ class Jp2Source:
 
 
 def read_boxes(data: bytes) -> Jp2Source:
-    """What the file says. Boxes that make no sense say nothing."""
+    """Read the file's boxes; invalid boxes are ignored."""
     header = list(_header(data))
     start = data.find(_START)
     count = int.from_bytes(data[start + 40 : start + 42], "big") if start >= 0 else 0
@@ -113,7 +113,7 @@ def _three(entry: bytes) -> tuple[int, int, int]:
 def _palette(header: dict[bytes, bytes]) -> Levels | None:
     """The palette (T.800, I.5.3.4) in the order of its component mapping (I.5.3.5); None where there is none.
 
-    Pillow makes one entry of equal ones, so that all behind them shift.
+    Pillow merges equal entries, so that all following ones shift.
     """
     pclr, cmap = header.get(b"pclr", b""), header.get(b"cmap", b"")
     if len(pclr) < 3 or not cmap:

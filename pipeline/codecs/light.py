@@ -1,4 +1,4 @@
-"""What the samples of a source mean as light: the one answer for every container, depth and path.
+"""What the samples of a source mean as light, for every container, depth and code path.
 
 In the order that their standards give: an ICC profile, wherever it stands; PNG's cICP, iCCP, sRGB, gAMA with
 cHRM (W3C PNG, third edition, 4.3); JP2's first `colr` box that is understood (ITU-T T.800, I.5.3.3); TIFF's
@@ -29,13 +29,13 @@ _MIN_IS_WHITE, _RGB, _YCBCR = 0, 2, 6
 
 @dataclass(frozen=True)
 class Stated:
-    """What a file says of its samples without a profile.
+    """The colour space that a file states without a profile.
 
     Attributes:
         name: for the ledger, such as `gAMA 0.55556`.
         curves: from samples in [0, 1] to linear light, one or three; None: sRGB.
         matrix: float64[3,3] from linear light of its primaries to linear sRGB; None: they are sRGB's.
-        is_plain: no note in the row, because the samples can mean nothing else.
+        is_plain: needs no note in the row, because no other interpretation is possible.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Stated:
 
 
 Statement = bytes | Stated
-"""An ICC profile, or what stands for one."""
+"""An ICC profile, or another statement of the colour space."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Meaning:
 def meaning(gray: bool, depth: int, statements: Iterable[Statement]) -> Meaning:
     """What the samples of a gray or RGB picture of 8 or 16 bits mean, by the first statement that fits them.
 
-    A profile that cannot be used is passed over with a note. Gray under an RGB profile is taken as equal
-    red, green and blue.
+    An unusable profile is skipped, with a note. Gray under an RGB profile is taken as equal red, green and
+    blue.
     """
     notes: list[str] = []
     levels = 256 if depth == 8 else 65536

@@ -1,4 +1,4 @@
-"""What the pages of a large TIFF are, how libvips reads each of them, and what is refused."""
+"""Examine the pages of a large TIFF: how libvips reads each, and which are refused."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def examine(path: Path, pixels: int) -> list[tuple[MasterInfo, Layout]]:
 
 
 def in_page(number: int, pages: int, failure: ImageFailure) -> ImageFailure:
-    """The failure with the page, from 1, that it is of, where there are several."""
+    """The failure, with its page number (from 1) if there are several pages."""
     if pages == 1:
         return failure
     return ImageFailure(failure.code, f"page {number} of {pages}: {failure.message}")
@@ -146,7 +146,7 @@ def _bands(source: TiffSource, image: pyvips.Image, pixels: int) -> tuple[_Bands
 
 
 def _alpha_range(path: Path, layout: Layout, info: MasterInfo) -> tuple[int, int]:
-    """The least and the most of its alpha: a pass of its own, unless both are soon seen to vary."""
+    """The smallest and largest alpha. This takes a separate pass, unless alpha soon varies."""
     lowest, highest = 2**info.depth - 1, 0
     rows = max(1, STRIP_PIXELS // info.width)
     for strip in fetched(open_page(path, layout), info, rows):

@@ -1,4 +1,4 @@
-"""Masters too large for memory: a local TIFF read by libvips strip by strip, as lightness.
+"""Read masters that are too large for memory: libvips reads a local TIFF strip by strip, as lightness.
 
 What can be streamed: pages of gray or RGB, 8 or 16 bits a channel, with or without alpha, in strips or
 tiles, BigTIFF too. Every pass opens the file again and reads it from the top down. libvips undoes MinIsWhite;
@@ -64,7 +64,7 @@ class Master:
         self._pages = tuple(_Page(path, *one) for one in examined)
 
     def reduced(self, side: int, page: int = 0) -> Reduced:
-        """One pass over a page for an image of moderate size; `side` is that of the network."""
+        """Read a page once and return a reduced image; `side` is that of the network."""
         return self._pages[page].reduced(side)
 
     def strips(self, page: int = 0) -> Iterator[tuple[U16, Levels | None]]:
@@ -130,7 +130,7 @@ class _Page:
 
 
 def _averaged(plane: Levels, factor: int) -> NDArray[np.float32]:
-    """Means of `factor` x `factor` pixels; what is missing at the edges is as the last row or column."""
+    """Means of `factor` x `factor` pixels; missing pixels at the edges repeat the last row or column."""
     if factor == 1:
         return plane.astype(np.float32)
     down, across = (-side % factor for side in plane.shape[:2])

@@ -1,4 +1,4 @@
-"""Pictures to show, to measure or to learn from, by Pillow: whole where the job takes them for whole."""
+"""Open pictures with Pillow to show, measure or train on; accepts as complete what the job accepts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 
 @contextmanager
 def opened_picture(data: bytes) -> Iterator[Image.Image]:
-    """As `PIL.Image.open`, and closed at the end; a JPEG that lacks only its end marker is not cut short.
+    """Like `PIL.Image.open`, closed at the end. Accepts a JPEG that lacks only its end marker.
 
     Raises:
         OSError, ValueError, SyntaxError, Image.DecompressionBombError: as Pillow.

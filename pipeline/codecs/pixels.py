@@ -1,7 +1,7 @@
-"""From the bytes of a file to gray or sRGB pixels of 8 or 16 bits, upright, with what it says of itself.
+"""Decode a file to upright gray or sRGB pixels of 8 or 16 bits, with its metadata.
 
-This is the part that hostile files attack; it imports little, because it runs in a child process
-(`pipeline.codecs.isolated`). Nothing partial is ever returned: a picture is whole, or an `ImageFailure`.
+Hostile files attack this part, so it runs in a child process (`pipeline.codecs.isolated`) and imports little.
+It never returns a partial picture: the result is complete, or an `ImageFailure`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _CUT_SHORT = ("truncat", "end of file", "eof", "not enough", "unexpected end", "
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What one image may cost: `pixels` by its header, `memory` in bytes by the least it can need.
+    """Limits for one image: `pixels` according to its header, `memory` in bytes for the least that it needs.
 
     enough: pixels of the longer side that are asked for; a JPEG may then be decoded at 1/2, 1/4 or 1/8, of at
     least twice as many. None: every pixel.
@@ -67,7 +67,7 @@ class DecodeLimits:
 
 @dataclass(frozen=True)
 class NoImage:
-    """An object that is no image and does not claim to be one; `message` says what it is."""
+    """An object that is not an image and does not claim to be one; `message` says what it is."""
 
     message: str
 
@@ -202,7 +202,7 @@ def _plugin(format_: str) -> type[ImageFile.ImageFile]:
 
 
 def _heif_samples(data: bytes, format_: str, bits: int) -> tuple[Levels, Levels | None]:
-    """As `deep.read_deep`: the Pillow plugin reduces to 8 bits, this door to the same library does not."""
+    """As `deep.read_deep`: the Pillow plugin reduces to 8 bits; this interface to the library does not."""
     from pillow_heif import open_heif
 
     file = open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)

@@ -1,6 +1,6 @@
-"""Thumbnails of pixels that are in memory: of a source as it was read, of a result as it was composed.
+"""Make thumbnails from pixels in memory: of a source as read, of a result as composed.
 
-In sRGB of 8 bits. What is transparent is laid on white, like paper.
+In 8-bit sRGB; transparent parts become white, like paper.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a file is by its content: the formats we read, those we name and refuse, and what is no image.
+"""Identify a file by its content: formats that we read, formats that we recognise but refuse, and non-images.
 
 Signatures are from the formats' own specifications and the IANA media type registry.
 """
@@ -131,9 +131,9 @@ def refused_format(data: bytes, key: str) -> tuple[str, str] | None:
 
 
 def companion(data: bytes, key: str) -> str | None:
-    """What a file is that systems and programs leave beside photographs, by content and name; else None.
+    """The kind of companion file that programs leave next to photographs, by content and name; else None.
 
-    AppleDouble has the name of its photograph behind `._`, suffix and all, and so may claim to be an image.
+    AppleDouble files have the photograph's full name after `._`, so they may look like images.
     """
     name = PurePosixPath(key).name
     if data[:4] in _APPLE_DOUBLE:
@@ -161,7 +161,7 @@ def _is_manifest(name: str) -> bool:
 
 
 def is_raw_name(key: str) -> bool:
-    """Whether the name is a camera raw's: those are TIFFs whose first image is only a thumbnail."""
+    """Whether the name is that of a camera raw file, a TIFF whose first image is only a thumbnail."""
     return _suffix(key) in _RAW_SUFFIXES
 
 
@@ -175,7 +175,7 @@ def claims_image(key: str, content_type: str | None) -> str | None:
 
 
 def describe_other(data: bytes) -> str:
-    """A few words on what a file is that is no image, for the message of its row."""
+    """A few words on what a non-image file is, for the message of its row."""
     if not data:
         return "the file is empty"
     if not any(data):

@@ -1,4 +1,4 @@
-"""What containers say of their samples' light beside TIFF: PNG, JP2, HEIF and AVIF, BMP."""
+"""What containers other than TIFF state about the light of their samples: PNG, JP2, HEIF and AVIF, BMP."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""A thumbnail's file: JPEG of pixels that are small already, without metadata of its source.
+"""Encode a thumbnail: a JPEG of pixels that are already small, without the source's metadata.
 
-Apart from what makes pixels small, which needs numba: commands that answer at once use this alone.
+Separate from the code that reduces pixels, which needs numba, so that commands that must answer quickly can
+use only this.
 """
 
 from __future__ import annotations

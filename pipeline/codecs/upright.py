@@ -1,4 +1,4 @@
-"""From samples as a file stores them to upright ones, with what they mean: orientation, profile, alpha."""
+"""Convert samples as stored in a file to upright ones with their meaning: orientation, profile, alpha."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _to_arrays(image: Image.Image, notes: list[str]) -> tuple[U8, U8 | None]:
         wanted = "L" if gray else "RGB"  # a conversion to the same mode would copy
         return np.asarray(image if image.mode == wanted else image.convert(wanted)), None
     if image.mode in _PREMULTIPLIED and not np.asarray(image)[..., -1].any():
-        both = np.asarray(image)  # as stored: there is nothing to divide by
+        both = np.asarray(image)  # as stored: alpha is 0 everywhere
     else:
         both = np.asarray(_premultiplied_undone(image).convert("LA" if gray else "RGBA"))
     alpha: U8 | None = np.ascontiguousarray(both[..., -1])

@@ -1,7 +1,7 @@
-"""Pictures made smaller: every pixel of the small one is the mean of the area that it covers.
+"""Make pictures smaller: every pixel of the small picture is the mean of the area that it covers.
 
-The mean is of levels as they are, like that of most programs that make thumbnails. One pass over the pixels,
-on one thread, without the GIL. Sums have single precision: of 8 bits they are exact, however rows come.
+The mean is taken over encoded levels, as in most thumbnail programs. One pass over the pixels, on one thread,
+without the GIL. Sums have single precision: of 8 bits they are exact, however rows come.
 """
 
 from __future__ import annotations

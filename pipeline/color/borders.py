@@ -1,4 +1,4 @@
-"""Uniform borders of a scan: paper margins, film rebates, the scanner's lid. An option keeps them neutral.
+"""Find uniform borders of a scan (paper margins, film rebates, scanner lid), to keep them neutral.
 
 A border is a strip along an edge of the picture whose every line is of one lightness, and which ends in a
 step. The step tells it from a clear sky, which is as uniform and ends softly or in a ragged line. Borders

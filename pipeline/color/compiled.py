@@ -1,4 +1,4 @@
-"""The one way functions are compiled here: numba on one thread, without GIL or fast-math, cached on disk."""
+"""How functions are compiled here: numba on one thread, without GIL or fast-math, cached on disk."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def compiled(function: _Function) -> _Function:
     Set NUMBA_CACHE_DIR to keep it elsewhere. Where no folder can be written (a read-only container without
     a home) numba refuses to import the function at all: then it is compiled in every process, 2 s each.
 
-    The cache knows a change only by the file of the function itself: what a function uses must be an
-    argument, or a constant of nature, or stand in the same file.
+    The cache detects changes only in the file of the function itself, so everything that a function uses must
+    be an argument, a constant of nature, or defined in the same file.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:

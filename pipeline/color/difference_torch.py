@@ -1,5 +1,5 @@
-"""How different two chromas look, differentiably: what is learned by it is the likeliest colour, not the
-mean."""
+"""A differentiable measure of how different two chromas look. Training with it yields the likeliest colour,
+not the mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From sRGB into the samples of another light, compiled."""
+"""Convert sRGB into samples of another colour space, compiled."""
 
 from __future__ import annotations
 

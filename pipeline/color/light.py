@@ -1,10 +1,10 @@
-"""What samples mean as light: curves from levels to linear light, and the primaries that they are of.
+"""What samples mean as light: curves from levels to linear light, and the primaries.
 
 A `Light` is the one description of a colour space from which lightness is computed, whatever file, depth or
 path the samples come from. Everything is float64 until `L_u16` or a level is rounded, once. Colours outside
-sRGB keep their lightness: nothing is clipped before it is taken.
+sRGB keep their lightness, because it is computed before anything is clipped.
 
-Without compiled kernels, whose compiler the decoders' processes have no room for.
+This module has no compiled kernels, because the decoder processes have no memory for the compiler.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lightness of a photograph: from 8-bit pixels to L* in 16 bits, and down to what a network sees.
+"""Compute the lightness of a photograph: 8-bit pixels to 16-bit L*, and reduced to the network's input.
 
 `L_u16` is uint16[H,W], L* times `spaces.L_U16_SCALE`, so that 65535 is L* 100. Compiled kernels run
 on one thread, release the GIL, and use no fast-math: every CPU gives the same bits.

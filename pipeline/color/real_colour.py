@@ -1,8 +1,8 @@
-"""Where in a black-and-white scan there is real colour: a colour target, a stamp, a mount, paint by hand.
+"""Find real colour in a black-and-white scan: a colour target, a stamp, a mount, hand colouring.
 
-What a toned scan has of chroma follows its lightness (see `toning`). Real colour lies far beside that curve,
-is strong, and fills an area: fringes of scanners and JPEG noise do not. Silver mirrors are bluish but weak;
-stains, foxing and yellowed edges are brown or yellow, so that those hues must lie further away than others.
+The chroma of a toned scan follows its lightness (see `toning`). Real colour is far from that curve, strong,
+and fills an area; scanner fringes and JPEG noise do not. Silver mirrors are bluish but weak; stains, foxing
+and yellowed edges are brown or yellow, so that those hues must lie further away than others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The torch twins of `pipeline.color.spaces`, channels first, for training and networks.
+"""The torch versions of `pipeline.color.spaces`, channels first, for training and networks.
 
 Same constants and ranges: sRGB in [0, 1], CIELAB D65 with L in [0, 100]. Differentiable
 everywhere: where a curve has two pieces, the piece not taken sees a safe argument,

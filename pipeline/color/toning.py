@@ -1,4 +1,4 @@
-"""Is it a colour photograph, or a black-and-white one that was toned, tinted, faded or scanned in colour?
+"""Decide whether a photograph is in colour, or black-and-white but toned, tinted, faded or scanned in colour.
 
 In a toned scan the chroma follows the lightness: sepia, cyanotype, split toning and yellowed paper are
 curves through Lab. What real colour has and they lack is chroma that spreads around that curve in more
@@ -44,7 +44,7 @@ def residuals(lightness: F64, ab_n2: F64, kept: NDArray[np.bool_]) -> F64:
 
 
 def colour_spread(rgb8: NDArray[np.uint8]) -> float:
-    """How far chroma strays from being a function of lightness, in Lab units; compare `REAL_COLOUR_SPREAD`.
+    """How far chroma deviates from a function of lightness, in Lab units; compare `REAL_COLOUR_SPREAD`.
 
     rgb8: uint8[H,W,3] sRGB, transparent parts flattened. It is averaged down to 192 px first; give it no less
     than that, or the whole of a smaller image. Raises ValueError for another array.

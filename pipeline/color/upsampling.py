@@ -1,4 +1,4 @@
-"""Upsampling of chroma that was predicted at a reduced size, with its edges on those of the lightness.
+"""Upsample chroma that was predicted at a reduced size, aligning its edges with those of the lightness.
 
 Joint bilateral upsampling: Kopf, Cohen, Lischinski, Uyttendaele, ACM Transactions on Graphics 26(3), SIGGRAPH
 2007.

@@ -1,1 +1,1 @@
-"""The commands, one file each: options in, exit status out; `program.py` joins them to `fiat-color`."""
+"""The commands, one module each: options in, exit status out; `program.py` joins them to `fiat-color`."""

@@ -1,4 +1,4 @@
-"""Measure the batch job beside the loops and the script that a user would write. See `--help`."""
+"""Compare the batch job with the loops and the script that a user would write. See `--help`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.errors import RunError
 
 
 def master_size(text: str) -> tuple[int, int]:
-    """WIDTHxHEIGHT as (width, height)."""
+    """Parse WIDTHxHEIGHT as (width, height)."""
     width, _, height = text.partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form WIDTHxHEIGHT, e.g. 30000x33400")
@@ -34,7 +34,7 @@ def master_size(text: str) -> tuple[int, int]:
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Measure the batch job beside what a user would write. The same command goes on where it "
         "was stopped. Takes two hours of two cores; --quick a minute.",
@@ -70,14 +70,14 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def comparison_of(args: argparse.Namespace) -> Comparison:
     """The comparison that the command line describes. Raises ConfigError for bad overrides."""
     quick = args.quick
-    load(JobConfig, None, list(args.overrides))  # now, before anything is measured
+    load(JobConfig, None, list(args.overrides))  # report bad overrides before measuring anything
     return Comparison(
         samples=args.photos,
         folder=args.folder,
@@ -91,7 +91,7 @@ def comparison_of(args: argparse.Namespace) -> Comparison:
 
 
 def measure_master(args: argparse.Namespace) -> None:
-    """Print what `--master` measures, as JSON."""
+    """Measure what `--master` asks for and print it as JSON."""
     config = load(JobConfig, None, list(args.overrides))
     width, height = args.master
     try:
@@ -103,7 +103,7 @@ def measure_master(args: argparse.Namespace) -> None:
 
 
 def measure_plan(args: argparse.Namespace) -> None:
-    """Print what `--plan` measures, as JSON."""
+    """Measure what `--plan` asks for and print it as JSON."""
     try:
         args.folder.mkdir(parents=True, exist_ok=True)
         print(json.dumps(measure_planning(args.plan, args.folder), indent=2))
@@ -112,7 +112,7 @@ def measure_plan(args: argparse.Namespace) -> None:
 
 
 def measure_parts(args: argparse.Namespace) -> None:
-    """Print what `--parts` measures, as JSON."""
+    """Measure what `--parts` asks for and print it as JSON."""
     load(JobConfig, None, list(args.overrides))
     workers = max(args.workers or [2])
     kinds = args.parts or list(KINDS)
@@ -121,7 +121,7 @@ def measure_parts(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
     command = shlex.join(["python", "jobs/benchmark.py", *(sys.argv[1:] if argv is None else argv)])
 

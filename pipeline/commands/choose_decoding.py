@@ -1,4 +1,4 @@
-"""Choose how a trained network decodes, on photographs set aside from training. `--help` says how."""
+"""Choose how a trained network decodes, using photographs set aside from training. See `--help`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Printed: a table of all decodings tried, the best first, and the options that jo
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Choose how a trained network decodes, on photographs set aside.",
         epilog=EPILOG,
@@ -30,12 +30,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> None:

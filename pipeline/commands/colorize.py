@@ -1,4 +1,4 @@
-"""Colour a folder or bucket of black-and-white photographs. `--help` says how; docs/ says more."""
+"""Colour a folder or bucket of black-and-white photographs. See `--help` and docs/."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 from pipeline.cli.allocator import give_back_freed_memory
 
-give_back_freed_memory()  # before the next imports: pyarrow comes with them
+give_back_freed_memory()  # before the imports below, which import pyarrow
 
 from pipeline.cli.command import JobParser, began_at, exit_status
 from pipeline.config.job import JobConfig
@@ -29,7 +29,7 @@ The same command again does only what is missing. Exit status: 0 all done; 3 fin
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description=__doc__.split(".")[0] + "." if __doc__ else None,
         epilog=EPILOG,
@@ -85,12 +85,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     began = began_at(of_process=argv is None)
     args = parse(argv)
     short = {"model.method": args.method, "model.weights": args.weights, "plan.limit": args.limit}

@@ -1,4 +1,4 @@
-"""Fit and measure how doubtful the results of a network are. `--help` says how."""
+"""Fit and measure how doubtful the results of a network are. See `--help`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ that the weights were not trained on. The second form compares doubt and error, 
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Fit how doubtful the results of a network are, or measure how true that is.",
         epilog=EPILOG,
@@ -38,12 +38,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def say(line: str) -> None:

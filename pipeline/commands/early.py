@@ -1,7 +1,8 @@
-"""What a user may have mistaken, looked at before torch and Ray are imported, which takes seconds.
+"""Check what a user may have got wrong before importing torch and Ray, which takes seconds.
 
-For the commands that need these; `run.checks` has colorize's. Each command calls `look` between its
-configuration and its work. The work checks again what it was given, for it has other callers too.
+Used by the commands that need torch or Ray; `run.checks` does the same for colorize. Each command calls
+`look` after it has loaded its configuration and before its work. The work checks its arguments again, because
+it has other callers too.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ def look(
     weights: Iterable[str | None] = (),
     registry: str | None = None,
 ) -> None:
-    """Refuse places and names that the work could not use. Writes nothing, and makes no missing folder.
+    """Refuse places and names that the work could not use. Writes nothing and creates no folder.
 
     Args:
-        reads: folders, buckets or Parquet files of photographs; None: one that was not given.
-        writes: a folder or bucket for results, outside of all that is read.
-        own: the folders below it that are written to; none: all of it.
-        weights: names that ship, paths or URIs; None: one that was not given.
+        reads: folders, buckets or Parquet files of photographs; None for an option that was not given.
+        writes: a folder or bucket for results, outside all inputs.
+        own: the folders below `writes` that the work writes to; empty: all of it.
+        weights: names of shipped weights, paths or URIs; None for an option that was not given.
         registry: REGISTRY/NAME.
 
     Raises:
-        ConfigError: a place that is none, or places that overlap. WeightsError: no such weights.
-        StorageError: a place cannot be read, or nothing can be written there.
+        ConfigError: a place does not exist, or places overlap. WeightsError: no such weights.
+        StorageError: a place cannot be read or written.
     """
     if registry is not None:
         registry_name(registry)

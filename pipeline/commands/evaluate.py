@@ -1,4 +1,4 @@
-"""Measure colouring networks on colour photographs. `--help` says how."""
+"""Measure colouring networks on colour photographs. See `--help`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ photograph and colouring (evaluation.parquet), tables with 95% intervals (.md, .
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Measure colouring networks on colour photographs, beside gray and a constant tint.",
         epilog=EPILOG,
@@ -39,12 +39,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Export the ledger of an output in the formats of archives. `--help` says how; docs/export.md says more."""
+"""Export the ledger of an output in archival formats. See `--help` and docs/export.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ them; 1 did not finish, run it again; 2 bad usage or configuration.
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Export the ledger: a row per source image (csv), preservation metadata (premis), the "
         "coloured images with both (bagit), or manifests for viewers (iiif).",
@@ -59,12 +59,12 @@ def _add_iiif(group: argparse._ArgumentGroup) -> None:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> int:

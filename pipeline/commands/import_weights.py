@@ -1,4 +1,4 @@
-"""Check another's ONNX network, write its contract, put both into a registry. `--help` says how."""
+"""Check a third-party ONNX network, write its contract, and put both into a registry. See `--help`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ImportConfig(Section):
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(description="Bring another's ONNX network in.", epilog=EPILOG, config=None)
     parser.add_argument("source", metavar="SOURCE", help="path or URI of NAME.onnx, optional #sha256=...")
     parser.add_argument(
@@ -45,12 +45,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> None:

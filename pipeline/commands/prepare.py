@@ -18,7 +18,7 @@ from pipeline.storage import open_store, refuse_overlap
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Turn colour photographs into training data (Parquet).",
         config="YAML, or a shipped name: default, open",
@@ -46,7 +46,7 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     parser = make_parser()
     args = parser.parse_args(argv)
     if not args.input and not args.decisions:
@@ -55,7 +55,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def accepted(places: Sequence[str], output: str, storage: StorageConfig) -> Iterator[Candidate]:
-    """What people accepted in these outputs. Raises as `accepted_results` and `refuse_overlap`."""
+    """Results that people accepted in these outputs. Raises as `accepted_results` and `refuse_overlap`."""
     for place in places:
         refuse_overlap(place, output, own=())
         out = open_store(place, storage)
@@ -66,19 +66,19 @@ def accepted(places: Sequence[str], output: str, storage: StorageConfig) -> Iter
 
 
 def show(result: Preparation) -> None:
-    """The counts."""
+    """Print the counts."""
     print(f"kept {result.kept.total()}: {result.kept['train']} to train on, {result.kept['val']} to validate")
     for reason, count in result.dropped.most_common():
         print(f"left out, {reason}: {count}")
 
 
 def say(line: str) -> None:
-    """Print a line of progress to stderr at once, also where that is a file."""
+    """Print a line of progress to stderr and flush it, even if stderr is a file."""
     print(line, file=sys.stderr, flush=True)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""`fiat-color`: one program with a command for every job. Each command's modules load when it is called."""
+"""`fiat-color`: one program with a command for every job. It imports a command's modules only when needed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ COMMANDS = {
     "submit": "send one of these commands to a Ray cluster, and end with its exit status",
     "benchmark": "measure the job beside simpler programs (needs the checkout)",
 }
-"""Every command and what it does, in the order of the help."""
+"""Every command and what it does, in the order in which the help lists them."""
 
 _SHELLS = ("bash", "zsh", "tcsh")
 _EPILOG = f"""\
@@ -51,10 +51,10 @@ shell looks for it, e.g. ~/.local/share/bash-completion/completions/{PROGRAM}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Call the command that is named first; returns its exit status.
+    """Call the command named by the first word; return its exit status.
 
     Raises:
-        SystemExit: of argparse, with 0 after --help and --version, with 2 after bad usage.
+        SystemExit: from argparse, with 0 after --help and --version and 2 after bad usage.
     """
     words = sys.argv[1:] if argv is None else argv
     print_every_character()
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def completion(shell: str) -> str:
-    """The script that teaches a shell all commands and options. Loads every command: seconds."""
+    """The shell completion script for all commands. Imports every command, which takes seconds."""
     parser, commands = _top_parser()
     for command, line in COMMANDS.items():
         with _called(f"{PROGRAM} {command}", []):
@@ -105,7 +105,7 @@ def _top_parser() -> tuple[argparse.ArgumentParser, Subparsers]:
 
 @contextmanager
 def _called(program: str, words: list[str]) -> Iterator[None]:
-    """argparse takes the program's name from sys.argv; the parser of each command is built as for its job."""
+    """Set the program name, which argparse takes from sys.argv; commands build parsers as their jobs do."""
     before = sys.argv
     sys.argv = [program, *words]
     try:

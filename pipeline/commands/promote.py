@@ -1,4 +1,4 @@
-"""Replace the network in use by a retrained one if that is better, or go back. See `--help`."""
+"""Replace the network in use with a retrained one if that is better, or roll back. See `--help`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Exit status: 0 promoted, rolled back, or champion already; 3 measured and not pr
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="The gate for retraining: challenger against champion on held-out photographs.",
         epilog=EPILOG,
@@ -60,7 +60,7 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     parser = make_parser()
     args = parser.parse_args(argv)
     if args.challenger and not args.photos:
@@ -69,7 +69,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> int:

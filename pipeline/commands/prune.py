@@ -1,4 +1,4 @@
-"""Remove files of results of which another one stands now. `--help` says how; docs/output.md says more."""
+"""Remove files of superseded results. See `--help` and docs/output.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Exit status: 0 done; 1 did not finish, run it again; 2 bad usage or configuratio
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="List the files of earlier results, of which another one stands now, and remove them.",
         epilog=EPILOG,
@@ -33,12 +33,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> int:

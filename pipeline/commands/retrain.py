@@ -25,7 +25,7 @@ or another process is at work at the output: run it again; 2 bad usage or config
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Retrain the champion of a registry on new photographs, and promote what is better.",
         epilog=EPILOG,
@@ -56,16 +56,16 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
     request = RetrainRequest(args.registry, tuple(args.photos), args.held_out, args.output, args.dry_run)
 
-    # as --set has it, so that there is one way for both
+    # in the form of --set, so that both take the same path
     decisions = [f"retrain.decisions={json.dumps(args.decisions)}"] if args.decisions else []
     overrides = [*args.overrides, *decisions]
 

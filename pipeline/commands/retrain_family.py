@@ -23,7 +23,7 @@ the tables and picture sheets are in OUTPUT/evaluation.
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(description=__doc__, epilog=EPILOG, config=None)
     parser.add_argument(
         "--photos", required=True, action="append", metavar="URI", help="to train on; repeatable"
@@ -46,12 +46,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
     lists = {
         name: tuple(getattr(args, name)) for name in ("photos", "held_out", "only", "exclude", "overrides")

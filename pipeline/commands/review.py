@@ -1,4 +1,4 @@
-"""Look at all results of an output, and decide about them. `--help` says how; docs/review.md says more."""
+"""Look at all results of an output, and decide about them. See `--help` and docs/review.md."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Exit status: 0 done; 3 done, some images failed; 1 did not finish, run it again;
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="The gallery: every image of an output before and after, and what people decide.",
         epilog=EPILOG,
@@ -47,7 +47,7 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     parser = make_parser()
     args = parser.parse_args(argv)
     if not 0 <= args.port <= 65535:
@@ -56,7 +56,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def open_preview(source: Store, out: Store, config: JobConfig) -> Preview:
-    """What colours previews. The network is loaded in a thread, for the page is to open at once."""
+    """Return a function that colours previews. The network loads in a thread, so the page opens quickly."""
 
     def load() -> Preview:
         from pipeline.shard.preview import Previewer
@@ -68,7 +68,7 @@ def open_preview(source: Store, out: Store, config: JobConfig) -> Preview:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> int:

@@ -1,4 +1,4 @@
-"""Send a command to a Ray cluster, end with its exit status. `--help` says how; docs/cluster.md says more."""
+"""Run a command on a Ray cluster and exit with its status. See `--help` and docs/cluster.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Send a command to a Ray cluster from outside, follow it, end with its exit status.",
         epilog=EPILOG,
@@ -45,7 +45,7 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed; `command` without the two dashes."""
+    """Parse the command line; `command` comes without the two dashes."""
     parser = make_parser()
     args = parser.parse_args(argv)
     args.command = args.command[1:] if args.command[:1] == ["--"] else args.command
@@ -63,7 +63,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def _check(parser: JobParser, words: list[str]) -> None:
-    """A mistake costs a line here, not a job there."""
+    """Check the command here, so that a mistake costs one line and not a job on the cluster."""
     from importlib import import_module
 
     from pipeline.commands.program import COMMANDS
@@ -75,7 +75,7 @@ def _check(parser: JobParser, words: list[str]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> int:

@@ -1,4 +1,4 @@
-"""Train a colouring network on prepared photographs with Ray Train. `--help` says how."""
+"""Train a colouring network on prepared photographs with Ray Train. See `--help`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T", bound=TrainSettings)
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Train a colouring network. The same command resumes a run that was stopped.",
         config="YAML, or a shipped name: own, open, faithful ...",
@@ -58,12 +58,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def configuration(args: argparse.Namespace, kind: type[T]) -> T:
-    """What was typed and what the file says, as this kind. Raises ConfigError for mistakes."""
+    """Merge command line and configuration file into settings of this class. Raises ConfigError."""
     short = {"data.photos": args.photos, "train.storage": args.storage}
     overrides = args.overrides + [f"{key}={value}" for key, value in short.items() if value is not None]
     if not args.run:
@@ -73,7 +73,7 @@ def configuration(args: argparse.Namespace, kind: type[T]) -> T:
 
 
 def check(args: argparse.Namespace, settings: TrainSettings) -> dict[str, float] | None:
-    """Refuse what can be refused without torch; returns the values of `--decoding`.
+    """Check everything that can be checked without torch; return the values of `--decoding`.
 
     Raises ConfigError, WeightsError and StorageError, as `early.look` does.
     """
@@ -99,7 +99,7 @@ def check(args: argparse.Namespace, settings: TrainSettings) -> dict[str, float]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""Compare every delivered image with the ledger. `--help` says how; docs/verify.md says more."""
+"""Compare every delivered image with the ledger. See `--help` and docs/verify.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ again; 2 bad usage or configuration.
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     parser = JobParser(
         description="Fixity: compare every delivered image with the SHA-256 in the ledger.",
         epilog=EPILOG,
@@ -33,12 +33,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> int:

@@ -1,4 +1,4 @@
-"""List the weights that ship with the package, and who may use them. `--help` says how."""
+"""List the weights that ship with the package, and who may use them. See `--help`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ others come as ONNX files: fiat-color import-weights.
 
 
 def make_parser() -> JobParser:
-    """The command line."""
+    """Build the command-line parser."""
     return JobParser(
         description="List the weights that ship with the package, and who may use them.",
         epilog=EPILOG,
@@ -25,12 +25,12 @@ def make_parser() -> JobParser:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """What was typed."""
+    """Parse the command line."""
     return make_parser().parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse, load, call; returns the exit status."""
+    """Run the command; return its exit status."""
     args = parse(argv)
 
     def work() -> None:

@@ -1,1 +1,1 @@
-"""Frozen pydantic models of every job's settings, loading them, and the job digest."""
+"""Frozen pydantic models for every job's settings, code to load them, and the job digest."""

@@ -1,6 +1,6 @@
-"""The optional packages, which colouring does not need, and one line where they are missing.
+"""Optional packages, which colouring does not need, and a one-line error if they are missing.
 
-`pip install 'fiat-color[NAME]'` brings those of one name, as pyproject.toml lists them.
+`pip install 'fiat-color[NAME]'` installs those of one extra, as listed in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ MODULES = {
     "gcs": ("google.auth",),
     "azure": ("azure.storage.blob", "azure.identity"),
 }
-"""What can be imported where an extra is installed."""
+"""The modules that each extra provides."""
 
 
 def require(extra: str, purpose: str) -> None:
-    """Go on only where the modules of an extra are installed; none of them is imported.
+    """Check that the modules of an extra are installed, without importing them.
 
     Args:
         extra: a key of `MODULES`.
-        purpose: what needs them, the beginning of a sentence: "training", say.
+        purpose: what needs them, to begin a sentence, e.g. "training".
 
     Raises:
         ConfigError: one is not installed.
@@ -39,5 +39,5 @@ def require(extra: str, purpose: str) -> None:
 def _is_there(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package above it
+    except ModuleNotFoundError:  # its parent package is missing, too
         return False

@@ -22,10 +22,10 @@ from pipeline.errors import HIDDEN, without_secrets
 
 
 def _listed(value: Any) -> Any:
-    """A pattern by itself as a list of one."""
+    """Turn a single pattern into a list."""
     if not isinstance(value, str):
         return value
-    if re.fullmatch(r"\[.*[*?,].*\]", value):  # YAML reads no [*.jpg], and as one pattern it matches nothing
+    if re.fullmatch(r"\[.*[*?,].*\]", value):  # invalid as YAML, and as one pattern it matches nothing
         raise ValueError('write patterns of a list in quotation marks, ["*.jpg", "*.png"]')
     return (value,)
 
@@ -177,7 +177,7 @@ class RunConfig(Section):
 
     @property
     def needs_ray(self) -> bool:
-        """Whether only Ray's workers can be as these settings want them, wherever they are."""
+        """Whether these settings need Ray."""
         return self.compose == "gpu" or self.topology == "staged"
 
 
@@ -228,7 +228,7 @@ class NotifyConfig(Section):
 
     @field_serializer("webhook", when_used="json")
     def _host_alone(self, webhook: str | None) -> str | None:
-        """What is printed and kept: for many receivers the path is the secret."""
+        """What to print and save: only the host, because for many receivers the path is the secret."""
         if webhook is None:
             return None
         url = urlsplit(without_secrets(webhook))
@@ -251,30 +251,30 @@ class JobConfig(Section):
 
 
 def _other_pages(output: OutputConfig) -> dict[str, object]:
-    """`output.pages` where it is not what auto stands for: ledgers from before it stay good."""
+    """`output.pages` if it differs from what auto means, so that older ledgers stay valid."""
     auto = output.model_copy(update={"pages": "auto"})
     same = auto.has_separate_pages == output.has_separate_pages
     return {} if same else {"pages": output.pages}
 
 
 def job_digest(config: JobConfig, weights_digest: str) -> str:
-    """16 hex digits over the weights and every setting that changes pixels or what is given up on.
+    """16 hex digits over the weights and every setting that changes pixels or which images fail.
 
-    An image is done when the ledger has its key and etag under this digest; so a setting that only moves work
-    about (shards, workers, storage) must stay out, and one that changes an output must be in.
+    An image is done when the ledger has its key and etag under this digest. So settings that only distribute
+    work (shards, workers, storage) must not be included, and settings that change an output must be.
     """
     apart = {"weights", "contract", "batch", "keep_color", "pictures", *PICTURES}
     relevant = {
         "weights": weights_digest,
-        # pictures count by content, and not at all where there are none: ledgers from before them stay good
+        # pictures count by content, and only if there are some, so that older ledgers stay valid
         "model": config.model.model_dump(mode="json", exclude=apart)
         | {kind: uri.rpartition("#sha256=")[2] for kind in PICTURES if (uri := getattr(config.model, kind))},
-        # where the key lies changes no signature
+        # the key's location does not change a signature
         "output": config.output.model_dump(
             mode="json", exclude={"c2pa": {"key", "timestamp_url"}, "pages": True}
         )
         | _other_pages(config.output),
-        # not where it is as by default: few images have real colour, and ledgers from before it stay good
+        # only if it differs from the default: few images have real colour, and older ledgers stay valid
         **({} if config.model.keep_color else {"keep_color": False}),
         "pixels": config.limits.pixels,
         "stream_bytes": config.limits.stream_bytes,

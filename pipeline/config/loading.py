@@ -28,7 +28,7 @@ def load(model: type[C], file: str | None = None, overrides: list[str] | None = 
 
 
 def parse(model: type[C], data: dict[str, Any], overrides: list[str] | None = None) -> C:
-    """As `load`, from a mapping that has been read already; it is changed by the overrides."""
+    """Like `load`, from a mapping that has been read already; the overrides modify the mapping."""
     for override in overrides or []:
         _apply(data, override)
     try:
@@ -51,7 +51,7 @@ def read_yaml(file: str) -> dict[str, Any]:
 
 
 def _yaml_problem(error: Exception) -> str:
-    """Without the line of the file that the parser quotes: there may be a secret in it."""
+    """The parser's message without the quoted line of the file, which may contain a secret."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1}: {error.problem}"
     return " ".join(str(error).split())
@@ -60,7 +60,7 @@ def _yaml_problem(error: Exception) -> str:
 def effective_yaml(config: BaseModel) -> str:
     """The whole configuration, defaults included, as YAML that `load` reads back to an equal object.
 
-    But for a webhook with a path, which may be a secret: only its host is in there, and `load` asks for it.
+    Of a webhook with a path, which may be a secret, only the host is included; `load` asks for the rest.
     """
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
@@ -89,7 +89,7 @@ def _fresh(data: dict[str, Any], part: str) -> dict[str, Any]:
 
 
 def _explain(model: type[BaseModel], error: ValidationError) -> str:
-    """The first validation error as a line of key, value, what is allowed; further ones are counted."""
+    """One line for the first validation error (key, value, what is allowed), and the number of others."""
     errors = error.errors()
     first = errors[0]
     location = [str(part) for part in first["loc"]]
@@ -100,7 +100,7 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         allowed = ", ".join(_keys_at(model, location[:-1]))
         where = f"in {parent}" if parent else "at the top level"
         return f"unknown configuration key {key!r}; allowed {where}: {allowed}{more}"
-    if first["type"] == "value_error" and isinstance(first["input"], dict):  # of keys that do not go together
+    if first["type"] == "value_error" and isinstance(first["input"], dict):  # keys that do not go together
         return f"configuration section {key!r}: {first['ctx']['error']}{more}"
     reason = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
     reason = reason[0].lower() + reason[1:]

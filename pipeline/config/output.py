@@ -1,6 +1,6 @@
-"""How results are written: the section `output`. A setting without effect is an error, not a silence.
+"""How results are written: the section `output`. A setting without effect is an error.
 
-A setting counts as made where it differs from its default: the saved configuration of a run spells out all.
+A setting counts as set if it differs from its default, because the saved configuration of a run lists all.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _ACCESS_SIDE = 3000  # pixels: fills every screen, and an A4 print at 250 per in
 
 
 def _ratio(value: Any) -> Any:
-    """YAML 1.1 takes an unquoted 4:2:0 for a number to base 60: 14,520."""
+    """YAML 1.1 reads an unquoted 4:2:0 as a base-60 number: 14,520."""
     return f"{value // 3600}:{value // 60 % 60}:{value % 60}" if isinstance(value, int) else value
 
 
@@ -34,7 +34,7 @@ class C2paConfig(Section):
 
 
 def _refuse_idle(section: Any, path: str, name: str, formats: tuple[str, ...]) -> None:
-    """ValueError where the setting differs from its default and the section's format is none of these."""
+    """Raise ValueError if the setting differs from its default and the format is not one of these."""
     value = getattr(section, name)
     if value != type(section).model_fields[name].default and section.format not in formats:
         raise ValueError(
@@ -59,12 +59,12 @@ class DerivativeConfig(Section):
 
     @property
     def file_format(self) -> Literal["jpeg", "tiff"]:
-        """By the names of `OutputConfig.format`; for what is not "none"."""
+        """The file format, by the names of `OutputConfig.format`; not for "none"."""
         return "jpeg" if self.format == "jpeg" else "tiff"
 
     @property
     def longest(self) -> int | None:
-        """What `side` stands for; None for the image's own."""
+        """The longest side that `side` stands for; None for the image's own."""
         return _ACCESS_SIDE if self.side is None and self.format == "jpeg" else self.side
 
     @model_validator(mode="after")
@@ -118,12 +118,12 @@ class OutputConfig(Section):
 
     @property
     def tiff_compression(self) -> Literal["none", "lzw", "deflate"]:
-        """What `compression` stands for in a TIFF."""
+        """The compression that `compression` stands for in a TIFF."""
         return "deflate" if self.compression == "auto" else self.compression
 
     @property
     def has_separate_pages(self) -> bool:
-        """Whether the pages of one source become a file each."""
+        """Whether each page of a source becomes its own file."""
         return self.pages == "separate" or (self.pages == "auto" and self.format != "tiff")
 
     @property

@@ -13,7 +13,7 @@ _UNITS |= {f"{u}ib": 1024**i for i, u in enumerate("kmgt", start=1)}
 
 
 class Section(BaseModel):
-    """Base of all pydantic models that are read from files: immutable, and unknown keys are errors."""
+    """Base of all pydantic models read from files: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""How object stores are reached: the section `storage` of every job."""
+"""How to reach object stores: the section `storage` of every job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.config.section import Section
 
 
 class StorageConfig(Section):
-    """How S3 is reached; local folders need none of it. Credentials come from boto3's usual places."""
+    """How to reach S3; not needed for local folders. Credentials come from boto3's usual places."""
 
     endpoint: str | None = Field(None, description="URL of a non-AWS server; null: AWS or AWS_ENDPOINT_URL")
     region: str | None = None
@@ -52,7 +52,7 @@ class StorageConfig(Section):
 
 
 def refuse_credentials(endpoint: str | None) -> None:
-    """Raises ValueError for `http://user:password@host`: S3 takes none such, and URLs are printed."""
+    """Raises ValueError for `http://user:password@host`: S3 does not accept it, and URLs are printed."""
     if "@" in urlsplit(endpoint or "").netloc:
         raise ValueError(
             "credentials do not belong into a URL: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

@@ -1,1 +1,1 @@
-"""Ray, and nothing of colour: start or join a cluster, bounds, explained errors, tokens, this machine."""
+"""Everything about Ray, and nothing about colour: clusters, limits, errors, tokens, this machine."""

@@ -1,4 +1,4 @@
-"""Actors of Ray Data's pools: made once in a worker process, called with one row at a time."""
+"""Actors for Ray Data's pools: created once in a worker process, then called with one row at a time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pipeline.errors import FiatColorError
 
 
 class RowActor(ABC):
-    """A class for `map_batches` whose constructor may fail with an error for the user.
+    """A class for `map_batches` whose constructor may fail with an error meant for the user.
 
-    An error that leaves an actor's constructor reaches the driver as text alone, after Ray has printed it in
-    many lines. So ours is kept, and raised when the first row comes.
+    An error raised by an actor's constructor reaches the driver only as text, after Ray has printed it in
+    many lines. So the error is stored and raised when the first row arrives.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -31,7 +31,7 @@ class RowActor(ABC):
 
     @abstractmethod
     def open(self, *args: Any) -> None:
-        """Make what all calls share; a subclass names its arguments."""
+        """Create the state that all calls share; subclasses define the arguments."""
 
     @abstractmethod
     def work(self, batch: Any) -> Any:

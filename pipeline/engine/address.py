@@ -1,4 +1,4 @@
-"""Whether a Ray head listens at an address, known in seconds: Ray itself tries for minutes."""
+"""Check within seconds whether a Ray head listens at an address; Ray itself tries for minutes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def check_answers(address: str) -> None:
     """Try for a few seconds to connect.
 
     Args:
-        address: `host:port`, `ray://host[:port]` or `http://host:port`. Without host and port (`auto`)
-            there is nothing to try: Ray looks for itself.
+        address: `host:port`, `ray://host[:port]` or `http://host:port`. For an address without host and port
+            (`auto`) nothing is tried, because Ray finds the cluster itself.
 
     Raises:
-        ConfigError: the port is no number. RunError: nothing listens there (now).
+        ConfigError: the port is not a number. RunError: nothing listens there at present.
     """
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
@@ -36,7 +36,7 @@ def check_answers(address: str) -> None:
 
 
 def no_answer(address: str, error: OSError) -> RunError:
-    """The error where nothing answers: a head may be up again later, so a scheduler may try again."""
+    """The error if nothing answers. The head may come back later, so a scheduler may retry."""
     return RunError(
         f"no Ray cluster answers at {address} ({' '.join(str(error).split())}): start its head, or correct "
         "run.address or RAY_ADDRESS"

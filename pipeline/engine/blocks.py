@@ -1,4 +1,4 @@
-"""Tables for Ray Data, a block each, whose size and schema the driver tells: no task reads them for it."""
+"""Tables for Ray Data, one block each. The driver gives their size and schema: no task must read them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import ray.data
 
 
 class _Tables:
-    """Tables that are made anew each time they are asked for."""
+    """Tables that are created again for each iteration."""
 
     def __init__(self, make: Callable[[], Iterable[pa.Table]]) -> None:
         self._make = make
@@ -22,8 +22,8 @@ class _Tables:
 def blocks_of(tables: Callable[[], Iterable[pa.Table]]) -> Any:
     """A Ray dataset of one block for each table.
 
-    `ray.data.from_arrow` asks for the size and schema of each block in a task of its own: one for each shard
-    of a plan, and for these tasks a process on each core, before the first worker starts. `from_blocks` reads
+    `ray.data.from_arrow` reads the size and schema of each block in a separate task. That means one task per
+    shard of a plan, and a process on each core for them, before the first worker starts. `from_blocks` reads
     both where the tables are.
 
     Args:

@@ -1,4 +1,4 @@
-"""Ray itself: joining a cluster or starting a local one, and what its resources mean for this job."""
+"""Join a Ray cluster or start a local one, and find out which resources it has for this job."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pipeline.engine.token import secure_token
 from pipeline.engine.watchdog import watchdog
 from pipeline.errors import ConfigError, RunError
 
-# Without these, an AWS-compatible server that the driver reaches is another one, or none, for the workers.
-# Secrets are not among them: runtime environments can be read in the dashboard.
+# Without these, workers would reach a different S3 server than the driver, or none. Secrets are not included,
+# because runtime environments are visible in the dashboard.
 FORWARDED = (
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
@@ -44,14 +44,14 @@ def cluster(
     setup_hook: str | None = None,
     worker_output: bool = False,
 ) -> Iterator[None]:
-    """A Ray cluster for the duration of a job: the one named or the job was submitted to, else a local one.
+    """A Ray cluster for the duration of a job: the named one, that of a submitted job, or a local one.
 
     Args:
         address: of a running cluster; None: the job's own, else a local one is started.
-        workers: how many the job wants, each with a logical CPU of its own; None: one per core.
+        workers: how many the job needs, each with its own logical CPU; None: one per core.
         cpus: logical CPUs of a local cluster; None: those of the workers, and two for tasks that feed them.
-            Workers that held all of them would starve these tasks. Not many more: Ray starts an idle process
-            for each, and they take part of the cores.
+            If workers held all of them, these tasks would starve. There should not be many more, because Ray
+            starts an idle process for each, which uses part of a core.
         environment: variables of all workers, beside those in FORWARDED that this process has.
         setup_hook: the name of a function that each worker process calls first.
         worker_output: whether the driver prints what workers print.
@@ -60,9 +60,9 @@ def cluster(
         ConfigError: Ray refuses the address. RunError: nothing answers there, or Ray does not start here.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    # Ray's core warns on stderr of what is meant here (bounded restarts); its own files keep the rest.
+    # Ray's core warns on stderr about bounded restarts, which are intended here; its log files keep the rest.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # Nobody is to know what an archive does; Ray's reports would also be a process and a second at the start.
+    # Usage reports would reveal what an archive does, and cost a process and a second at the start.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     settings: dict[str, Any] = {"log_to_driver": worker_output, "logging_level": logging.ERROR}
     hook = {} if setup_hook is None else {"worker_process_setup_hook": setup_hook}
@@ -99,8 +99,8 @@ def _join(address: str, environment: dict[str, Any], settings: dict[str, Any]) -
 
 
 def _check_token(address: str) -> None:
-    """Raises ConfigError where the head wants another token: Ray would try for 20 s and then speak of a head
-    that does not answer."""
+    """Raises ConfigError if the head needs another token. Ray would try for 20 s and then report that the
+    head does not answer."""
     if "://" in address or ":" not in address:  # Ray Client and `auto` find out for themselves
         return
     try:
@@ -110,7 +110,7 @@ def _check_token(address: str) -> None:
             f"the Ray head at {address} refuses the token: RAY_AUTH_TOKEN, or the file that "
             "RAY_AUTH_TOKEN_PATH names (~/.ray/auth_token), must hold its own, with RAY_AUTH_MODE=token"
         ) from None
-    except Exception:  # whatever it is, ray.init meets it next, and the user sees its error
+    except Exception:  # ray.init will meet the same error and report it
         return
 
 
@@ -119,8 +119,8 @@ def _start_local(
 ) -> None:
     """Start Ray here. Its processes inherit the environment, and listen on loopback alone.
 
-    A runtime environment would do the same, but Ray starts its idle processes without one, so that none of
-    them could be used: only a hook needs one.
+    A runtime environment would do the same, but Ray starts its idle processes without one and could then not
+    use them. Only a setup hook needs one.
     """
     secure_token()
     try:
@@ -132,14 +132,14 @@ def _start_local(
                 runtime_env=hook or None,
                 **settings,
             )
-    except Exception as error:  # Ray raises a bare Exception where its processes are not up in time
+    except Exception as error:  # Ray raises a bare Exception if its processes do not start in time
         reason = " ".join(str(error).split())
         raise RunError(f"Ray did not start on this machine, is it overloaded? ({reason})") from error
 
 
 @contextmanager
 def _on_loopback() -> Iterator[None]:
-    """Let the Ray that starts in the block be one of this machine alone.
+    """Make a Ray that starts in the block listen only on this machine.
 
     By default it listens on all interfaces on Linux, and on loopback on macOS, where it must be told that a
     cluster is wanted; 127.0.0.1 as the address of its node is replaced. The constant is read in this process,

@@ -1,4 +1,4 @@
-"""A process and all that come from it, also after their parents have ended."""
+"""A process and all its descendants, even after their parents have ended."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import psutil
 
 
 class Descendants:
-    """Remembers whom it saw, for a process whose parent has ended is another one's child."""
+    """Remembers processes that it has seen, because a process whose parent ends gets another parent."""
 
     def __init__(self, root: int, *, left_out: Sequence[int] = ()) -> None:
-        """`left_out`: processes that do not count, nor what comes from them."""
+        """`left_out`: processes that do not count, and neither do their descendants."""
         self._root, self._left_out = root, set(left_out)
         self._known: set[tuple[int, float]] = set()  # by id and start: ids are used again
 
     def leave_out(self, pid: int) -> None:
-        """From now on a process does not count, nor what it starts from now on."""
+        """From now on, ignore a process and everything that it starts from now on."""
         self._left_out.add(pid)
 
     def living(self, *attributes: str) -> dict[int, dict[str, Any]]:
         """The root and its descendants that run now, by id, with these attributes of `psutil.Process`.
 
-        What this user may not look into is None.
+        Attributes that this user may not read are None.
         """
         wanted = ["ppid", "create_time", "status", *attributes]
         every = {p.pid: p.info for p in psutil.process_iter(wanted) if p.pid not in self._left_out}

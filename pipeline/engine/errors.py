@@ -1,4 +1,4 @@
-"""What went wrong in a worker, as one error for the driver: ours as it was raised, else Ray's in one line."""
+"""Turn a worker's failure into one error for the driver: our own as raised, or Ray's in one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FRAME = re.compile(r'File "[^"]*?(pipeline/[^"]+)", line (\d+)')
 
 
 def explained(error: Exception, advice: str) -> FiatColorError:
-    """The error to raise in the driver where Ray reports that a worker failed.
+    """The error to raise in the driver when Ray reports that a worker failed.
 
     Args:
         error: what Ray raised. Ray Train's errors have the workers' in `worker_failures`.
@@ -30,7 +30,7 @@ def explained(error: Exception, advice: str) -> FiatColorError:
     for each in _behind(error):
         if isinstance(each, FiatColorError):
             return _in_one_line(each)
-        if hasattr(each, "_base_exc"):  # Ray Train's wrapper, whose text is a traceback
+        if hasattr(each, "_base_exc"):  # a wrapper of Ray Train, whose text is a traceback
             traceback = traceback or str(each)
         elif each is not error:
             original = original or each
@@ -58,7 +58,7 @@ def _behind(error: Exception) -> Iterator[BaseException]:
 
 
 def _in_one_line(error: FiatColorError) -> FiatColorError:
-    """Our messages are one line; Ray Data adds its own advice below, on how to have errors ignored."""
+    """Our messages are one line; drop the advice that Ray Data appends on how to ignore errors."""
     line = str(error).partition("\n")[0]
     error.args = tuple(line if argument == str(error) else argument for argument in error.args)
     return error

@@ -1,4 +1,4 @@
-"""Settings of Ray Data: it is quiet, workers restart a bounded number of times, a run that stalls ends."""
+"""Settings of Ray Data: no output, bounded restarts of workers, and an end to stalled runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import warnings
 from ray.data import DataContext
 from ray.util.annotations import RayDeprecationWarning
 
-# A worker that dies is started again, and its shard tried again, so often; without bounds a shard that kills
-# its worker would be tried for ever. Above `limits.attempts` the images of a shard run one by one, and each
-# that kills the worker costs one more try.
+# How often a dead worker is restarted and its shard retried; without limits, a shard that kills its worker
+# would be retried for ever. After `limits.attempts` the images of a shard run one by one, and each image that
+# kills the worker costs one more try.
 _RESTARTS = 64
 _TASK_RETRIES = 16
 
@@ -19,14 +19,14 @@ def tune(stall_seconds: int | None = None, *, preserve_order: bool = False) -> N
     """Set Ray Data's context in this process: it prints nothing, and the first error ends the execution.
 
     Args:
-        stall_seconds: the execution ends with an error when nothing is finished for so long; None: Ray's own.
+        stall_seconds: end with an error if nothing finishes for this long; None: Ray's default.
         preserve_order: whether the rows that come out are in the order of those that went in.
     """
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.max_errored_blocks = 0
-    # Else Ray wraps what a worker raised in an error of its own, which loses it on the way to the driver.
+    # Otherwise Ray wraps a worker's error in one of its own and loses it on the way to the driver.
     context.raise_original_map_exception = True
     context.execution_options.preserve_order = preserve_order
     if stall_seconds is not None:

@@ -1,4 +1,4 @@
-"""What Ray's core prints on stderr as it starts, without the one line that nobody needs."""
+"""Filter one useless line from what Ray's core prints on stderr at its start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a local Ray keeps its session: in the folder for temporary files, by a short path."""
+"""Where a local Ray keeps its session: in the folder for temporary files, under a short path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.errors import RunError
 
 #: Longest path of a Unix socket on Linux, bytes, without its closing NUL (manual page unix(7)).
 _MAX_SOCKET_BYTES = 107
-#: What Ray adds for the longest of its sockets; a process id has seven digits at most.
+#: What Ray appends for its longest socket path; a process id has at most seven digits.
 _SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 #: The folder for temporary files that every Linux has (Filesystem Hierarchy Standard 3.0, 3.18).
 _SHORT = Path("/tmp")
@@ -22,9 +22,9 @@ _SHORT = Path("/tmp")
 
 @contextmanager
 def session_folder() -> Iterator[str | None]:
-    """The `_temp_dir` of a local Ray: None where its own choice is short enough, else a link to that choice.
+    """The `_temp_dir` of a local Ray: None if its default is short enough, else a link to the default.
 
-    With the link the files stay in the folder that TMPDIR names, which may be there because /tmp has no room.
+    With the link, the files stay in the folder that TMPDIR names; it may be set because /tmp is too small.
 
     Raises:
         RunError: the folder cannot be made, or the link cannot be made in /tmp.

@@ -1,7 +1,7 @@
-"""Send a command to a Ray cluster from outside, follow it, and end with its own exit status.
+"""Submit a command to a Ray cluster, follow its output, and return its exit status.
 
-`ray job submit` ends with 1 for every status but 0, so that a scheduler cannot tell a run with failed images
-(3) from one that did not finish (1). Ray keeps the status of the process itself.
+`ray job submit` exits with 1 for every status except 0, so a scheduler cannot distinguish a run with failed
+images (3) from an unfinished one (1). Ray does keep the status of the process.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 from pipeline.errors import EXIT_TOO_MANY_FAILED, ConfigError, FiatColorError, RunError
 
 _SECONDS_BETWEEN_LOOKS = 2.0
-_UNREACHABLE_FOR = 120.0  # seconds without an answer after which the command leaves; the job goes on
+_UNREACHABLE_FOR = 120.0  # seconds without an answer after which the command exits; the job continues
 
 
 class Cluster:
-    """The jobs of the cluster behind an address, `http://host:8265`.
+    """The jobs of the cluster at an address, `http://host:8265`.
 
-    Raises ConfigError where it refuses the address or the token, RunError where nobody answers.
+    Raises ConfigError if it refuses the address or the token, RunError if nothing answers.
     """
 
     def __init__(self, address: str) -> None:
@@ -35,10 +35,10 @@ class Cluster:
             raise self._explained(error) from None
 
     def submit(self, words: Sequence[str], working_dir: str | None) -> str:
-        """Start `fiat-color WORDS` there; its id.
+        """Start `fiat-color WORDS` there; return the job id.
 
         Args:
-            working_dir: a folder to send along, in which it runs: a checkout; None: what is installed there.
+            working_dir: a checkout to upload and run in; None: use what is installed there.
 
         Raises:
             ConfigError, RunError: as the class.
@@ -52,11 +52,11 @@ class Cluster:
             raise self._explained(error) from None
 
     def follow(self, job: str) -> int:
-        """Print what the job prints until it ends; its exit status, 1 if it was stopped.
+        """Print the job's output until it ends; return its exit status, or 1 if it was stopped.
 
         Raises:
-            ConfigError: there is no such job. RunError: it died without an exit status, or nobody answers any
-                more.
+            ConfigError: there is no such job. RunError: it died without an exit status, or the cluster no
+                longer answers.
         """
         try:
             self._client.get_job_info(job)
@@ -64,7 +64,7 @@ class Cluster:
             if "does not exist" in str(error):
                 raise ConfigError(f"{self._address} has no job {job}") from None
             raise self._explained(error) from None
-        # where the connection breaks, the status is asked for all the same
+        # if the connection breaks, still ask for the status
         with suppress(RuntimeError, aiohttp.ClientError):
             asyncio.run(self._print(job))
         return self._status(job)

@@ -1,4 +1,4 @@
-"""A function over many argument lists as Ray tasks: a few at a time, bounded retries, an end to silence."""
+"""Run a function over many argument lists as Ray tasks: a few at a time, with retries and a timeout."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pipeline.errors import RunError
 
 R = TypeVar("R")
 
-#: Tries of a task whose worker died. Tasks here only read, so that a second try changes nothing.
+#: Retries of a task whose worker died. Tasks here only read, so retrying is safe.
 _RETRIES = 4
 
 
 def map_tasks(
     function: Callable[..., R], arguments: Iterable[tuple[Any, ...]], workers: int, stall_seconds: int
 ) -> Iterator[R]:
-    """The results of `function(*arguments)` in the order in which they are done.
+    """The results of `function(*arguments)` in the order of completion.
 
-    At most two tasks a worker are under way; `arguments` are made when they are needed, so that they need not
-    fit into Ray's object store together.
+    At most two tasks per worker run at a time. `arguments` are created when needed, so they need not all fit
+    into Ray's object store together.
 
     Raises:
         FiatColorError: what the function raised. RunError: workers were lost too often, or no task ended

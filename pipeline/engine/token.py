@@ -1,7 +1,7 @@
-"""The secret of a Ray that a job starts on this machine, in a file that only its owner may read.
+"""Keep the token of a local Ray in a file that only its owner may read.
 
-Ray makes the file by itself where it is missing, and lets every user of the machine read it: whoever can, can
-run anything as this user while the job is under way.
+If the file is missing, Ray creates it readable for every user of the machine, and anyone who can read it can
+run anything as this user while the job runs.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pipeline.errors import RunError
 
 
 def secure_token() -> None:
-    """Make `~/.ray/auth_token`, mode 0600, where Ray is about to make one; one that is there gets the mode.
+    """Create `~/.ray/auth_token` with mode 0600 before Ray would; an existing file gets this mode.
 
-    Nothing is done where the environment names a token or switches tokens off, or the file is another user's.
+    Does nothing if the environment names a token or disables tokens, or if the file belongs to another user.
     Raises RunError where the file cannot be made.
     """
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
@@ -40,6 +40,6 @@ def _make(path: Path) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}")
     part.touch(mode=0o600)
     part.write_text(secrets.token_hex(32), encoding="ascii")
-    with suppress(FileExistsError):  # of two jobs that begin together both take the first one's
+    with suppress(FileExistsError):  # two jobs that start together both use the first one's token
         path.hardlink_to(part)
     part.unlink()

@@ -1,4 +1,4 @@
-"""Rows between Ray stages: a shard stays one row, whatever it carries."""
+"""Pack objects into rows between Ray stages: a shard always stays one row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.records import Item
 
 
 def pack(value: Any) -> pa.Table:
-    """Any of our own plain objects as a table of one row and one binary column."""
+    """Pack one of our plain objects as a table of one row and one binary column."""
     return pa.table({"payload": pa.array([pickle.dumps(value, protocol=5)], pa.large_binary())})
 
 

@@ -1,8 +1,8 @@
-"""Ends what a job has started, whatever ended the job: Ray's own agents outlive a killed driver by a minute.
+"""Kill everything that a job has started, however it ended. Ray's agents outlive a killed driver by a minute.
 
-A process of its own (`python -m pipeline.engine.watchdog DRIVER LOOK GRACE`) that holds a pipe to the job.
-The pipe closes when the job ends, by itself or by SIGKILL; what is left of the job's processes some seconds
-later is killed.
+It is a separate process (`python -m pipeline.engine.watchdog DRIVER LOOK GRACE`) with a pipe to the job. The
+pipe closes when the job ends, normally or by SIGKILL. A few seconds later, the watchdog kills the job's
+remaining processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _GRACE_SECONDS = 5.0  # in which Ray's processes end by themselves
 
 @contextmanager
 def watchdog(look: float = _LOOK_SECONDS, grace: float = _GRACE_SECONDS) -> Iterator[None]:
-    """While the block runs, and until all that it started has ended.
+    """Watch while the block runs, and until everything that it started has ended.
 
     Args:
         look: seconds between two looks at what the job has started.
@@ -48,11 +48,11 @@ def watchdog(look: float = _LOOK_SECONDS, grace: float = _GRACE_SECONDS) -> Iter
     with process.stdout:
         with process.stdin:
             yield
-        process.stdout.readline()  # until it has looked: what the job starts from now on lives
+        process.stdout.readline()  # wait for its first look: it will see what the job starts from now on
 
 
 def watch(driver: int, look: float, grace: float) -> None:
-    """Until the pipe on standard input closes, then until nothing of the driver is left."""
+    """Watch until the pipe on standard input closes, then until no process of the driver is left."""
     family = Descendants(driver, left_out=[os.getpid()])
     closed = False
     while not closed:

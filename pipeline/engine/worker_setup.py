@@ -1,4 +1,4 @@
-"""What every Ray worker process runs first. Apart, for `run` would bring torch into each of them."""
+"""What every Ray worker process runs first. A separate module, because `run` would import torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LONGEST = 300  # characters of a reason
 
 
 def quieten() -> None:
-    """What Ray Train logs becomes what a person needs.
+    """Reduce Ray Train's log to what a person needs.
 
-    One part of it warns every second that there is no dashboard, and we start none (it serves an API without
-    authentication). Two others print the traceback of each worker that fails, and the driver its reason. So
-    does TensorBoard's thread where a disk is full.
+    One part warns every second that there is no dashboard; we start none, because it serves an API without
+    authentication. Two others print the traceback of each failed worker, although the driver reports the
+    reason. TensorBoard's thread does the same when a disk is full.
     """
     threading.excepthook = _thread_failed
     logging.getLogger("ray.train.v2._internal.execution.controller.placement_group_cleaner").setLevel("ERROR")

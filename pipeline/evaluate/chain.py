@@ -1,4 +1,4 @@
-"""The measuring on Ray Data: portions of the list in, measured rows out, in any order."""
+"""Measure on Ray Data: portions of the list in, measured rows out, in any order."""
 
 from __future__ import annotations
 

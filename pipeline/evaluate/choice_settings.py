@@ -37,7 +37,7 @@ class ChoiceSection(Section):
 
 
 class ChoiceConfig(Section):
-    """Everything that `jobs/choose_decoding.py` can be told besides weights and photographs."""
+    """All settings of `jobs/choose_decoding.py` besides weights and photographs."""
 
     choice: ChoiceSection = ChoiceSection()
     data: DataConfig = DataConfig()

@@ -1,4 +1,4 @@
-"""How an entry of the evaluation colours: a network alone, with its mirrored look, or with other networks."""
+"""How an entry colours: one network, or its mean with its mirrored input or with other networks."""
 
 from __future__ import annotations
 

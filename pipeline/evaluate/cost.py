@@ -1,4 +1,4 @@
-"""What an image costs with each network: CPU seconds and peak memory, each network in a process of its own.
+"""Measure the cost per image of each network (CPU seconds and peak memory), each in a separate process.
 
 `python -m pipeline.evaluate.cost` is that process: it reads an `Order` from stdin and prints a `Cost`, both
 as JSON.

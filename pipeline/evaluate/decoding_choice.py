@@ -1,4 +1,4 @@
-"""How a trained network should decode: every combination tried on photographs that it was not trained on."""
+"""Choose how a trained network should decode: try every combination on photographs not used for training."""
 
 from __future__ import annotations
 

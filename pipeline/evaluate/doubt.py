@@ -1,4 +1,4 @@
-"""Doubt, fitted and measured: what `jobs/doubt.py` calls."""
+"""Fit and measure doubt; `jobs/doubt.py` calls this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fitting a calibration of doubt: a ridge regression, monotone maps, features of ordinary photographs.
+"""Fit a calibration of doubt: a ridge regression, monotone maps, features of ordinary photographs.
 
 NumPy alone: the matrices have a few thousand rows and 1,300 columns.
 """
@@ -20,10 +20,10 @@ AXES = 64
 
 FOLDS = 5
 STRENGTHS = tuple(float(10**power) for power in np.arange(1.0, 6.01, 0.5))
-"""Of the ridge's penalty; what predicts the photographs best that it has not seen is taken."""
+"""Ridge penalties to try; the one that best predicts held-out photographs is used."""
 
 FEWEST = 200
-"""Photographs: with fewer the hundredths of the maps mean nothing."""
+"""Fewest photographs; with fewer, the percentiles of the maps are meaningless."""
 
 _LEAST = 1e-6
 

@@ -1,4 +1,4 @@
-"""Photographs as a network sees them, for the fit and the measure of doubt: its signals and its errors."""
+"""Colour photographs to fit and measure doubt: the network's signals and its errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SMALLEST_SHARE = 0.85
 
 @dataclass(frozen=True)
 class Named:
-    """The network that is judged: where its weights are, and their SHA-256."""
+    """The network to judge: the location of its weights, and their SHA-256."""
 
     predictor: Predictor
     location: str
@@ -94,8 +94,7 @@ def see(
     *,
     looks: bool = False,
 ) -> Iterator[Seen]:
-    """Each photograph that can be read and has colour, coloured from its own lightness; `say` hears of the
-    others.
+    """Colour each readable photograph that has colour from its own lightness; report the others with `say`.
 
     Raises ConfigError, at the end, where there is none.
     """
@@ -166,7 +165,7 @@ def features_of(uri: str, photos: list[Photograph], network: Named, config: Doub
 
 
 def wants_look(network: Named, config: DoubtConfig) -> bool:
-    """Whether a second look is to be among the signals."""
+    """Whether the signals include a second prediction at half the size."""
     if config.doubt.look is not None:
         return config.doubt.look
     _, numbers, features = network.predictor.signals(np.full((64, 64), 50.0, np.float32), False)

@@ -32,7 +32,7 @@ class DoubtSection(Section):
 
 
 class DoubtConfig(Section):
-    """Everything that `jobs/doubt.py` can be told besides weights and photographs."""
+    """All settings of `jobs/doubt.py` besides weights and photographs."""
 
     doubt: DoubtSection = DoubtSection()
     storage: StorageConfig = StorageConfig()

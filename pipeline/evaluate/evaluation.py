@@ -50,7 +50,7 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
     """Colour every photograph under `input_uri` from its own lightness, measure, and write to `target`.
 
     In steps, for n photographs and e entries:
-      1. check input, output, weights, the classifier and the sheets before anything is started;
+      1. check input, output, weights, classifier and sheets before anything starts;
       2. measure: n x (e + 3) rows through the Ray chain (gray, constant tint and ground truth are the 3);
       3. summarise: means and bootstrap intervals over all photographs and per group;
       4. write evaluation.parquet (a row per photograph and colouring), .json, .md, .html, and the sheets.
@@ -68,13 +68,13 @@ def evaluate_into(target: Store, input_uri: str, config: EvaluateConfig) -> str:
     if settings.inception is not None:
         Inception(settings.inception, config.storage)  # now, for the same reason as Lite0 below
     entries, tint = _entries(config)
-    Lite0()  # now, so that missing weights of the classifier are one line and not a worker's traceback
+    Lite0()  # now, so that missing classifier weights give one line and not a worker's traceback
     photos = list_photographs(input_uri, settings, config.storage)
     chosen = {sheet.name: choose(sheet, photos) for sheet in settings.sheets}
     target.check_writable()
     shown = _shown(settings, chosen)
     source, part = open_input(input_uri, config.storage)
-    absolute = f"{source.uri}/{part}" if part else source.uri  # workers may stand in another folder
+    absolute = f"{source.uri}/{part}" if part else source.uri  # workers may have another working folder
     task = MeasuringTask(absolute, config, tint, {key: tuple(sorted(sides)) for key, sides in shown.items()})
     measured = _measure(task, photos)
     costs = measure_costs(config, _samples(task, photos))
@@ -120,9 +120,9 @@ def _samples(task: MeasuringTask, photos: list[Photograph]) -> list[NDArray[np.u
 
 
 def pinned(config: EvaluateConfig) -> EvaluateConfig:
-    """`registry:` weights as the files they stand for now, ONNX files with their digest and contract: all
-    workers must measure the same bytes, whatever is promoted meanwhile. Raises WeightsError where a probe
-    fails."""
+    """Replace `registry:` weights with their present files, and ONNX files with their digest and contract, so
+    that all workers measure the same bytes even if another champion is promoted. Raises WeightsError if a
+    probe fails."""
     entries = tuple(_pinned(entry, config.storage) for entry in config.evaluate.entries)
     settings = config.evaluate.model_copy(update={"entries": entries})
     return config.model_copy(update={"evaluate": settings})

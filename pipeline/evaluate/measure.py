@@ -1,4 +1,4 @@
-"""One photograph, coloured by every entry and the baselines, and everything measured on the results."""
+"""Colour one photograph with every entry and the baselines, and measure the results."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class Sheet(Section):
 
 
 class SheetsFile(Section):
-    """The file behind `--sheets`."""
+    """The file given with `--sheets`."""
 
     sheets: tuple[Sheet, ...] = Field(min_length=1)
 

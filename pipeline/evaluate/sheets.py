@@ -1,4 +1,4 @@
-"""Contact sheets of an evaluation: which photographs they show, and drawing them."""
+"""Contact sheets of an evaluation: choose their photographs, and draw them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From one row per photograph and colouring to means with intervals, per group and over all photographs."""
+"""Summarise one row per photograph and colouring as means with intervals, per group and over all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger in the formats of archives: CSV, PREMIS 3.0, BagIt and IIIF.
+"""Export the ledger in archival formats: CSV, PREMIS 3.0, BagIt and IIIF.
 
-Its door is `hand_over.run_export`. Whatever is exported is only read.
+The entry point is `hand_over.run_export`. An export only reads the output.
 """

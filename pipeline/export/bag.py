@@ -1,7 +1,7 @@
-"""Delivered objects as a bag (BagIt 1.0, RFC 8493) in a local folder.
+"""Write delivered objects as a bag (BagIt 1.0, RFC 8493) in a local folder.
 
-The payload is copied, never linked: what is done to a bag after it was handed on must not be done to OUT. The
-folder gets its name last, after the bagit library has read all of it again. Until then it is hidden, and as
+The payload is copied, never linked, so that later changes to the bag do not change OUT. The folder gets its
+final name last, after the bagit library has read all of it again. Until then it is hidden, and because
 `bagit.txt` is written last, no program takes it for a bag.
 """
 
@@ -30,12 +30,12 @@ from pipeline.verify.findings import Finding, findings_table
 _BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _MANIFEST = "manifest-sha256.txt"
 _AT_A_TIME = 256
-# the library raises whatever it logs
+# the library also raises what it logs
 logging.getLogger("bagit").addHandler(logging.NullHandler())
 
 
 class Payload(NamedTuple):
-    """The payload: how many objects and bytes, and (FINDINGS_SCHEMA) what is wrong with it."""
+    """The payload: number of objects and bytes, and its problems (FINDINGS_SCHEMA)."""
 
     objects: int
     bytes: int
@@ -44,10 +44,10 @@ class Payload(NamedTuple):
 
 @contextmanager
 def hidden_folder(target: Path, what: str = "bag") -> Iterator[Path]:
-    """A folder beside `target` to make the bag in; what was not renamed in the end is removed.
+    """A temporary folder next to `target` to build the bag in; removed unless it was renamed.
 
     Args:
-        what: is made, for messages.
+        what: the thing being made, for messages.
 
     Raises:
         StorageError: it cannot be made, or something in it not be written.
@@ -66,7 +66,7 @@ def hidden_folder(target: Path, what: str = "bag") -> Iterator[Path]:
 def pack(
     out: Store, objects: pa.Table, bag: Path, threads: int, progress: Callable[[int, int], None]
 ) -> Payload:
-    """Copy the objects to `data/`, and list in the manifest the digests of the bytes that were copied.
+    """Copy the objects to `data/`, and write the digests of the copied bytes to the manifest.
 
     Args:
         objects: columns key, sha256 (hex), etag, bytes.
@@ -114,11 +114,11 @@ def finish_bag(bag: Path, target: Path, info: Sequence[tuple[str, str]]) -> None
     """Write the tag files that make it a bag, validate it with the bagit library, and give it its name.
 
     Args:
-        bag: with the payload, its manifest, and further tag files in `metadata/`.
+        bag: the folder with the payload, its manifest, and further tag files in `metadata/`.
         info: labels and values of bag-info.txt, in this order.
 
     Raises:
-        StorageError: what is read back is not what was written. OSError: it cannot be written.
+        StorageError: the bytes read back differ from those written. OSError: it cannot be written.
     """
     lines = (f"{label}: {' '.join(value.split())}\n" for label, value in info)
     (bag / "bag-info.txt").write_text("".join(lines), encoding="utf-8")
@@ -141,9 +141,9 @@ def finish_bag(bag: Path, target: Path, info: Sequence[tuple[str, str]]) -> None
 
 
 def fits_manifest(key: str) -> bool:
-    """Whether the bagit library reads the object's line in the manifest as the name that was written.
+    """Whether the bagit library reads the object's line in the manifest as the same name.
 
-    RFC 8493 percent-encodes CR, LF and the percent sign alone (2.1.3). The library ends a line at each
+    RFC 8493 percent-encodes only CR, LF and the percent sign (2.1.3). The library ends a line at each
     character at which `str.splitlines` does, U+0085 and U+2028 among them, takes white space off its ends,
     and decodes no more than `_decode_filename` does.
     """
@@ -154,6 +154,6 @@ def fits_manifest(key: str) -> bool:
 
 
 def _manifest_line(digest: str, name: str) -> str:
-    """A percent sign stays, as the bagit library has it: it does not decode the %25 of RFC 8493, 2.1.3."""
+    """Keep percent signs, as the bagit library does: it does not decode the %25 of RFC 8493, 2.1.3."""
     encoded = name.replace("\r", "%0D").replace("\n", "%0A")
     return f"{digest}  {encoded}\n"

@@ -1,4 +1,4 @@
-"""What a bag says about its payload: bag-info.txt, the ledger, PREMIS, and the settings of the runs."""
+"""The metadata of a bag: bag-info.txt, the ledger, PREMIS, and the settings of the runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse_labels(pairs: Iterable[str]) -> list[tuple[str, str]]:
     """LABEL=VALUE as labels and values.
 
     Raises:
-        ConfigError: there is no label or no value, or the label is one that every bag gets.
+        ConfigError: label or value is missing, or every bag sets this label itself.
     """
     labels = []
     for pair in pairs:
@@ -72,6 +72,6 @@ def describe(parts: LedgerParts, objects: pa.Table, bag: Path) -> None:
         try:
             settings = parts.out.get(key).data
         except ObjectMissing:
-            continue  # it was moved away since then; the ledger still has the job digest
+            continue  # the folder was moved away; the ledger still has the job digest
         (folder / key).parent.mkdir(parents=True)
         (folder / key).write_bytes(settings)

@@ -15,7 +15,8 @@ import pyarrow as pa
 from pipeline.ledger.schema import LEDGER_SCHEMA
 from pipeline.ledger.stream import LedgerParts, rows_at
 
-#: What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection"), and the mark against it.
+#: Characters that start a formula in a spreadsheet (OWASP, "CSV Injection"), and the apostrophe that prevents
+#: it.
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠'")
 _SEPARATOR = "; "
 
@@ -23,11 +24,10 @@ _SEPARATOR = "; "
 def write_csv(parts: LedgerParts, images: pa.Table, file: BinaryIO, progress: Callable[[int], None]) -> int:
     """Write a header and the rows of `images` (`newest_images`); returns how many.
 
-    Before the header stands a byte-order mark: without it, Excel takes the file for the system's 8-bit
-    encoding.
-    Nulls are empty, lists joined with "; ", times ISO 8601 in UTC. A text that a spreadsheet would take for a
-    formula gets an apostrophe before it, and so does one that begins with an apostrophe: to have the text
-    back, take one leading apostrophe off.
+    A byte-order mark precedes the header. Without it, Excel reads the file in the system's 8-bit encoding.
+    Nulls are empty, lists joined with "; ", times ISO 8601 in UTC. A text that a spreadsheet would read as a
+    formula gets a leading apostrophe, and so does one that begins with an apostrophe. To restore the text,
+    remove one leading apostrophe.
 
     Args:
         progress: called with the number of rows so far.
@@ -66,7 +66,7 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return str(np.float32(value))  # the shortest that reads back as the ledger's 32 bits
+        return str(np.float32(value))  # the shortest text that reads back as the same float32
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A whole export: the rows that count, the objects they name, the document. `jobs/export.py` calls it."""
+"""A whole export: the rows that count, their objects, and the document. `jobs/export.py` calls it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ FORMATS = ("csv", "premis", "bagit", "iiif")
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """The command line of an export; `format` is one of FORMATS, `prefix` goes before each key in PREMIS.
+    """The command line of an export; `format`: one of FORMATS. `prefix`: put before each key in PREMIS.
 
-    `bag_info`: LABEL=VALUE for the bag's bag-info.txt. `iiif`, `label`: addresses and name of a collection;
-    without a name it has that of the output.
+    `bag_info`: LABEL=VALUE for bag-info.txt. `iiif`, `label`: addresses and name of the collection; by
+    default the name of the output.
     """
 
     output: str
@@ -48,14 +48,14 @@ class ExportRequest:
 
 
 def run_export(request: ExportRequest) -> int:
-    """Write the ledger below `output` to `to`; whatever is exported is only read.
+    """Export the ledger below `output` to `to`; only reads the output.
 
     Returns:
-        0: it is written; 3: objects are not as the ledger says, so that nothing but the list of them is, or a
-        bag is written without those that have a name which no manifest can hold, and the list of these.
+        0: exported. 3: objects differ from the ledger, and only a list of them was written; or a bag was
+        written without files whose names no manifest can hold, and with a list of these.
 
     Raises:
-        FiatColorError: with the exit status that its class states; nothing is written then.
+        FiatColorError: with the exit status of its class; nothing was written.
     """
     try:
         return _export(request)
@@ -101,7 +101,7 @@ def _premis(request: ExportRequest, parts: LedgerParts, target: Target, started:
 
 
 def _iiif(request: ExportRequest, parts: LedgerParts, target: Target, started: float) -> int:
-    """A local folder gets its name last; in a bucket the collection comes last."""
+    """A local folder gets its final name last; in a bucket the collection is written last."""
     objects = find_objects(parts)
     if objects.findings.num_rows:
         return _refused(objects.findings, target, request.config)
@@ -159,7 +159,7 @@ def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: 
 
 
 def _left_out(unfit: pa.Table, target: Target, config: JobConfig) -> int:
-    """One line on the objects that the bag lacks, after it is made."""
+    """Report the objects that the finished bag lacks."""
     report = write_findings(unfit, target, config.storage)
     count, first = unfit.num_rows, printable(unfit["key"][0].as_py())
     lacks = f"{counted(count, 'file')} whose names a manifest cannot hold"

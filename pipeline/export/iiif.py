@@ -1,4 +1,4 @@
-"""Images as manifests of the IIIF Presentation API 3.0: what a viewer shows of each, and how it says so.
+"""Describe images in manifests of the IIIF Presentation API 3.0.
 
 Source: https://iiif.io/api/presentation/3.0/; a Choice of two pictures on one canvas as in the Web Annotation
 Data Model and recipe 33 of the IIIF Cookbook.
@@ -24,7 +24,7 @@ GUESS = (
     "dark are the photograph's."
 )
 _AS_IT_IS = "Delivered without added colour."
-#: What browsers show without a server that converts it.
+#: Formats that browsers can show directly.
 _SHOWN = ("image/jpeg", "image/png", "image/webp")
 #: What image servers read in tiles.
 _PYRAMIDS = "image/tiff"
@@ -41,20 +41,20 @@ class Page(NamedTuple):
 
 
 def manifest_name(key: str) -> str:
-    """Where the manifest of a source key stands below the export: the same in every export."""
+    """The path of the manifest of a source key in the export: the same in every export."""
     return f"manifests/{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
 def manifest(
     row: Mapping[str, Any], pages: Sequence[Page], thumbnail: str | None, places: IiifPlaces
 ) -> Json:
-    """The manifest of an image with a canvas for each page.
+    """The manifest of an image, with one canvas per page.
 
-    The first page of a source has a Choice of result and scan. Further pages have no address of their own in
-    the source, and what is to stay gray is the scan: these are shown by themselves.
+    The first page of a source offers a Choice of result and scan. Further pages have no address of their own
+    in the source, and images kept gray equal the scan, so these are shown without a choice.
 
     Args:
-        row: the ledger row of a result that stands.
+        row: the ledger row of a current result.
         pages: at least one.
         thumbnail: key below OUT of a small JPEG; None: there is none.
     """
@@ -78,7 +78,7 @@ def collection(entries: Sequence[Json], label: str, places: IiifPlaces) -> Json:
     """The collection of these manifests.
 
     Args:
-        entries: of `entry`, in the order in which they are shown.
+        entries: from `entry`, in display order.
     """
     return {
         "@context": CONTEXT,
@@ -93,7 +93,7 @@ def collection(entries: Sequence[Json], label: str, places: IiifPlaces) -> Json:
 
 
 def entry(row: Mapping[str, Any], thumbnail: str | None, places: IiifPlaces) -> Json:
-    """What the collection says of a manifest."""
+    """The entry of a manifest in the collection."""
     return {"id": places.published(manifest_name(row["key"])), **_introduction(row, thumbnail, places)}
 
 
@@ -125,7 +125,7 @@ def _canvas(row: Mapping[str, Any], page: Page, uri: str, number: int, places: I
 
 
 def _result(page: Page, label: str, places: IiifPlaces) -> Json:
-    """The file that a viewer can show: through an image server, else the one that a browser reads."""
+    """The file to show: through an image server if there is one, else a format that browsers read."""
     second, size = page.derivative, {"width": page.width, "height": page.height}
     if places.image_service and second and media_type(second) == _PYRAMIDS:
         return _served(service_id(places.image_service, second), size, label)

@@ -1,4 +1,4 @@
-"""All manifests of an export and their collection, as files of a folder or objects of a bucket."""
+"""Write all manifests of an export and their collection to a folder or bucket."""
 
 from __future__ import annotations
 
@@ -69,18 +69,18 @@ def write_manifests(
 
 
 def _images(parts: LedgerParts, objects: pa.Table) -> Iterator[list[list[Row]]]:
-    """Of each ledger part the delivered objects, image by image."""
+    """The delivered objects of each ledger part, grouped by image."""
     for table in rows_at(parts, objects):
         yield [list(rows) for _, rows in groupby(table.to_pylist(), lambda row: row["at_row"])]
 
 
 def _thumbnails(out: Store) -> dict[str, str]:
-    """By the first 32 digits of the SHA-256 of what it shows, the key of a thumbnail of the gallery."""
+    """The keys of the gallery's thumbnails, by the first 32 digits of the SHA-256 of the file shown."""
     return {info.key.rpartition("/")[2].removesuffix(".jpg"): info.key for info in out.list(THUMBNAILS)}
 
 
 def _pages(out: Store, rows: list[Row]) -> list[Page]:
-    """The pages of an image: the ledger has the size of the first one, the files have that of the others.
+    """The pages of an image. The ledger has the size of the first page; the files have those of the others.
 
     Args:
         rows: one for each of its delivered objects.
@@ -89,7 +89,7 @@ def _pages(out: Store, rows: list[Row]) -> list[Page]:
     pages = [Page(row["output_key"], row["derivative_key"], row["width"], row["height"])]
     further = row["further_keys"] or ()
     for key in further:
-        if key.startswith(IMAGES):  # the others are second files, which have the name of their page
+        if key.startswith(IMAGES):  # the others are second files, named like their page
             start = f"{DERIVATIVES}{key.removeprefix(IMAGES).rpartition('.')[0]}."
             second = next((other for other in further if other.startswith(start)), None)
             pages.append(Page(key, second, *_size(out, present[key])))
@@ -99,7 +99,7 @@ def _pages(out: Store, rows: list[Row]) -> list[Page]:
 def _size(out: Store, row: Row) -> tuple[int, int]:
     info = ObjectInfo(row["at_key"], row["at_etag"], row["at_bytes"])
     try:
-        with Image.open(cast(Any, RangedObject(out, info))) as picture:  # the head of the file alone is read
+        with Image.open(cast(Any, RangedObject(out, info))) as picture:  # reads only the header
             return picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise StorageError(
@@ -112,7 +112,7 @@ def _put(to: Store, name: str, document: Json) -> None:
 
 
 def refuse_taken(to: Store) -> None:
-    """Refuse a bucket's prefix that has a collection: no file is written over.
+    """Refuse a bucket prefix that has a collection already, because an export never overwrites files.
 
     Raises:
         ConfigError: it has. StorageError: the store does not say.

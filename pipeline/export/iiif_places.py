@@ -1,4 +1,4 @@
-"""Where a IIIF export is published: the addresses that its manifests name."""
+"""Where an IIIF export is published: the addresses used in its manifests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class IiifPlaces:
     attribution: str | None = None
 
     def check(self) -> None:
-        """Raise ConfigError where an address is missing or is none, or `rights` is no URI of theirs."""
+        """Raise ConfigError if an address is missing or invalid, or if `rights` is not one of those URIs."""
         for name in ("base", "images", "sources", "image_service", "source_service"):
             option, value = f"--{name.replace('_', '-')}", getattr(self, name)
             if value is None and name.endswith("_service"):

@@ -1,4 +1,4 @@
-"""The delivered objects: those that the ledger names, compared with the listing of OUT."""
+"""The delivered objects: files that the ledger names, compared with the listing of OUT."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _UNFIT_NAME = "the bagit library cannot read this name in a manifest; rename the
 class DeliveredObjects:
     """`present`: PLACE_SCHEMA with `etag` and `bytes`, by place. `findings`: FINDINGS_SCHEMA.
 
-    `superseded` counts those of results of which another one stands now, `unexpected` those that no ledger
-    part names; no export has them.
+    `superseded` counts files of superseded results, `unexpected` files that no ledger part names; exports
+    omit both.
     """
 
     present: pa.Table
@@ -38,7 +38,7 @@ class DeliveredObjects:
 
 
 def find_objects(parts: LedgerParts) -> DeliveredObjects:
-    """Compare the newest row of each object with the listing of OUT. A row without checksum proves nothing.
+    """Compare the newest row of each object with the listing of OUT. A row without a checksum is a finding.
 
     Raises:
         DamagedLedgerPart: a part is damaged. StorageError: a part cannot be read, or OUT not be listed.
@@ -64,7 +64,7 @@ def find_objects(parts: LedgerParts) -> DeliveredObjects:
 def with_fit_names(
     objects: DeliveredObjects, fits: Callable[[str], bool]
 ) -> tuple[DeliveredObjects, pa.Table]:
-    """The objects without those whose key `fits` refuses; for each of these a FINDINGS_SCHEMA row."""
+    """The objects whose key `fits` accepts; the others become FINDINGS_SCHEMA rows."""
     present = objects.present
     fit = pa.array([fits(key) for key in present["key"].to_pylist()], pa.bool_())
     left_out = finding_for_each(

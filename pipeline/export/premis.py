@@ -1,7 +1,7 @@
 """The ledger as PREMIS 3.0 XML: an object for each delivered file, an event for each colouring, its agents.
 
-The schema wants all objects, then all events, then all agents; objects are written as the ledger is read, and
-events beside them into a temporary file that is appended.
+The schema requires all objects, then all events, then all agents. Objects are written while the ledger is
+read; events go to a temporary file that is appended afterwards.
 
 Source: PREMIS Data Dictionary 3.0 (2015), sections 1 (object), 2 (event) and 3 (agent), and its XML schema of
 January 18, 2016 for names and order; event and relationship types from id.loc.gov/vocabulary/preservation.
@@ -37,7 +37,7 @@ _HEAD = (
     'xsi:schemaLocation="http://www.loc.gov/premis/v3 https://www.loc.gov/standards/premis/premis.xsd" '
     'version="3.0">\n'
 )
-#: JPEGs are written as JFIF 1.01. The ledger does not tell TIFF from BigTIFF, nor the versions of PNG apart.
+#: JPEGs are written as JFIF 1.01. The ledger does not distinguish TIFF from BigTIFF, or versions of PNG.
 _PRONOM = {"image/jpeg": "fmt/43", "image/jp2": "x-fmt/392"}
 Row = dict[str, Any]
 
@@ -48,9 +48,9 @@ def write_premis(
     """Write the document; returns the number of objects. The same ledger gives the same bytes.
 
     Args:
-        objects: `DeliveredObjects.present`, not empty: the schema wants an object.
+        objects: `DeliveredObjects.present`, not empty, because the schema requires an object.
         progress: called with the number of objects so far.
-        prefix: goes before each key in `originalName`.
+        prefix: put before each key in `originalName`.
 
     Raises:
         StorageError: a ledger part cannot be read. OSError: `file` cannot be written.
@@ -75,14 +75,14 @@ def write_premis(
 
 
 def _colourings(parts: LedgerParts, objects: pa.Table) -> Iterator[list[Row]]:
-    """The objects of one ledger row at a time: its output, and its derivative where there is one."""
+    """The objects of one ledger row at a time: its output, and its derivative if there is one."""
     for table in rows_at(parts, objects):
         for _, rows in groupby(table.to_pylist(), lambda row: row["at_row"]):
             yield list(rows)
 
 
 def _version(out: Store, run_id: str) -> str | None:
-    """The version of this software that a run had; None where it left no summary because it was stopped."""
+    """The version of this software that a run used; None if it was stopped and left no summary."""
     try:
         summary = json.loads(out.get(summary_key(run_id)).data)
         version = summary["versions"]["fiat-color"]
@@ -130,7 +130,7 @@ def _characteristics(row: Row, version: str | None) -> str:
 
 
 def media_type(key: str) -> str:
-    """By the suffix, which planning gives after the format."""
+    """The media type by the suffix, which the plan derives from the format."""
     suffix = f".{key.rpartition('.')[2].lower()}"
     formats = [name for name, suffixes in SUFFIXES.items() if suffix in suffixes]
     return f"image/{formats[0]}" if formats else "application/octet-stream"
@@ -169,7 +169,7 @@ def _event(rows: list[Row], version: str | None) -> str:
         element(
             "event",
             identifier("eventIdentifier", "UUID", _event_id(row)),
-            # a modified copy is made; the source stays as it is
+            # the event makes a modified copy; the source stays unchanged
             text("eventType", "modification", f"{_VOCABULARY}/eventType/mod"),
             text("eventDateTime", row["finished_at"].isoformat()),
             element("eventDetailInformation", text("eventDetail", detail)),

@@ -1,4 +1,4 @@
-"""Why nothing was exported: the findings, as a file for programs and lines for people."""
+"""Report why nothing was exported: the findings, as a file for programs and as text for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN = 10
 
 
 def write_findings(findings: pa.Table, target: Target, storage: StorageConfig) -> Target:
-    """Put all findings, by key, beside where the export would be: `TO.findings.csv`, over an older one.
+    """Write all findings, by key, to `TO.findings.csv` next to the export's place; overwrites an older file.
 
     Raises:
         StorageError: it cannot be written.
@@ -26,7 +26,7 @@ def write_findings(findings: pa.Table, target: Target, storage: StorageConfig) -
 
 
 def findings_text(findings: pa.Table, report: Target) -> str:
-    """The first findings, how many there are, and where all are."""
+    """The text with the first findings, their number, and where to find all of them."""
     shown = findings.sort_by("key").slice(0, _SHOWN).to_pylist()
     lines = [printable(f"{row['finding']}: {row['key']}: {row['message']}") for row in shown]
     count = findings.num_rows

@@ -1,4 +1,4 @@
-"""Where an export goes: one file, written whole or not at all, and never over another."""
+"""The target of an export: one file, written completely or not at all, never overwriting another file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Target:
 
     @contextmanager
     def create(self, media_type: str) -> Iterator[BinaryIO]:
-        """A file to write; when the block ends without an error, it is at its place.
+        """A file to write to; it appears at its place only when the block ends without an error.
 
         Raises:
             StorageError: it cannot be written.
@@ -85,7 +85,7 @@ def refuse_occupied(out: Store, target: Target) -> None:
     """Refuse a target that exists, or that lies in a folder of the colouring runs.
 
     Raises:
-        ConfigError: it does. StorageError: the store does not say whether it exists.
+        ConfigError: it does. StorageError: the store cannot tell whether it exists.
     """
     for folder in RESERVED:
         refuse_overlap(f"{out.uri}/{folder}", target.uri, own=())

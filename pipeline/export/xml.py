@@ -1,4 +1,4 @@
-"""PREMIS elements as text, so that a document of millions is written as it goes."""
+"""PREMIS elements as text, so that a document with millions of elements can be streamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def element(name: str, *inside: str, attributes: str = "") -> str:
 
 
 def text(name: str, value: str, uri: str | None = None) -> str:
-    """An element with text; what XML cannot hold becomes U+FFFD. `uri` names the value in a vocabulary."""
+    """An element with text. What XML cannot hold becomes U+FFFD. `uri` identifies a vocabulary's value."""
     attribute = f" valueURI={quoteattr(uri)}" if uri else ""
     return element(name, escape(_UNSTORABLE.sub("\ufffd", value)), attributes=attribute)
 

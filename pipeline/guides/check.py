@@ -1,4 +1,4 @@
-"""All guides of a job, from decisions, its file and sidecars: checked against the source before any work."""
+"""All guides of a job, from decisions, guides file and sidecars, checked before any work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.plan.listing import chosen_keys
 from pipeline.storage import ObjectInfo, Store
 
 _THREADS = 16
-_SHOWN = 4  # problems in the message: it is one line
+_SHOWN = 4  # problems to show: the message is one line
 
 
 class Guides:
@@ -49,7 +49,7 @@ class Guides:
         self._unseen = set(self._rows)
 
     def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-        """The same objects. They must hold every key of the file, and may be sidecars."""
+        """Pass on the same objects. They must include every key of the guides file, and may be sidecars."""
         for each in self.sidecars.watch(listed) if self.config.guides.sidecars else listed:
             if self._unseen:
                 self._unseen.discard(each.key)
@@ -58,11 +58,11 @@ class Guides:
     def resolve(self, kept: Sequence[ObjectInfo], corrections: Mapping[str, Sequence[Corrected]]) -> Guidance:
         """The guides of the objects that the patterns keep, checked.
 
-        A correction that does not fit is a warning, for nobody can change it: the image is guided as if
-        there were none.
+        A correction that does not fit causes only a warning, because decisions cannot be changed; the image
+        is guided as if there were no correction.
 
         Raises:
-            ConfigError: how many problems there are with file and sidecars, and the first few of them.
+            ConfigError: there are problems with the file or sidecars; names their number and the first few.
             StorageError: the store fails.
         """
         assigned = self.sidecars.assign(kept)
@@ -99,7 +99,7 @@ class Guides:
     def _lent(
         self, images: Iterable[ObjectInfo], checked: _Checked, by_people: Mapping[str, Corrected]
     ) -> Lent:
-        """The guides with the pictures of `model.pictures`, where nobody states another method."""
+        """The guides with the pictures of `model.pictures`, unless the user names another method."""
         if self.config.model.pictures is None:
             return Lent(checked.guides, {}, ())
         stated = {key for key, row in self._rows.items() if row.method is not None}
@@ -110,12 +110,12 @@ class Guides:
         return lend_pictures(self.source, images, checked.guides, stated, self.config, self.methods)
 
     def _chosen(self) -> frozenset[str]:
-        """The keys of the file that a run of chosen keys must have seen: others need not be listed."""
+        """The keys of the file that a run with chosen keys must find in the listing."""
         keys = chosen_keys(self.config.plan.keys, self.config.storage)
         return frozenset(self._rows) if keys is None else keys & frozenset(self._rows)
 
     def _stated_for(self, source: ObjectInfo, sidecars: dict[str, ObjectInfo], problems: list[str]) -> Stated:
-        """What the row and sidecars state; a sidecar counts where the row has nothing of its kind."""
+        """What the row and sidecars state; a sidecar counts if the row has nothing of its kind."""
         row = self._rows.get(source.key)
         where = row.where if row else f"sidecars of {source.key!r}"
         objects = {

@@ -1,4 +1,4 @@
-"""What the correction of a person says, as a guide, and over what else an image is coloured by."""
+"""Turn a person's correction into a guide, and combine it with the image's other guides."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pipeline.storage import ObjectInfo, Store
 
 
 def drawn_guide(correction: Correction, side: int) -> Guide:
-    """The correction's strokes and factor; its reference and method need stores and networks, and are left
-    out.
+    """The guide with the correction's strokes and chroma factor, without its reference and method, which need
+    stores and networks.
 
-    Erasers before the first stroke of colour, and the factor 1, change nothing and are no guide.
+    Erasers before the first colour stroke, and a factor of 1, change nothing and are left out.
 
     Args:
         side: `guides.side`, the longest side on which strokes are spread, in pixels.
@@ -33,10 +33,10 @@ def drawn_guide(correction: Correction, side: int) -> Guide:
 
 
 def corrected(stated: Stated, by: Corrected, out: Store, methods: Methods) -> Stated:
-    """What guides the image when its correction counts: kind by kind the correction before all else.
+    """The image's guides including its correction, which takes precedence for each kind of guide.
 
-    Of pictures that the file or sidecars give those go that the correction's method or reference leaves no
-    place for. What is to stay gray has no other guide.
+    Pictures from the file or sidecars are dropped if they do not fit the correction's method or reference. An
+    image that should stay gray has no other guide.
 
     Args:
         out: where results are, one of which may be the reference.
@@ -62,7 +62,7 @@ def corrected(stated: Stated, by: Corrected, out: Store, methods: Methods) -> St
 def counting(
     kept: Iterable[ObjectInfo], corrections: Mapping[str, Sequence[Corrected]]
 ) -> tuple[dict[str, Corrected], list[str]]:
-    """Of each object that is to be coloured the correction of this very version, and what to say of others.
+    """The corrections of exactly these versions of the objects to colour, and warnings about other versions.
 
     Returns:
         Corrections by source key, and warnings.

@@ -1,4 +1,4 @@
-"""Whether what is stated for an image fits it, and the guide that it makes."""
+"""Check that the guides stated for an image fit it, and build its guide."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.guides.stated import Stated
 
 
 class Fitting:
-    """Judges by what was read of objects and images before."""
+    """Checks guides against the objects and images that were read before."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Fitting:
         self._weights = cache(methods.weights)
 
     def guide(self, one: Stated) -> tuple[Guide, list[str]]:
-        """The guide of an image, and what is wrong with it, each with the place that states it."""
+        """The guide of an image, and its problems, each with the place that states it."""
         sizes = self._sizes_of.get(one.source.key, set())
         problems = [f"{one.where}: {message}" for message in outside(one.points, sizes)]
         objects: dict[str, Any] = dict(self._objects(one, sizes, problems))

@@ -1,4 +1,4 @@
-"""What is known of one image's colours, as it travels from the plan to the workers."""
+"""The guide of one image, as passed from the plan to the workers."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class GuideObject(NamedTuple):
 
 @dataclass(frozen=True)
 class Guide:
-    """What one image is coloured by, beside its lightness.
+    """What guides the colours of one image, in addition to its lightness.
 
     `method` is None where the image is coloured with the job's own, else the registry name of another, whose
     shipped weights have the digest `weights`. `side`: longest side on which hints are spread, pixels; 0 where
     there are none. `chroma`: factor on the chroma of the whole image, after hints; None is 1, 0 is gray.
-    `picture`: one of the image itself, whose colours it takes.
+    `picture`: a colour picture of the same image, whose colours to use.
     """
 
     scribbles: GuideObject | None = None
@@ -84,7 +84,7 @@ class Guide:
 
     @property
     def given(self) -> frozenset[str]:
-        """The guides as methods call them: points and strokes are "scribbles" too."""
+        """The guides by the names that methods use; points and strokes count as "scribbles"."""
         return frozenset(self.objects()) | ({"scribbles"} if self.has_hints else frozenset())
 
     def objects(self) -> dict[str, GuideObject]:
@@ -95,8 +95,8 @@ class Guide:
     def digest(self) -> str:
         """16 hex digits over everything that changes the image's colours.
 
-        Objects count by their name and version, not by their folder: guides may be moved together. Their ETag
-        alone would not do, for on a folder it is size and time, which two files can share.
+        Objects count by name and version, not by folder, so that guides may be moved together. The ETag alone
+        is not enough, because in a folder it is size and time, which two files can share.
         """
         content = self._content() | {kind: [o.name, o.etag] for kind, o in self.objects().items()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -106,8 +106,8 @@ class Guide:
         return json.dumps(self._content())
 
     def _content(self) -> dict[str, Any]:
-        """What it holds; the younger fields only where they say something, so that the digests of guides
-        without them stay as they were."""
+        """The guide's content. Newer fields are included only if set, so that the digests of guides without
+        them do not change."""
         content = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in _YOUNGER:
             if content[name] in ((), None):

@@ -1,4 +1,4 @@
-"""The guides file: Parquet, CSV or JSON Lines, one row an image, read into rows of plain values."""
+"""Read the guides file (Parquet, CSV or JSON Lines, one row per image) into rows of plain values."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Table:
 
 
 def read_table(uri: str, storage: StorageConfig) -> Table:
-    """Read a guides file; problems of single rows are returned, not raised.
+    """Read a guides file; return problems with single rows instead of raising them.
 
     Raises:
-        ConfigError: it is not there, of no known format, damaged, or has other columns than COLUMNS.
+        ConfigError: it does not exist, has an unknown format, is damaged, or has columns other than COLUMNS.
         StorageError: the store fails.
     """
     folder, name = split_uri(uri)
@@ -91,7 +91,7 @@ def _refuse(problem: str) -> NoReturn:
 
 
 def _records(data: bytes, uri: str) -> Iterator[_Record]:
-    """Each record, and where it stands; in place of one that is none what is wrong with it."""
+    """Each record and its place in the file; for an invalid record, an error message instead."""
     suffix = uri.rpartition("/")[2].rpartition(".")[2].lower()
     read = {"parquet": _parquet, "csv": _csv, "jsonl": _json_lines, "ndjson": _json_lines}.get(suffix)
     if read is None:

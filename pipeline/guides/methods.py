@@ -10,12 +10,13 @@ _PICTURES = frozenset({"reference", "style", "picture"})
 
 @dataclass(frozen=True)
 class Methods:
-    """What the guides must know of the methods.
+    """What guides need to know about the methods.
 
     Attributes:
-        job: the one of the whole job.
-        takes: by method the guides it takes; hints (scribbles, points) go over the result of any other.
-        needs: by method the guides without which it cannot colour, where there are such.
+        job: the method of the whole job.
+            takes: by method, the guides that it takes; hints (scribbles, points) apply to the result of any
+            other.
+            needs: by method, the guides without which it cannot colour, if any.
         shared: guides that the whole job has.
         weights: the digest of a method's shipped weights.
     """
@@ -27,12 +28,12 @@ class Methods:
     shared: frozenset[str] = frozenset()
 
     def choose(self, stated: str | None, given: frozenset[str]) -> str:
-        """The method for an image with these guides, hints being called "scribbles".
+        """The method for an image with these guides; hints count as "scribbles".
 
-        The one that is stated; else the job's own, if it takes the pictures; else the first that does.
+        The stated method; else the job's method if it takes the pictures; else the first that does.
 
         Raises:
-            ValueError: there is none, it does not take a guide, or lacks one that it needs.
+            ValueError: there is none, or it does not take a guide, or a guide that it needs is missing.
         """
         if stated is not None and stated not in self.takes:
             raise ValueError(f"unknown method {stated!r}; there are: {', '.join(sorted(self.takes))}")
@@ -49,7 +50,7 @@ class Methods:
         return method
 
     def lacking(self, method: str, given: frozenset[str]) -> str | None:
-        """What an image with these guides lacks for the method; None where nothing."""
+        """What an image with these guides lacks for the method, or None."""
         has = given | (self.shared if method == self.job else frozenset())
         lacking = self.needs.get(method, frozenset()) - has
         if not lacking:

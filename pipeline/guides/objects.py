@@ -1,4 +1,4 @@
-"""The objects that guides are: located, identified by their ETag, compared with their photograph."""
+"""The objects that serve as guides: find them, identify them by ETag, compare them with the photograph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sizes = set[tuple[int, int]]
 
 
 class Named(NamedTuple):
-    """An object as a row or a sidecar names it; `where` says which, for messages."""
+    """An object named by a row or a sidecar; `where` says by which, for messages."""
 
     where: str
     name: str
@@ -42,7 +42,7 @@ class Names:
     stores: dict[str, Store] = field(default_factory=dict)
 
     def find(self, where: str, name: str) -> Named:
-        """Raises ConfigError for a URI that names no place."""
+        """Find the object. Raises ConfigError for an invalid URI."""
         if "://" not in name and not name.startswith("/"):
             return Named(where, name, self.folder, name)
         folder, key = split_uri(name)
@@ -52,7 +52,7 @@ class Names:
 
 
 def read_head(named: Named) -> ObjectHead | str:
-    """The object, or why it cannot be had. Raises StorageError where the store fails."""
+    """The object, or a text that says why it cannot be read. Raises StorageError if the store fails."""
     try:
         fetched = named.store.get(named.key, max_bytes=_HEAD_BYTES)
     except ObjectMissing:
@@ -63,9 +63,9 @@ def read_head(named: Named) -> ObjectHead | str:
 
 
 def misfit(kind: str, name: str, head: bytes, sizes: Sizes) -> str | None:
-    """What is wrong with an object as this kind of guide for a source that has one of these sizes, upright.
+    """Why an object does not fit as this kind of guide for a source of one of these upright sizes, or None.
 
-    Without any size known only the object itself is judged; its worker sees the rest.
+    If no size is known, only the object itself is checked; the worker checks the rest.
     """
     if kind != "scribbles":
         return None if readable_format(head) else f"{kind} {name!r} is no picture of a format that is read"
@@ -94,7 +94,7 @@ def outside(points: tuple[Point, ...], sizes: Sizes) -> list[str]:
 
 
 def proportional(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes have the same proportions, but for rounding the smaller one to whole pixels."""
+    """Whether two sizes have the same proportions, up to rounding of the smaller one to whole pixels."""
     (w, h), (W, H) = sorted((one, other))
     if not (w and h and W and H):
         return False

@@ -1,6 +1,6 @@
-"""Pictures that others have coloured: which one in `model.pictures` is of which image, by their keys alone.
+"""Match the pictures in `model.pictures`, coloured by other tools, to images by their keys.
 
-Of an image `1911/tram.tif` these are looked for, and the first kind of which there is one counts:
+For an image `1911/tram.tif`, these keys are tried, and the first kind that exists counts:
 
 1. the same key, `1911/tram.tif`;
 2. the key with a suffix of its own, `1911/tram.tif.png`;
@@ -8,7 +8,7 @@ Of an image `1911/tram.tif` these are looked for, and the first kind of which th
    `1911/tram-colorized.tif`. An ending is one of _ - . and a space, then color, colored, colorized,
    colorised, colorization or colorisation, each with "or" or "our", in any letter case.
 
-If there are several of the kind that counts, nobody knows which one is meant: the image fails.
+If several pictures of that kind exist, the match is ambiguous and the image fails.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NAMED = 3  # of several candidates in a message
 
 @dataclass
 class Pictures:
-    """The pictures of one listing, by what their keys may stand for."""
+    """The pictures of a listing, indexed by the image keys that they may belong to."""
 
     by_key: dict[str, ObjectInfo] = field(default_factory=dict)
     by_stem: dict[str, list[ObjectInfo]] = field(default_factory=lambda: defaultdict(list))
@@ -61,7 +61,7 @@ class Pictures:
 
 
 def _without_ending(name: str) -> str:
-    """A stem without an ending that says "in colour"; what is nothing but an ending stays."""
+    """A stem without an ending that means "in colour"; a stem that is only an ending stays."""
     last = name.rpartition("/")[2]
     match = next((m for m in _ENDING.finditer(last) if m.end() == len(last) and m.start()), None)
     return name if match is None else name[: len(name) - len(match[0])]
@@ -69,7 +69,7 @@ def _without_ending(name: str) -> str:
 
 @dataclass(frozen=True)
 class Lent:
-    """Guides by source key with the pictures in them, images that are refused, and lines of the plan."""
+    """Guides by source key including the pictures, refused images, and lines for the plan."""
 
     guides: dict[str, Guide]
     refused: dict[str, Refusal]
@@ -84,15 +84,15 @@ def lend_pictures(
     config: JobConfig,
     methods: Methods,
 ) -> Lent:
-    """Give each image its picture of `model.pictures`, unless a guide of its own says how it is coloured.
+    """Give each image its picture from `model.pictures`, unless its own guide determines its colours.
 
     Args:
         kept: the images.
-        guides: their own guides; a reference, style, picture or method in one is stronger.
-        stated: keys of images whose method somebody states.
+        guides: their own guides; a reference, style, picture or method in them takes precedence.
+        stated: keys of images whose method is stated by the user.
 
     Raises:
-        ConfigError: the pictures are not there, or lie where the images do. StorageError: the store fails.
+        ConfigError: the folder does not exist or is the input. StorageError: the store fails.
     """
     assert config.model.pictures is not None
     store = _opened(source, config)
@@ -132,7 +132,7 @@ def _opened(source: Store, config: JobConfig) -> Store:
 
 
 def _with_picture(own: Guide, candidates: list[ObjectInfo], store: Store, methods: Methods) -> Guide:
-    """The guide with its picture, or with all that may be meant: so its digest changes with each of them."""
+    """The guide with its picture, or with all candidates, so that its digest changes with each of them."""
     name, etag = (" | ".join(getattr(one, part) for one in candidates) for part in ("key", "etag"))
     picture = GuideObject(name, store.uri, candidates[0].key, etag)
     method = methods.choose(None, own.given | {"picture"})

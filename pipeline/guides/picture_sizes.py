@@ -39,7 +39,7 @@ def png_head(data: bytes) -> PngHead | None:
 def upright_sizes(store: Store, key: str, etag: str, size: int) -> set[tuple[int, int]]:
     """(width, height) upright as far as the header tells: empty where it does not.
 
-    A PNG may be turned by an EXIF block behind its pixels, so that both ways round are possible.
+    A PNG may be rotated by an EXIF block after its pixels, so both orientations are possible.
 
     Raises:
         StorageError: as `Store.get`.
@@ -59,7 +59,8 @@ def upright_sizes(store: Store, key: str, etag: str, size: int) -> set[tuple[int
             turned = image.format != "TIFF" and exif.orientation(image).value >= 5
     except _StoreFailed as failure:
         raise failure.error from None
-    # Whatever a damaged header makes Pillow raise: the worker decodes it behind limits and names the fault.
+    # Ignore whatever Pillow raises for a damaged header: the worker decodes the file under limits and reports
+    # the fault.
     except Exception:
         return set()
     return {(height, width) if turned else (width, height)}

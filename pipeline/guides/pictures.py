@@ -1,4 +1,4 @@
-"""Pictures that guide: a reference's colours, a style's lightness, at the size that a method sees."""
+"""Prepare guide pictures (a reference's colours, a style's lightness) at the size that a method sees."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.color.luminance import model_size
 
 F32 = NDArray[np.float32]
 
-# ab units, of the most colourful hundredth: what JPEG makes of gray stays below, the palest tint above
+# ab units of the most colourful 1 %: JPEG noise on gray stays below, the palest tint above
 _LEAST_CHROMA = 2.0
 _OWN_SIDE = 2048  # chroma of larger photographs is laid along the edges of their lightness
 _STRIP_ROWS = 256  # of which Lab is computed at a time: it takes 50 bytes a pixel

@@ -1,4 +1,4 @@
-"""Hints of single pixels: scribbles from a PNG, discs around points, both to chroma with confidence."""
+"""Hints for single pixels: convert scribbles (a PNG) and points (discs) to chroma with confidence."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def read_scribbles(png: bytes, width: int, height: int, side: int) -> F32:
         side: the longer side at which the hints are used, as in `luminance.model_size`.
 
     Returns:
-        float32[3,h,w], (h, w) from `model_size`: a and b in Lab units, and confidence in [0, 1]. A pixel
-        takes the mean colour of all that lies in it, weighted by alpha, and the largest alpha, not the mean:
-        a thin stroke is as sure as a broad one.
+        float32[3,h,w], (h, w) from `model_size`: a and b in Lab units, and confidence in [0, 1]. A pixel gets
+        the mean colour of everything inside it, weighted by alpha, and the largest alpha instead of the mean,
+        so a thin stroke is as certain as a broad one.
 
     Raises:
-        ImageFailure: GUIDE_INVALID for what is no PNG, is damaged, has no alpha, nothing drawn, does not fit.
+        ImageFailure: GUIDE_INVALID if it is not a PNG, is damaged, has no alpha, is empty or does not fit.
     """
     head = png_head(png)
     if head is None:
@@ -70,7 +70,7 @@ def draw_points(points: Iterable[tuple[float, float, str, float]], width: int, h
     """Discs for a photograph of `width` x `height` pixels, upright: as `read_scribbles` returns them.
 
     Each point is (x, y, "#rrggbb", radius) in pixels of the photograph, (0, 0) the middle of its first one. A
-    later disc covers an earlier one. The smallest still is one pixel of the hints.
+    later disc covers an earlier one. A disc covers at least one pixel of the hints.
 
     Raises:
         ImageFailure: GUIDE_INVALID where there are none, or one lies outside.
@@ -94,7 +94,7 @@ def draw_points(points: Iterable[tuple[float, float, str, float]], width: int, h
 
 
 def merge_hints(under: F32, over: F32) -> F32:
-    """Hints of one size, one over the other: where `over` is known it counts."""
+    """Combine hints of equal size; where `over` has a hint, it takes precedence."""
     return np.where(over[2] > 0, over, under)
 
 

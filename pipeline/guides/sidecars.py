@@ -1,7 +1,7 @@
-"""Guides that lie beside their photograph: `NAME.scribbles.png`, `NAME.reference.jpg`, `NAME.style.jpg`.
+"""Guides stored next to their photograph: `NAME.scribbles.png`, `NAME.reference.jpg`, `NAME.style.jpg`.
 
 NAME is the photograph's key, with or without its suffix: both `a/tram.scribbles.png` and
-`a/tram.tif.scribbles.png` belong to `a/tram.tif`, and the longer name wins where both are there.
+`a/tram.tif.scribbles.png` belong to `a/tram.tif`, and if both exist, the longer name wins.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _SIDECAR = re.compile(
 
 @dataclass
 class Sidecars:
-    """Candidates seen while the source was listed: by kind and name their objects."""
+    """Sidecar candidates seen while the source was listed: objects by kind and name."""
 
     candidates: dict[tuple[str, str], ObjectInfo] = field(default_factory=dict)
 
     def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-        """The same objects; those with the name of a sidecar are remembered."""
+        """Pass on the same objects, and remember those named like sidecars."""
         for listed_object in listed:
             if (match := _SIDECAR.fullmatch(listed_object.key)) is not None:
                 kind = (match["scribbles"] or match["reference"]).lower()
@@ -52,7 +52,7 @@ class Sidecars:
         return assigned
 
     def orphans(self, used: frozenset[str]) -> list[str]:
-        """Keys of objects that are named like sidecars and belong to no photograph, in order."""
+        """Keys of objects that are named like sidecars but belong to no photograph, in order."""
         return sorted(
             listed_object.key for listed_object in self.candidates.values() if listed_object.key not in used
         )

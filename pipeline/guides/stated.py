@@ -1,4 +1,4 @@
-"""What the file, the sidecars and the correction of one image state, before it is checked."""
+"""The guides of one image from file, sidecars and correction, before they are checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.storage import ObjectInfo
 
 @dataclass(frozen=True)
 class Stated:
-    """The guides of one image as they are stated; `where` says by what, for messages."""
+    """The unchecked guides of one image; `where` names their source, for messages."""
 
     source: ObjectInfo
     where: str

@@ -1,4 +1,4 @@
-"""Strokes of a brush as hints: every pixel whose middle a disc covers that moves along the path."""
+"""Brush strokes as hints: every pixel whose centre is covered by a disc that moves along the path."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def draw_strokes(strokes: Iterable[BrushStroke], width: int, height: int, side: 
     """Strokes over a photograph of `width` x `height` pixels, upright, as `scribbles.read_scribbles` has
     hints.
 
-    A later stroke covers an earlier one, an eraser takes away what is below it. The thinnest stroke still is
-    one pixel of the hints wide. Where nothing is left, the confidence is 0 everywhere.
+    A later stroke covers an earlier one; an eraser removes what is below it. A stroke is at least one pixel
+    of the hints wide. If nothing remains, the confidence is 0 everywhere.
     """
     h, w = model_size(height, width, side)
     hints = np.zeros((3, h, w), np.float32)

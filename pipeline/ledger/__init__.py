@@ -1,1 +1,1 @@
-"""All that knows what a ledger row is: schema, keys, reading, writing, which row counts, compacting."""
+"""Everything about ledger rows: schema, keys, reading, writing, choosing the row that counts, compacting."""

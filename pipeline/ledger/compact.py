@@ -1,4 +1,4 @@
-"""Compact: the ledger of a job digest as one file for people, one row per source object, in key order."""
+"""Compact the ledger of a job digest into one file for people: one row per source object, in key order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.ledger.write import PARQUET
 from pipeline.storage import Store
 from pipeline.storage.temporary import temporary_folder
 
-#: Parts beyond this many rows stay parts: a person needs a query engine for them.
+#: With more rows than this, no compact file is written: people need a query engine then.
 MOST_ROWS = 1_000_000
 #: Rows that are read from a temporary file together, rows of the result's row groups, about as many as are
 #: sorted at a time, and of how many rows one key is kept to know where to divide them.
@@ -29,11 +29,11 @@ _IDENTITY = ("key", "etag")
 
 
 def compact_ledger(out: Store, job_digest: str, run_id: str) -> str | None:
-    """Write `runs/<run id>/ledger.parquet` from all parts of the job digest; these stay, they are the record.
+    """Write `runs/<run id>/ledger.parquet` from all parts of the job digest. The parts stay as the record.
 
-    Of several rows for one version of a source (`plan.retry_failed`, two runs at once) the one that
-    `newest_in_job` takes stays, as in a plan. The rows pass through files in TMPDIR, for a driver must not
-    grow with the archive: in memory are some thousand rows, and one key of a hundred.
+    Of several rows for one version of a source (`plan.retry_failed`, two parallel runs), it keeps the one
+    that `newest_in_job` selects, as a plan does. The rows pass through files in TMPDIR, because the driver's
+    memory must not grow with the archive: it holds a few thousand rows and one key in a hundred.
 
     Returns:
         The key below OUT, or None where there are more than MOST_ROWS rows.
@@ -55,7 +55,7 @@ def compact_ledger(out: Store, job_digest: str, run_id: str) -> str | None:
 
 @dataclass
 class _Rows:
-    """Rows in a file, batch by batch: of each batch the least and the greatest key, and some keys of all."""
+    """Rows in a file of batches: the smallest and largest key of each batch, and a sample of all keys."""
 
     path: Path
     count: int = 0
@@ -71,7 +71,7 @@ def _compacted(tables: Iterator[pa.Table], folder: Path) -> Path | None:
     """
     most = MOST_ROWS
     rows = _put_aside(folder / "parts.arrow", tables, most)
-    while rows.count > most:  # of which some may be there twice, after a merge
+    while rows.count > most:  # some rows may occur twice after a merge
         newest = _put_aside(folder / "newest.arrow", _newest(rows))
         if newest.count > MOST_ROWS:
             return None
@@ -86,7 +86,7 @@ def _compacted(tables: Iterator[pa.Table], folder: Path) -> Path | None:
 
 
 def _put_aside(path: Path, tables: Iterable[pa.Table], most: float = float("inf")) -> _Rows:
-    """Write tables to a file, and take no more of them after `most` rows."""
+    """Write tables to a file; stop after `most` rows."""
     rows = _Rows(path)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, LEDGER_SCHEMA) as writer:
         for table in tables:
@@ -102,9 +102,9 @@ def _put_aside(path: Path, tables: Iterable[pa.Table], most: float = float("inf"
 
 
 def _newest(rows: _Rows) -> Iterator[pa.Table]:
-    """The row that counts of each version of a source, by key; some at a time.
+    """The row that counts for each version of a source, by key, in portions.
 
-    Parts hold neighbours, so that few batches have keys of any stretch.
+    Parts hold neighbouring keys, so few batches overlap any key range.
     """
     every = max(1, _ROW_GROUP // _STEP)
     cuts = sorted({*sorted(rows.sample)[every::every]})

@@ -1,4 +1,4 @@
-"""Is every shard of a run in the ledger? A store may acknowledge what it then does not have."""
+"""Check that every shard of a run is in the ledger: a store may confirm a write and still lose it."""
 
 from __future__ import annotations
 

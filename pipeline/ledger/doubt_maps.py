@@ -1,7 +1,7 @@
-"""Where a network was unsure in its results: small maps beside the run's plan, one file for each shard.
+"""Maps of where a network was unsure in its results, one small file per shard next to the run's plan.
 
-They are no part of the ledger, which every plan reads whole, and no record: whoever removes a run's folder
-loses these maps and nothing else.
+They are not part of the ledger, which every plan reads in full, and not a permanent record: removing a run's
+folder loses only these maps.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ SCHEMA = pa.schema(
 
 
 class DoubtMap(NamedTuple):
-    """How undecided a network was about the chroma at places of a picture, in rows from the top.
+    """How uncertain a network was about the chroma at points of a picture, in rows from the top.
 
-    places: a byte for each, the standard deviation of the chroma that it thought likely, in Lab units times
+    places: one byte per point, the standard deviation of the predicted chroma distribution in Lab units times
     STEPS, at most 255.
     """
 
@@ -45,7 +45,7 @@ class DoubtMap(NamedTuple):
 def put_doubt_maps(
     out: Store, run_id: str, shard_id: str, rows: Iterable[LedgerRow], maps: Mapping[str, DoubtMap]
 ) -> None:
-    """Keep the maps of those of a shard's results whose row has a doubt; by source key. Nothing without any.
+    """Store the maps, by source key, of those results of a shard whose row has a doubt, if there are any.
 
     Raises:
         StorageError: they cannot be written.
@@ -61,7 +61,7 @@ def put_doubt_maps(
 
 
 def read_doubt_maps(out: Store) -> pa.Table:
-    """SCHEMA, the maps of all runs whose folders are there. A damaged file is said and left out.
+    """SCHEMA: the maps of all runs whose folders still exist. Warns about a damaged file and skips it.
 
     Raises:
         StorageError: they cannot be listed or read.

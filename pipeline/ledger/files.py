@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: `row`: which row of the table names the file; `sha256` in hex, null where the row has none.
+#: `row`: the row of the table that names the file; `sha256` in hex, null if the row has none.
 FILES_SCHEMA = pa.schema([("row", pa.int32()), ("key", pa.large_string()), ("sha256", pa.string())])
 
 

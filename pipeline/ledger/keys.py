@@ -1,4 +1,4 @@
-"""The page of keys: where each thing stands below OUT, the output of colouring runs.
+"""All keys below OUT, the output of colouring runs.
 
     images/<source key>[.<suffix>]             colour images; pipeline.plan.outputs has the rule for the name
     images/<source key>/page-0001.<suffix>     colour images of the pages of a TIFF, where each is a file
@@ -7,7 +7,7 @@
     ledger/<job digest>/part-merged-<time>-<digest>.parquet   the rows of many parts (pipeline.ledger.merge)
     runs/<run id>/plan/shards.parquet
     runs/<run id>/config.yaml                  the effective configuration
-    runs/<run id>/start.json                   how and when it began, for whoever closes it in its stead
+    runs/<run id>/start.json                   how and when it began, for a later run that closes it
     runs/<run id>/ledger.parquet               the compacted ledger, for people
     runs/<run id>/summary.json                 written last: the run has finished
     runs/<run id>/report/index.html, contact-sheet.png
@@ -32,7 +32,7 @@ LEASE = "lease/"
 GALLERY = "gallery/"
 THUMBNAILS = f"{GALLERY}thumbs/"
 DECISIONS = "decisions/"
-#: Folders that hold nothing but what a ledger names.
+#: Folders that hold only files named by a ledger.
 DELIVERED = (IMAGES, DERIVATIVES)
 #: Folders in which only colouring runs may write.
 RESERVED = (*DELIVERED, LEDGER)
@@ -44,22 +44,22 @@ _DOUBT = "doubt/"
 
 
 def ledger_folder(job_digest: str) -> str:
-    """Where the ledger parts of a job digest stand."""
+    """The folder of the ledger parts of a job digest."""
     return f"{LEDGER}{job_digest}/"
 
 
 def part_key(job_digest: str, shard_id: str) -> str:
-    """Where the ledger part of a shard stands."""
+    """The key of the ledger part of a shard."""
     return f"{ledger_folder(job_digest)}part-{shard_id}{_PART_SUFFIX}"
 
 
 def merged_key(job_digest: str, time: str, digest: str) -> str:
-    """Where the rows of many parts stand together."""
+    """The key of a merged part."""
     return part_key(job_digest, f"merged-{time}-{digest}")
 
 
 def is_part(key: str) -> bool:
-    """Whether a key in the ledger's folder is a part; others are left alone, whoever put them there."""
+    """Whether a key in the ledger's folder is a ledger part; other objects are left alone."""
     return key.endswith(_PART_SUFFIX)
 
 
@@ -69,12 +69,12 @@ def job_digest_of(part: str) -> str:
 
 
 def run_folder(run_id: str) -> str:
-    """What a run or a verification leaves beside images and ledger."""
+    """The folder for what a run or a verification writes besides images and ledger."""
     return f"{RUNS}{run_id}/"
 
 
 def run_id_of(key: str) -> str | None:
-    """The run in whose folder a key stands; None for a key that stands in none."""
+    """The run whose folder contains a key; None if no run's folder does."""
     run_id, slash, _ = key.removeprefix(RUNS).partition("/")
     return run_id if slash and key.startswith(RUNS) else None
 
@@ -90,12 +90,12 @@ def config_key(run_id: str) -> str:
 
 
 def start_key(run_id: str) -> str:
-    """What the run says of itself when its workers are up."""
+    """What the run records about itself when its workers are ready."""
     return f"{run_folder(run_id)}start.json"
 
 
 def compacted_key(run_id: str) -> str:
-    """The ledger of the run's job digest in one file."""
+    """The compact ledger of the run's job digest."""
     return f"{run_folder(run_id)}ledger.parquet"
 
 
@@ -110,7 +110,7 @@ def is_doubt_maps(key: str) -> bool:
 
 
 def summary_key(run_id: str) -> str:
-    """The run's summary; where there is none, the run has not finished."""
+    """The run's summary; a run without one has not finished."""
     return run_folder(run_id) + SUMMARY
 
 
@@ -125,7 +125,7 @@ def sheet_key(run_id: str) -> str:
 
 
 def thumbnail_key(side: int, name: str) -> str:
-    """Where the gallery has a thumbnail of this longest side (pixels); its name is that of what it shows."""
+    """The key of a gallery thumbnail with this longest side (pixels), named after the file that it shows."""
     return f"{THUMBNAILS}{side}/{name[:2]}/{name}.jpg"
 
 

@@ -1,12 +1,12 @@
-"""Merge: many small ledger parts become few large ones by themselves, and no row is ever missing.
+"""Merge many small ledger parts into few large ones automatically, without ever losing a row.
 
-A ledger of a hundred million images has 200,000 parts, and each plan reads all. A merged part holds the rows
-of many under a key of its own, and in its Parquet metadata the digest of each part that it was made of. It is
-written before anything is removed. What it was made of is removed by a later run, `GRACE` after it was
-written, for a job that listed the parts before may still read them; and only if the merged part, read again,
-has the rows and the part is the same as it was. In between a row is there twice, which `newest` sorts out
-like any other two rows for one image. A shard whose part was removed may be committed again by a worker that
-was slow: its rows are a part again, later ones, and they count, for its images were put last.
+A ledger of a hundred million images has 200,000 parts, and each plan reads them all. A merged part holds the
+rows of many parts under its own key, and its Parquet metadata holds the digest of each of them. It is written
+before any part is removed. A later run removes the original parts, `GRACE` after the merged part was written,
+because a job that listed them earlier may still read them. It removes a part only if the merged part, read
+again, has its rows and the part has not changed. In between, rows exist twice, and `newest` handles them like
+any two rows for one image. A slow worker may commit a shard again after its part was removed. Its rows are
+then a new part; they are later and count, because its images were written last.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from pipeline.ledger.read import map_parts, read_part, read_part_and_bytes
 from pipeline.ledger.write import PARQUET, parquet_bytes
 from pipeline.storage import ObjectInfo, Store
 
-#: Parts that are in no merged one, from which on they are merged; most rows of a merged one, 60 MB in memory.
+#: The number of unmerged parts from which on they are merged; the most rows of a merged part (60 MB in
+#: memory).
 MOST_PARTS, MOST_ROWS = 2000, 250_000
 GRACE = timedelta(hours=12)
 _MERGED = re.compile(r".*/part-merged-(\d{8}T\d{6})-([0-9a-f]{16})\.parquet")
@@ -39,7 +40,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Merged:
-    """A merged part: when it was written, and by the key of each part in it the SHA-256 of its bytes."""
+    """A merged part: when it was written, and the SHA-256 of each part in it by key."""
 
     key: str
     written: datetime
@@ -47,9 +48,9 @@ class Merged:
 
 
 def merge_parts(out: Store, job_digest: str, now: datetime | None = None) -> None:
-    """Merge the parts of a job digest if there are many, and remove those that were merged a while ago.
+    """Merge the parts of a job digest if there are many, and remove parts that were merged long enough ago.
 
-    Whoever calls holds the lease of OUT. Where the store lets nothing be removed, all parts stay, and none is
+    The caller must hold the lease of OUT. If the store does not allow removal, all parts stay and none is
     merged twice.
 
     Raises:
@@ -71,7 +72,7 @@ def merge_parts(out: Store, job_digest: str, now: datetime | None = None) -> Non
 
 
 def _read_merged(out: Store, info: ObjectInfo) -> Merged:
-    """What a merged part is made of, from the end of its file; of nothing, where somebody wrote it anew."""
+    """The parts that a merged part contains, from the end of its file; empty if somebody rewrote the file."""
     tail = out.get(info.key, start=max(0, info.bytes - _TAIL)).data
     footer = int.from_bytes(tail[-8:-4], "little") + 8
     if len(tail) < footer <= info.bytes:
@@ -83,16 +84,16 @@ def _read_merged(out: Store, info: ObjectInfo) -> Merged:
         written = datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
         return Merged(info.key, written, dict(json.loads(metadata.get(_METADATA, b"{}"))))
     except (pa.ArrowException, OSError, ValueError, TypeError):
-        read_part(out, info.key)  # raises where it is damaged
+        read_part(out, info.key)  # raises if it is damaged
         return Merged(info.key, _NEVER, {})
 
 
 def _remove(out: Store, merged: Merged, keys: list[str]) -> bool:
-    """Remove the parts that the merged one holds; False where the store allows no removal.
+    """Remove the parts that the merged one contains; False if the store does not allow removal.
 
-    The merged part is read whole before, and must be what was written, to the byte: the store may have
-    acknowledged what it does not have. A part of the same key and other bytes is a later commit of its shard,
-    and stays.
+    The merged part is first read in full and must have exactly the bytes that were written, because a store
+    may confirm a write and still lose it. A part with the same key and other bytes is a later commit of its
+    shard and stays.
     """
     _, data = read_part_and_bytes(out, merged.key)
     if f"-{_sha256(data)[:16]}." not in merged.key:

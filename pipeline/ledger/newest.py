@@ -1,7 +1,7 @@
-"""Which row counts, where several are about the same thing. There are two rules, for two questions.
+"""Which of several rows about the same thing counts. There are two rules for two questions.
 
-Both give equal rows (same attempts, same microsecond) to the one whose part has the first key, so that an
-answer never depends on the threads that read the parts.
+Between equal rows (same attempts, same microsecond), both rules choose the row whose part has the first key,
+so the answer never depends on the threads that read the parts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _SAY_WHAT_STANDS = pa.array([str(Status.COLORIZED), str(Status.REJECTED)])
 
 
 def newest_in_job(table: pa.Table, identity: Sequence[str]) -> pa.Table:
-    """Within one job digest: the row with most `attempts`, then the latest `finished_at`.
+    """Within one job digest, the row with the most `attempts`, then the latest `finished_at`.
 
-    The question is what became of a version of a source. Each plan counts on from the attempts that the
-    ledger had, so that more attempts mean a later decision, even where the clocks of two workers differ.
+    This answers what happened to a version of a source. Each plan continues the count of attempts in the
+    ledger, so more attempts mean a later outcome, even if the clocks of two workers differ.
 
     Args:
         table: rows of one job digest, in the order of their parts; all columns stay.
@@ -34,10 +34,10 @@ def newest_in_job(table: pa.Table, identity: Sequence[str]) -> pa.Table:
 
 
 def newest_of_all_jobs(table: pa.Table, identity: Sequence[str]) -> pa.Table:
-    """Across job digests: the row with the latest `finished_at`.
+    """Across job digests, the row with the latest `finished_at`.
 
-    The question is what stands at a place, or was last done to a source. Each job digest counts its attempts
-    from one, and whatever wrote last wrote over what stood there: only time decides.
+    This answers which file is at a key, or what was last done to a source. Each job digest counts its
+    attempts from one, and the last write overwrites earlier ones, so only time decides.
 
     Args:
         table: rows of any job digests, in the order of their parts; all columns stay.
@@ -50,10 +50,10 @@ def newest_of_all_jobs(table: pa.Table, identity: Sequence[str]) -> pa.Table:
 
 
 def results_that_stand(table: pa.Table) -> pa.Table:
-    """Of each source the coloured row that was finished last; none where it was rejected since.
+    """For each source, the coloured row finished last; none if it was rejected since then.
 
-    That is the result of its generation: what earlier runs made of the same source with other settings, in
-    another format under another name, counts no more. It stays where a later run failed.
+    This is the current result of the source. It replaces what earlier runs made of the same source with other
+    settings, even in another format under another name. It stays current if a later run failed.
 
     Args:
         table: rows of any job digests, in the order of their parts, with `key`, `status` and `finished_at`;
@@ -76,5 +76,5 @@ def _first_of_each(table: pa.Table, identity: Sequence[str], order: Sequence[tup
 
 
 def _changes(values: pa.Array) -> pa.Array:
-    """For each value but the first whether it differs from the one before."""
+    """For each value except the first, whether it differs from the previous one."""
     return pc.not_equal(values.slice(1), values.slice(0, len(values) - 1))

@@ -1,6 +1,6 @@
-"""The one reader of ledger parts: list them, read one, read many on threads in bounded memory.
+"""The only reader of ledger parts: list them, read one, or read many on threads in bounded memory.
 
-It alone decides what a damaged part is, and raises `DamagedLedgerPart` for one, whoever reads.
+Only this module decides whether a part is damaged; it raises `DamagedLedgerPart` for every caller.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pipeline.ledger.schema import CHECKSUMS, LEDGER_SCHEMA, OUTPUT_COLUMNS
 from pipeline.records import Status
 from pipeline.storage import Store
 
-#: Parts fetched at a time, and the most that are in memory before their reader takes them.
+#: Parts fetched in parallel, and the most that wait in memory for their reader.
 _THREADS = 16
 _MOST_OF_A_REASON = 200
-#: More than any commit writes: a shard has up to 100,000 images, a merged part up to 350,000.
+#: More rows than any commit writes: a shard has up to 100,000 images, a merged part up to 350,000.
 _MOST_ROWS, _MOST_BYTES = 1_000_000, 2 * 2**30
 #: Seconds after each try to read a part that is damaged.
 _PAUSES = (0.1, 0.3, 0.0)
@@ -46,7 +46,7 @@ def list_parts(out: Store, job_digest: str | None = None) -> Iterator[str]:
 
 
 def list_some_parts(out: Store) -> Iterator[str]:
-    """As `list_parts` of all job digests, for a job that makes no sense without a ledger.
+    """Like `list_parts` for all job digests, for a job that needs a ledger.
 
     Raises:
         ConfigError: there is no part, so OUT is probably misspelt. StorageError: as `list_parts`.
@@ -60,13 +60,13 @@ def list_some_parts(out: Store) -> Iterator[str]:
 
 
 def read_part(out: Store, key: str, columns: Sequence[str] = LEDGER_SCHEMA.names) -> pa.Table:
-    """These columns of a ledger part, typed as in LEDGER_SCHEMA; an older part has nulls for what it lacks.
+    """These columns of a ledger part, typed as in LEDGER_SCHEMA; nulls for columns that an older part lacks.
 
-    What comes damaged is read again: it may be the way here that is bad.
+    A damaged read is retried, because the damage may have happened in transit.
 
     Raises:
-        DamagedLedgerPart: the bytes are not those of a ledger part.
-        StorageError: the store does not give them.
+        DamagedLedgerPart: the bytes are not a valid ledger part.
+            StorageError: the store does not return them.
     """
     return read_part_and_bytes(out, key, columns)[0]
 
@@ -79,9 +79,9 @@ def read_part_and_bytes(
         try:
             data = out.get(key).data
             return _sound(data, columns), data
-        except ObjectDamaged as error:  # read again by the store itself
+        except ObjectDamaged as error:  # the store has already retried
             raise DamagedLedgerPart(f"{error}; without the part its images are coloured again") from None
-        except (pa.ArrowException, OSError, ValueError) as error:  # OSError: a page that does not decode
+        except (pa.ArrowException, OSError, ValueError) as error:  # OSError: a page cannot be decoded
             defect = " ".join(str(error).split())[:_MOST_OF_A_REASON]
         time.sleep(pause)
     raise DamagedLedgerPart(
@@ -91,9 +91,9 @@ def read_part_and_bytes(
 
 
 def _sound(data: bytes, columns: Sequence[str]) -> pa.Table:
-    """The columns. Raises ValueError, or what pyarrow raises, where no commit would have written this."""
+    """The columns. Raises ValueError, or what pyarrow raises, if no commit can have written these bytes."""
     table = _parse(data, columns)
-    table.validate(full=True)  # text that is no UTF-8 would fail only where it is used
+    table.validate(full=True)  # else invalid UTF-8 would fail only where it is used
     if defect := _defect(table):
         raise ValueError(defect)
     return table
@@ -107,7 +107,7 @@ def stream_parts(
 
 
 def map_parts(work: Callable[[str], T], keys: Iterable[str]) -> Iterator[T]:
-    """`work` of each key, on threads, in the order of the keys; few results wait at a time.
+    """The results of `work` for each key, computed on threads, in the order of the keys; few wait in memory.
 
     An error of `work` is raised where its result would come.
     """
@@ -124,8 +124,8 @@ def map_parts(work: Callable[[str], T], keys: Iterable[str]) -> Iterator[T]:
 def _parse(data: bytes, columns: Sequence[str]) -> pa.Table:
     """The columns of a Parquet file, cast to their types in LEDGER_SCHEMA; nulls for those that it lacks.
 
-    Not by `pq.read_table`, which takes a schema and would do the same: it starts Arrow's own threads, and a
-    process that ends soon after is aborted by them now and then (pyarrow 26). Here are threads enough.
+    `pq.read_table` with a schema would do the same, but it starts Arrow's own threads, which sometimes abort
+    a process that ends soon afterwards (pyarrow 26). There are enough threads here.
     """
     file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
     known = [name for name in columns if name in file.schema_arrow.names]
@@ -142,7 +142,7 @@ def _parse(data: bytes, columns: Sequence[str]) -> pa.Table:
 
 
 def _defect(table: pa.Table) -> str | None:
-    """What no commit would have written; None for a sound table."""
+    """Why no commit can have written this table; None for a valid one."""
     for name in table.column_names:
         column = table[name]
         if column.null_count and not LEDGER_SCHEMA.field(name).nullable:
@@ -156,7 +156,7 @@ def _defect(table: pa.Table) -> str | None:
 
 
 def _uneven(table: pa.Table) -> str | None:
-    """Lists of keys and of checksums that do not belong together."""
+    """Check that lists of keys and of checksums match."""
     for key, sha256 in OUTPUT_COLUMNS:
         if {key, sha256} <= {*table.column_names} and pa.types.is_list(table.schema.field(key).type):
             lengths = [pc.fill_null(pc.list_value_length(table[name]), 0) for name in (key, sha256)]

@@ -1,4 +1,4 @@
-"""The files of rejected and of superseded results: a row names them, and they are gone."""
+"""The files of rejected and superseded results: rows name them, but they are removed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pipeline.ledger.schema import OUTPUT_COLUMNS
 from pipeline.records import Status
 
 _GONE = pa.array([str(Status.REJECTED), str(Status.SUPERSEDED)])
-#: `finished_at`: microseconds since 1970, when the file was removed, or a moment after it was written.
-#: `rejected`: somebody rejected it; else another result stands.
+#: `finished_at`: microseconds since 1970, when the file was removed, or shortly after it was written.
+#: `rejected`: somebody rejected it; otherwise it was superseded.
 REMOVED_SCHEMA = pa.schema(
     [("key", pa.large_string()), ("finished_at", pa.int64()), ("rejected", pa.bool_())]
 )

@@ -1,4 +1,4 @@
-"""The columns of the ledger: one row per source object."""
+"""The columns of the ledger, which has one row per source object."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("mode", pa.string()),  # Pillow mode of the source: L, LA, RGB, P, 1 ...
         # color.toning.colour_spread, ab units, the largest of all pages; 0: gray; null: nothing was decoded
         pa.field("color_spread", pa.float32()),
-        # above it a photograph has real colour: model.color_threshold
+        # a photograph above model.color_threshold has real colour
         pa.field("color_threshold", pa.float32()),
         pa.field("source_sha256", pa.string()),
         pa.field("output_sha256", pa.string()),
@@ -36,7 +36,7 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("max_delta_l", pa.float32()),
         pa.field("mean_chroma", pa.float32()),  # mean CIELAB C*ab of the output
         pa.field("colorfulness", pa.float32()),  # Hasler and Suesstrunk 2003, M3
-        pa.field("metadata_changes", pa.list_(pa.string())),  # what of the source's is changed or left out
+        pa.field("metadata_changes", pa.list_(pa.string())),  # changed or omitted source metadata
         pa.field("guide_digest", pa.string()),  # over the image's guide, 16 hex digits; null: it had none
         pa.field("method", pa.string(), nullable=False),  # the one this image was coloured with
         pa.field("weights_digest", pa.string(), nullable=False),
@@ -66,7 +66,7 @@ LEDGER_SCHEMA = pa.schema(
 )
 
 
-#: Columns that legitimately differ between two runs over the same photographs.
+#: Columns that may differ between two runs over the same photographs.
 VOLATILE_COLUMNS = (
     "input",
     "attempts",

@@ -1,7 +1,7 @@
-"""The ledger rows that count across job digests, as a stream: an export has more rows than memory.
+"""Stream the ledger rows that count across job digests, because an export has more rows than fit in memory.
 
-First pass: of every row its key, checksum, time and place, as Arrow. Second pass: the whole rows, some ledger
-parts at a time.
+The first pass reads the key, checksum, time and place of every row as Arrow. The second pass reads the whole
+rows, a few ledger parts at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PLACE_SCHEMA = pa.schema(
         ("row", pa.int32()),
     ]
 )
-#: A row about a source that may say what stands; `place` is of the row, by part and number in it.
+#: A row that may determine the current result of a source; `place`: its part and its number in the part.
 RESULTS_SCHEMA = pa.schema(
     [("key", pa.large_string()), ("status", pa.string()), ("finished_at", pa.int64()), ("place", pa.int64())]
 )
@@ -42,7 +42,7 @@ _IN_PLACE = [("part", "ascending"), ("row", "ascending")]
 
 @dataclass(frozen=True)
 class LedgerParts:
-    """The ledger parts of all job digests below OUT as they were listed once, in the order of their keys."""
+    """The ledger parts of all job digests below OUT, listed once, in the order of their keys."""
 
     out: Store
     keys: tuple[str, ...]
@@ -50,7 +50,7 @@ class LedgerParts:
     def read(
         self, numbers: Sequence[int], columns: Sequence[str] = LEDGER_SCHEMA.names
     ) -> Iterator[pa.Table]:
-        """These parts in this order. Raises as `read_part`: an export leaves no row out in silence."""
+        """These parts in this order. Raises as `read_part`, because an export must not silently skip rows."""
         return stream_parts(self.out, (self.keys[number] for number in numbers), columns)
 
 
@@ -60,9 +60,9 @@ def open_ledger(out: Store) -> LedgerParts:
 
 
 def newest_images(parts: LedgerParts) -> pa.Table:
-    """PLACE_SCHEMA, one row a source image, by place: the row finished last says what became of it.
+    """PLACE_SCHEMA, one row per source image, by place: the row finished last, which holds its outcome.
 
-    That a file was removed says nothing of an image whose result stands, even where two have one time.
+    A row about a removed file does not count for an image that has a current result, even at the same time.
     """
     names = ("key", "status", "finished_at", "source_sha256")
     places = [PLACE_SCHEMA.empty_table()]
@@ -74,11 +74,11 @@ def newest_images(parts: LedgerParts) -> pa.Table:
 
 
 class Delivered(NamedTuple):
-    """Delivered objects (key below OUT), one row each: PLACE_SCHEMA, by place.
+    """Delivered objects (keys below OUT), one row each: PLACE_SCHEMA, by place.
 
-    `current`: of results that stand (`results_that_stand`), by the newest row that names them. `superseded`:
-    of results of which another one stands now. They stay here when prune has removed them: it may have been
-    killed before it came to their files, so that whoever asks looks at what is there.
+    `current`: files of current results (`results_that_stand`), by the newest row that names them.
+    `superseded`: files of superseded results. They are included even after prune has removed them, because it
+    may have been killed before it removed the files; callers must check which files exist.
     """
 
     current: pa.Table
@@ -102,15 +102,15 @@ def delivered_objects(parts: LedgerParts) -> Delivered:
 
 
 def not_in_use(parts: LedgerParts, keys: Iterable[str]) -> list[str]:
-    """Those of the keys, in their order, that are the file of no result that stands.
+    """Those of the keys, in their order, that are not a file of a current result.
 
-    Two names that the store takes for one (`Store.comparable`) are one file. Raises as `LedgerParts.read`.
+    Names that the store treats as the same (`Store.comparable`) are one file. Raises as `LedgerParts.read`.
     """
     return without_current(parts.out, keys, delivered_objects(parts).current)
 
 
 def without_current(out: Store, keys: Iterable[str], current: pa.Table) -> list[str]:
-    """As `not_in_use`, where `Delivered.current` is known."""
+    """Like `not_in_use`, if `Delivered.current` is already known."""
     by_key = {key: out.comparable(key) for key in keys}
     wanted = set(by_key.values())
     batches = current["key"].combine_chunks().to_pylist() if wanted else ()
@@ -119,7 +119,7 @@ def without_current(out: Store, keys: Iterable[str], current: pa.Table) -> list[
 
 
 def result_places(table: pa.Table, number: int) -> pa.Table:
-    """Which result each row is about, and the row's place, for `split_delivered`.
+    """The result that each row is about, and the row's place, for `split_delivered`.
 
     Args:
         table: the rows of a ledger part, with `key`, `status` and `finished_at`.
@@ -132,7 +132,7 @@ def result_places(table: pa.Table, number: int) -> pa.Table:
 
 
 def split_delivered(files: pa.Table, results: pa.Table, removed: Sequence[pa.Table]) -> Delivered:
-    """What stands of all files that coloured rows name, and what does not.
+    """Split all files that coloured rows name into current and superseded ones.
 
     Args:
         files: `key`, `finished_at` in microseconds, `part` and `row`, in the order of the parts; all columns
@@ -171,7 +171,7 @@ def rows_at(parts: LedgerParts, places: pa.Table) -> Iterator[pa.Table]:
 
 
 def _places(table: pa.Table, number: int, columns: Sequence[tuple[str, str]]) -> pa.Table:
-    """Where the rows stand that name a file in these columns; of outputs only those that were coloured."""
+    """The places of rows that name a file in these columns; for outputs, only coloured rows."""
     files = named_files(table, columns)
     if columns == OUTPUT_COLUMNS:
         files = files.filter(pc.equal(table["status"].take(files["row"]), str(Status.COLORIZED)))

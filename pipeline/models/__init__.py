@@ -1,1 +1,1 @@
-"""One room per colouring method, `base` the door they share, `registry` on top."""
+"""Colouring models: one package per method in `methods`, their interface in `base`."""

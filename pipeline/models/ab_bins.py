@@ -43,8 +43,8 @@ _LIMIT = 110
 
 
 def _for_training_too() -> torch.inference_mode:
-    """Where tensors that are kept are made: a prediction may want them first, and no gradient passes through
-    tensors that are made in its inference mode."""
+    """Create cached tensors outside inference mode: a prediction may need them first, and no gradient can
+    pass through tensors created in its inference mode."""
     return torch.inference_mode(False)
 
 
@@ -81,7 +81,7 @@ def soft_encode(ab_B2hw: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def histogram(ab_n2: NDArray[np.floating]) -> NDArray[np.float64]:
-    """How many of the n chromas (Lab units) are nearest to each bin, float64[313]: a prior is made of it."""
+    """How many of the n chromas (Lab units) are nearest to each bin, float64[313], to compute a prior."""
     index, _ = _table()
     whole = np.clip(np.round(ab_n2), -_LIMIT, _LIMIT).astype(np.int64) + _LIMIT
     nearest = index[:, 0].numpy()[whole[:, 0] * (2 * _LIMIT + 1) + whole[:, 1]]
@@ -107,7 +107,7 @@ def annealed_mean(
 ) -> Tensor:
     """`ab_B2hw`, float32, Lab units: the mean over the distribution sharpened by `temperature` in (0, 1].
 
-    overwrite: nobody needs float32 logits after this, so that their memory may hold the sharpened ones.
+    overwrite: the float32 logits are not needed afterwards, so their memory may be reused.
     """
     with torch.autocast(logits_BQhw.device.type, enabled=False):
         # bins last: of channels-last logits nothing is copied, and the mean is one matrix product
@@ -121,7 +121,7 @@ def annealed_mean(
 
 
 class BinHead(nn.Module):
-    """The prior over bins (a buffer, stored with the weights), the loss, and what rebalancing did to it."""
+    """The prior over bins (a buffer, stored with the weights), the loss, and the effect of rebalancing."""
 
     prior_Q: Tensor
 

@@ -1,4 +1,4 @@
-"""The model door: physical units in, physical units out. What is normalised, a room normalises inside."""
+"""The common interface of all methods: physical units in and out. Each method normalises internally."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.models.signals import Signals
 PRECISIONS = ("auto", "fp32", "bf16")
 
 Width = Annotated[float, Field(gt=0, le=2, description="factor on the channels that the source gives")]
-"""The option that most networks have."""
+"""An option of most networks."""
 
 Temperature = Annotated[float, Field(gt=0, le=1, description="of the annealed mean over ab bins")]
 
@@ -27,10 +27,10 @@ Temperature = Annotated[float, Field(gt=0, le=1, description="of the annealed me
 class Colorizer(nn.Module, ABC):
     """A network that guesses chroma from luminance.
 
-    `method` is its name in the registry, `guides` what it takes besides luminance, `needs` those of them
-    without which it cannot colour, `trainable` whether it is a `TrainableColorizer`. `revision` tells the
-    results of a method without weights apart: it is raised with every change of them. `precision` ("fp32" or
-    "bf16") is set by whoever loads it.
+    `method`: its name in the registry. `guides`: what it takes besides luminance. `needs`: guides without
+    which it cannot colour. `trainable`: whether it is a `TrainableColorizer`. `revision` identifies the
+    results of a method without weights; raise it with every change of them. `precision` ("fp32" or "bf16") is
+    set by the code that loads it.
     """
 
     method: ClassVar[str]
@@ -50,18 +50,18 @@ class Colorizer(nn.Module, ABC):
         """CIELAB D65 chroma for luminance.
 
         `L_B1HW`: float32, L* in [0, 100], H and W multiples of 8, on the colorizer's device. Returns
-        `ab_B2hw`: float32 in Lab units, h and w may be H/2 and W/2. Nothing is remembered between calls and
-        no image of the batch changes another's result. Raises ValueError for another shape or unknown guides.
+        `ab_B2hw`: float32 in Lab units, h and w may be H/2 and W/2. Calls keep no state, and images of a
+        batch do not affect each other. Raises ValueError for another shape or unknown guides.
         """
 
     def predict_with_signals(
         self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None
     ) -> tuple[Tensor, Signals]:
-        """`predict_ab`, the same bits, and what the network knows of its guess: no signals by default."""
+        """The same chroma as `predict_ab`, bit for bit, and signals about its quality; by default none."""
         return self.predict_ab(L_B1HW, guides), Signals()
 
     def check_input(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None) -> None:
-        """Raises ValueError where the arguments of `predict_ab` break its contract."""
+        """Raises ValueError if the arguments of `predict_ab` are invalid."""
         shape = tuple(L_B1HW.shape)
         if len(shape) != 4 or shape[1] != 1 or shape[2] % 8 or shape[3] % 8 or not all(shape):
             raise ValueError(f"{self.method} wants L as B x 1 x H x W, H and W multiples of 8; got {shape}")
@@ -75,7 +75,7 @@ class Colorizer(nn.Module, ABC):
     def picture_guide(
         self, guides: Mapping[str, Tensor] | None, name: str, channels: int, batch: int
     ) -> Tensor | None:
-        """A guide that is a picture for each image, B x `channels` x h x w; None where it was not given.
+        """A guide with one picture per image, B x `channels` x h x w; None if not given.
 
         h and w are multiples of 8 and need not be the image's. Raises ValueError for another shape.
         """
@@ -99,15 +99,15 @@ class Colorizer(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Objective:
-    """What a training run minimises; each room reads the fields that concern it.
+    """What a training run minimises; each method reads the fields that it uses.
 
     `alpha`: weight of the photographs' class label against the colour term (Iizuka et al., equation 3);
     `reduction`: "sum" or "mean" of an image's squared errors; `regression`: "l2" or "smooth_l1" of ab, or
     "psnr" of the colours, or "delta_e", what people see of it;
     `uniform`: None, or the lambda of class rebalancing (Zhang et al., equation 4); `bins`: weight of the
     cross-entropy over ab bins beside a regression loss, for networks with both heads; `perceptual`,
-    `semantic`: weights of the losses of `models.classifier_loss` beside a regression; `shown`: whether what
-    a discriminator sees is wanted besides the losses.
+    `semantic`: weights of the losses of `models.classifier_loss` beside a regression; `shown`: whether to
+    return also what a discriminator sees.
     """
 
     alpha: float = 0.0
@@ -121,14 +121,14 @@ class Objective:
 
 
 class TrainableColorizer(Colorizer):
-    """A colorizer with something to learn. Calling the module computes its losses, so that
-    `DistributedDataParallel` can wrap it as it is.
+    """A colorizer that can be trained. Calling the module computes its losses, so `DistributedDataParallel`
+    can wrap it directly.
 
-    `options` are the constructor's arguments that a training configuration may set; their annotations say
-    which values are allowed. `learning` are those of them that say what learns, and change nothing that is
-    computed. `decoding` are those that may still be chosen when training is over: they turn
-    what was learned into colour. `ab_range` and `normalisation` say, for the weights file, how ab becomes the
-    network's numbers. `exportable`: `predict_ab` is torch's operators alone, so that it can be traced.
+    `options`: constructor arguments that a training configuration may set; their annotations say which values
+    are allowed. `learning`: those of them that control what is trained but do not change the computation.
+    `decoding`: those that may still be chosen after training; they control how predictions become colour.
+    `ab_range` and `normalisation` say, for the weights file, how ab becomes the network's numbers.
+    `exportable`: whether `predict_ab` uses only torch operators, so that it can be traced.
     """
 
     trainable: ClassVar[bool] = True
@@ -181,7 +181,7 @@ class TrainableColorizer(Colorizer):
     def start(cls, options: Mapping[str, Any], classes: int) -> TrainableColorizer:
         """A network to train from the beginning: random, or pretrained, by the options.
 
-        `classes`: labels of the photographs, for rooms that learn to classify; the others leave it out.
+        `classes`: labels of the photographs, for methods that learn to classify; others ignore it.
         """
         return cls(**options)
 
@@ -196,7 +196,7 @@ class TrainableColorizer(Colorizer):
         return None
 
     def pretrained_parameters(self) -> list[nn.Parameter]:
-        """What did not begin at random, and may be trained at a rate of its own."""
+        """Parameters that start pretrained, and may have their own learning rate."""
         return []
 
     @abstractmethod
@@ -215,7 +215,7 @@ class TrainableColorizer(Colorizer):
         """Keyword arguments that build this network again, JSON values only."""
 
     def variants(self) -> tuple[str, ...]:
-        """Names under which `variant` makes a network of its own out of this one; mostly none."""
+        """Names that `variant` accepts to extract a separate network; usually none."""
         return ()
 
     def variant(self, name: str) -> TrainableColorizer:

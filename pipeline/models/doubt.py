@@ -1,7 +1,7 @@
-"""Doubt: how wrong a colouring is expected to be, from what a network knows of its own guess.
+"""Doubt: the expected error of a colouring, estimated from a network's own signals.
 
 A calibration belongs to one weights file. It is fitted on photographs that these weights were not trained on
-(`pipeline/evaluate/doubt_fit.py`), and lies beside them: `own.doubt` for `own.safetensors`.
+(`pipeline/evaluate/doubt_fit.py`), and is stored next to them: `own.doubt` for `own.safetensors`.
 
 The expected CIEDE2000 is a ridge regression of its logarithm on the network's signals. Its place among those
 of the photographs of the fit is the doubt, a monotone map to [0, 1].
@@ -45,7 +45,7 @@ SMALLEST_AREA = 0.75
 
 @dataclass(frozen=True)
 class DoubtInfo:
-    """What a calibration says of itself.
+    """The metadata of a calibration.
 
     weights: SHA-256 of the weights it is for. numbers: names of the numbers beside the features, in order.
     features: how many the network gives; 0: none. photographs: how many it was fitted on; `sources` where
@@ -98,17 +98,17 @@ class Calibration:
 
     @property
     def fewest_pixels(self) -> float:
-        """A picture with fewer, as the network sees it, has no novelty: its features vary more than those of
-        the photographs of the fit."""
+        """The fewest pixels of the network's input for which novelty is computed: features of smaller
+        pictures vary more than those of the calibration photographs."""
         return SMALLEST_AREA * self.info.side**2
 
     @property
     def looks(self) -> bool:
-        """Whether it wants a second look at half the size."""
+        """Whether it needs a second prediction at half the size."""
         return LOOK in self.info.numbers
 
     def judge(self, numbers: dict[str, float], features_F: F32 | None) -> Judgement:
-        """What is expected of a colouring with these signals.
+        """The expected quality of a colouring with these signals.
 
         Raises ValueError where a number is missing, or the features are others.
         """
@@ -236,7 +236,7 @@ def calibration_uri(weights: str) -> str:
 def find_calibration(weights: str, digest: str, storage: StorageConfig | None = None) -> Calibration | None:
     """The calibration beside the weights at this path or URI, whose SHA-256 is `digest`.
 
-    None where there is none, or one of other weights. Raises WeightsError where it is damaged or cannot be
+    None if there is none, or if it is for other weights. Raises WeightsError if it is damaged or cannot be
     read.
     """
     uri = calibration_uri(weights)

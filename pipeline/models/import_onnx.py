@@ -1,4 +1,4 @@
-"""Bringing an ONNX file in: checked, probed, with a contract that pins both."""
+"""Import an ONNX file: check it, probe it, and pin both in a contract."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def import_weights(
 
     Args:
         source: path or URI of the file, optionally with `#sha256=HEX`.
-        contract: path or URI of one, or the name of a ready one; None: searched for as the job does.
-        registry: URI/NAME where file and contract go; the file is then the name's champion. None: only the
-            contract is written, beside the file.
+        contract: path or URI of one, or the name of a ready-made one; None: search for it as the job does.
+        registry: URI/NAME for file and contract; the file becomes the champion of that name. None: only write
+            the contract, next to the file.
 
     Returns:
-        Lines for a person: what it is, what the probe gave, how to use it.
+        Lines for a person: what it is, the result of the probe, and how to use it.
 
     Raises:
-        ConfigError: the file is no ONNX file by its name. WeightsError: a check or the probe fails.
+        ConfigError: the file's name is not that of an ONNX file. WeightsError: a check or the probe fails.
         StorageError: as the store does.
     """
     refuse_no_onnx(source)
@@ -58,7 +58,7 @@ def import_weights(
 def _stored(
     onnx: OnnxWeights, source: str, registry: str | None, storage: StorageConfig | None
 ) -> tuple[str, str]:
-    """Where the contract is, and what to hand to `--weights`."""
+    """Where the contract is, and what to pass to `--weights`."""
     location = source.partition("#")[0]
     if registry is not None:
         catalog = WeightsRegistry(registry.removeprefix(SCHEME), storage)

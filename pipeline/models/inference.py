@@ -1,4 +1,4 @@
-"""Preparing a trained network for prediction: the same function in fewer and faster operations.
+"""Prepare a trained network for prediction: compute the same function with fewer and faster operations.
 
 On CPUs the convolutions are oneDNN's own operators, which torch.compile uses too: they apply the activation
 while the result is in the cache, and take weights that were brought into the kernels' order once. Measured

@@ -1,4 +1,4 @@
-"""Every colouring method by name, the weights that ship for it, and the one way to load one."""
+"""All colouring methods by name, their shipped weights, and the function that loads them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ NETWORKS: dict[str, type[TrainableColorizer]] = {
 }
 """The methods that learn, and colour with weights."""
 
-# Every process imports all rooms: of scipy and skimage they import the package alone, whose parts load when
-# they are used, for these would be a fifth of the start.
+# Every process imports all methods. They import only the packages scipy and skimage, whose parts load on use,
+# because loading them all would take a fifth of the start-up time.
 SOLVERS: dict[str, type[Colorizer]] = {
     room.method: room
     for room in (ScribbleColorizer, ReferenceColorizer, WelshColorizer, BorrowedColorizer, GrayColorizer)
@@ -48,7 +48,7 @@ METHODS: dict[str, type[Colorizer]] = {**NETWORKS, **SOLVERS, OnnxColorizer.meth
 
 @dataclass(frozen=True)
 class OpenedWeights:
-    """All that a weights file says, read once.
+    """The content of a weights file, read once.
 
     Attributes:
         method: the registry name of the method that it is for.
@@ -66,7 +66,7 @@ class OpenedWeights:
 
     @property
     def card(self) -> ModelCard | None:
-        """What is known of weights that ship, and what others' say of themselves; None for the user's own."""
+        """The card of shipped weights, or the terms in third-party weights; None for the user's own."""
         if self.onnx is not None:
             return self.onnx.card
         name = name_of(self.digest)
@@ -159,10 +159,10 @@ def load_colorizer(
     contract: str | dict[str, Any] | None = None,
     threads: int = 1,
 ) -> LoadedColorizer:
-    """A colorizer in evaluation mode on `device`, its digest, and the precision that "auto" came to.
+    """A colorizer in evaluation mode on `device`, its digest, and the precision that "auto" selected.
 
     `method` None takes the one that the weights are for; both None is the default of the whole project.
-    `storage` says how an S3 server with the weights is reached; local paths need none. `contract` as for
+    `storage` says how to reach an S3 server with the weights; not needed for local paths. `contract` as for
     `open_weights`; the precision of an ONNX file is its own, and it alone computes on `threads` cores.
 
     Raises ConfigError for an unknown method, WeightsError for weights that are missing, damaged, of another

@@ -1,6 +1,6 @@
-"""Names of methods and of weights, as a user types them.
+"""Names of methods and weights, as users type them.
 
-Imports no torch, so that a wrong name is told at once; `models.method_list` has the classes of the methods.
+Does not import torch, so that a wrong name is reported immediately; `models.method_list` has the classes.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ METHOD_NAMES = (
 """All methods."""
 
 DEFAULT_WEIGHTS = {"unet": "faithful"}
-"""The shipped weights that a method takes by default, where their name is not the method's own."""
+"""The default weights of a method, if their name differs from the method's."""
 
 
 def check_names(method: str | None, weights: str | None) -> None:
-    """Refuse a method that there is not, and weights that do not ship or are no local file.
+    """Refuse unknown methods, and weights that are neither shipped nor a local file.
 
-    `method` None takes the one that the weights are for. What a registry or a bucket holds is not asked.
+    `method` None takes the one that the weights are for. Does not access registries or buckets.
 
     Raises:
         ConfigError: an unknown method; weights for a method without any. WeightsError: no such weights.
@@ -39,7 +39,7 @@ def check_names(method: str | None, weights: str | None) -> None:
 
 
 def location(method: str | None, weights: str | None) -> str:
-    """Where the weights are: `weights` as it is, unless it is the name of shipped ones or None.
+    """The location of the weights: `weights` itself, unless it is None or the name of shipped weights.
 
     Raises ConfigError for an unknown method and one without weights, WeightsError where none ship for it.
     """

@@ -1,4 +1,4 @@
-"""The name of a weights registry, and what one entry of it holds, as JSON. Imports no torch."""
+"""The name of a weights registry, and the content of its entries as JSON. Does not import torch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Difference(Section):
 
 
 class Evaluation(Section):
-    """What was measured before an entry was written; enough to measure it again."""
+    """What was measured before an entry was written; enough to repeat the measurement."""
 
     photos: str
     photographs: int

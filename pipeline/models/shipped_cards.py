@@ -1,4 +1,4 @@
-"""What ships: of each weights file its name, its method and who may use it (`weights/cards.yaml`)."""
+"""The shipped weights: name, method and permitted users of each file (`weights/cards.yaml`)."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def shipped_cards() -> dict[str, ShippedCard]:
 
 
 def name_of(sha256: str) -> str | None:
-    """The name of the shipped weights that have this digest; None where none have."""
+    """The name of the shipped weights with this digest; None if there are none."""
     return next((name for name, card in shipped_cards().items() if card.sha256 == sha256), None)

@@ -1,6 +1,6 @@
-"""What a network knows of its own guess: features of the whole picture and the spread of the predicted bins.
+"""A network's signals about its own prediction: features of the whole picture, and the spread of its bins.
 
-Both cost next to nothing, for the network has computed what they are made of.
+Both cost almost nothing, because the network has already computed their inputs.
 """
 
 from __future__ import annotations

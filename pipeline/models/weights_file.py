@@ -1,6 +1,6 @@
-"""Weights files as files: where they are, what ships, their digest. What is in them, `models.weights` reads.
+"""Weights files as files: location, shipped ones, digest. `models.weights` reads their content.
 
-Imports no torch, so that a wrong name is told at once.
+Does not import torch, so that a wrong name is reported immediately.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.storage.local import LocalStore
 
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 SCHEME = "registry:"
-"""How weights begin that a registry names."""
+"""The prefix of weights named by a registry."""
 ONNX_SUFFIX = ".onnx"
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".t7", ".caffemodel")
 
@@ -26,7 +26,7 @@ def is_onnx(weights: str | None) -> bool:
 
 
 def refuse_no_onnx(source: str) -> None:
-    """Raises ConfigError where `source` is no ONNX file by its name."""
+    """Raises ConfigError if the name of `source` is not that of an ONNX file."""
     if is_onnx(source):
         return
     name = source.partition("#")[0]

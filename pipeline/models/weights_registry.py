@@ -1,9 +1,9 @@
-"""The weights registry: which weights a name stands for today, and which it stood for before.
+"""The weights registry: which weights a name stands for now, and which it stood for before.
 
 `REGISTRY/NAME/` in a folder or bucket holds one name:
 
     000001.json, 000002.json, ...    entries, each written once (`If-None-Match: *`) and never changed
-    weights/<sha256>.safetensors     every champion's file, copied in, so that it cannot vanish
+    weights/<sha256>.safetensors     a copy of every champion's file, so that it cannot vanish
     weights/<sha256>.onnx, .yaml     a champion that others published, and its contract
     000002.md                        the report of the decision behind an entry
 
@@ -159,8 +159,8 @@ class WeightsRegistry:
     def rollback_target(self, number: int | None = None) -> RegistryEntry:
         """The entry that a rollback brings back: `number`, else the one before what is in use now.
 
-        Several rollbacks in a row go further and further back, not to and fro. Raises ConfigError where there
-        is nothing to go back to.
+        Repeated rollbacks go further and further back, not back and forth. Raises ConfigError if there is
+        nothing to go back to.
         """
         numbers = self.numbers()
         if not numbers:
@@ -243,7 +243,7 @@ class WeightsRegistry:
 def pin_weights(weights: str | None, storage: StorageConfig | None = None) -> str | None:
     """`registry:REGISTRY/NAME` as the URI of the champion's file with its `#sha256=`; all else unchanged.
 
-    A job calls it once, before it starts workers: a champion that changes meanwhile changes nothing for them.
+    A job calls it once, before it starts workers, so that a later change of champion does not affect them.
     Raises WeightsError where the name has no champion or its entry is damaged.
     """
     if weights is None or not weights.startswith(SCHEME):

@@ -1,4 +1,4 @@
-"""What the inputs of `prepare_photos.py` hold: image files with their manifest, and rows of Parquet files."""
+"""What the inputs of `prepare_photos.py` contain: image files with their manifest, rows of Parquet files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.storage import ObjectInfo, Store, open_store
 from pipeline.storage.unpacking import MOST_BYTES, TooMuchUnpacked, at_most
 
 _SAID = ("source", "label", "licence")
-"""Columns of a manifest and of Parquet inputs that say something of a photograph."""
+"""Columns of a manifest and of Parquet inputs that describe a photograph."""
 
 ROWS_AT_ONCE = 256
 """Rows of a Parquet input in memory at a time, besides the file itself."""
@@ -29,7 +29,7 @@ ROWS_AT_ONCE = 256
 class Candidate:
     """An encoded image that may become a training row: `data`, or where that is None `key` in `store`.
 
-    `sha256`: what its bytes must have, in hex; None: nothing is known of them.
+    `sha256`: the expected digest of its bytes, in hex; None: unknown.
     """
 
     store: Store
@@ -61,7 +61,7 @@ def everything(store: Store, info: ObjectInfo) -> bool:
 
 
 def objects(inputs: list[str], config: PrepareConfig) -> Iterator[tuple[Store, ObjectInfo]]:
-    """Every object below `inputs` that `photos.exclude` leaves, in listing order. Raises as `candidates`."""
+    """Every object below `inputs` that `photos.exclude` keeps, in listing order. Raises as `candidates`."""
     patterns = Patterns((), config.photos.exclude)
     for uri in inputs:
         store = open_store(uri, config.storage)
@@ -98,7 +98,7 @@ def _parquet_rows(store: Store, name: str, key: str, source: str) -> Iterator[Ca
     """Rows of the columns `key`, `image` (encoded bytes) and, where they are there, `label`, `source` and
     `licence`.
 
-    A null image becomes an empty one, which counts as unreadable.
+    A null image becomes empty and counts as unreadable.
     """
     place = f"{store.uri}/{key}"
     data = store.get(key).data

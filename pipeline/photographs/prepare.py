@@ -1,4 +1,4 @@
-"""From a folder or bucket of colour photographs to training Parquet; what is left out is counted."""
+"""Turn folders or buckets of colour photographs into training Parquet, and count what is left out."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Preparation:
 
 @dataclass(frozen=True)
 class EarlierRows:
-    """The rows that are at the output already and stay: the number of their parts, their SHA-256 and
-    difference hashes (`known`); and `selects`, which objects of the inputs are still to be read."""
+    """The existing rows at the output, which stay: the number of their parts, and their SHA-256 and
+    difference hashes (`known`). `selects` chooses the objects of the inputs that are still to be read."""
 
     parts: int = 0
     known: tuple[tuple[str, bytes], ...] = ()
@@ -87,9 +87,9 @@ def prepare_into(
     alone. `say` gets progress lines and the name of each unreadable photograph. With `earlier` new rows
     are added to those at the target, and an input without any is no error. `more` are read after the inputs.
 
-    Rows are written when all are read, in the order of their SHA-256: as they come, folder by folder, whole
-    row groups would be of one source, and hundreds of training steps would see nothing else. Until then the
-    rows lie in temporary files on this machine.
+    Rows are written in the order of their SHA-256 after all are read. In reading order, folder by folder,
+    whole row groups would come from one source, and hundreds of training steps would see nothing else. Until
+    then the rows are in temporary files on this machine.
 
     Raises ConfigError and StorageError as the stores do, ConfigError where nothing at all was kept, or where
     more than the share `photos.max_unreadable` cannot be read: then nothing new is left at `target`.
@@ -118,7 +118,7 @@ def prepare_into(
 def _refusal(
     result: Preparation, inputs: list[str], config: PhotosConfig, earlier: EarlierRows | None
 ) -> str | None:
-    """Why the photographs are not fit to train on, or None."""
+    """Why the photographs are not suitable for training, or None."""
     unreadable = len(result.unreadable)
     share = unreadable / max(1, result.photographs)
     if share > config.max_unreadable:
@@ -141,7 +141,7 @@ def _decoded(
 ) -> Iterator[dict[str, object]]:
     """Rows of what decodes and has colour, in listing order, decoded by several threads.
 
-    Threads, for Pillow and numpy leave the interpreter to others while they work on pixels.
+    Threads work because Pillow and numpy release the GIL while they process pixels.
     """
     chunk: list[Candidate] = []
     progress = _Progress(say)

@@ -57,7 +57,7 @@ def list_parts(store: Store) -> tuple[ObjectInfo, ...]:
 
 
 def remove_later_parts(store: Store, parts: int) -> None:
-    """Delete all parts but the first `parts`: an earlier preparation left them."""
+    """Delete all parts except the first `parts`; an earlier preparation left them."""
     current = {_PART.format(number) for number in range(parts)}
     for info in list(store.list("photos-")):
         if info.key.endswith(".parquet") and info.key not in current:
@@ -81,8 +81,8 @@ def open_part(store: Store, part: ObjectInfo) -> pq.ParquetFile:
 
 
 def read_part(store: Store, part: ObjectInfo, read: Callable[[pq.ParquetFile], pa.Table]) -> pa.Table:
-    """What `read` takes out of a part, and again where that is not what was written: a range of an object has
-    no checksum, but Parquet's pages do.
+    """What `read` reads from a part, retried if the bytes are not those written: a range of an object has no
+    checksum, but Parquet pages do.
 
     Raises:
         ObjectDamaged: it is other bytes each time. Others as `open_part` and the store.

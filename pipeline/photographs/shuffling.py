@@ -1,4 +1,4 @@
-"""Shuffling training rows on disk: training reads row groups, and each should be like the whole."""
+"""Shuffle training rows on disk: training reads row groups, and each should be like the whole set."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ _FILES = 64  # each is sorted in memory: of a million photographs, 400 MB
 
 
 class RowShuffler:
-    """Keeps training rows in temporary files and returns them in the order of their `sha256`: as good as
-    random, and the same in every preparation. The files need as much room as the rows. A context manager."""
+    """Keeps training rows in temporary files and returns them in the order of their `sha256`, which is as
+    good as random and the same in every preparation. The files need as much space as the rows. Use it as a
+    context manager."""
 
     def __init__(self) -> None:
         self._files: list[IO[bytes]] = []

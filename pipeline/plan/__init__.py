@@ -1,4 +1,4 @@
 """The plan of a run: list the source, subtract what the ledger has, cut the rest into shards.
 
-Its door is `plan.make_plan`; `identities`, `outputs` and `patterns` serve other rooms too.
+The entry point is `plan.make_plan`; other packages also use `identities`, `outputs` and `patterns`.
 """

@@ -1,4 +1,4 @@
-"""Which objects of an archive storage class are restored: not every listing says so."""
+"""Find out which objects in an archive storage class are restored, because not every listing says so."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pipeline.errors import StorageError
 from pipeline.plan.objects import Objects
 from pipeline.storage import Store
 
-#: Objects that are asked one by one, and requests at a time: seconds at most, however large an archive is.
+#: How many objects to ask about one by one, and how many requests to run in parallel. This takes seconds at
+#: most, however large the archive is.
 MOST_ASKED, _AT_A_TIME = 500, 16
 
 
 def still_archived(source: Store, objects: Objects, archived: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of the objects at these indices, which are listed as archived, that cannot be read yet.
+    """Of the objects at these indices, which the listing calls archived, those that cannot be read yet.
 
-    The first `MOST_ASKED` are asked; of the others the listing is believed. An object that does not answer
-    counts as archived: the run will tell.
+    Asks the store about the first `MOST_ASKED` and believes the listing for the others. An object whose
+    request fails counts as archived; the run will find out.
     """
 
     def stays(key: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which of the listed objects keys and patterns choose, and which of them choose nothing."""
+"""Select listed objects by keys and patterns, and find keys and patterns that match nothing."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pipeline.config.job import PlanConfig
 from pipeline.plan.patterns import Patterns
 from pipeline.storage import ObjectInfo
 
-#: So many keys are compared with what matched nothing, for the nearest.
+#: How many keys are compared with an unmatched one to find the nearest.
 _SAMPLE = 2000
-#: What a photograph's name ends in; other objects may be left out without a word.
+#: Suffixes of photographs; patterns may leave out other objects without a warning.
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".tif", ".tiff", ".png", ".jp2", ".webp", ".heic", ".heif", ".avif", ".bmp", ".gif"
 )  # fmt: skip
 
 
 class Choice:
-    """Keeps of a listing what is chosen, and counts the rest.
+    """Selects the chosen objects of a listing, and counts the rest.
 
-    `excluded`: chosen objects that the patterns leave out.
+    `excluded`: number of chosen objects that the patterns leave out.
     """
 
     def __init__(self, config: PlanConfig, chosen: frozenset[str] | None) -> None:
@@ -51,9 +51,9 @@ class Choice:
         return kept
 
     def warnings(self) -> Iterator[str]:
-        """A line on each pattern and on the keys that matched nothing, and on patterns that leave nothing.
+        """Warnings about patterns and keys that matched nothing, and patterns that leave out everything.
 
-        None of an empty listing, which is another mistake.
+        No warnings for an empty listing, which is a different mistake.
         """
         if not self._listed:
             return
@@ -70,7 +70,7 @@ class Choice:
             yield f"the patterns leave out every image of the input ({self._images_out:,})"
 
     def _nearest(self, wanted: str) -> str:
-        """The key that differs least; one that only letter case tells apart goes before all."""
+        """The most similar key; one that differs only in letter case takes precedence."""
         ignoring_case = Patterns([wanted.lower()], [])
         same = (key for key in self._sample if ignoring_case.keep(key.lower()))
         near = next(same, None) or next(iter(difflib.get_close_matches(wanted, self._sample, 1, 0.3)), None)

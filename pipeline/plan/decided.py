@@ -1,5 +1,5 @@
-"""What people decided: accepted results that no later run replaces, rejected images that stay out, and
-corrections, which are guides of every later run."""
+"""People's decisions: accepted results that no later run replaces, rejected images that stay rejected, and
+corrections, which guide every later run."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _GUIDE = ("correct", "gray")
 
 @dataclass(frozen=True)
 class Corrected:
-    """What somebody wants changed in one version of a source.
+    """What somebody wants changed in the result of one version of a source.
 
     Attributes:
-        correction: None: it is to stay gray.
-        reference: key below OUT of the result that the correction names as its reference; None where it names
-            none, or one that cannot lend its colours, as `problem` says.
+        correction: None if the image should stay gray.
+        reference: key below OUT of the result that the correction names as its reference; None if it names
+            none, or one that cannot be used, as `problem` says.
     """
 
     key: str
@@ -47,15 +47,15 @@ def _none() -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Decided:
-    """Identities (`hash_keys`) of images by what stands about them.
+    """Identities (`hash_keys`) of images by the current decision about them.
 
-    An acceptance counts where the newest result that any ledger has for the source is the one that was looked
-    at: of that version of the source, with that checksum. What a later run coloured anew nobody has accepted.
-    A rejection counts for the version of the source, whatever its result.
+    An acceptance counts if the newest result of the source in any ledger is the one that the person saw: the
+    same version of the source and the same checksum. If a later run coloured the source again, nobody has
+    accepted the new result. A rejection counts for that version of the source, whatever its result is.
 
-    `corrections`, by source key: of each version of the source the newest correction, or wish for gray, that
-    nobody took back. An acceptance that came later is one of the corrected result, and leaves it as it is.
-    `taken_back`: versions of sources that had one and have none now.
+    `corrections`, by source key: for each version of the source, the newest correction or request for gray
+    that was not undone. A later acceptance is about the corrected result and does not change it.
+    `taken_back`: versions of sources whose correction was undone.
     """
 
     accepted: NDArray[np.int64]
@@ -65,7 +65,7 @@ class Decided:
 
 
 def read_decided(out: Store) -> Decided:
-    """What OUT/decisions/ says about images.
+    """Read the decisions about images in OUT/decisions/.
 
     Raises:
         DamagedLedgerPart, StorageError: a decision or a ledger part is damaged, or cannot be read.
@@ -93,10 +93,10 @@ _Guides = Mapping[tuple[str, str], Decision]
 
 
 def _guides(decisions: Sequence[Decision]) -> tuple[_Guides, Sequence[tuple[str, str]]]:
-    """By key and ETag the newest correction or wish for gray that nobody took back; and where there was one.
+    """By key and ETag, the newest correction or request for gray that was not undone; and which ones had one.
 
     Args:
-        decisions: by time.
+        decisions: sorted by time.
     """
     undone = {decision.undoes for decision in decisions}
     all_guides = [decision for decision in decisions if decision.verdict in _GUIDE]
@@ -106,7 +106,7 @@ def _guides(decisions: Sequence[Decision]) -> tuple[_Guides, Sequence[tuple[str,
 
 
 def _references(guides: Iterable[Decision]) -> dict[str, str]:
-    """By source key the reference that its correction names."""
+    """By source key, the reference that its correction names."""
     named = ((one.key, one.correction.reference) for one in guides if one.correction is not None)
     return {key: reference for key, reference in named if reference is not None}
 
@@ -127,7 +127,7 @@ def _corrected(
 
 
 def _in_circle(key: str, reference: str, next_of: Mapping[str, str]) -> bool:
-    """Whether a chain of references that begins at one image comes to itself: each run would change both."""
+    """Whether a chain of references leads back to its start: each run would then change both images."""
     seen, at = {key}, reference
     while at not in seen and at in next_of:
         seen.add(at)
@@ -136,7 +136,7 @@ def _in_circle(key: str, reference: str, next_of: Mapping[str, str]) -> bool:
 
 
 def _results(out: Store, keys: Iterable[str]) -> dict[str, dict[str, str]]:
-    """By source key the row of the result that stands, of all job digests."""
+    """By source key, the row of the current result over all job digests."""
     wanted = pa.array(list(keys), pa.string())
     if not len(wanted):
         return {}

@@ -1,10 +1,10 @@
-"""What is done already: the ledger's rows as sorted arrays of 64-bit identities.
+"""What is already done: the ledger's rows as sorted arrays of 64-bit identities.
 
 An image is done when the ledger has its key and ETag under the present job digest, and the row that counts
-names the guide that the image has now, or none where it has none; `other_models` adds what other models did.
-An image that was archived is not done: the next run asks for it again, and takes it once it is restored. One
-that failed because the storage did is done until it can be read again (`readable`).
-Guides and repeated tries are few, and stand in dictionaries.
+names the image's present guide, or no guide if the image has none; `other_models` adds what other models did.
+An archived image is not done: the next run tries it again and colours it once it is restored. An image that
+failed because of the storage is done until it can be read again (`readable`). Guides and retries are few and
+are kept in dictionaries.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class DoneImages:
     storage_failed: NDArray[np.int64] = field(default_factory=_none)
 
     def statuses(self, hashes: NDArray[np.int64]) -> NDArray[np.int8]:
-        """For each hash the status code of its row, -1 where it is not done."""
+        """The status code of the row for each hash; -1 if it is not done."""
         at = self.identities.positions(hashes)
         if not len(self.codes):
             return np.full(len(hashes), -1, np.int8)
         return np.where(at >= 0, self.codes[at], np.int8(-1))
 
     def otherwise_guided(self, hashes: NDArray[np.int64], wanted: Mapping[int, str]) -> NDArray[np.int64]:
-        """Indices of the hashes whose result, if they have one, was made with another guide than now wanted.
+        """Indices of hashes that have a result made with a different guide than the one now wanted.
 
         Args:
             wanted: index -> guide digest, of those that have a guide.
@@ -68,7 +68,7 @@ class DoneImages:
         return np.array(sorted(changed), np.int64)
 
     def tried(self, hashes: NDArray[np.int64]) -> NDArray[np.int32]:
-        """For each hash how often earlier runs tried this image."""
+        """How often earlier runs tried the image of each hash."""
         tried = self.identities.contains(hashes).astype(np.int32)
         if self.attempts:
             counted = np.flatnonzero(
@@ -79,11 +79,11 @@ class DoneImages:
 
 
 def done_images(rows: pa.Table, *, retry_failed: bool) -> DoneImages:
-    """What the ledger rows of one job digest say (ROWS_SCHEMA, in the order of their parts).
+    """The images done by the ledger rows of one job digest (ROWS_SCHEMA, in the order of their parts).
 
-    Of several rows for one identity the one that `newest_in_job` takes counts. With `retry_failed` failed
-    images are not done; archived ones never are, nor those whose files are gone because another result
-    stands. Rejected ones are not by their rows: a rejection may have been taken back.
+    Of several rows for one identity, the one that `newest_in_job` selects counts. With `retry_failed`, failed
+    images are not done. Archived images are never done, nor are superseded images whose files are gone. A
+    rejected row does not make an image done, because the rejection may have been undone.
     """
     rows = newest_in_job(rows, ["identity"])
     hashes, attempts = rows["identity"].to_numpy(), rows["attempts"].to_numpy()

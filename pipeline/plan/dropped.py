@@ -1,4 +1,4 @@
-"""Guides that a run would drop: it would undo what somebody did by hand, and must not do so in silence."""
+"""Detect guides that a run would drop: it must not silently undo what somebody did by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.storage import Store
 
 _COLORIZED = STATUSES.index(Status.COLORIZED)
 _NAMED = 3  # keys in the message
-_PICTURES = "borrowed"  # the method that takes the colours of other tools' pictures
+_PICTURES = "borrowed"  # the method that uses the colours of other tools' pictures
 
 
 def guided_images(ledger: LedgerRows) -> NDArray[np.int64]:
@@ -40,14 +40,15 @@ def guided_images(ledger: LedgerRows) -> NDArray[np.int64]:
 def refuse_dropped_guides(
     out: Store, keys: Sequence[str], hashes: NDArray[np.int64], guided: NDArray[np.int64]
 ) -> None:
-    """Refuse to colour without a guide what has been coloured with one.
+    """Refuse to colour an image without a guide if its last result used one.
 
     Args:
-        keys, hashes: of the images that are to be coloured without one, in key order; `hash_keys`.
+        keys, hashes: of the images to colour without a guide, in key order; hashes from `hash_keys`.
         guided: from `guided_images`.
 
     Raises:
-        ConfigError: the newest result of some of them, of any job digest, has a guide; says how to mean it.
+        ConfigError: the newest result of some of them, of any job digest, has a guide. The message says how
+            to drop it on purpose.
         DamagedLedgerPart, StorageError: the ledger cannot be read.
     """
     dropped = [keys[i] for i in np.flatnonzero(np.isin(hashes, guided)).tolist()]
@@ -60,7 +61,7 @@ def refuse_dropped_guides(
 
 
 def _advice(out: Store, dropped: Sequence[str]) -> str:
-    """How to colour these keys as before, and no word of what none of them had."""
+    """How to colour these keys as before, mentioning only the kinds of guide that they had."""
     methods = set[str]()
     for part in list_parts(out):
         rows = read_part(out, part, ("key", "method", "guide_digest"))

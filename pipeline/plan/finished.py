@@ -1,7 +1,8 @@
-"""Finished images of which the second file alone is to be made: they differ in `output.derivative` alone.
+"""Finished images that need only their second file: their settings differ only in `output.derivative`.
 
-The job digest covers the settings of second files, so that a run with other ones finds an empty ledger. Where
-the image itself stands, lossless, made with the present weights, settings and guide, no network is needed.
+The job digest covers the settings of second files, so a run that changes them finds an empty ledger. No
+network is needed if the image itself is lossless, current, and made with the present weights, settings and
+guide.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _SAY_WHAT_STANDS = pa.array([str(Status.COLORIZED), str(Status.REJECTED), str(St
 
 @dataclass(frozen=True)
 class FinishedImages:
-    """Images that need a second file alone: identities, ascending, and of each one its ledger part.
+    """Images that need only a second file: their identities, ascending, and the ledger part of each.
 
     parts: keys below OUT; part_of: of each identity an index into these; guides: by identity the digest of
     the guide that the image was made with, where it had one.
@@ -50,7 +51,7 @@ class FinishedImages:
     def among(
         self, hashes: NDArray[np.int64], statuses: NDArray[np.int8], wanted: Mapping[int, ItemGuide]
     ) -> dict[int, str]:
-        """By index the ledger part of each object that is not done and needs a second file alone.
+        """By index, the ledger part of each object that is not done and needs only a second file.
 
         Args:
             hashes: identities of the objects. statuses: of each; -1: not done.
@@ -67,10 +68,10 @@ NONE = FinishedImages(IdentitySet(np.empty(0, np.int64)), (), np.empty(0, np.int
 
 
 def read_finished(out: Store, config: JobConfig, digest: str) -> FinishedImages:
-    """The finished images of ledgers whose settings differ from `config` in the second file alone.
+    """The finished images of ledgers whose settings differ from `config` only in the second file.
 
-    None where the images lose something when they are written, and where second files are signed: a manifest
-    names the scan as their parent, which has to be read for it.
+    Empty if the image format is lossy, or if second files are signed: their manifest names the scan as the
+    parent, so the scan must be read.
 
     Args:
         digest: the present job digest.
@@ -89,7 +90,7 @@ def read_finished(out: Store, config: JobConfig, digest: str) -> FinishedImages:
     parts = [key for keys in ledgers.values() for key in keys]
     numbers = {key: number for number, key in enumerate(parts)}
     rows = pa.concat_tables(map_parts(partial(_part_rows, out, numbers), parts))
-    # whatever was finished last stands, or was taken away; a run that failed changed no file
+    # the row finished last tells whether a file is current or removed; a failed run changed no file
     newest = newest_of_all_jobs(rows, ["identity"])
     is_own = np.array([job_digest_of(key) in own for key in parts])
     stands = newest.filter(
@@ -105,7 +106,7 @@ def read_finished(out: Store, config: JobConfig, digest: str) -> FinishedImages:
 
 
 def _part_rows(out: Store, numbers: Mapping[str, int], key: str) -> pa.Table:
-    """Of a ledger part the rows that say what stands, with its number."""
+    """The rows of a ledger part that affect the current result, with the number of the part."""
     table = read_part(out, key, _COLUMNS)
     table = table.filter(pc.is_in(table["status"], value_set=_SAY_WHAT_STANDS))
     columns = {
@@ -119,12 +120,12 @@ def _part_rows(out: Store, numbers: Mapping[str, int], key: str) -> pa.Table:
 
 
 def _differs(out: Store, config: JobConfig, digest: str, other: str, parts: Iterable[str]) -> bool:
-    """Whether the ledger `other` is of these weights and settings but for those of the second file."""
+    """Whether the ledger `other` has these weights and settings, except those of the second file."""
     for key in parts:
         table = read_part(out, key, ("method", "weights_digest", "run_id"))
         made = {(row["method"], row["weights_digest"]): row["run_id"] for row in table.to_pylist()}
         for (method, weights), run_id in made.items():
-            # a guide may name another method; a row of the job's own decides
+            # a guide may name another method; use a row with the job's own
             if method == config.model.method and job_digest(config, weights) == digest:
                 return any(_digest(config, one, weights) == other for one in _candidates(out, run_id))
     return False
@@ -136,10 +137,10 @@ def _digest(config: JobConfig, derivative: DerivativeConfig, weights: str) -> st
 
 
 def _candidates(out: Store, run_id: str) -> Iterable[DerivativeConfig]:
-    """Settings of second files that the ledger may be of: none, and those that its run kept."""
+    """Second-file settings that the ledger may have used: none, or those saved by its run."""
     yield DerivativeConfig()
     try:
         kept = yaml.safe_load(out.get(config_key(run_id)).data)
         yield DerivativeConfig(**kept["output"]["derivative"])
     except (ObjectMissing, ValueError, TypeError, KeyError, yaml.YAMLError):
-        return  # the run's folder is gone, or its settings are no settings now: then the images are new work
+        return  # the run's folder is gone or its settings are no longer valid: treat the images as new

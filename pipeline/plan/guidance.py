@@ -1,4 +1,4 @@
-"""What a plan needs to know of guides: which objects have one, and which objects are one."""
+"""What a plan needs to know about guides: which objects have one, and which objects are one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.storage import ObjectInfo
 
 
 class ItemGuide(NamedTuple):
-    """An image's guide as its item carries it: JSON, and a digest of 16 hex digits over its content."""
+    """An image's guide as stored in its item: JSON, and a digest of 16 hex digits over its content."""
 
     json: str
     digest: str
@@ -22,9 +22,8 @@ class ItemGuide(NamedTuple):
 class Guidance:
     """Guides by source key, the keys of sidecars, and lines for the person who starts the run.
 
-    `corrected`: keys of images whose correction counts, whether or not it leaves a guide. `warnings` are on
-    corrections that do not count. `refused`: by key why an image fails whatever it holds, where nobody can
-    tell which guide is meant.
+    `corrected`: keys of images whose correction counts, even if it leaves no guide. `warnings`: about
+    corrections that do not count. `refused`: by key, why an image must fail because its guide is ambiguous.
     """
 
     guides: dict[str, ItemGuide] = field(default_factory=dict)
@@ -39,10 +38,10 @@ class GuideSource(Protocol):
     """Where guides come from; `pipeline.guides.check.Guides` is one."""
 
     def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-        """Passes on all objects of the source, unchanged and in their order, and takes note of them."""
+        """Passes on all objects of the source, unchanged and in order, and remembers what it needs."""
 
     def resolve(self, kept: Sequence[ObjectInfo], corrections: Mapping[str, Sequence[Corrected]]) -> Guidance:
-        """The guides of the objects that the patterns keep, by key; what people corrected comes first.
+        """The guides of the objects that the patterns keep, by key; corrections by people take precedence.
 
         Raises:
             ConfigError: some do not fit.

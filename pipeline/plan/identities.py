@@ -1,4 +1,4 @@
-"""Identities: versions of source objects as 64-bit numbers, for a set of strings would not fit into memory.
+"""Identities: versions of source objects as 64-bit numbers. A set of strings would not fit into memory.
 
 A Python set of strings needs over 100 bytes a key, a sorted array eight.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 def hash_texts(texts: Iterable[bytes]) -> NDArray[np.int64]:
-    """BLAKE2b-64 of each text as int64; among 100 million texts two meet with a chance of 0.03 %."""
+    """BLAKE2b-64 of each text as int64. The chance of a collision among 100 million texts is 0.03 %."""
     joined = b"".join(hashlib.blake2b(text, digest_size=8).digest() for text in texts)
     return np.frombuffer(joined, "<i8").astype(np.int64, copy=False)
 
@@ -31,11 +31,11 @@ class IdentitySet:
     hashes: NDArray[np.int64]
 
     def contains(self, hashes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """For each hash whether it is in the set."""
+        """Whether each hash is in the set."""
         return self.positions(hashes) >= 0
 
     def positions(self, hashes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """For each hash its index in the set, -1 where it is not in it."""
+        """The index of each hash in the set; -1 if it is not in the set."""
         if not len(self.hashes):
             return np.full(len(hashes), -1, np.int64)
         at = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)

@@ -1,10 +1,10 @@
-"""An S3 Inventory in place of a listing: ten million objects without ten thousand requests.
+"""Read an S3 Inventory instead of listing: ten million objects without ten thousand requests.
 
 S3 writes an inventory daily or weekly: data files in CSV (gzip), ORC or Parquet, and a `manifest.json` that
 names them with their sizes and MD5s (Amazon S3 User Guide, "Cataloging and analyzing your data with S3
-Inventory" and "Locating your inventory list"). What was changed or deleted after it was written is seen when
-a source is fetched, and becomes the row `source_changed` or `source_missing`; what is new is coloured after
-the next one.
+Inventory" and "Locating your inventory list"). Changes and deletions after the inventory was written are
+noticed when a source is fetched, and become rows `source_changed` or `source_missing`. New objects are
+coloured after the next inventory.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from pipeline.storage.unpacking import MOST_BYTES, at_most
 from pipeline.storage.uri import BucketLocation, parse_uri
 
 _ROWS = 2**16
-#: Most bytes of a data file, unpacked: S3 begins another one long before.
+#: Most bytes of an unpacked data file; S3 starts a new file long before that.
 _MOST_BYTES = 2 * 2**30
 _FORMATS = ("CSV", "ORC", "Parquet")
-#: Names of fields without "_" and in lower case, for the formats write them differently: ETag, e_tag.
+#: Field names in lower case without "_", because the formats write them differently: ETag, e_tag.
 _NEEDED = ("bucket", "key", "size", "etag")
 _MORE = ("islatest", "isdeletemarker", "lastmodifieddate", "storageclass", "intelligenttieringaccesstier")
 _ARCHIVE_TIERS = pa.array(["ARCHIVE", "DEEP_ARCHIVE"])
@@ -57,15 +57,15 @@ class _Inventory(NamedTuple):
 
 
 def inventory_objects(uri: str, source: Store, storage: StorageConfig) -> Iterator[ObjectInfo]:
-    """The current objects of the source as the inventory has them, in key order, each once.
+    """The current objects of the source according to the inventory, in key order, each once.
 
     Args:
         uri: of the manifest, `s3://BUCKET/PREFIX/SOURCE/ID/TIME/manifest.json`. In a folder the data files
             are beside it, or in `../data`.
 
     Raises:
-        ConfigError: it is no manifest, it is of another bucket than the source, it lacks a field, or a data
-            file is not the one that it names. StorageError: the store fails.
+        ConfigError: it is not a manifest, it describes another bucket than the source's, it lacks a field, or
+            a data file differs from the one that it names. StorageError: the store fails.
     """
     inventory = _open(uri, storage)
     bucket, prefix = _place(uri, source, inventory.manifest)
@@ -79,7 +79,7 @@ def inventory_objects(uri: str, source: Store, storage: StorageConfig) -> Iterat
     for start in range(0, len(order), _ROWS):
         rows = table.select(["key", "etag", "bytes", "archived"]).take(order.slice(start, _ROWS))
         for key, etag, size, archived in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-            if key != before:  # in several files: the one that was modified last
+            if key != before:  # in several files: use the last modified one
                 yield ObjectInfo(key, etag, size, archived)
             before = key
 
@@ -116,7 +116,7 @@ def _open(uri: str, storage: StorageConfig) -> _Inventory:
 
 
 def _place(uri: str, source: Store, manifest: dict[str, Any]) -> tuple[str, str]:
-    """The bucket and prefix of the source, which must be what the inventory is of."""
+    """The bucket and prefix of the source; checks that the inventory lists this bucket."""
     location, of = parse_uri(source.uri), str(manifest["sourceBucket"]).rpartition(":")[2]
     if not isinstance(location, BucketLocation):
         raise ConfigError(f"plan.inventory lists a bucket, and the input {source.uri} is a folder")
@@ -195,7 +195,7 @@ def _field(name: str) -> str:
 
 
 def _current(table: pa.Table, bucket: str, prefix: str, uri: str) -> pa.Table:
-    """_SCHEMA: the objects below the prefix, with keys below it, in their latest versions that are there."""
+    """_SCHEMA: the objects below the prefix, keys relative to it, in their latest existing versions."""
     if table.num_rows and not pc.all(pc.equal(table["bucket"], bucket)).as_py():
         raise ConfigError(f"the inventory {uri} has objects of other buckets than {bucket}")
     keep = pc.and_(pc.starts_with(table["key"], prefix), pc.not_equal(table["key"], prefix))

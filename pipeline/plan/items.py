@@ -1,4 +1,4 @@
-"""The items of a plan as columns; an `Item` is made when its shard is asked for."""
+"""The items of a plan as columns; an `Item` is created when its shard is needed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from pipeline.records import Item
 class ItemTable:
     """The `pipeline.plan.shards.Items` of these objects.
 
-    todo: indices of the objects to do, ascending. attempts: of each of these, how often it was tried.
-    refusals, guides: by index of the object. finished: by index the ledger part with its finished image.
+    todo: indices of the objects to do, ascending. attempts: how often each of these was tried. refusals,
+    guides: by index of the object. finished: by index, the ledger part with its finished image.
     """
 
     objects: Objects

@@ -1,4 +1,4 @@
-"""The ledger as far as a plan needs it, read once: Arrow tables of 25 bytes a row and no strings."""
+"""The part of the ledger that a plan needs, read once: Arrow tables with 25 bytes per row and no strings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.records import Status
 from pipeline.storage import Store
 
 STATUSES = [str(status) for status in Status]
-"""A status's code is its place in here."""
+"""The code of a status is its index in this list."""
 #: `finished_at` counts microseconds since 1970; few rows have a guide. `storage_failed`: the failure
 #: code is one of STORAGE_FAILED.
 ROWS_SCHEMA = pa.schema(
@@ -36,9 +36,9 @@ _STORAGE_FAILED = pa.array([str(code) for code in STORAGE_FAILED])
 
 
 class InputParts(NamedTuple):
-    """Keys of all ledger parts, in order, and of those that have rows of another input than the present one.
+    """Keys of all ledger parts, in order, and keys of those with rows of another input than the present one.
 
-    Rows from before the ledger had the column `input` are of none.
+    Rows written before the ledger had the column `input` belong to no input.
     """
 
     keys: list[str]
@@ -47,7 +47,7 @@ class InputParts(NamedTuple):
 
 @dataclass(frozen=True)
 class LedgerRows:
-    """By job digest ROWS_SCHEMA, all rows in the order of their parts; and the inputs of all parts."""
+    """All rows by job digest (ROWS_SCHEMA, in the order of their parts), and the inputs of all parts."""
 
     tables: dict[str, pa.Table]
     inputs: InputParts
@@ -100,5 +100,5 @@ def _read_part(out: Store, input_uri: str, key: str) -> tuple[pa.Table, bool]:
 
 
 def is_elsewhere(inputs: pa.ChunkedArray, input_uri: str) -> pa.ChunkedArray:
-    """For each value of the column `input` whether it is another place; false where it has none."""
+    """Whether each value of the column `input` is another place; false for null."""
     return pc.fill_null(pc.not_equal(inputs, input_uri), False)

@@ -1,4 +1,4 @@
-"""The objects of a source that a run colours: all, or chosen keys, without what the patterns leave out."""
+"""List the objects that a run colours: all or chosen keys, without those that patterns leave out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.plan.inventory import inventory_objects
 from pipeline.plan.objects import Objects
 from pipeline.storage import ObjectInfo, Store, open_store
 
-#: So many keys are listed one by one, which spares the listing of everything that lies beside them.
+#: Up to this many keys are listed one by one, which avoids listing everything next to them.
 _FEW = 100
 
 
@@ -41,7 +41,7 @@ def list_objects(
     guides: GuideSource | None,
     corrections: Mapping[str, Sequence[Corrected]] | None = None,
 ) -> Listing:
-    """What is to be coloured, and what of it is done already.
+    """List what to colour.
 
     Args:
         corrections: of people, as `Decided` has them.
@@ -66,7 +66,7 @@ def list_objects(
 def choose(
     listed: Iterable[ObjectInfo], config: PlanConfig, chosen: frozenset[str] | None
 ) -> tuple[Objects, int, tuple[str, ...]]:
-    """What keys and patterns choose of a listing, how many the patterns leave out, and what matches nothing.
+    """Select from a listing by keys and patterns. Count what they leave out; warn if one matches nothing.
 
     Args:
         chosen: as of `chosen_keys`.
@@ -83,8 +83,7 @@ def choose(
 
 
 def chosen_keys(keys: str | tuple[str, ...] | None, storage: StorageConfig) -> frozenset[str] | None:
-    """The keys of `plan.keys`; None where it chooses none. Of a file each line is a key; empty lines are left
-    out.
+    """The keys of `plan.keys`; None if it is not set. In a file, each line is a key; empty lines are ignored.
 
     Raises:
         ConfigError: there is no such file, it is not UTF-8 or holds no key.
@@ -106,7 +105,7 @@ def chosen_keys(keys: str | tuple[str, ...] | None, storage: StorageConfig) -> f
 
 
 def _beside(source: Store, chosen: frozenset[str]) -> Iterable[ObjectInfo]:
-    """A listing that has the chosen keys, and what may be their sidecars: NAME.png and NAME.scribbles.png."""
+    """A listing with the chosen keys and their possible sidecars: NAME.png and NAME.scribbles.png."""
     if len(chosen) > _FEW:
         return source.list()
     starts = {re.sub(r"\.[^./]*$", ".", key) for key in chosen}

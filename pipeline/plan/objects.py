@@ -1,4 +1,4 @@
-"""Listed objects, column by column: ten million take a gigabyte, as Python objects they would take four."""
+"""Listed objects as columns: ten million take one gigabyte; as Python objects they would take four."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Texts(Sequence[str]):
 
 @dataclass(frozen=True)
 class Picked(Sequence[str]):
-    """The texts at these indices, each looked up when it is asked for."""
+    """The texts at these indices, each looked up on access."""
 
     texts: Texts
     indices: NDArray[np.int64]
@@ -120,7 +120,7 @@ class Objects(Sequence[ObjectInfo]):
 
     @cached_property
     def identities(self) -> NDArray[np.int64]:
-        """Of each its identity (`hash_keys`)."""
+        """The identity (`hash_keys`) of each object."""
         hashes = [np.empty(0, np.int64)]
         for keys, etags in zip(self.keys.chunks, self.etags.chunks, strict=True):
             for start in range(0, len(keys), _AT_ONCE):

@@ -1,9 +1,9 @@
-"""Two inputs in one output: refused where their photographs would have the same names.
+"""Refuse a second input for one output if its photographs have the same names as the first one's.
 
-The ledger and the results know a source by its key below the input, so that a photograph of a second folder
-with the same key would count as a new version of the first one's: written over it, or written beside it and
-making its files superseded. An archive that moves has the same keys, too, and must go on: its photographs are
-the same bytes.
+Ledger and results identify a source by its key below the input. A photograph with the same key in a second
+folder would therefore count as a new version of the first one: its result would overwrite the first one's, or
+supersede it. An archive that was moved also has the same keys and must keep working; its photographs have the
+same bytes.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ _CLAIMS = pa.schema(
         ("row", pa.int32()),
     ]
 )
-_SAMPLES = 16  # photographs that are read, where all have the size that the ledger states
+_SAMPLES = 16  # photographs to read if all have the size in the ledger
 _NAMED = 3  # keys in the message
 _CHUNK = 8 * 2**20
-#: What a source is that gets no result, so that it takes no other one's place.
+#: Errors of a source that gets no result and so replaces no other one.
 _UNREADABLE = (ObjectMissing, ObjectChanged, ObjectDamaged, AccessDenied)
 
 
 def refuse_other_input(
     source: Store, out: Store, inputs: InputParts, objects: Objects, todo: NDArray[np.int64]
 ) -> None:
-    """Refuse to colour photographs whose keys are those of another input's, unless they are the same bytes.
+    """Refuse to colour photographs with the same keys as another input's, unless they have the same bytes.
 
-    Of each key the newest row of all job digests counts. Sizes are compared of all; where they are equal, up
-    to 16 photographs, evenly spread in key order, are read and compared with the SHA-256 that the ledger has.
+    For each key the newest row of all job digests counts. All sizes are compared. If they are equal, up to 16
+    photographs, evenly spread in key order, are read and compared with the SHA-256 in the ledger.
 
     Args:
-        objects, todo: what is listed, and the indices of what is to be coloured, ascending.
+        objects, todo: the listed objects, and the indices of those to colour, ascending.
 
     Raises:
-        ConfigError: some are other photographs; says what to do.
+        ConfigError: some are different photographs; the message says what to do.
         DamagedLedgerPart, StorageError: ledger or source cannot be read.
     """
     if not inputs.elsewhere or not len(todo):
@@ -88,7 +88,7 @@ class _Ledger:
     def claims(self, sources: NDArray[np.int64]) -> pa.Table:
         """_CLAIMS: of each of the sources (hashes, ascending) the newest row, where it is of another input.
 
-        The parts with rows of another input come first: mostly no source of theirs is to be coloured.
+        Reads the parts with rows of another input first: usually none of their sources is to be coloured.
         """
         theirs = self._read(self.parts.elsewhere, sources)
         if not theirs.num_rows:
@@ -129,7 +129,7 @@ class _Ledger:
 def _of_other_bytes(
     source: Store, ledger: _Ledger, objects: Objects, indices: NDArray[np.int64], claims: pa.Table
 ) -> NDArray[np.int64]:
-    """Of some of these objects those that have another SHA-256 than the row that claims their key."""
+    """From a sample of these objects, those whose SHA-256 differs from the row that claims their key."""
     order = np.argsort(indices)
     spread = np.unique(np.linspace(0, len(order) - 1, min(_SAMPLES, len(order))).astype(np.int64))
     samples = order[spread].tolist()
@@ -143,7 +143,7 @@ def _of_other_bytes(
 
 
 def _sha256_of(source: Store, info: ObjectInfo) -> str | None:
-    """In hex; None where the object cannot be read, and gets no result."""
+    """The SHA-256 in hex; None if the object cannot be read and so gets no result."""
     digest = hashlib.sha256()
     try:
         for chunk in _chunks(source, info):

@@ -1,8 +1,7 @@
-"""What other models have coloured with the present settings: to be kept, or to be coloured again.
+"""What other models have coloured with the present settings: keep it, or colour it again.
 
-The job digest covers the weights, so that a new model has an empty ledger. Rows say by which method and
-weights they were made: a ledger whose digest is that of the present settings with those weights differs in
-the model alone.
+The job digest covers the weights, so a new model has an empty ledger. Each row states its method and weights.
+If the present settings with those weights give a ledger's digest, that ledger differs only in the model.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ _GONE = pa.array([STATUSES.index(Status.REJECTED), STATUSES.index(Status.SUPERSE
 
 
 def read_other_models(out: Store, ledger: LedgerRows, config: JobConfig, digest: str) -> pa.Table:
-    """ROWS_SCHEMA, by ascending identity: of each the row that counts in the ledgers of other models.
+    """ROWS_SCHEMA by ascending identity: for each, the row that counts in the ledgers of other models.
 
-    Rows of failed and of archived images are left out: what an earlier model delivered is still there. Of
-    what was rejected since, or removed for another result, nothing is.
+    Rows of failed and archived images are ignored, because what an earlier model delivered still exists.
+    Images that were rejected or superseded since then are left out.
 
     Args:
         ledger: all rows; of each other job digest one part is read again, which says what made it.
@@ -55,7 +54,7 @@ def with_other_models(done: DoneImages, others: pa.Table, *, keep: bool) -> Done
 
     Args:
         others: from `read_other_models`.
-        keep: what another model coloured or skipped, and the present one has not tried, is done.
+        keep: count as done what another model coloured or skipped and the present one has not tried.
 
     `DoneImages.others` are the images that are done because of that; with `keep` false those that another
     model coloured and the present one has not coloured since, which are to be coloured again.
@@ -80,8 +79,8 @@ def with_other_models(done: DoneImages, others: pa.Table, *, keep: bool) -> Done
 
 
 def _tried_since(done: DoneImages, others: pa.Table) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """For each row whether the present model has a later one, or one that failed: its status reports that,
-    and it is not tried again for another model's sake."""
+    """For each row, whether the present model has a later row or a failed one. Its status then reports that,
+    and it is not retried because of another model."""
     at = done.identities.positions(others["identity"].to_numpy())
     if not len(done.codes):
         return np.zeros(len(at), bool)
@@ -90,8 +89,8 @@ def _tried_since(done: DoneImages, others: pa.Table) -> np.ndarray[tuple[int], n
 
 
 def _same_settings(out: Store, config: JobConfig, digest: str, parts: list[str]) -> bool:
-    """Whether the ledger is of these settings with other weights. One row decides that had no guide, for a
-    guide may name a method of its own; a ledger of nothing else counts as of other settings."""
+    """Whether the ledger has these settings with other weights. One row without a guide decides, because a
+    guide may name its own method; a ledger with only guided rows counts as having other settings."""
     for key in parts:
         table = read_part(out, key, ("method", "weights_digest", "guide_digest"))
         for row in table.to_pylist():

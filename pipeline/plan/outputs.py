@@ -1,4 +1,4 @@
-"""From source keys to output keys: where a result goes."""
+"""Derive output keys from source keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pipeline.config.output import OutputConfig
 from pipeline.ledger.keys import DERIVATIVES, IMAGES
 
-#: Suffixes that already are those of a format; the first is added where a key has none of them.
+#: Suffixes of each format; the first one is added if a key has none of them.
 SUFFIXES = {
     "jpeg": (".jpg", ".jpeg", ".jpe"),
     "png": (".png",),
@@ -15,18 +15,18 @@ SUFFIXES = {
     "tiff": (".tif", ".tiff"),
     "jp2": (".jp2",),
 }
-#: Suffixes of what can become a result: these are replaced, others are part of a name ("box 3.1911").
+#: Suffixes of files that can become a result: these are replaced; others are part of the name ("box 3.1911").
 _REPLACEABLE = re.compile(
     r"\.(jpe?g|jpe|jfif|mpo|a?png|webp|tiff?|bmp|dib|gif|jp2|j2k|jpf|jpx|j2c|jpc|heic|heif|hif|avif)"
 )
 
 
 def output_key(key: str, output: OutputConfig) -> str:
-    """Where the colour image of a source goes: "images/", the source's folder, and a name by `output.suffix`.
+    """The key of a source's colour image: "images/", the source's folder, and a name by `output.suffix`.
 
-    As JPEG, `append` makes `images/a.tif.jpg` of `a.tif`, so that `a.png` and `a.jpg` never meet; `replace`
-    makes `images/a.jpg`, `_color` makes `images/a_color.jpg`. A suffix that is the format's own stays as it
-    is: `A.JPG`, `A_color.JPG`. Every result has a suffix of its format.
+    For JPEG, `append` turns `a.tif` into `images/a.tif.jpg`, so that `a.png` and `a.jpg` never collide;
+    `replace` gives `images/a.jpg`, and `_color` gives `images/a_color.jpg`. A suffix of the output format is
+    kept: `A.JPG`, `A_color.JPG`. Every result has a suffix of its format.
     """
     folder, slash, name = key.rpartition("/")
     suffixes = SUFFIXES[output.format]
@@ -41,7 +41,7 @@ def output_key(key: str, output: OutputConfig) -> str:
 
 
 def page_key(key: str, number: int, output: OutputConfig) -> str:
-    """Where page `number`, from 1, of a source goes whose pages become a file each.
+    """The key of page `number` (from 1) of a source whose pages become separate files.
 
     `images/a.tif/page-0001.jpg` for `a.tif`: the folder has the source's whole name, whatever `output.suffix`
     is, so that no page meets another source's result. A text of `output.suffix` is part of the page's name.
@@ -50,10 +50,10 @@ def page_key(key: str, number: int, output: OutputConfig) -> str:
 
 
 def document_key(key: str, output: OutputConfig) -> str:
-    """Where the one TIFF of all pages of a source goes.
+    """The key of the single TIFF with all pages of a source.
 
-    At `output_key` where its format is tiff. Else beside it: `images/a.tif` for `a.tif`, and
-    `images/a/pages.tif` for a source whose name has no suffix of TIFF.
+    This is `output_key` if the format is tiff. Otherwise it is `images/a.tif` for `a.tif`, and
+    `images/a/pages.tif` for a source whose name has no TIFF suffix.
     """
     if output.format == "tiff":
         return output_key(key, output)
@@ -63,12 +63,12 @@ def document_key(key: str, output: OutputConfig) -> str:
 
 
 def added_text(output: OutputConfig) -> str:
-    """The text of `output.suffix` that names get; empty for `append` and `replace`."""
+    """The text that `output.suffix` adds to names; empty for `append` and `replace`."""
     return "" if output.suffix in ("append", "replace") else output.suffix
 
 
 def derivative_key(result: str, output: OutputConfig) -> str | None:
-    """Where the second file of an image goes whose first is at `result`; None where there is to be none.
+    """The key of the second file of the image at `result`; None if there should be none.
 
     `images/a.tif` has its JPEG at `derivatives/a.tif.jpg` and its pyramid at `derivatives/a.tif`. The suffix
     depends on the formats alone: results with different keys have derivatives with different keys.
@@ -81,5 +81,5 @@ def derivative_key(result: str, output: OutputConfig) -> str | None:
 
 
 def is_folder_marker(key: str) -> bool:
-    """A key that ends in "/": what S3 consoles make for an empty folder. It never has an output."""
+    """Whether a key ends in "/". S3 consoles create such objects for empty folders; they have no output."""
     return key.endswith("/")

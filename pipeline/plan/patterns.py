@@ -21,14 +21,14 @@ class Patterns:
         self._unmatched = {pattern: _compiled([pattern[1]]) for pattern in named}
 
     def watch(self, key: str) -> None:
-        """Take note of which patterns match the key; a pattern is compared until its first match."""
+        """Record which patterns match the key; a pattern is compared only until its first match."""
         for pattern, regex in list(self._unmatched.items()):
             if regex is not None and regex.fullmatch(key):
                 del self._unmatched[pattern]
 
     @property
     def unmatched(self) -> list[tuple[str, str]]:
-        """ "include" or "exclude", and the pattern, of those that no key matched that was watched."""
+        """ "include" or "exclude", and the pattern, of those that matched no watched key."""
         return list(self._unmatched)
 
     def keep(self, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""A whole plan: what is under the input, what of it is done, and the rest in shards."""
+"""A whole plan: what is in the input, what is already done, and the rest in shards."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _COLORIZED, _REJECTED = (list(Status).index(status) for status in (Status.COLORI
 class Plan:
     """What a run has to do.
 
-    `items_listed` and `bytes_listed` count the objects under the input that are chosen and kept, `excluded`
-    those they leave out; `done` counts the listed ones that the ledger has, by status. What `plan.limit` cuts
-    off is in none of `done` and `todo_items`. `others` counts images that another model coloured last: of the
-    done ones with `plan.recolor` changed-settings, else of those to do. `accepted` counts done ones that
-    would be to do, had nobody accepted their result. `second_files` counts those to do of which
-    the second file alone is to be made (`finished`). `guidance` has the guides of all that are listed, and
-    the sidecars, which are in no count. `archived_items` and `archived_bytes` count those to do that are
-    archived as far as is known (`archived.still_archived`). They are asked for like all others.
-    `warnings` are on patterns and keys that choose nothing. `ledger_until` is the latest time of all ledger
-    rows, microseconds since 1970.
+    `items_listed` and `bytes_listed` count the input's objects that keys and patterns keep, `excluded` those
+    that patterns leave out; `done` counts the listed ones in the ledger, by status. Objects beyond
+    `plan.limit` count neither in `done` nor in `todo_items`. `others` counts images that another model
+    coloured last: among the done ones if `plan.recolor` is changed-settings, else among those to do.
+    `accepted` counts images that are done only because somebody accepted their result. `second_files` counts
+    images to do that need only their second file (`finished`). `guidance` has the guides of all listed
+    objects, and the sidecars, which no count includes. `archived_items` and `archived_bytes` count images to
+    do that are archived, as far as known (`archived.still_archived`); the run still tries them. `warnings`
+    are about patterns and keys that match nothing. `ledger_until` is the latest time of all ledger rows,
+    microseconds since 1970.
     """
 
     items_listed: int
@@ -79,16 +79,16 @@ def make_plan(
     """The plan for N listed objects, M of them done, the other N - M in n shards.
 
     In steps:
-      1. read the ledger's done-set and people's decisions, and list the source: M rows, N objects in key
-         order, with their guides;
-      2. subtract: N - M objects to do, at most `plan.limit` of them; guides, other models, storage that can
-         be read again and people's decisions make images undone, or let them stay; refuse to drop guides,
+      1. read what is done from the ledger (M rows), read people's decisions, and list the source (N objects
+         in key order, with their guides);
+      2. subtract: N - M objects to do, at most `plan.limit`. Changed guides, other models, storage that can
+         be read again and people's decisions may make images undone or keep them done. Refuse to drop guides
          and to replace the results of another input;
       3. refuse keys that no store can hold, and outputs that would overwrite each other, over all N;
       4. cut the rest into n shards. The same inputs always give the same plan.
 
-    Raises ConfigError where guides do not fit or would be dropped, or the images of another input replaced;
-    StorageError where source, ledger or decisions cannot be read.
+    Raises ConfigError if guides do not fit or would be dropped, or if images of another input would be
+    replaced; StorageError if source, ledger or decisions cannot be read.
     """
     known, decided = _known(source, out, config, job_digest), read_decided(out)
     done = known.done
@@ -138,7 +138,7 @@ def _reconsider(
     config: PlanConfig,
     item_guides: Mapping[int, ItemGuide],
 ) -> NDArray[np.bool_]:
-    """Change in place what the ledger says (-1: not done), as guides, storage and models ask for.
+    """Update the statuses from the ledger in place (-1: not done), according to guides, storage and models.
 
     Returns:
         Which objects another model coloured last.
@@ -158,10 +158,10 @@ def _let_people_decide(
     config: PlanConfig,
     finished: Mapping[int, str],
 ) -> NDArray[np.bool_]:
-    """Change in place what is accepted or rejected; which objects stay because somebody accepted them.
+    """Apply acceptances and rejections in place; return which objects stay done because they were accepted.
 
     Args:
-        finished: by index those that need a second file alone, which takes nothing from what was accepted.
+        finished: by index, those that only need a second file, which does not change an accepted result.
     """
     stays = np.isin(hashes, decided.accepted) & (statuses < 0) & (config.recolor != "accepted")
     stays[[*finished]] = False
@@ -173,13 +173,13 @@ def _let_people_decide(
 def _without_guide(
     todo: NDArray[np.int64], hashes: NDArray[np.int64], decided: Decided, guided: Set[int]
 ) -> NDArray[np.int64]:
-    """Indices of objects to do that are not `guided`, where no decision says that they shall not be."""
+    """Indices of objects to do that are not `guided`, unless a decision says that they should not be."""
     by_hand = np.isin(hashes[todo], decided.taken_back)
     return todo[~(by_hand | np.isin(todo, np.fromiter(guided, np.int64, len(guided))))]
 
 
 def _keeps(config: JobConfig) -> bool:
-    """Whether what another model coloured stays."""
+    """Whether to keep what another model coloured."""
     return config.plan.recolor == "changed-settings"
 
 
@@ -194,7 +194,7 @@ class _Known(NamedTuple):
 
 
 def _known(source: Store, out: Store, config: JobConfig, job_digest: str) -> _Known:
-    """From the ledger's rows, which are read once, and gone from memory after it."""
+    """Collected from the ledger's rows, which are read once and then freed."""
     ledger = read_ledger(out, source.uri)
     own = done_images(ledger.of(job_digest), retry_failed=config.plan.retry_failed)
     others = read_other_models(out, ledger, config, job_digest)
@@ -203,7 +203,7 @@ def _known(source: Store, out: Store, config: JobConfig, job_digest: str) -> _Kn
 
 
 def write_plan(out: Store, run_id: str, plan: Plan) -> None:
-    """Put the plan's shards at `runs/<run id>/plan/shards.parquet`, once: a plan never changes.
+    """Write the plan's shards to `runs/<run id>/plan/shards.parquet`, once, because a plan never changes.
 
     Raises:
         AlreadyExists: this run has a plan. StorageError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Which of the images that failed because the storage did can be read now."""
+"""Find images that failed because of the storage and can be read now."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _THREADS = 16
 def readable_again(
     source: Store, objects: Sequence[ObjectInfo], statuses: NDArray[np.int8], failed: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
-    """Indices of the objects that are done, `failed` for the storage's sake, and give a byte now.
+    """Indices of the done objects that failed because of the storage and whose first byte can be read now.
 
-    One request for each of them: whether all of its bytes are right is seen when it is fetched.
+    One request per object; whether all of its bytes are intact is checked when it is fetched.
 
     Raises:
-        StorageError: the store as a whole gives nothing.
+        StorageError: the store as a whole fails.
     """
     asked = np.flatnonzero(failed & (statuses >= 0))
     if not len(asked):

@@ -1,6 +1,6 @@
-"""Sources whose result has no place to go: no store can hold its name, or another result stands there.
+"""Refuse sources whose result cannot be stored: its name is invalid, or it would overwrite another result.
 
-The keys are looked at in portions, and of each output key only a hash is kept: ten million take 0.3 GB.
+The keys are processed in portions and only a hash of each output key is kept, so ten million take 0.3 GB.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.plan.identities import IdentitySet, hash_texts
 from pipeline.plan.outputs import added_text, derivative_key, is_folder_marker, output_key
 from pipeline.storage import check_key
 
-#: Keys that are looked at together.
+#: Keys that are processed together.
 _PORTION = 2**12
 
 
@@ -37,12 +37,12 @@ def find_refusals(
     finished: NDArray[np.bool_],
     comparable: Callable[[str], str] = str,
 ) -> dict[int, Refusal]:
-    """The keys (by index, in key order) whose result has no place to go.
+    """The keys (by index, in key order) whose result cannot be stored.
 
-    Of two with one output key the later is refused, unless it is the one that was finished before
-    (`finished[i]`): its result is there already and must not be overwritten. The whole listing counts, done
-    or not, so that a resumed run refuses the same keys as an undisturbed one. `comparable` is the store's:
-    two outputs are one where it gives equal texts for them.
+    Of two keys with the same output key, the later one is refused, unless it was finished before
+    (`finished[i]`): its result exists already and must not be overwritten. The whole listing counts, done or
+    not, so that a resumed run refuses the same keys as an uninterrupted one. `comparable` comes from the
+    store: two outputs are the same if it gives equal texts for them.
     """
     refusals: dict[int, Refusal] = {}
     first = _Outputs(keys, lambda key: output_key(key, output), finished, comparable, refusals)
@@ -59,7 +59,7 @@ def find_refusals(
 
 @dataclass
 class _Outputs:
-    """The outputs of one kind of all keys: `name` gives them, `refusals` has those that are refused."""
+    """Output keys of one kind for all source keys: `name` computes them, `refusals` has the refused ones."""
 
     keys: Sequence[str]
     name: Callable[[str], str]
@@ -71,7 +71,7 @@ class _Outputs:
     hashes: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def refuse(self) -> None:
-        """Refuse what cannot stand at its place, among those that are not refused yet."""
+        """Refuse outputs that collide, among those that are not refused yet."""
         folders = self._hash_all()
         in_order = np.sort(self.hashes)
         self._refuse_equal(np.unique(in_order[1:][in_order[1:] == in_order[:-1]]))
@@ -86,7 +86,7 @@ class _Outputs:
             yield start, [(key, self.name(key)) for key in keys]
 
     def _hash_all(self) -> NDArray[np.int64]:
-        """Refuse bad keys, hash the outputs of the others; returns the hashes of their folders."""
+        """Refuse bad keys and hash the outputs of the others; return the hashes of their folders."""
         owners, hashes = [self.owners], [self.hashes]
         folders = [np.empty(0, np.int64)]
         for start, portion in self.portions():
@@ -117,7 +117,7 @@ class _Outputs:
         return owners[order], own[order]
 
     def _refuse_equal(self, twice: NDArray[np.int64]) -> None:
-        """Of the outputs that several keys have, the first one keeps its own."""
+        """Where several keys have the same output, only the first key keeps it."""
         owners, hashes = self._claims(twice) if len(twice) else (twice, twice)
         first = 0
         for at in (np.flatnonzero(hashes[1:] == hashes[:-1]) + 1).tolist():
@@ -162,7 +162,7 @@ class _Outputs:
 
 
 def _refuse_among_pages(outputs: _Outputs, output: OutputConfig) -> None:
-    """Results named like pages of another source: only a bucket can hold an object and others below it."""
+    """Refuse results named like pages of another source: only buckets allow an object and others below it."""
     page = re.compile(rf"page-\d{{4,}}{re.escape(added_text(output))}\.[a-z0-9]+")
     keys, finished = outputs.keys, outputs.finished
     named = ((index, key) for index, key in enumerate(keys) if "/page" in key)  # so is its result, then

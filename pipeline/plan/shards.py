@@ -1,4 +1,4 @@
-"""Shards: the one unit of work, retry, resume and commit."""
+"""Shards: the unit of work, retry, resume and commit."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pipeline.ledger.write import PARQUET
 from pipeline.records import ITEM_TYPE, PLAN_SCHEMA, Item
 from pipeline.storage import Store
 
-#: A job should have this many shards for each worker, or the last ones idle while one finishes ...
+#: A job should have this many shards per worker; otherwise most workers idle while the last one finishes ...
 _SHARDS_PER_WORKER = 4
-#: ... but no smaller ones while every worker gets one, for each costs a task and a ledger part.
+#: ... but no shard should be smaller than this while every worker gets one: each costs a task and a part.
 _LEAST_IMAGES = 4
 #: Rows of the manifest that are written at a time, and the items of these rows from which on there are fewer.
 _ROW_GROUP, _GROUP_ITEMS = 256, 2**12
@@ -33,7 +33,7 @@ _SIZES = 2**16
 
 @dataclass(frozen=True)
 class Shard:
-    """Some objects of the plan, in key order. The id is a digest of the work: equal work, equal id."""
+    """Some objects of the plan, in key order. The id is a digest of the work: equal work has equal ids."""
 
     shard_id: str
     bytes: int
@@ -41,17 +41,17 @@ class Shard:
 
 
 class Items(Protocol):
-    """The items of a plan, which are made when they are asked for."""
+    """The items of a plan, which are created on demand."""
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """Bytes of each."""
+        """The size of each item in bytes."""
 
     def take(self, indices: NDArray[np.int64]) -> list[Item]: ...
 
 
 class Shards(Sequence[Shard]):
-    """The shards of a plan: their items are made when a shard is asked for, and again for the next time."""
+    """The shards of a plan. The items of a shard are created each time the shard is accessed."""
 
     def __init__(
         self, items: Items, order: NDArray[np.int64], ends: NDArray[np.int64], job_digest: str
@@ -91,7 +91,7 @@ class Shards(Sequence[Shard]):
         return self._items.take(self._order[list(positions)])
 
     def image_counts(self) -> dict[str, int]:
-        """By shard id how many images each has."""
+        """The number of images by shard id."""
         if len(self._ids) < len(self):
             for _ in self:  # the ids are kept
                 pass
@@ -116,10 +116,10 @@ class HasShards(Protocol):
 
 
 def cut(items: Items, job_digest: str, config: PlanConfig, workers: int) -> Shards:
-    """The items, each in exactly one shard, in their order.
+    """Cut the items into shards; each item is in exactly one shard, in the same order.
 
-    A shard has at most `shard_images` items and `shard_bytes` bytes; an item larger than that is alone. Small
-    jobs get smaller shards, so that all workers have something to do and a killed run has lost little.
+    A shard has at most `shard_images` items and `shard_bytes` bytes; a larger item gets its own shard. Small
+    jobs get smaller shards, so that all workers have work and a killed run loses little.
     """
     wanted = -(-len(items.sizes) // (_SHARDS_PER_WORKER * workers))
     least = min(_LEAST_IMAGES, max(1, -(-len(items.sizes) // workers)))
@@ -132,7 +132,7 @@ def cut(items: Items, job_digest: str, config: PlanConfig, workers: int) -> Shar
 
 
 def _portions(sizes: NDArray[np.int64], most_items: int, most_bytes: int) -> Iterator[list[int]]:
-    """The indices of each shard's items; what is larger than a shard comes before the shard around it."""
+    """The indices of each shard's items; an item larger than a shard comes before the shard around it."""
     portion: list[int] = []
     total = 0
     for start in range(0, len(sizes), _SIZES):
@@ -196,7 +196,7 @@ def _batches(shards: Sequence[Shard]) -> Iterator[pa.RecordBatch]:
 
 
 def _batch(shards: Sequence[Shard]) -> pa.RecordBatch:
-    """Column by column: a dictionary per item would take ten times as long."""
+    """Built column by column, because a dictionary per item would take ten times as long."""
     items = [item for shard in shards for item in shard.items]
     columns = [
         pa.array([getattr(item, f.name) for item in items], ITEM_TYPE.field(f.name).type)

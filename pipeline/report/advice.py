@@ -1,6 +1,6 @@
-"""The one source of advice: what a person does about each failure code, and what each exit status means.
+"""All advice: what a person can do about each failure code, and what each exit status means.
 
-`python -m pipeline.report.advice_table` makes the two tables of docs/troubleshooting.md of it.
+`python -m pipeline.report.advice_table` generates the two tables of docs/troubleshooting.md from it.
 """
 
 from __future__ import annotations

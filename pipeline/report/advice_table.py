@@ -1,7 +1,7 @@
-"""The tables of docs/troubleshooting.md: failure codes and exit statuses, made of `advice`.
+"""The tables of docs/troubleshooting.md, failure codes and exit statuses, generated from `advice`.
 
-`python -m pipeline.report.advice_table` prints them; with `--write docs/troubleshooting.md` it puts them in
-the place of the tables with the same heads.
+`python -m pipeline.report.advice_table` prints them; with `--write docs/troubleshooting.md` it replaces the
+tables with the same headings.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def exit_table() -> str:
 
 
 def with_tables(page: str) -> str:
-    """The page with its two tables as they should be.
+    """The page with its two tables updated.
 
     Raises:
-        ValueError: it does not have one table with each of these heads.
+        ValueError: it does not have exactly one table with each of these headings.
     """
     for table in (failure_table(), exit_table()):
         head = table.splitlines()[0]

@@ -1,4 +1,4 @@
-"""Which results of a run a person should look at first; as part of summary.json."""
+"""Which results of a run a person should look at first; part of summary.json."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pipeline.config.section import Section
 from pipeline.records import DoubtReason
 
 WORST_TENTH = 0.9
-"""Doubt from which on a result is among the worst tenth: nine tenths of the photographs of the calibration
-are expected to be nearer to their true colours."""
+"""Results with at least this doubt are in the worst tenth: nine tenths of the calibration photographs have a
+smaller expected error."""
 MOST = 10
 _REASONS: dict[str, str] = {
     DoubtReason.UNLIKE_TRAINING: "unlike those the network learned from",
@@ -23,12 +23,12 @@ _REASONS: dict[str, str] = {
 
 
 def reason_text(reason: str) -> str:
-    """A reason of the ledger's doubt_reasons in words, to go on from "the picture is"."""
+    """A reason of the ledger's doubt_reasons in words, to follow "the picture is"."""
     return _REASONS.get(reason, reason.replace("_", " "))
 
 
 class Doubtful(Section):
-    """One result."""
+    """One doubtful result."""
 
     key: str
     doubt: float = Field(ge=0, le=1)
@@ -72,7 +72,7 @@ class DoubtTally:
 
     @property
     def counts(self) -> DoubtCounts | None:
-        """None where nothing is known of any row."""
+        """The counts; None if no row has a doubt."""
         if not self._known and not self._reasons:
             return None
         most = tuple(Doubtful(key=key, doubt=-less, reasons=reasons) for less, key, reasons in self._most)

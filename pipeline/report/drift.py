@@ -1,8 +1,8 @@
-"""Chroma drift: whether a run's images are as colourful as this network's usually are.
+"""Chroma drift: whether a run's images are as colourful as usual for this network.
 
 A wrong ICC profile, damaged weights or another kind of material do not make images fail; they make them
-grayer or gaudier. The measure is Glass's delta: the difference of two means, by the standard deviation of the
-reference.
+grayer or gaudier. The measure is Glass's delta: the difference of two means divided by the standard deviation
+of the reference.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import Field
 from pipeline.config.job import JobConfig
 from pipeline.config.section import Section
 
-#: With fewer images the mean of a run says little: at 25 its standard error is a fifth of the spread.
+#: With fewer images the mean of a run says little; at 25 its standard error is a fifth of the spread.
 ENOUGH = 25
 _TABLE = Path(__file__).resolve().parents[1] / "weights" / "chroma.json"
 
@@ -30,7 +30,7 @@ class Reference(NamedTuple):
 
 
 class Chroma(Section):
-    """Chroma of a run's images that no guide coloured; as part of summary.json."""
+    """Chroma of a run's images that had no guide; part of summary.json."""
 
     images: int = Field(ge=1)
     mean: float = Field(description="of mean_chroma over the images")
@@ -52,8 +52,8 @@ class Chroma(Section):
 
 
 def reference_for(config: JobConfig, weights_digest: str) -> Reference | None:
-    """What the job's images are compared with: the configured values, else those of the shipped weights on
-    the sample photographs, times `model.chroma`; None for other weights and for methods without any."""
+    """The reference for the job's images: the configured values, else those of the shipped weights on the
+    sample photographs times `model.chroma`; None for other weights and for methods without weights."""
     report = config.report
     if report.chroma_mean is not None and report.chroma_spread is not None:
         return Reference(report.chroma_mean, report.chroma_spread)
@@ -66,6 +66,6 @@ def reference_for(config: JobConfig, weights_digest: str) -> Reference | None:
 
 @cache
 def _measured() -> dict[str, Reference]:
-    """Of the shipped weights, by SHA-256; `python -m tests.support.chroma_reference` measures them."""
+    """References of shipped weights by SHA-256; `python -m tests.support.chroma_reference` measures them."""
     table = json.loads(_TABLE.read_text(encoding="utf-8"))
     return {row["sha256"]: Reference(row["mean"], row["spread"]) for row in table.values()}

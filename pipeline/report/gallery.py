@@ -1,4 +1,4 @@
-"""From ledger rows to the report of a run: fetch a few pictures, make thumbnails, write sheet and page."""
+"""Make the report of a run from ledger rows: fetch a few pictures, make thumbnails, write sheet and page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pipeline.report.sheet import Pair, contact_sheet
 from pipeline.report.summary import Summary
 from pipeline.storage import Store
 
-# Decoded on the driver, one thread each: 100 million pixels are 300 MB.
+# Pictures are decoded on the driver, one thread each; 100 million pixels take 300 MB.
 _MAX_PIXELS = 100_000_000
 _THREADS = 4
 _TOO_LARGE = "too large for a thumbnail"
@@ -31,7 +31,7 @@ _SHOWN_BY_PILLOW = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "JPEG2000")  # fast, an
 
 @dataclass(frozen=True)
 class ReportKeys:
-    """What was written, as keys below OUT; `sheet` is None where there was no picture to show."""
+    """The written files as keys below OUT; `sheet` is None if there was no picture to show."""
 
     index: str
     sheet: str | None
@@ -44,8 +44,8 @@ def make_report(
 
     Args:
         rows: colorized ledger rows (`key`, `output_key`, and for the captions `width`, `height`,
-            `mean_chroma`, `max_delta_l`), e.g. `RunTally.sample`; of more than `config.sample` an even
-            spread over the keys is shown.
+            `mean_chroma`, `max_delta_l`), e.g. `RunTally.sample`; of more than `config.sample` rows, a sample
+            spread evenly over the keys is shown.
 
     Raises:
         StorageError: the report itself cannot be written. A picture that cannot be fetched or shown is a gray
@@ -92,7 +92,7 @@ def thumbnail(data: bytes, side: int) -> Image.Image:
 
 
 def _as_decoded(data: bytes, side: int) -> Image.Image:
-    """Through the job's decoder: it knows MinIsWhite, floating point and inks, which Pillow shows wrongly."""
+    """Decode with the job's decoder. Pillow shows MinIsWhite, floating point and CMYK wrongly."""
     pixels = read_pixels(data, "", None, DecodeLimits(_MAX_PIXELS))
     if isinstance(pixels, NoImage):
         raise ValueError(pixels.message)
@@ -105,7 +105,7 @@ def _as_decoded(data: bytes, side: int) -> Image.Image:
 
 def _pair(source: Store, out: Store, row: Mapping[str, Any], side: int) -> Pair:
     if (row.get("width") or 0) * (row.get("height") or 0) > _MAX_PIXELS:
-        # not fetched: it may be gigabytes
+        # do not fetch it: it may have gigabytes
         return Pair(str(row["key"]), _TOO_LARGE, _TOO_LARGE, _caption(row))
     before = _picture(source, str(row["key"]), side)
     after = _picture(out, str(row["output_key"]), side)
@@ -146,7 +146,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (ImageCms.PyCMSError, OSError):
-        return image  # a broken profile is no reason to hide the picture; the pixels are shown as sRGB
+        return image  # a broken profile must not hide the picture: show the pixels as sRGB
     return converted or image
 
 

@@ -16,7 +16,7 @@ _LONGEST = 3 / 2  # width over height of a cell: wider pictures are shrunk to it
 
 @dataclass(frozen=True)
 class GridRow:
-    """One photograph: as many pictures as the sheet has columns; a string says why there is none."""
+    """One photograph: one picture per column of the sheet; a string says why a picture is missing."""
 
     pictures: Sequence[Image.Image | str]
     caption: str = ""
@@ -26,8 +26,8 @@ def grid_sheet(headings: Sequence[str], rows: Sequence[GridRow], height: int, ti
     """All rows on one dark, neutral sheet, RGB.
 
     Args:
-        headings: of the columns, from the left.
-        height: of a cell, pixels; its width is that of the widest picture, at most 3/2 of it.
+        headings: column headings, from the left.
+        height: of a cell, in pixels; its width is that of the widest picture, at most 3/2 of the height.
 
     Raises ValueError where a row has another number of pictures than there are headings.
     """
@@ -63,7 +63,7 @@ def _cell_width(rows: Sequence[GridRow], height: int) -> int:
 def _place(
     sheet: Image.Image, picture: Image.Image | str, corner: tuple[int, int], cell: tuple[int, int]
 ) -> None:
-    """Into the middle of its cell, as large as it fits."""
+    """Paste the picture in the middle of its cell, as large as fits."""
     if isinstance(picture, str):
         paste(sheet, picture, (*corner, *cell))
         return

@@ -1,4 +1,4 @@
-"""HTML pages from Jinja templates; whatever a page says, its template decides, and escapes."""
+"""Render HTML pages from Jinja templates, with escaping."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 def render(template: Path, **values: object) -> str:
     """The page that a template makes of these values.
 
-    Every value is escaped, for keys and messages come from outside; a value that is HTML already is a
-    `markupsafe.Markup`. A value that the template asks for and does not get is an error.
+    Every value is escaped, because keys and messages come from outside; values that already are HTML must be
+    `markupsafe.Markup`. A missing value that the template uses is an error.
 
     Raises:
-        jinja2.TemplateError: the template is not there, is no template, or asks for what is not given.
+        jinja2.TemplateError: the template is missing or invalid, or uses a value that is not given.
     """
     environment = Environment(
         loader=FileSystemLoader(template.parent),

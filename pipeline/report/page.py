@@ -1,4 +1,4 @@
-"""index.html of a run: one file with everything inside, to open from a disk or from a bucket."""
+"""index.html of a run: one self-contained file, to open from a disk or a bucket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _JPEG_QUALITY = 85
 
 
 class _Picture(NamedTuple):
-    """A thumbnail as JPEG in base64, with its size in pixels, or (`reason`) why there is none."""
+    """A thumbnail as base64 JPEG with its size in pixels, or the `reason` why there is none."""
 
     width: int = 0
     height: int = 0
@@ -81,7 +81,7 @@ def _figure(pair: Pair, link: str) -> _Figure:
 
 
 def _aspect(pair: Pair) -> float:
-    """Width by height of the pair's pictures; 1.5 where there is none."""
+    """Width divided by height of the pair's pictures; 1.5 if there are none."""
     shown = next((p for p in (pair.after, pair.before) if not isinstance(p, str)), None)
     return shown.width / shown.height if shown else 1.5
 

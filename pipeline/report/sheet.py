@@ -1,7 +1,7 @@
 """The contact sheet: before | after pairs in justified rows on a dark, neutral ground.
 
-Neutral, because a coloured surround changes how the colours next to it are seen (ISO 3664 asks viewing booths
-for a neutral gray for the same reason).
+The ground is neutral because a coloured surround changes how adjacent colours are seen (ISO 3664 requires
+neutral gray viewing booths for the same reason).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DIM = (150, 150, 150)
 _MARGIN, _GAP, _SEAM = 28, 28, 3  # pixels around the sheet, between pairs, between before and after
 _HEADER = 64
 _CAPTION = 54
-_MOST_LETTERS = 400  # of a line: no sheet has room for more
+_MOST_LETTERS = 400  # per line: no sheet has room for more
 # Rows may grow by this factor to fill the width; a 3:2 landscape is a whole thumbnail wide then, never more.
 _GROWTH = 1.2
 _ROW_BY_THUMBNAIL = 2 / 3 / _GROWTH
@@ -30,7 +30,7 @@ Cell = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pair:
-    """One photograph before and after; a string in place of a picture says why there is none."""
+    """One photograph before and after; a string instead of a picture says why it is missing."""
 
     key: str
     before: Image.Image | str
@@ -125,7 +125,7 @@ def draw_text(
     width: int,
     anchor: str = "la",
 ) -> None:
-    """One line, its middle left out where it is wider than `width`: both ends of a key tell keys apart."""
+    """Draw one line. If it is wider than `width`, omit its middle: a key is recognised by its ends."""
     font = ImageFont.load_default(size)
     whole = line = _ascii(text)[:_MOST_LETTERS]
     ends = len(whole) // 2
@@ -137,6 +137,7 @@ def draw_text(
 
 
 def _ascii(text: str) -> str:
-    """Accents dropped, the rest as question marks: Pillow's font holds ASCII. The page has the true key."""
+    """Text without accents, other characters as question marks, because Pillow's font has only ASCII. The
+    page shows the full key."""
     decomposed = unicodedata.normalize("NFKD", text)
     return "".join(c if c.isascii() else "?" for c in decomposed if not unicodedata.combining(c))

@@ -30,8 +30,8 @@ class FailureGroup(Section):
 
 
 class Seconds(Section):
-    """Wall-clock seconds of the run's phases; `load`: from the beginning of the command to that of the plan,
-    mostly Python's imports; `start`: the workers coming up, and Ray. `total` is all of them."""
+    """Wall-clock seconds of the run's phases. `load`: from the start of the command to the start of planning,
+    mostly Python's imports; `start`: starting Ray and the workers; `total`: all of them."""
 
     load: float = 0.0
     plan: float = 0.0
@@ -42,7 +42,7 @@ class Seconds(Section):
 
 
 class StageSeconds(Section):
-    """Sums over all images and workers, so more than the wall clock where workers are several."""
+    """Sums over all images and workers, so with several workers more than the wall-clock time."""
 
     decode: float = 0.0
     predict: float = 0.0
@@ -50,7 +50,7 @@ class StageSeconds(Section):
 
 
 class Balance(Section):
-    """Of a staged run: how busy both sides were, in [0, 1], and the ratio at which they would be equally so.
+    """How busy both sides of a staged run were, in [0, 1], and the ratio at which both would be equally busy.
 
     predict_busy: share of the run that the predict actors worked; cpu_busy: that of the CPUs around them;
     cpus_per_predictor: CPUs that decode and compose as fast as one predict actor colours.
@@ -64,12 +64,12 @@ class Balance(Section):
 
     @property
     def bottleneck(self) -> str:
-        """The side that the other waits for."""
+        """The side that the other one waits for."""
         return "predict" if self.predict_busy >= self.cpu_busy else "decode and compose"
 
 
 def balance(stages: StageSeconds, run_seconds: float, cpus: int, predictors: int) -> Balance | None:
-    """From seconds summed over workers; None where nothing was predicted. `cpus`: those left to the tasks."""
+    """The balance from seconds summed over workers; None if nothing was predicted. `cpus`: for the tasks."""
     if stages.predict <= 0 or run_seconds <= 0:
         return None
     around = stages.decode + stages.compose
@@ -83,7 +83,7 @@ def balance(stages: StageSeconds, run_seconds: float, cpus: int, predictors: int
 
 
 class Cost(Section):
-    """What the workers held from the start of Ray to the end of the work; `money` is None without a price."""
+    """What the workers held from the start of Ray to the end of the work; `money` is None without prices."""
 
     core_hours: float = Field(ge=0)
     gpu_hours: float = Field(ge=0)
@@ -91,7 +91,7 @@ class Cost(Section):
 
 
 class Summary(Section):
-    """Everything that summary.json says. Counts are of this run alone unless their name says `before`."""
+    """The content of summary.json. Counts are for this run only, unless their name says `before`."""
 
     run_id: str
     job_digest: str
@@ -135,7 +135,7 @@ class Summary(Section):
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of this project, Python and the packages that shape results or behaviour."""
+    """Versions of this project, Python and the packages that affect results or behaviour."""
     packages = ("ray", "torch", "pillow", "numpy", "pyarrow", "boto3")
     return {
         "fiat-color": __version__,

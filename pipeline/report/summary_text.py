@@ -21,7 +21,7 @@ _LABELS = {
     Status.ARCHIVED: "archived, to be restored",
 }
 
-_NAMED = 3  # of the most doubtful; summary.json and the page have more
+_NAMED = 3  # most doubtful results to name; summary.json and the page have more
 
 
 def summary_text(summary: Summary, report: bool = True, gallery: bool = False) -> str:
@@ -29,7 +29,7 @@ def summary_text(summary: Summary, report: bool = True, gallery: bool = False) -
 
     Args:
         report: whether this run wrote a contact sheet to point to.
-        gallery: whether it renewed the gallery; where not, the text says how to have it.
+        gallery: whether this run updated the gallery; if not, the text says how to get it.
     """
     lines = [headline(summary), ""]
     if summary.todo:
@@ -46,7 +46,7 @@ def summary_text(summary: Summary, report: bool = True, gallery: bool = False) -
 
 
 def headline(summary: Summary) -> str:
-    """One line: what was done of what, in which time, what failed and what is archived."""
+    """One line: how much was done in which time, what failed, and what is archived."""
     if not summary.listed:
         return f"Nothing to do: there is nothing under {summary.input}."
     if not summary.todo:

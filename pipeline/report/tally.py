@@ -1,4 +1,4 @@
-"""Counting ledger rows, table by table, in memory that does not grow with the archive."""
+"""Count ledger rows table by table, in memory that does not grow with the archive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.report.doubtful import DoubtTally
 from pipeline.report.drift import Chroma
 from pipeline.report.summary import Example, FailureGroup, StageSeconds
 
-#: What a ledger part must be read with; the other columns are not looked at.
+#: The columns that a ledger part must be read with; the others are not used.
 COLUMNS = (
     "key",
     "bytes",
@@ -41,10 +41,10 @@ EXAMPLES = 5
 
 
 class RunTally:
-    """Counts, failures, seconds and a sample for the report; the order of the tables changes nothing.
+    """Counts, failures, seconds and a sample for the report, independent of the order of the tables.
 
-    The sample is the `sample` colorized rows whose keys hash lowest: spread evenly over the archive, and
-    the same rows whatever worker finished first.
+    The sample is the `sample` colorized rows with the lowest key hashes: evenly spread over the archive, and
+    the same rows whichever worker finishes first.
     """
 
     def __init__(self, sample: int = 0) -> None:
@@ -81,12 +81,12 @@ class RunTally:
 
     @property
     def rows(self) -> int:
-        """Rows counted so far, of whatever status."""
+        """The number of rows counted so far, of any status."""
         return sum(self.counts.values())
 
     @property
     def failures(self) -> dict[str, FailureGroup]:
-        """By failure code, the most frequent first; examples are the first keys in order of the alphabet."""
+        """Failures by code, the most frequent first; examples are the first keys in alphabetical order."""
         ordered = sorted(self._failed.items(), key=lambda item: (-item[1], item[0]))
         return {
             code: FailureGroup(
@@ -99,7 +99,7 @@ class RunTally:
 
     @property
     def chroma(self) -> Chroma | None:
-        """Of the colorized rows without a guide; None while there are none."""
+        """Chroma of the colorized rows without a guide; None if there are none."""
         images, total, squares, colorfulness = self._chroma.tolist()
         if not images:
             return None
@@ -136,7 +136,7 @@ class RunTally:
         if not self._sample:
             return
         for row in colorized.select([name for name in COLUMNS if name in colorized.column_names]).to_pylist():
-            # Negated, for heapq keeps the smallest on top and the one to drop is the largest hash.
+            # Negated, because heapq keeps the smallest on top and the largest hash must be dropped.
             rank = -int.from_bytes(hashlib.blake2b(row["key"].encode(), digest_size=8).digest(), "big")
             push = heapq.heappush if len(self._heap) < self._sample else heapq.heappushpop
             push(self._heap, (rank, row["key"], row))

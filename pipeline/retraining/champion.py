@@ -44,7 +44,7 @@ def retrain_champion(
     """Run one cycle, or continue one that was stopped.
 
     In steps, for n photographs that no cycle has read yet:
-      1. check champion, places and network, before hours pass;
+      1. check champion, places and network before spending hours;
       2. prepare the n photographs, refuse held-out ones among the training rows, begin the cycle;
       3. train on the rows of all cycles, from the champion's weights, export with the champion's decoding;
       4. promote through the gate, or not, and record the outcome.

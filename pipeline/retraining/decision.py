@@ -1,4 +1,4 @@
-"""A decision of the gate as a Markdown report, and the history of a registry as text."""
+"""Format a decision of the gate as a Markdown report, and the history of a registry as text."""
 
 from __future__ import annotations
 

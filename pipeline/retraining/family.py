@@ -1,4 +1,4 @@
-"""A family of training runs in one file: what they share, and what sets each apart."""
+"""A family of training runs in one file: common settings, and the differences of each run."""
 
 from __future__ import annotations
 

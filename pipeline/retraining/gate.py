@@ -1,4 +1,4 @@
-"""The gate for retraining: is a challenger good enough, by the per-photograph table of an evaluation?
+"""The promotion gate: is a challenger good enough, by the per-photograph table of an evaluation?
 
 Every metric is judged on the paired differences challenger - reference over the same photographs, with the
 percentile bootstrap of `pipeline.evaluate.bootstrap`. Two colourings of a photograph share its difficulty,

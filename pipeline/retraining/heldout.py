@@ -1,4 +1,4 @@
-"""Whether held-out photographs are held out: no network may be judged on what it was trained on."""
+"""Check that held-out photographs were not used for training: no network is judged on its training data."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 class PromoteRequest:
     """The challenger's weights and the held-out photographs, as URIs.
 
-    `first`: the registry may be empty, and the baselines stand in for its champion; `trained_on`: places that
+    `first`: the registry may be empty, and the baselines replace its champion; `trained_on`: places that
     prepare_photos.py wrote, whose training photographs must not be among `photos`; `output`: keeps the whole
     evaluation, None: nothing does.
     """

@@ -1,4 +1,4 @@
-"""A whole family of networks from photographs: prepare, train each run, export, evaluate all side by side."""
+"""Train a family of networks: prepare photographs, train and export each run, evaluate side by side."""
 
 from __future__ import annotations
 

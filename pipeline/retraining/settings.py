@@ -1,4 +1,4 @@
-"""What promotion and retraining are told, checked as far as that needs no torch."""
+"""The settings of promotion and retraining, checked as far as possible without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The state of retraining cycles in a folder or bucket, from which the next one continues.
+"""The state of retraining cycles in a folder or bucket, from which the next cycle continues.
 
 photos/photos-00000.parquet ...   training rows of all cycles
 runs/cycle-000001/                of Ray Train; its checkpoints go when the cycle ends

@@ -1,6 +1,5 @@
-"""Look and decide: the gallery over a whole output, and what people decide about single images.
+"""Review: the gallery of a whole output, and people's decisions about single images.
 
-`cards` reads what became of each source, `thumbnails` and `gallery` make the page of it, `decisions` keeps
-what people decided, `server` serves both to one browser of this machine and answers (`handler`) what its
-page asks for.
+`cards` reads the outcome of each source, `thumbnails` and `gallery` make the page, `decisions` stores
+decisions, and `server` serves both to one browser on this machine and answers its requests (`handler`).
 """

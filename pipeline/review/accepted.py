@@ -1,4 +1,4 @@
-"""The results that people accepted, as they stand: what they are good enough to learn from."""
+"""The results that people accepted and that are still current: good enough to train on."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pipeline.storage import Store
 
 
 class Accepted(NamedTuple):
-    """A result below OUT and its SHA-256 by the ledger."""
+    """A result below OUT, and its SHA-256 from the ledger."""
 
     key: str
     sha256: str
 
 
 def accepted_results(out: Store) -> Iterator[Accepted]:
-    """Those whose acceptance stands, corrected before or not, in the order of source keys.
+    """Results with a current acceptance, corrected before or not, in the order of source keys.
 
-    An acceptance is of the result that was looked at: it counts for no other one. What is kept gray has no
-    colours to learn, and what is rejected, only corrected or not decided about is left out.
+    An acceptance counts only for the result that the person saw. Images kept gray have no colours to learn
+    from and are left out, and so are rejected, only corrected, and undecided ones.
 
     Raises:
         ConfigError: there is no ledger. StorageError: it or a decision cannot be read.

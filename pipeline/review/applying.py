@@ -1,4 +1,4 @@
-"""The button that carries decisions out: once at a time, in a thread; the page asks what became of it."""
+"""Apply decisions in a thread at the press of a button, once at a time; the page polls the state."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class _State:
 
 
 class Applying:
-    """Carries out the decisions when asked to, and says what became of it; any thread may ask.
+    """Applies the decisions on request and reports the state. Thread-safe.
 
     Args:
         apply: does the work.
-        renew: takes the cards as they are afterwards.
+        renew: receives the new cards afterwards.
     """
 
     def __init__(self, apply: Apply, renew: Callable[[Cards], None]) -> None:
@@ -34,7 +34,7 @@ class Applying:
         self._lock = threading.Lock()
 
     def start(self) -> bool:
-        """Begin. False: it is at work already."""
+        """Start. Returns False if it is already running."""
         with self._lock:
             if self._state.state == "running":
                 return False

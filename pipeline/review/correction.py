@@ -1,4 +1,4 @@
-"""What a person wants changed in one image: strokes of colour, another method, more or less colour."""
+"""A person's correction of one image: colour strokes, another method, more or less colour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pipeline.config.section import Section
 from pipeline.storage.base import MAX_KEY_BYTES
 
-#: Chroma is multiplied by at most this: what is more is a poster.
+#: Largest factor on chroma; more would look like a poster.
 MOST_CHROMA = 3.0
 MOST_STROKES = 500
 MOST_STROKE_PLACES = 2_000
@@ -21,7 +21,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Stroke(Section):
     """One movement of the brush over the upright image. Later strokes cover earlier ones.
 
-    All lengths are shares, so that a stroke that was drawn over a small view means the same at full size.
+    All lengths are relative, so a stroke drawn on a small view means the same at full size.
     """
 
     color: Color | None = Field(description="sRGB; null: an eraser, which takes strokes away below it")
@@ -34,9 +34,9 @@ class Stroke(Section):
 
 
 class Correction(Section):
-    """How one image is to be coloured in place of how it was. What is not named stays automatic.
+    """How to colour one image differently from its present result. Everything not named stays automatic.
 
-    Raises ValidationError where it would change nothing.
+    Raises ValidationError if it would change nothing.
     """
 
     strokes: tuple[Stroke, ...] = Field((), max_length=MOST_STROKES)

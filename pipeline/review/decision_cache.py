@@ -1,10 +1,10 @@
-"""A copy of many decisions in one object, so that a hundred thousand are not read one by one.
+"""A copy of many decisions in one object, so that a hundred thousand need not be read one by one.
 
     decisions/cache.parquet    key, etag, text
 
-It is no record: an entry counts only where the listing has its decision with the same ETag, and whoever
-removes the object loses nothing but time. Of two who write it at once the later one stands; what it lacks is
-read from the decisions.
+It is only a cache: an entry counts only if the listing has its decision with the same ETag, and removing the
+object costs only time. Of two concurrent writers the later one wins; entries that it lacks are read from the
+decisions.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from pipeline.ledger.keys import DECISIONS
 from pipeline.storage import ObjectInfo, Store
 
 CACHE = f"{DECISIONS}cache.parquet"
-#: Fewer decisions are read one by one: that takes a second, and the cache a request more.
+#: With fewer decisions they are read one by one: that takes a second, and a cache costs one more request.
 LEAST = 500
-#: Longer ones hold strokes, and are read one by one; all together are held in memory.
+#: Longer decisions hold strokes and are read one by one; all cached ones are held in memory.
 _LONGEST, _MOST_BYTES = 16 * 2**10, 256 * 2**20
 _SCHEMA = pa.schema([("key", pa.string()), ("etag", pa.string()), ("text", pa.binary())])
 
 
 def cached_texts(out: Store, listed: Sequence[ObjectInfo]) -> dict[str, bytes]:
-    """By key the texts of those of the listed decisions that the cache has; none for few, or where it is
-    damaged.
+    """By key, the texts of the listed decisions that the cache has; empty if there are few decisions or if
+    the cache is damaged.
 
     Raises:
         StorageError: the store fails.
@@ -47,7 +47,7 @@ def cached_texts(out: Store, listed: Sequence[ObjectInfo]) -> dict[str, bytes]:
 
 
 def write_cache(out: Store, listed: Iterable[ObjectInfo], texts: Mapping[str, bytes]) -> None:
-    """Put the cache of these decisions in place of the one that is there.
+    """Replace the cache with one of these decisions.
 
     Args:
         texts: by key the bytes of decisions.

@@ -1,4 +1,4 @@
-"""The decisions below OUT, of which each look reads those alone that are new."""
+"""The decisions below OUT; each access reads only the new ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline.storage import Store
 
 
 class DecisionLog:
-    """What is decided, this person's decisions and those of others; any thread may ask."""
+    """All decisions, of this person and of others. Thread-safe."""
 
     def __init__(self, out: Store) -> None:
         self._out = out
@@ -17,7 +17,7 @@ class DecisionLog:
         self._lock = threading.Lock()
 
     def decisions(self) -> list[Decision]:
-        """All decisions by time. Raises as `read_decisions`."""
+        """All decisions, sorted by time. Raises as `read_decisions`."""
         with self._lock:
             fresh = [info for info in listed_decisions(self._out) if info.key not in self._by_key]
             read = read_decision_objects(self._out, fresh)
@@ -25,5 +25,5 @@ class DecisionLog:
             return sorted(self._by_key.values(), key=lambda decision: (decision.when, decision.id))
 
     def standing(self) -> dict[str, Decision]:
-        """By source key the decision that stands. Raises as `read_decisions`."""
+        """The current decision by source key. Raises as `read_decisions`."""
         return standing(self.decisions())

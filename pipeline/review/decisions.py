@@ -1,10 +1,10 @@
-"""What people decide about single images: one object for each decision, written once and never changed.
+"""People's decisions about single images: one object per decision, written once and never changed.
 
     decisions/<time>-<id>.json    {"id", "key", "etag", "output_sha256", "verdict", "correction", "undoes",
                                    "who", "when"}
 
-A later decision stands over an earlier one; `undo` names the decision that it takes back. Two people who
-decide at once lose nothing: each writes objects of its own, and the page of the other shows both.
+A later decision overrides an earlier one; `undo` names the decision that it cancels. Two people who decide at
+the same time lose nothing: each writes separate objects, and each page shows both.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from pipeline.review.decision_cache import LEAST, cached_texts, write_cache
 from pipeline.storage import ObjectInfo, Store
 from pipeline.storage.base import MAX_KEY_BYTES
 
-#: Bytes of a file of decisions that `--decisions` takes in, and of one stored decision.
+#: Most bytes of a decisions file that `--decisions` imports, and of one stored decision.
 MOST_FILE_BYTES = 64 * 2**20
 MOST_DECISION_BYTES = 2**20
 _THREADS = 16
 _JSON = "application/json"
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{32}\.json")
 _EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
-#: A clock that goes before ours by more than this would rule every later decision.
+#: A clock that is ahead of ours by more than this would override every later decision.
 _AHEAD = timedelta(minutes=10)
 
 
@@ -81,21 +81,21 @@ class Decision(Section):
 
     @property
     def object_key(self) -> str:
-        """Where it stands below OUT: names sort by time."""
+        """Its key below OUT; names sort by time."""
         return f"{DECISIONS}{self.when:%Y%m%dT%H%M%S.%fZ}-{self.id}.json"
 
 
 class DecisionFile(Section):
-    """What the page downloads where no server takes the decisions."""
+    """The file that the page saves when no server accepts its decisions."""
 
     decisions: tuple[Decision, ...] = Field(max_length=200_000, fail_fast=True)
 
 
 def write_decision(out: Store, decision: Decision) -> bool:
-    """Keep the decision. False: it is there already, as where a file is taken in twice.
+    """Store the decision. Returns False if it exists already, for example when a file is imported twice.
 
     Raises:
-        StorageError: it cannot be written, or another one stands under its name.
+        StorageError: it cannot be written, or a different decision has its name.
     """
     data = decision.model_dump_json().encode()
     try:
@@ -111,10 +111,10 @@ def write_decision(out: Store, decision: Decision) -> bool:
 
 
 def read_decisions(out: Store) -> list[Decision]:
-    """All decisions below OUT, by time. Files in the folder that have no decision's name are left alone.
+    """All decisions below OUT, sorted by time. Ignores files whose name is not that of a decision.
 
     Raises:
-        StorageError: one cannot be read, or says what no decision says; the message names it.
+        StorageError: one cannot be read or is not a valid decision; the message names it.
     """
     decisions = read_decision_objects(out, listed_decisions(out))
     return sorted(decisions, key=lambda decision: (decision.when, decision.id))
@@ -131,7 +131,7 @@ def read_decision_objects(out: Store, listed: Sequence[ObjectInfo]) -> list[Deci
 
 
 def compact_decisions(out: Store) -> int:
-    """Renew the cache of the decisions below OUT where it lacks many; returns how many it lacked.
+    """Rewrite the cache of decisions below OUT if it lacks many; return how many it lacked.
 
     Raises:
         StorageError: a decision cannot be read, or the cache not be written.
@@ -144,7 +144,7 @@ def compact_decisions(out: Store) -> int:
 
 
 def _texts(out: Store, listed: Sequence[ObjectInfo]) -> dict[str, bytes]:
-    """By key what the objects hold, in the order of the listing."""
+    """The content of the objects by key, in the order of the listing."""
     cached = cached_texts(out, listed)
     others = [info.key for info in listed if info.key not in cached]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -172,7 +172,7 @@ def _parsed(out: Store, key: str, text: bytes) -> Decision:
 
 
 def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:
-    """By source key the decision that stands: the newest that no other takes back; `undo` is none itself.
+    """The current decision by source key: the newest that was not undone; `undo` itself is never current.
 
     Args:
         decisions: by time.
@@ -183,10 +183,10 @@ def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:
 
 
 def read_file(path: str) -> Sequence[Decision]:
-    """The decisions in a file that the page downloaded.
+    """The decisions in a file that the page saved.
 
     Raises:
-        ConfigError: it cannot be read, is too large, or something in it is no decision; nothing is taken.
+        ConfigError: it cannot be read, is too large, or contains something that is not a decision.
     """
     try:
         with Path(path).open("rb") as file:
@@ -208,7 +208,7 @@ def read_file(path: str) -> Sequence[Decision]:
 
 
 def refuse_unknown(decisions: Iterable[Decision], known: Iterable[str]) -> None:
-    """Refuse decisions about what the ledger does not have.
+    """Refuse decisions about images that are not in the ledger.
 
     Raises:
         ConfigError: one names another image.

@@ -1,7 +1,7 @@
 """The gallery: static files below OUT/gallery/, for a folder, a bucket's static hosting or the server.
 
-The page reads its rows from `data/page-*.js`. They are scripts, for a page that is opened from a folder may
-load no other kind of file; each holds one JSON text and a call.
+The page reads its rows from `data/page-*.js`. These are scripts, because a page opened from a folder may not
+load other kinds of files; each holds one JSON text and a call.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def write_gallery(
     side: int,
     doubt_maps: pa.Table | None = None,
 ) -> str:
-    """Write the page, its scripts and its rows; returns the key of index.html.
+    """Write the page, its scripts and its rows; return the key of index.html.
 
-    What is there is written over, the list of the pages last: who opens the gallery meanwhile sees the old
-    one or the other.
+    Existing files are overwritten, the list of pages last, so that anyone who opens the gallery meanwhile
+    sees either the old or the new one.
 
     Args:
         cards: CARD_SCHEMA, by key. side: longest side of the thumbnails, pixels.
@@ -85,15 +85,15 @@ def write_gallery(
 
 
 def _put_decisions(out: Store, decisions: Iterable[Decision]) -> None:
-    """Write the decisions that stand, for the page. Raises StorageError."""
+    """Write the current decisions for the page. Raises StorageError."""
     out.put(f"{_DATA}decisions.js", _shown_script(decisions), CONTENT_TYPES["js"])
 
 
 def _shown_script(decisions: Iterable[Decision]) -> bytes:
-    """The decisions that stand, as the page takes them; they come by time.
+    """The current decisions in the form that the page reads, from decisions sorted by time.
 
-    Corrections are left out from the newest back where they are larger together than a page should load:
-    there the page shows who wanted one, and not what.
+    If all corrections together are too large for a page to load, some are left out, starting with the newest;
+    for these the page shows only who made a correction.
     """
     shown, left = [], _MOST_CORRECTIONS
     for decision in sorted(standing(decisions).values(), key=lambda one: one.when, reverse=True):
@@ -103,17 +103,17 @@ def _shown_script(decisions: Iterable[Decision]) -> bytes:
 
 
 def decisions_script(shown: Sequence[Mapping[str, Any]]) -> bytes:
-    """The decisions, as JSON values, as the page takes them."""
+    """The decisions (JSON values) in the form that the page reads."""
     return _script("fiatDecisions", shown)
 
 
 def without_correction(decision: Decision) -> dict[str, Any]:
-    """The decision as JSON values; what it corrects is fetched when somebody looks."""
+    """The decision as JSON values, without its correction, which the page fetches on demand."""
     return decision.model_dump(mode="json", exclude={"correction"})
 
 
 def page_files() -> Iterable[tuple[str, bytes]]:
-    """The files that are the same in every gallery: name below its folder, and bytes."""
+    """The files that are the same in every gallery: name in its folder, and bytes."""
     folder = resources.files("pipeline.review") / "page"
     for place, start in ((folder, ""), (folder / "vendor", "vendor/")):
         for file in sorted(place.iterdir(), key=lambda file: file.name):
@@ -124,7 +124,7 @@ def page_files() -> Iterable[tuple[str, bytes]]:
 def _put_pages(
     out: Store, cards: pa.Table, thumbnails: Thumbnails, maps_at: NDArray[np.int64]
 ) -> Iterable[str]:
-    """Write the rows; yields the name of each page, with what tells a browser's cache that it is another."""
+    """Write the rows; yield the name of each page with a suffix that invalidates the browser's cache."""
     for number, start in enumerate(range(0, cards.num_rows, PAGE_ROWS)):
         stop = start + PAGE_ROWS
         columns = _columns(cards.slice(start, PAGE_ROWS))
@@ -139,7 +139,7 @@ def _put_pages(
 
 
 def _places_of(cards: pa.Table, doubt_maps: pa.Table | None) -> NDArray[np.int64]:
-    """For each card the row of its result's map; -1 where there is none, or the card has no doubt."""
+    """For each card, the row of its result's map; -1 if there is none or the card has no doubt."""
     if doubt_maps is None or not doubt_maps.num_rows:
         return np.full(cards.num_rows, -1, np.int64)
     at = pc.index_in(cards["output_sha256"], value_set=doubt_maps["output_sha256"].combine_chunks())
@@ -150,7 +150,7 @@ def _places_of(cards: pa.Table, doubt_maps: pa.Table | None) -> NDArray[np.int64
 def _put_doubt_pages(
     out: Store, maps_at: NDArray[np.int64], doubt_maps: pa.Table
 ) -> Iterable[tuple[int, str]]:
-    """Write the maps of each page that has any; yields the page's number, and the name as `_put_pages`."""
+    """Write the maps of each page that has any; yield the page number, and the name as in `_put_pages`."""
     for number, start in enumerate(range(0, len(maps_at), PAGE_ROWS)):
         at = maps_at[start : start + PAGE_ROWS]
         here = np.flatnonzero(at >= 0)
@@ -168,7 +168,7 @@ def _put_doubt_pages(
 
 
 def _columns(cards: pa.Table) -> dict[str, Any]:
-    """The rows by column; texts that come often as a place in `words`. Times: seconds since 1970."""
+    """The rows by column; frequent texts are indices into `words`. Times are seconds since 1970."""
     words: dict[str, int] = {}
 
     def placed(name: str) -> list[int]:
@@ -219,7 +219,7 @@ def _earlier(lists: pa.ChunkedArray) -> dict[int, list[list[Any]]]:
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
-    """JSON has no word for what is not a number."""
+    """The rounded value; None for NaN, which JSON lacks."""
     return None if value is None or not math.isfinite(value) else round(value, digits)
 
 
@@ -228,8 +228,8 @@ def _shows(key: str | None) -> bool:
 
 
 def _script(function: str, value: object, *before: int) -> bytes:
-    """A call with one JSON text. The text is ASCII in quotes, so that nothing in it can be code, and browsers
-    read JSON faster than a program."""
+    """A call with one JSON text. The text is quoted ASCII, so nothing in it can be code, and browsers parse
+    JSON faster than JavaScript."""
     text = json.dumps(json.dumps(value, ensure_ascii=True, separators=(",", ":")), ensure_ascii=True)
     arguments = ", ".join([*map(str, before), f"JSON.parse({text})"])
     return f"{function}({arguments});\n".encode("ascii")

@@ -1,4 +1,4 @@
-"""Requests to the served gallery: who may ask, what a body may be, and what is answered."""
+"""Handle requests to the served gallery: access control, request bodies and answers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 
     def do_POST(self) -> None:
-        self.close_connection = True  # what of a refused body was not read must not be the next request
+        self.close_connection = True  # the unread rest of a refused body must not become the next request
         if not self._right_host():
             return
         if self.headers.get("Origin") != f"http://{self.server.host}" or not self._has_session():
@@ -98,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         return {"/api/decisions": self._decide, "/api/apply": self._apply, "/preview": self._preview}
 
     def _body(self) -> bytes | None:
-        """What was sent; None where it is refused, unread."""
+        """The request body; None if it was refused without reading."""
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit() or len(length) > 9 or int(length) > MOST_BODY_BYTES:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MOST_BODY_BYTES} bytes")
@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         return [without_correction(decision) for decision in self.server.log.standing().values()]
 
     def _correction(self, key: str) -> None:
-        """What the decision that stands over an image corrects; null: nothing."""
+        """Send the correction of an image's current decision, or null."""
         decision = self.server.log.standing().get(key)
         correction = None if decision is None else decision.correction
         self._json(None if correction is None else correction.model_dump(mode="json"))
@@ -164,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such file")
 
     def _served(self, page: bytes) -> bytes:
-        """The page, told what this server can do."""
+        """The page, with flags for what this server supports."""
         able = [b"fiat-server"]
         able += [b"fiat-preview"] if self.server.can_preview else []
         able += [b"fiat-apply"] if self.server.applying is not None else []
@@ -188,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, data, content_type)
 
     def _right_host(self) -> bool:
-        """Another name that leads here is a page of somebody else's that has been pointed at this machine."""
+        """Refuse other host names: a foreign page may point its name at this machine (DNS rebinding)."""
         if self.headers.get("Host") == self.server.host:
             return True
         self.close_connection = True
@@ -211,7 +211,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(status, json.dumps({"error": message}).encode(), "application/json")
 
     def _refuse_stranger(self, path: str) -> None:
-        """A browser whose address has been used, or that has none."""
+        """Refuse a browser whose address was used already, or that has no token."""
         if path == "/" or path.endswith("/index.html"):
             self._answer(HTTPStatus.FORBIDDEN, _USED, _HTML)
         else:

@@ -1,4 +1,4 @@
-"""The newest finished colouring run of an output: where it read, and with which settings it coloured."""
+"""The newest finished colouring run of an output: its input and its settings."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pipeline.storage import Store
 
 @dataclass(frozen=True)
 class LastRun:
-    """`input`: where it read."""
+    """`input`: where the run read its sources."""
 
     run_id: str
     input: str
 
 
 def last_run(out: Store) -> LastRun | None:
-    """The newest run with a summary and its settings; run ids sort by time. None: there is none.
+    """The newest run with a summary and settings (run ids sort by time), or None.
 
     Raises:
-        ConfigError: its summary is damaged. An earlier run may have coloured in another way, so that none is
-            taken in its place. StorageError: OUT cannot be read.
+        ConfigError: its summary is damaged. No earlier run is used instead, because it may have had other
+            settings. StorageError: OUT cannot be read.
     """
     listed = {info.key for info in out.list(RUNS)}
     run_ids = {run_id for key in listed if (run_id := run_id_of(key)) and COLORING_RUN_ID.fullmatch(run_id)}
@@ -43,12 +43,12 @@ def last_run(out: Store) -> LastRun | None:
 
 
 def settings_of(out: Store, run_id: str, local: JobConfig) -> JobConfig:
-    """The settings with which a run coloured; `local` says how storage is reached and who is notified.
+    """The settings of a run, except how to reach storage and whom to notify, which come from `local`.
 
-    The run's own webhook was not kept, for its address may be a secret.
+    The run's own webhook was not saved, because its address may be a secret.
 
     Raises:
-        ConfigError: what the run kept cannot be read. StorageError: it is not there.
+        ConfigError: the saved settings cannot be read. StorageError: they do not exist.
     """
     try:
         kept = dict(yaml.safe_load(out.get(config_key(run_id)).data))

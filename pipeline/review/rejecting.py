@@ -1,9 +1,9 @@
-"""Rejections carried out: the rows that say so, then the files away.
+"""Apply rejections: first write the rows, then remove the files.
 
-A rejected row is the coloured row that it follows, with the status `rejected`; the keys and checksums in it
-name the files that are gone. It stands in the ledger of the same job digest, a microsecond after all that
-the ledgers have of its source: by another clock it might be older than the result, or newer than the next one
-that a run makes where the rejection is taken back.
+A rejected row copies the coloured row that it follows, with the status `rejected`; its keys and checksums
+name the removed files. It is in the ledger of the same job digest, one microsecond after all other rows of
+its source. With the time of another clock it might be older than the result, or newer than the next result
+that a run makes after the rejection is undone.
 """
 
 from __future__ import annotations
@@ -34,20 +34,19 @@ _STATUSES = pa.array([str(Status.COLORIZED), str(Status.REJECTED)])
 
 
 def reject(out: Store, decisions: Mapping[str, Decision], run_id: str, lease: Lease) -> int:
-    """Carry out the rejections among the decisions that stand.
+    """Apply the rejections among the current decisions.
 
-    Rows come first: where this is interrupted, files remain that nothing expects, and the next call removes
-    them. What another source's result has taken as its name since then stays. A rejection of another version
-    of the source than the one that was coloured last does nothing, for what stands there now is of the other
-    version.
+    Rows are written first: if this is interrupted, unexpected files remain, and the next call removes them. A
+    file name that another source's result now uses stays. A rejection of a different version of the source
+    than the one coloured last does nothing, because the present file belongs to the other version.
 
     Args:
-        decisions: by source key, as of `standing`.
+        decisions: by source key, as from `standing`.
         run_id: for the rows.
-        lease: that of OUT.
+        lease: the lease of OUT.
 
     Returns:
-        How many images lost their result now.
+        The number of images whose result was removed now.
 
     Raises:
         DamagedLedgerPart, StorageError: a part or a file cannot be read, written or removed. RunError: the
@@ -75,8 +74,8 @@ def reject(out: Store, decisions: Mapping[str, Decision], run_id: str, lease: Le
 def _newest_rows(
     out: Store, rejected: Mapping[str, Decision]
 ) -> tuple[list[LedgerRow], Mapping[str, datetime]]:
-    """Of each job digest the coloured or rejected row that counts, of the versions that were rejected; and by
-    source key when the last row about it was finished."""
+    """For each job digest, the coloured or rejected row that counts for each rejected version; and by source
+    key, when its last row was finished."""
     if not rejected:
         return [], {}
     keys = pa.array(list(rejected), pa.string())
@@ -107,12 +106,12 @@ def _rejected(row: LedgerRow, decision: Decision, run_id: str, end: datetime) ->
 
 
 def _part_name(rows: Iterable[LedgerRow]) -> str:
-    """Equal for equal rejections, so that of two who carry them out at once one wins."""
+    """The same for the same rejections, so that only one of two concurrent callers wins."""
     names = sorted(f"{row.key}\0{row.etag}\0{row.attempts}" for row in rows)
     return "rejected-" + hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
 
 
 def _files(row: LedgerRow) -> list[str]:
-    """The outputs that a row names; nothing outside the folders of outputs."""
+    """The outputs that a row names, restricted to the output folders."""
     keys = [row.output_key, row.derivative_key, *(row.further_keys or ())]
     return [key for key in keys if key and key.startswith(DELIVERED)]

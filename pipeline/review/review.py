@@ -1,4 +1,4 @@
-"""A whole review: take decisions in, make the gallery, serve it. `jobs/review.py` calls it."""
+"""A whole review: import decisions, write the gallery, serve it. `jobs/review.py` calls it."""
 
 from __future__ import annotations
 
@@ -37,19 +37,18 @@ from pipeline.review.wishes import Cards, Preview
 from pipeline.storage import Store, open_store, refuse_overlap
 from pipeline.storage.lease import at_work
 
-_CARRIED_OUT = ("reject", "correct", "gray")  # an acceptance is kept, and there is nothing to do for it
+_CARRIED_OUT = ("reject", "correct", "gray")  # an acceptance needs no action
 
 
 @dataclass(frozen=True)
 class ReviewRequest:
     """The command line of a review.
 
-    `input`: where the sources are; None: where the last run read them. `decisions`: a file that the page
-    downloaded. `apply`: carry the decisions out. `who`: the name that served decisions carry; None: of the
-    account. `port`: 0: any. `redo`: colours again what people corrected; returns an exit status and one line,
-    an empty one where there was nothing to colour.
-    `open_preview`: gives what colours previews, from sources, output and settings of its last run; None: a
-    served page has no previews.
+    `input`: where the sources are; None: where the last run read them from. `decisions`: a file that the page
+    saved. `apply`: whether to apply the decisions. `who`: the name recorded with served decisions; None: the
+    account's name. `port`: 0 for any. `redo`: colours corrected images again; returns an exit status and one
+    line, which is empty if there was nothing to colour. `open_preview`: gives what colours previews, from
+    sources, output and settings of its last run; None: a served page has no previews.
     """
 
     output: str
@@ -65,13 +64,13 @@ class ReviewRequest:
 
 
 def run_review(request: ReviewRequest) -> int:
-    """Take decisions in, carry them out if asked to, write OUT/gallery/, and serve it if asked to.
+    """Import decisions, apply them if asked to, write OUT/gallery/, and serve it if asked to.
 
     Returns:
         0, or what `redo` returned.
 
     Raises:
-        FiatColorError: with the exit status that its class states.
+        FiatColorError: with the exit status of its class.
     """
     try:
         return _review(request)
@@ -103,7 +102,7 @@ def _review(request: ReviewRequest) -> int:
 
 
 def _taken_in(kept: int, given: int) -> str:
-    """What became of the decisions of a file."""
+    """A message about the imported decisions of a file."""
     if not given:
         return "the file holds no decisions"
     there = given - kept
@@ -114,12 +113,12 @@ def _taken_in(kept: int, given: int) -> str:
 def refresh_gallery(
     config: JobConfig, source: Store | None, out: Store, cards: pa.Table, of_run: str | None = None
 ) -> None:
-    """Write OUT/gallery/ with the thumbnails that it lacks, and say so.
+    """Write OUT/gallery/ and its missing thumbnails, and report it.
 
     Args:
         source: where the sources are; None: unknown, only results are shown.
-        cards: of `read_cards`.
-        of_run: the run that ends now, as in `make_thumbnails`.
+        cards: from `read_cards`.
+        of_run: the run that is ending, as in `make_thumbnails`.
 
     Raises:
         StorageError: decisions cannot be read, or something not be written.
@@ -130,7 +129,7 @@ def refresh_gallery(
     if of_run is None:
         with Reporter(cards.num_rows, words=("looking at", "images", "without picture")) as reporter:
             pictures = make_thumbnails(source, out, cards, side=side, threads=threads, progress=reporter.show)
-    else:  # the progress of a run is that of its work, also for who reads its log
+    else:  # during a run, only its work reports progress
         pictures = make_thumbnails(source, out, cards, side=side, threads=threads, of_run=of_run)
     maps = read_doubt_maps(out)
     index = write_gallery(out, cards, pictures, read_decisions(out), side=side, doubt_maps=maps)
@@ -146,7 +145,7 @@ def refresh_gallery(
 
 
 def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:
-    """Carry out the decisions that stand; returns an exit status and what was done, in one line."""
+    """Apply the current decisions; return an exit status and one line about what was done."""
     run_id = make_run_id("review")
     out.check_writable()
     with at_work(out, LEASE, what=f"review {run_id}") as lease:
@@ -163,7 +162,7 @@ def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:
 
 
 def _nothing_to_apply(standing: Mapping[str, Decision]) -> str:
-    """Why no image is removed and none is coloured, for a person."""
+    """A message that says why there is nothing to apply."""
     if any(decision.verdict in _CARRIED_OUT for decision in standing.values()):
         return "nothing to apply: all decisions are carried out already"
     return "nothing to apply: no image is rejected, corrected or to be kept gray"
@@ -202,7 +201,7 @@ def _by_key(cards: pa.Table) -> Cards:
 def _preview(
     request: ReviewRequest, source: Store | None, out: Store, last: LastRun | None
 ) -> Preview | None:
-    """What colours previews as the last run did; None where there is nothing to do it with."""
+    """A function that colours previews as the last run did; None if that is not possible."""
     if request.open_preview is None or source is None:
         return None
     try:
@@ -225,7 +224,7 @@ def _who(name: str | None) -> str:
 
 
 def _last_run(out: Store) -> LastRun | None:
-    """The last run; None, with a warning, where what it left is damaged: the gallery does without."""
+    """The last run; None, with a warning, if its files are damaged; the gallery then works without it."""
     try:
         return last_run(out)
     except ConfigError as error:
@@ -234,7 +233,7 @@ def _last_run(out: Store) -> LastRun | None:
 
 
 def _source(request: ReviewRequest, last: LastRun | None) -> Store | None:
-    """The sources; None where nobody names them, or the place that the last run named cannot be read."""
+    """The source store; None if it is unknown, or if the last run's input cannot be read."""
     uri = request.input or (None if last is None else last.input)
     if uri is None:
         log.say("no_input", "no run says where the sources are; give --input to see them", level="warning")

@@ -1,7 +1,7 @@
-"""The gallery on this machine's loopback address, for one person's browser; it takes decisions.
+"""Serve the gallery on this machine's loopback address to one person's browser, and store decisions.
 
-By itself it writes below OUT/decisions/ and nowhere else. A token in the address, good once, lets a browser
-in. Each request must name this host (no other name that leads here), and what changes something must come
+By itself it writes only below OUT/decisions/. A single-use token in the address admits a browser. Each
+request must name this host (no other name that resolves to it), and requests that change something must come
 from this page.
 """
 
@@ -31,12 +31,12 @@ class ReviewServer(ThreadingHTTPServer):
     """Serves until `shutdown`; `address` is what a person opens.
 
     Args:
-        source: where the sources are, for the view at full size; None: their thumbnails must do.
+        source: where the sources are, for the full-size view; None: show only thumbnails.
         cards: by source key the card (columns of CARD_SCHEMA).
-        who: the name that the decisions carry.
+        who: the name to record with decisions.
         port: 0: any that is free.
         preview: colours one image with a correction; None: the page shows no preview.
-        apply: carries the decisions out; None: the page has no button for it.
+        apply: applies the decisions; None: the page has no button for it.
 
     Raises:
         OSError: the port is taken.
@@ -74,11 +74,11 @@ class ReviewServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """The address with the token, which one browser can use once."""
+        """The address with the single-use token."""
         return f"http://{self.host}/?token={self.token}"
 
     def admit(self, token: str) -> bool:
-        """Whether the token is right; a second time it never is."""
+        """Whether the token is valid; it is valid only once."""
         with self.lock:
             right = bool(self.token) and hmac.compare_digest(token.encode(), self.token.encode())
             if right:
@@ -92,7 +92,7 @@ class ReviewServer(ThreadingHTTPServer):
         """Keep the decision.
 
         Raises:
-            ValueError: it is about no image of the ledger, or takes back what does not stand, in one line.
+            ValueError: it is not about an image in the ledger, or undoes a decision that is not current.
             StorageError: it cannot be written.
         """
         card = self.cards.get(wish.key)
@@ -112,7 +112,7 @@ class ReviewServer(ThreadingHTTPServer):
         """A source ("before") or result ("after") as JPEG, at most VIEW_SIDE pixels long.
 
         Args:
-            earlier: the key below OUT of another result than the last one.
+            earlier: the key below OUT of an earlier result.
 
         Raises:
             KeyError: there is none. What `thumbnail` and a store raise.
@@ -129,7 +129,7 @@ class ReviewServer(ThreadingHTTPServer):
             return thumbnail_jpeg(thumbnail(store.get(str(place), if_etag=etag).data, VIEW_SIDE))
 
     def preview(self, wish: PreviewWish) -> bytes:
-        """The image with the correction as JPEG. One is computed at a time; of those that wait the last.
+        """The image with the correction as JPEG. Computes one at a time; of waiting requests, only the last.
 
         Raises:
             KeyError: there is no such image, or nothing that could colour it. ValueError: the image whose
@@ -147,7 +147,7 @@ class ReviewServer(ThreadingHTTPServer):
             return self._preview(card, wish.correction, lender)
 
     def _lender(self, correction: Correction) -> Card | None:
-        """The image whose colours are wanted, if any. Raises ValueError where it has no result."""
+        """The reference image of the correction, if any. Raises ValueError if it has no result."""
         if correction.reference is None:
             return None
         card = self.cards.get(correction.reference)

@@ -1,6 +1,6 @@
-"""Thumbnails of sources and results that workers did not write: read, and each written once.
+"""Write thumbnails of sources and results that the workers did not write, each only once.
 
-The name of a thumbnail says of which bytes it is.
+The name of a thumbnail is the digest of the bytes that it shows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.storage import Store
 
 _MOST_BYTES = 512 * 2**20
 _MOST_PIXELS = 100_000_000
-# At the end of a run, in its process: the others of its failures wait for `fiat-color review`.
+# At the end of a run, in its process; thumbnails of further failures wait for `fiat-color review`.
 _MOST_FAILURES = 1000
 _ENDED_PROCESSES = (
     FailureCode.DECODER_CRASHED,
@@ -32,17 +32,17 @@ _ENDED_PROCESSES = (
     FailureCode.TIMEOUT,
     FailureCode.WORKER_LOST,
 )
-#: What a picture may raise that cannot be shown.
+#: Errors that mean that a picture cannot be shown.
 UNREADABLE = (StorageError, ImageFailure, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
 class Thumbnails:
-    """Names of thumbnails, by card: 32 hex digits, "" where there is none.
+    """Names of thumbnails by card: 32 hex digits, "" if there is none.
 
-    `made` counts those that were written now, `unreadable` the pictures that cannot be shown;
-    what the ledger says is no image is no picture. `left` counts the coloured images and colour photographs
-    without one, which were not read now.
+    `made` counts thumbnails written now, `unreadable` pictures that cannot be shown (not files that the
+    ledger calls non-images). `left` counts coloured images and colour photographs without a thumbnail that
+    were not read now.
     """
 
     before: list[str]
@@ -53,7 +53,7 @@ class Thumbnails:
 
 
 def source_name(card: Mapping[str, Any]) -> str:
-    """Of the source's bytes where they were hashed, else of its key and ETag: 32 hex digits."""
+    """The name by the source's bytes if they were hashed, else by its key and ETag: 32 hex digits."""
     if card["source_sha256"]:
         return thumbnail_name(str(card["source_sha256"]))
     return hashlib.sha256(f"{card['key']}\0{card['etag']}".encode()).hexdigest()[:32]
@@ -69,20 +69,20 @@ def make_thumbnails(
     of_run: str | None = None,
     progress: Callable[[int, int], None] = lambda done, bad: None,
 ) -> Thumbnails:
-    """Write the thumbnails that are missing; a picture that has one is not read again.
+    """Write the missing thumbnails; a picture that has one is not read again.
 
-    A source that changed since its row, and a result whose bytes are not those of the ledger, have none.
+    A source that changed after its row was written gets none; nor does a result that differs from the ledger.
 
     Args:
         source: where the sources are; None: unknown, only results are shown.
         cards: CARD_SCHEMA.
         side: longest side in pixels.
-        of_run: the run that ends now. Its workers have written the thumbnails of what they read, so that only
-            sources which failed in it are read here, and what earlier runs left without is not. None: all
-            that is missing is read.
+        of_run: the run that is ending. Its workers have written thumbnails of what they read, so only its
+            failed sources are read here, and nothing that earlier runs left without a thumbnail. None: read
+            everything that is missing.
 
     Raises:
-        StorageError: a thumbnail cannot be written, or those there not be listed.
+        StorageError: a thumbnail cannot be written, or existing ones cannot be listed.
     """
     present = {info.key.rpartition("/")[2].removesuffix(".jpg") for info in out.list(f"{THUMBNAILS}{side}/")}
     maker, found = _Maker(source, out, side, present), _Found()
@@ -106,7 +106,7 @@ class _One:
 
 @dataclass
 class _Found:
-    """What is known so far of all cards, and how many failures a run may still look at."""
+    """What is known so far about all cards, and how many failures a run may still read."""
 
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
@@ -122,7 +122,7 @@ class _Found:
         self.unreadable += pair[0].unreadable + pair[1].unreadable
 
     def is_to_be_read(self, card: Mapping[str, Any], of_run: str | None) -> bool:
-        """Whether a card that lacks a thumbnail gets it now; one that has to wait is counted."""
+        """Whether a card that lacks a thumbnail gets one now; those that must wait are counted."""
         if of_run is None:
             return True
         if card["status"] in (Status.COLORIZED, Status.SKIPPED_COLOR):
@@ -142,12 +142,12 @@ class _Maker:
     present: set[str]
 
     def lacks(self, card: Mapping[str, Any]) -> bool:
-        """Whether a thumbnail is missing, which perhaps cannot be made."""
+        """Whether a thumbnail is missing, even if it cannot be made."""
         before, after = self.known(card)
         return not before.name or (not after.name and _has_result(card))
 
     def known(self, card: Mapping[str, Any]) -> tuple[_One, _One]:
-        """The thumbnails that are there."""
+        """The existing thumbnails."""
         names = source_name(card), thumbnail_name(card["output_sha256"]) if _has_result(card) else ""
         before, after = (_One(name if name in self.present else "") for name in names)
         return before, after

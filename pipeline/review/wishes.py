@@ -1,4 +1,4 @@
-"""What the served page asks for, and what the command hands in to do it."""
+"""The requests of the served page, and the functions that the command provides to handle them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from pipeline.review.correction import Correction
 from pipeline.review.decisions import Identifier, Verdict
 from pipeline.storage.base import MAX_KEY_BYTES
 
-#: Of one source (columns of cards.CARD_SCHEMA), and all by source key.
+#: The card of one source (columns of cards.CARD_SCHEMA), and all cards by source key.
 Card = Mapping[str, Any]
 Cards = Mapping[str, Card]
-#: Colours an image as the correction says, with the colours of the second one where it names a reference;
-#: returns a JPEG. It raises ImageFailure and FiatColorError.
+#: Colours an image as the correction says, using the colours of the second image if the correction names a
+#: reference. Returns a JPEG. Raises ImageFailure and FiatColorError.
 Preview = Callable[[Card, Correction, Card | None], bytes]
-#: Carries out the decisions that stand; returns one line for a person, and the cards as they are then. It
-#: raises FiatColorError.
+#: Applies the current decisions; returns one line for a person, and the new cards. Raises FiatColorError.
 Apply = Callable[[], tuple[str, Cards]]
 
 
 class Wish(Section):
-    """A decision as the page sends it; who and when are the server's to say."""
+    """A decision as the page sends it; the server adds who and when."""
 
     id: Identifier
     key: str = Field(min_length=1, max_length=MAX_KEY_BYTES)
@@ -36,11 +35,11 @@ class Wish(Section):
 
 
 class PreviewWish(Section):
-    """A correction that is being drawn, to be looked at."""
+    """A correction that is being drawn, to preview."""
 
     key: str = Field(min_length=1, max_length=MAX_KEY_BYTES)
     correction: Correction
 
 
 class Superseded(Exception):
-    """A later request came while this one waited."""
+    """A later request replaced this one while it waited."""

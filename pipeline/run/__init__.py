@@ -1,1 +1,1 @@
-"""A colouring run: plan, the shards on Ray or in a pool of processes, the observer, the close."""
+"""A colouring run: plan it, process the shards on Ray or in a pool of processes, observe it, and close it."""

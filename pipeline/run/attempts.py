@@ -1,6 +1,6 @@
-"""How often a shard was begun, and which images took a worker down: what outlives the workers.
+"""State that outlives the workers: how often each shard was started, and which images killed a worker.
 
-Imports little: the registry is a process of its own, and what it imports is time at the start of every run.
+Imports little, because the registry is a process of its own and its imports slow down the start of every run.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 
 
 class AtWork(NamedTuple):
-    """A shard that is begun and not committed: seconds since its first attempt, and how many there were.
+    """A shard that is started but not committed: seconds since its first attempt, and the number of attempts.
 
-    done, failed: images of it in the present attempt, a second ago.
+    done, failed: counts of its images in the present attempt, as of a second ago.
     """
 
     shard: str
@@ -24,10 +24,10 @@ class AtWork(NamedTuple):
 
 
 class Registry(Protocol):
-    """What the driver asks for and says of shards, wherever they are counted."""
+    """The driver's view of the attempt registry, wherever that runs."""
 
     def at_work(self) -> list[AtWork] | None:
-        """The shards that are begun and not committed; None where that cannot be known now."""
+        """The shards that are started but not committed; None if that is unknown at the moment."""
 
     def committed(self, shard_id: str) -> None:
         """This shard is done."""
@@ -41,7 +41,7 @@ class AttemptRegistry:
         self._begun: dict[str, int] = defaultdict(int)
         self._touched: dict[str, set[str]] = defaultdict(set)
         self._lost: dict[str, set[str]] = defaultdict(set)
-        self._since: dict[str, float] = {}  # shards that are begun and not committed
+        self._since: dict[str, float] = {}  # shards that are started but not committed
         self._progress: dict[str, tuple[int, int]] = {}  # of those, images that are done, and that failed
 
     def begin(self, shard_id: str) -> int:

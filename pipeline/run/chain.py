@@ -33,7 +33,7 @@ def run_chain(job: Job, plan: Plan, layout: Layout, registry: Any) -> Iterator[S
          -> compose+encode+put+commit tasks;
       3. n results of a few hundred bytes each.
 
-    `registry` is the actor that counts attempts, of `remote_attempts.open_registry`.
+    `registry` is the actor that counts attempts, from `remote_attempts.open_registry`.
 
     Raises:
         RunError: workers were lost too often or nothing moved for `limits.stall_seconds`.
@@ -84,7 +84,7 @@ def _staged(shards: Any, job: Job, layout: Layout, registry: Any) -> Any:
 
 
 class FusedActor(RowActor):
-    """`FusedWorker` as Ray Data wants it: one plan row in, one result row out."""
+    """`FusedWorker` in the form that Ray Data needs: one plan row in, one result row out."""
 
     def open(self, job: Job, registry: Any, device: str) -> None:
         self.worker = FusedWorker(job, RemoteAttempts(registry), device)

@@ -1,4 +1,4 @@
-"""What a user may have mistaken, looked at before anything is started. Imports neither torch nor Ray."""
+"""Check what a user may have got wrong before anything starts. Imports neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from pipeline.models.method_names import check_names
 from pipeline.run.notify import Outcome
 from pipeline.storage import Store, open_store, refuse_overlap
 
-#: So many files are listed for patterns and keys alone; of more, the plan says what chooses nothing.
+#: For patterns and keys, at most this many files are listed here; with more, the plan reports what matches
+#: nothing.
 _FEW = 5000
 
 
 def check(input: str, output: str, files: Sequence[str], config: JobConfig) -> tuple[Store, Store]:
-    """Input and output, opened, if a run can read the one and write to the other, and its names are right.
+    """Open input and output after checking that a run can use them and that all names are known.
 
-    Nothing is written, and no missing folder is made.
+    Writes nothing and creates no folder.
 
     Args:
-        files: the photographs that were named in place of the folder `input`.
+        files: the photographs that the user named instead of the folder `input`.
 
     Raises:
         ConfigError: input and output overlap; there is no such input, method, or file of weights.
@@ -40,16 +41,16 @@ def check(input: str, output: str, files: Sequence[str], config: JobConfig) -> t
 
 
 def stated_method(config: JobConfig) -> str | None:
-    """The method that the user names, or the default one; None where only the weights say it."""
+    """The method that the user named, or the default; None if only the weights state it."""
     model = config.model
     return model.method if model.weights is None or "method" in model.model_fields_set else None
 
 
 def nothing_chosen(source: Store, config: JobConfig) -> Outcome | None:
-    """The end of a run whose input is empty, or of which patterns and keys choose nothing, printed.
+    """Print and return the outcome of a run with an empty input, or whose patterns and keys match nothing.
 
-    None where there is something to colour, and where only the plan can tell: with an inventory in place of
-    the listing, and for patterns and keys in more than _FEW files.
+    None if there is something to colour, or if only the plan can tell: with an inventory instead of a
+    listing, and for patterns and keys with more than _FEW files.
 
     Raises:
         ConfigError: there is no file of keys; with `plan.strict`, a pattern or key matches nothing.
@@ -74,7 +75,7 @@ def nothing_chosen(source: Store, config: JobConfig) -> Outcome | None:
 
 
 def nothing_there() -> Outcome:
-    """The end of a run with nothing in its input, printed."""
+    """Print and return the outcome of a run with an empty input."""
     message = "Nothing to do: the input holds no files; if that is a surprise, check its spelling."
     log.say("summary", message, exit_status=EXIT_DONE)
     return Outcome(EXIT_DONE, message)

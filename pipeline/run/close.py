@@ -1,4 +1,4 @@
-"""The end of a run: one ledger file, the summary for schedulers, pictures and a page for people."""
+"""Close a run: write one ledger file, a summary for schedulers, and pictures and a page for people."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clock:
-    """When the command began, its planning started, its plan was made, its first shard was taken and its last
-    one committed. Seconds since the epoch.
+    """Times of a run, in seconds since the epoch: the command starts, planning starts and ends, a worker
+    takes the first shard, and the last shard is committed.
     """
 
     called: float
@@ -74,12 +74,12 @@ def close_run(
     source: Store,
     out: Store,
 ) -> Summary:
-    """Count the ledger's rows, write compact ledger, report, gallery where it is wanted, and summary, print
-    it, drop old runs. Many parts of the ledger are merged.
+    """Count the ledger's rows; write the compact ledger, the report, the gallery if wanted and the summary;
+    print the summary; delete old runs. Merge the ledger parts if there are many.
 
     Args:
-        clock: when the phases before this one began and ended.
-        occupied: CPUs and GPUs that the workers occupied; None: not known.
+        clock: when the earlier phases began and ended.
+        occupied: CPUs and GPUs that the workers held; None: unknown.
 
     Returns:
         The summary; its exit status is 0, 3 with failed images, 4 with more than `run.max_failed` allows.
@@ -112,7 +112,7 @@ def close_run(
 def _summary(
     job: Job, plan: Plan, layout: Layout, tally: RunTally, clock: Clock, occupied: Resources | None
 ) -> Summary:
-    """All that is known of the run before its closing phase."""
+    """The summary of the run as known before its closing phase."""
     failed_before, chroma = plan.done.get(Status.FAILED, 0), tally.chroma
     return Summary(
         run_id=job.run_id,
@@ -167,7 +167,7 @@ def _alarm(summary: Summary, worked_on: int, max_failed: float) -> str:
 
 
 def _balance(layout: Layout, tally: RunTally, clock: Clock, occupied: Resources | None) -> Balance | None:
-    """Staged alone; predict actors without a GPU hold a CPU each, which the tasks around them do not have."""
+    """Only for staged runs. A predict actor without a GPU holds one CPU, which other tasks cannot use."""
     if layout.topology != "staged" or occupied is None:
         return None
     cpus = occupied.cpus - (0 if layout.gpus else layout.workers)
@@ -175,7 +175,7 @@ def _balance(layout: Layout, tally: RunTally, clock: Clock, occupied: Resources 
 
 
 def _cost(clock: Clock, occupied: Resources, prices: ReportConfig) -> Cost:
-    """Hours from the plan's end, when Ray starts, to the last commit, times what was occupied."""
+    """Hours from the end of planning, when Ray starts, to the last commit, times the CPUs and GPUs held."""
     hours = max(clock.ended - clock.planned, 0.0) / 3600
     cores, gpus = hours * occupied.cpus, hours * occupied.gpus
     if prices.price_core_hour is None and prices.price_gpu_hour is None:

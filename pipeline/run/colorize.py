@@ -1,4 +1,4 @@
-"""A whole run: plan, work, close. `run.start` calls it, when it has checked what a user may have mistaken."""
+"""A whole run: plan, work, close. `run.start` calls it after it has checked for a user's mistakes."""
 
 from __future__ import annotations
 
@@ -39,26 +39,27 @@ from pipeline.shard.open_onnx import pin_onnx
 from pipeline.storage import Store, drop_half_written
 from pipeline.storage.lease import Lease, at_work
 
-# The end of a run looks at all images of the output, and its memory and time should not grow with an archive;
-# in a bucket, thumbnails are two requests more for each image. Who has more files asks for them.
+# To write the gallery, a run reads the rows of all images of the output, and its memory and time should not
+# grow with an archive; in a bucket, thumbnails cost two more requests per image. With more files, the user
+# must ask for the gallery.
 MOST_FOR_A_GALLERY = 10_000
 
 
 def run(
     request: ColorizeRequest, source: Store, out: Store, run_id: str, date: str, called: float
 ) -> Outcome:
-    """Colour everything under the input that the ledger does not have yet.
+    """Colour everything under the input that is not in the ledger yet.
 
     In steps, for N source objects in n shards:
-      1. read the weights, check what was not checked before (`run.checks.check`);
+      1. read the weights, and check what `run.checks.check` has not checked;
       2. plan: list N objects, check their guides, subtract what the ledger has, cut the rest into n shards;
-      3. take the lease of the output, and plan again where another run had it meanwhile;
+      3. take the lease of the output, and plan again if another run held it meanwhile;
       4. work: n shards through the Ray chain, each committed by its ledger part;
       5. close: summary, contact sheet, the exit status.
 
     Returns 0: every object is done; 3: finished, and the ledger has failed images; 4: more of this run's
-    images failed than `run.max_failed` allows. Raises FiatColorError with the exit status that its class
-    states; what was committed stays.
+    images failed than `run.max_failed` allows. Raises FiatColorError with the exit status of its class;
+    committed work stays.
 
     Args:
         date: of the results, YYYY-MM-DD.
@@ -66,7 +67,7 @@ def run(
     """
     started = time.time()
     config, opened = _pinned(request.config)
-    open_signer(config.output.c2pa)  # and forget it: a key that cannot sign ends the job before any work
+    open_signer(config.output.c2pa)  # only a check: a key that cannot sign ends the job before any work
     config = pin_pictures(config, opened.guides)
     work_digest = job_digest(config, opened.digest)
     guides = open_guides(source, config, out)
@@ -85,7 +86,7 @@ def run(
         return _nothing_to_do(job, plan, source, out)
     out.check_writable()
     with at_work(out, LEASE, what=f"run {run_id}", wait=60 * config.run.wait_minutes) as lease:
-        if lease.follows_another_since(called):  # and what that one has done is not to be done again
+        if lease.follows_another_since(called):  # do not repeat what that run has done
             before, plan = plan, planned()
             _say_plan(request, job, plan, before)
         if not plan.shards:
@@ -98,7 +99,7 @@ def run(
 
 
 def _say_plan(request: ColorizeRequest, job: Job, plan: Plan, before: Plan | None = None) -> None:
-    """Unless `before`, which was said already, says the same."""
+    """Print the plan, unless the plan `before` was printed already and says the same."""
     source, out, digests = request.input, request.output, (job.job_digest, job.weights_digest)
 
     def text_of(one: Plan) -> str:
@@ -130,7 +131,7 @@ def _dry_run(job: Job, plan: Plan) -> Outcome:
 
 
 def _with_plan(job: Job, plan: Plan) -> Job:
-    """What its workers must know of the plan, and whether there is to be a gallery."""
+    """Add to the job what workers must know about the plan, and whether to write a gallery."""
     report = job.config.report
     if report.gallery is None:
         report = report.model_copy(update={"gallery": plan.items_listed <= MOST_FOR_A_GALLERY})
@@ -161,9 +162,9 @@ def _work(
     except KeyboardInterrupt:
         raise _interrupted(job, plan, out, observer) from None
     finally:
-        if observer is not None and observer.attempts:  # a worker has died, perhaps while it wrote
+        if observer is not None and observer.attempts:  # a worker died, perhaps while writing a file
             drop_half_written(out)
-    # Workers come up before the first one takes a shard; their clocks may differ from this one's.
+    # Workers start before the first one takes a shard; their clocks may differ from this machine's.
     began = min(max(began, planned), ended)
     clock = Clock(*begun, planned, began, ended)
     summary = close_run(job, plan, layout, tally, clock, resources, source, out)
@@ -171,7 +172,7 @@ def _work(
 
 
 def _interrupted(job: Job, plan: Plan, out: Store, observer: Observer | None) -> FiatColorError:
-    """Counts what the ledger has: a shard may be committed while the workers are being stopped."""
+    """Count what the ledger has, because a shard may still be committed while the workers stop."""
     counts, present = plan.shards.image_counts(), set(list_parts(out, job.job_digest))
     done = {shard for shard in counts if part_key(job.job_digest, shard) in present}
     begun = {} if observer is None else observer.uncommitted
@@ -189,12 +190,13 @@ def _say_start(job: Job, layout: Layout) -> None:
 
 
 def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
-    """`registry:` weights as the file they stand for now: the workers, config.yaml and the ledger must all
-    mean the same bytes, whatever is promoted meanwhile. Weights also say their method, so that a champion of
-    another method needs no other command; a method that the user names must fit.
+    """Replace `registry:` weights with the file they currently stand for, because workers, config.yaml and
+    ledger must all mean the same bytes, even if another champion is promoted meanwhile. The weights also
+    state their method, so a champion of another method needs no other command; a method that the user names
+    must match.
 
-    Who promotes a champion does not ask for a whole archive to be coloured again the night after: where the
-    registry decides, what earlier champions coloured stays unless `plan.recolor` says otherwise."""
+    Promoting a champion does not mean that a whole archive should be coloured again the next night: with
+    registry weights, results of earlier champions stay unless `plan.recolor` says otherwise."""
     model, plan = config.model, config.plan
     if plan.recolor is None:
         champions = (model.weights or "").startswith(SCHEME)
@@ -205,22 +207,20 @@ def _pinned(config: JobConfig) -> tuple[JobConfig, OpenedWeights]:
     model = model.model_copy(update={"weights": weights, "method": opened.method})
     if opened.onnx is not None:
         model = pin_onnx(model, opened.onnx)
-    if (
-        config.report.doubt and opened.method not in SOLVERS
-    ):  # a damaged calibration ends the job before any work
+    if config.report.doubt and opened.method not in SOLVERS:  # report a damaged calibration before any work
         find_calibration(location(opened.method, weights), opened.digest, config.storage)
     return config.model_copy(update={"model": model, "plan": plan}), opened
 
 
 def _nothing_to_do(job: Job, plan: Plan, source: Store, out: Store) -> Outcome:
-    """Unless an earlier run waits to be closed."""
+    """Close an earlier unclosed run if there is one; else report that there is nothing to do."""
     if plan.items_listed and (summary := close_unclosed(_with_plan(job, plan), plan, source, out)):
         return Outcome(summary.exit_status, headline(summary), summary)
     return _nothing_left(plan)
 
 
 def _nothing_left(plan: Plan) -> Outcome:
-    """The truth about earlier runs, for a scheduler that only sees this one."""
+    """Report failures of earlier runs, too, for a scheduler that sees only this run."""
     if plan.items_listed == 0:
         return nothing_there()
     failed = plan.done.get(Status.FAILED, 0)

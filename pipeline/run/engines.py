@@ -1,4 +1,4 @@
-"""What colours a plan's shards: Ray, or a pool of processes. Both give the same results."""
+"""The engines that colour a plan's shards: Ray, or a pool of processes. Both give the same results."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that is up.
+    """A running engine.
 
     Attributes:
-        registry: knows what is at work.
+        registry: knows which shards are in progress.
         results: the results of all shards of the plan, each as it is committed (`chain.run_chain`,
             `LocalPool.results`).
-        telemetry: makes what exports the run's metrics; None where nothing does.
-        occupied: what the run has occupied; to be asked at the end of the work.
+        telemetry: creates the exporter of the run's metrics; None if metrics are not exported.
+        occupied: returns the resources that the run holds; call it at the end of the work.
     """
 
     layout: Layout
@@ -42,7 +42,7 @@ class Engine:
 
 @contextmanager
 def open_engine(config: JobConfig, plan: Plan) -> Iterator[Engine]:
-    """The engine for this plan, for as long as the block.
+    """Open the engine for this plan for the duration of the block.
 
     Raises as `engine.cluster.cluster`, `choose_layout` and `LocalPool`.
     """

@@ -1,6 +1,6 @@
-"""The driver's side of the fork server (`pool_worker`): a process that has imported torch, and forks workers.
+"""The driver's side of the fork server (`pool_worker`), a process that has imported torch and forks workers.
 
-Its imports take as long as the driver's own and its planning. `ahead` therefore starts it before them.
+Its imports take as long as the driver's own imports and planning, so `ahead` starts it before them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.codecs.isolated.exchange import open_exchange
 from pipeline.engine.machine import KEEP_FREED_MEMORY
 
 FORK, STOP = b"f", b"s"
-# A worker has one core, as with Ray; and a process with threads is not to be forked.
+# A worker uses one core, as with Ray, and a process with threads must not be forked.
 _ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -32,8 +32,8 @@ _STDERR_BYTES = 300  # of its end, in a message
 class ForkServer:
     """One process and the workers that it has forked; `close` ends them all.
 
-    They are a process group of their own, so that a terminal's Ctrl-C reaches the driver alone. All of them
-    end when the driver dies: the server's channel closes, and each worker's socket.
+    They form their own process group, so that Ctrl-C in a terminal reaches only the driver. All of them end
+    when the driver dies, because the server's channel and each worker's socket close.
     """
 
     def __init__(self) -> None:
@@ -56,26 +56,26 @@ class ForkServer:
         return self._process.pid
 
     def fork(self) -> Connection:
-        """The connection to one more worker, which waits for its `Job`. Where the server has died, the
-        connection is at its end."""
+        """Fork one more worker, which waits for its `Job`; return the connection to it. If the server has
+        died, the connection is closed."""
         ours, theirs = socket.socketpair()
         with theirs, suppress(ConnectionError):
             socket.send_fds(self._channel, [FORK], [theirs.fileno()])
         return Connection(ours.detach())
 
     def stop_workers(self) -> None:
-        """Ask all workers to end, when they have written what they are writing."""
+        """Ask all workers to finish what they are writing and then exit."""
         with suppress(ConnectionError):
             self._channel.sendall(STOP)
 
     def last_words(self) -> str:
-        """The end of what the processes have printed."""
+        """The last output of the processes on stderr."""
         size = os.fstat(self._stderr).st_size
         text = os.pread(self._stderr, _STDERR_BYTES, max(size - _STDERR_BYTES, 0)).decode("utf-8", "replace")
         return " ".join(text.split()) or "nothing on their standard error"
 
     def close(self) -> None:
-        """Kill what is left of them; may be called more than once."""
+        """Kill the remaining processes; may be called more than once."""
         self._channel.close()
         if self._process.poll() is None:
             with suppress(ProcessLookupError):
@@ -91,8 +91,8 @@ _waiting: list[ForkServer] = []
 
 @contextmanager
 def ahead(wanted: bool = True) -> Iterator[None]:
-    """Let a server start while the block does something else; `taken` hands it out. One that nobody takes
-    ends with the block. A block within another starts no second one."""
+    """Start a server in advance, while the block does other work; `taken` returns it. If nobody takes the
+    server, it ends with the block. Nested blocks start no second server."""
     if not wanted or _waiting:
         yield
         return
@@ -104,14 +104,14 @@ def ahead(wanted: bool = True) -> Iterator[None]:
 
 
 def dismiss() -> None:
-    """End a server that started ahead: nobody wants it any more."""
+    """End a server that was started in advance and is not needed."""
     while _waiting:
         _waiting.pop().close()
 
 
 @contextmanager
 def taken() -> Iterator[ForkServer]:
-    """The server that started ahead, or another; it ends with the block."""
+    """The server that was started in advance, or a new one; it ends with the block."""
     server = _waiting.pop() if _waiting else ForkServer()
     try:
         yield server

@@ -14,9 +14,9 @@ from pipeline.models.methods.onnx import OnnxColorizer
 
 @dataclass(frozen=True)
 class Layout:
-    """How the job uses the cluster; `gpus` that it does not use are not counted.
+    """How the job uses the cluster; `gpus` counts only those that it uses.
 
-    `threads`: cores of each worker. `engine`: what starts the workers and hands them their shards."""
+    `threads`: cores of each worker. `engine`: starts the workers and gives them shards."""
 
     topology: Literal["fused", "staged"]
     workers: int
@@ -34,8 +34,9 @@ class Resources(NamedTuple):
 
 
 def occupied(layout: Layout, address: str | None) -> Resources:
-    """What the run occupies: fused, the CPUs of its workers; staged, all CPUs of the cluster, since its tasks
-    take what is free. To be called at the end of the work, when a cluster that grows has grown."""
+    """The resources that the run holds. Fused: the CPUs of its workers. Staged: all CPUs of the cluster,
+    because its tasks take all free ones. Call this at the end of the work, when an autoscaling cluster has
+    grown."""
     from pipeline.engine.cluster import capacity  # Ray is imported late: a run may do without it
 
     cpus, _ = capacity(address)
@@ -43,9 +44,9 @@ def occupied(layout: Layout, address: str | None) -> Resources:
 
 
 def choose_layout(config: JobConfig) -> Layout:
-    """Topology and worker count for the running cluster: GPUs ask for staged, CPUs alone for fused.
+    """Choose topology and worker count for the running cluster: staged with GPUs, fused with CPUs only.
 
-    Raises ConfigError where `run` asks for GPUs that a local cluster does not have and will not get.
+    Raises ConfigError if `run` asks for GPUs that a local cluster does not have.
     """
     from pipeline.engine.cluster import capacity
 
@@ -59,10 +60,10 @@ def choose_layout(config: JobConfig) -> Layout:
 
 
 def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
-    """The layout for so many CPUs and GPUs. The GPUs that `run.gpus` names count instead, for a cluster that
-    grows on demand has none until somebody asks.
+    """The layout for this many CPUs and GPUs. A count in `run.gpus` takes precedence, because an autoscaling
+    cluster has no GPUs until somebody asks for them.
 
-    Raises ConfigError where a GPU is to compose and there is none.
+    Raises ConfigError if a GPU should compose but there is none.
     """
     run, on_gpu = config.run, config.run.compose == "gpu"
     gpus = gpus if run.gpus is None else run.gpus
@@ -78,6 +79,6 @@ def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
     default = max(cpus, gpus) if topology == "fused" else gpus or max(1, cpus // 2)
     precision = resolve_precision(config.model.precision, "cuda" if gpus else "cpu")
     workers = run.workers or default
-    # ONNX weights may take a gigabyte in each worker: fewer workers then have several cores each.
+    # ONNX weights may take a gigabyte in each worker, so there are fewer workers with several cores each.
     several = config.model.method == OnnxColorizer.method and topology == "fused"
     return Layout(topology, workers, gpus, precision, max(1, cpus // workers) if several else 1)

@@ -1,7 +1,8 @@
-"""A pool of processes on this machine: shards in, one result per committed shard out, as with the Ray chain.
+"""A pool of processes on this machine. Like the Ray chain, it yields one result per committed shard.
 
-The driver alone knows what is at work. A worker that dies is replaced, and its shard tried again; above
-`limits.attempts` its images run alone, and each that kills the worker is failed.
+Only the driver knows which shards are in progress. It replaces a worker that dies and retries its shard.
+After `limits.attempts` attempts it runs the shard's images one by one, and fails each image that kills its
+worker.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from pipeline.shard.job import Job
 from pipeline.shard.result import ShardResult
 
 _FALSE_STARTS = 3  # workers in a row that end before they are ready
-_BLAMELESS = 4  # deaths over one shard beyond those that are put down to an image
-_LEAVE_SECONDS = 5.0  # for what is being written when the run is stopped
+_BLAMELESS = 4  # worker deaths over one shard that no image is blamed for
+_LEAVE_SECONDS = 5.0  # time to finish writing when the run is stopped
 
 
 class _Worker:
-    """A process of the pool; `shard` is what it works on."""
+    """A process of the pool; `shard` is the shard that it works on."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -37,8 +38,8 @@ class _Worker:
 
 @contextmanager
 def local_pool(workers: int, registry: AttemptRegistry) -> Iterator[LocalPool]:
-    """A pool of so many processes. At the end of the block none of them is left, nor what they have begun to
-    write."""
+    """A pool of this many processes. When the block ends, all processes and their half-written files are
+    gone."""
     with taken() as server:
         pool = LocalPool(server, workers, registry)
         try:
@@ -48,13 +49,13 @@ def local_pool(workers: int, registry: AttemptRegistry) -> Iterator[LocalPool]:
 
 
 class LocalPool:
-    """Hands shards to workers. For one run."""
+    """Distributes the shards of one run to workers."""
 
     def __init__(self, server: ForkServer, workers: int, registry: AttemptRegistry) -> None:
         self.server, self.count, self.registry = server, workers, registry
         self.workers: dict[Connection, _Worker] = {}
-        self.shards: Iterator[Shard] = iter(())  # that nobody has begun; a plan may be too large for a list
-        self.again: deque[Shard] = deque()  # whose worker has died
+        self.shards: Iterator[Shard] = iter(())  # not started yet; a plan may be too large for a list
+        self.again: deque[Shard] = deque()  # their worker died
         self.false_starts = 0
         self.stall_seconds = 0
 
@@ -85,10 +86,10 @@ class LocalPool:
                     yield result
 
     def stop(self) -> None:
-        """Let the workers write what they are writing, and no more."""
+        """Let the workers finish what they are writing, and start nothing new."""
         self.server.stop_workers()
         deadline = time.monotonic() + _LEAVE_SECONDS
-        # one that is not ready has begun nothing
+        # a worker that is not ready has started nothing
         while left := [one.connection for one in self.workers.values() if one.ready]:
             ended = wait(left, timeout=max(deadline - time.monotonic(), 0))
             if not ended:
@@ -108,7 +109,7 @@ class LocalPool:
         self._send(worker, job)
 
     def _receive(self, worker: _Worker, job: Job) -> ShardResult | None:
-        """One message of a worker; if it is the result of a shard, the worker then has the next one."""
+        """Receive one message from a worker. After the result of a shard, give the worker its next shard."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
@@ -149,10 +150,10 @@ class LocalPool:
         try:
             worker.connection.send(message)
         except ConnectionError:
-            return  # it has died: its connection, at its end, says so next
+            return  # it has died: the closed connection reports that next
 
     def _lost(self, worker: _Worker) -> None:
-        """A worker has died: its shard is for another."""
+        """Handle the death of a worker: another one gets its shard."""
         self._forget(worker)
         if worker.shard is not None:
             self.again.append(worker.shard)

@@ -1,4 +1,4 @@
-"""The webhook: a POST with the end of a run. It never changes how a run ends."""
+"""The webhook: a POST that reports the end of a run. It never changes the outcome of a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pipeline.report.summary import Summary
 
 TOKEN_VARIABLE = "FIAT_COLOR_WEBHOOK_TOKEN"
 _RETRIES = 3
-_BACKOFF_SECONDS = 0.5  # half of the pause before the third try; each further pause is twice as long
+_BACKOFF_SECONDS = 0.5  # half the pause before the third try; each further pause doubles
 _LONGEST_PAUSE = 30  # seconds, whatever Retry-After a receiver asks for
 STATUS = {
     EXIT_DONE: "done",
@@ -42,7 +42,7 @@ STATUS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `summary` is None where it had nothing to do or did not get so far."""
+    """How a run ended; `summary` is None if it had nothing to do or stopped earlier."""
 
     exit_status: int
     message: str
@@ -50,7 +50,7 @@ class Outcome:
 
 
 def notice(run_id: str, source: str, output: str, outcome: Outcome) -> dict[str, Any]:
-    """What the webhook gets: the same keys for every outcome."""
+    """The message for the webhook; it has the same keys for every outcome."""
     summary = None if outcome.summary is None else outcome.summary.model_dump(mode="json")
     return {
         "job": "colorize_bucket",
@@ -67,11 +67,11 @@ def notice(run_id: str, source: str, output: str, outcome: Outcome) -> dict[str,
 def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
     """POST the message, with `Authorization: Bearer` where FIAT_COLOR_WEBHOOK_TOKEN is set.
 
-    A connection that fails and the answers 429, 500, 502, 503, 504 are tried again up to three times, after
-    0, 1 and 2 seconds. Redirects are not followed: the token is for the configured host alone.
+    Failed connections and the answers 429, 500, 502, 503 and 504 are retried up to three times, after 0, 1
+    and 2 seconds. Redirects are not followed, because the token is only for the configured host.
 
     Returns:
-        Whether the receiver took it, or there is none. If not, the job has printed one line on stderr.
+        True if the receiver accepted it, or if there is none. Otherwise the job printed one line on stderr.
     """
     if config.webhook is None:
         return True
@@ -91,7 +91,7 @@ def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
             "" if 200 <= answer.status_code < 300 else f"it answered {answer.status_code} {answer.reason}"
         )
     except (requests.RequestException, ValueError) as error:
-        reason = type(error).__name__  # its text repeats the URL, in which there may be a secret
+        reason = type(error).__name__  # its text repeats the URL, which may hold a secret
     if reason:
         host = urlsplit(config.webhook).hostname
         warning = f"the webhook at {host} did not receive the end of the run: {reason}"
@@ -101,7 +101,7 @@ def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
 
 @contextmanager
 def _unlogged() -> Iterator[None]:
-    """urllib3 logs each new try with the path of the URL, which may be a secret."""
+    """Silence urllib3, which logs each retry with the path of the URL; the path may be a secret."""
     logger = logging.getLogger("urllib3.connectionpool")
     logger.addFilter(_is_error)
     try:
@@ -126,7 +126,7 @@ def _retry() -> Retry:
 
 
 def _authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """The token; being an authentication of its own, it also keeps a ~/.netrc out."""
+    """Add the token. Because this is an explicit authentication, requests ignores a ~/.netrc."""
     if token := os.environ.get(TOKEN_VARIABLE, "").strip():
         request.headers["Authorization"] = f"Bearer {token}"
     return request

@@ -1,7 +1,8 @@
-"""Everything that watches a run while it works: progress, log lines of shards and images, Ray's metrics.
+"""Observe a run while it works: progress, log lines for shards and images, Ray's metrics.
 
-Only the driver writes to the log, from the ledger rows of each shard when it is committed. Between two
-commits a thread asks the attempt registry what is at work and how far it is, so that progress is by image.
+Only the driver writes to the log, from the ledger rows of each committed shard. Between commits, a thread
+asks the attempt registry for the shards in progress and how far they are, so that progress is counted per
+image.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _LOOK_SECONDS = 1.0
 
 
 class Observer:
-    """Watches from `with` to its end; `telemetry` is None without Ray, which alone exports metrics."""
+    """Observes the run inside its `with` block; `telemetry` is None without Ray, the metrics' exporter."""
 
     def __init__(
         self, job: Job, plan: Plan, tally: RunTally, registry: Registry, telemetry: Telemetry | None
@@ -42,9 +43,9 @@ class Observer:
         self.max_failed = job.config.run.max_failed
         self.committed_shards: set[str] = set()
         self.last_commit = time.monotonic()
-        self.uncommitted: dict[str, int] = {}  # images done in shards at work, when somebody last looked
-        # Of shards that were begun more than once. Kept after their commit, since an answer of the registry
-        # from before the commit may arrive after it.
+        self.uncommitted: dict[str, int] = {}  # images done in shards in progress, as of the last check
+        # Attempts of shards that were started more than once. Kept after the commit, because an answer that
+        # the registry gave before the commit may arrive after it.
         self.attempts: dict[str, int] = {}
         self.lock = threading.Lock()
         self.over = threading.Event()
@@ -67,7 +68,7 @@ class Observer:
             self.telemetry.ended(STATUS[finished if kind is None else EXIT_UNFINISHED])
 
     def committed(self, result: ShardResult) -> None:
-        """Take note of one committed shard."""
+        """Record one committed shard."""
         self.registry.committed(result.shard_id)
         with self.lock:
             self.tally.add(result.rows)
@@ -95,7 +96,7 @@ class Observer:
         at_work: list[AtWork] = []
         while True:
             known = self.registry.at_work()
-            if known is None:  # what was known stays, and the seconds go on
+            if known is None:  # keep the last known state; the seconds keep counting
                 known = [one._replace(seconds=one.seconds + _LOOK_SECONDS) for one in at_work]
             at_work = known
             self._look(at_work)
@@ -114,18 +115,18 @@ class Observer:
     def _look(self, at_work: list[AtWork]) -> None:
         self._measure(at_work)
         with self.lock:
-            # an answer from before a commit still has that shard
+            # an answer given before a commit still lists that shard
             left = [one for one in at_work if one.shard not in self.committed_shards]
             self.uncommitted = {one.shard: one.done for one in left}
             done, failed = self.tally.rows + sum(self.uncommitted.values()), sum(one.failed for one in left)
         if at_work:
             self.reporter.begin(max(one.seconds for one in at_work))
-        if done < self.reporter.total:  # the last commit is the end
+        if done < self.reporter.total:  # the last commit reports the end itself
             self.reporter.show(done, self.tally.counts[Status.FAILED] + failed)
 
 
 def _log_shard(result: ShardResult) -> None:
-    """A line for the shard, after one for each of its images that was not coloured."""
+    """Log a line for each of its images that was not coloured, then one for the shard."""
     counts: dict[str, Any] = {str(status): 0 for status in RUN_STATUSES}
     for row in result.rows.to_pylist():
         counts[row["status"]] += 1

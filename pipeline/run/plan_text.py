@@ -1,4 +1,4 @@
-"""The lines on a plan that the job prints before any work starts."""
+"""The text about a plan that the job prints before any work starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.shard.job import Job
 def plan_text(
     input: str, output: str, config: JobConfig, plan: Plan, digest: str, card: ModelCard | None = None
 ) -> str:
-    """What is listed, done and to do, line by line."""
+    """The plan as text: what is listed, done and to do, one line each."""
     done, rejected = sum(plan.done.values()), plan.done.get(Status.REJECTED, 0)
     kept = config.plan.recolor == "changed-settings"
     by_others = f", {plan.others:,} by another model" if plan.others else ""
@@ -57,7 +57,7 @@ def _model_line(card: ModelCard) -> str:
 def plan_fields(
     input: str, output: str, plan: Plan, digest: str, weights_sha256: str, card: ModelCard | None = None
 ) -> dict[str, Any]:
-    """The same for a program."""
+    """The same as fields, for programs."""
     return {
         "input": input,
         "output": output,
@@ -86,14 +86,14 @@ def failed_text(plan: Plan) -> str:
 
 
 def _second_file_lines(plan: Plan) -> list[str]:
-    """A line on images that stand and get a second file; none where there are none."""
+    """A line on finished images that only get a second file; empty if there are none."""
     if not plan.second_files:
         return []
     return [f"         {plan.second_files:,} of these are finished and get their second file alone"]
 
 
 def _archived_lines(plan: Plan) -> list[str]:
-    """A line on objects that must be restored first; none where there are none."""
+    """A line on objects that must be restored first; empty if there are none."""
     if not plan.archived_items:
         return []
     count, size = counted(plan.archived_items, "file"), _size(plan.archived_bytes)
@@ -101,7 +101,7 @@ def _archived_lines(plan: Plan) -> list[str]:
 
 
 def estimate_text(job: Job, plan: Plan) -> str:
-    """A line on how long it will take; colours a few images to find out."""
+    """A line with the estimated time. Colours a few images to measure it."""
     if not plan.shards:
         return "time     nothing to do"
     estimate = estimate_seconds(job, plan)
@@ -109,7 +109,7 @@ def estimate_text(job: Job, plan: Plan) -> str:
 
 
 def _size(count: int) -> str:
-    """Bytes for a person: 1.5 GB."""
+    """Format a number of bytes for a person: 1.5 GB."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:

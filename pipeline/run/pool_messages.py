@@ -1,5 +1,5 @@
-"""What the driver and the processes of its pool say to each other. A worker is first sent its `Job`; beside
-these messages it sends the `ShardResult` of each shard that it has committed."""
+"""Messages between the driver and the processes of its pool. The driver first sends a worker its `Job`;
+besides these messages, the worker sends the `ShardResult` of each shard that it has committed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.records import Item
 
 @dataclass(frozen=True)
 class Order:
-    """A shard for a worker: its try at it has this number, and alone these images have killed workers."""
+    """A shard for a worker, the number of this attempt, and the images that killed workers when run alone."""
 
     shard_id: str
     items: list[Item]
@@ -26,21 +26,21 @@ class Ready:
 
 @dataclass(frozen=True)
 class Touched:
-    """It works on this image of its shard alone (`pipeline.shard.attempts.Attempts.touch`)."""
+    """The worker starts to run this image alone (`pipeline.shard.attempts.Attempts.touch`)."""
 
     key: str
 
 
 @dataclass(frozen=True)
 class Harmless:
-    """That image did it no harm (`Attempts.finish`)."""
+    """That image did not kill the worker (`Attempts.finish`)."""
 
     key: str
 
 
 @dataclass(frozen=True)
 class Progress:
-    """So many images of its shard are done, so many of them failed (`Attempts.progress`)."""
+    """Counts of the images of its shard that are done, and of those that failed (`Attempts.progress`)."""
 
     done: int
     failed: int
@@ -48,6 +48,6 @@ class Progress:
 
 @dataclass(frozen=True)
 class Stopped:
-    """The worker ends, and the run must, too."""
+    """The worker ends because of an error that must end the run, too."""
 
     error: FiatColorError

@@ -1,9 +1,9 @@
-"""The fork server's program, `python -m pipeline.run.pool_worker SOCKET`, and that of the workers it forks.
+"""The program of the fork server, `python -m pipeline.run.pool_worker SOCKET`, and of its workers.
 
-It imports all that a worker needs, which takes seconds and hundreds of MB, and then forks a worker for each
-descriptor that comes over the socket: a worker starts in a fraction of a second and shares that memory. It
-has one thread, for a fork has no others and would keep their locks, and opens nothing that a fork must not
-share.
+It imports everything that a worker needs, which takes seconds and hundreds of MB, and then forks a worker for
+each descriptor that it receives over the socket. So a worker starts in a fraction of a second and shares that
+memory. The server has only one thread, because a fork copies locks but not the threads that hold them, and it
+opens nothing that a fork must not share.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pipeline.shard.fused import FusedWorker, load_kernels
 
 
 class _Leave(BaseException):
-    """The driver wants this worker to end."""
+    """Raised in a worker when the driver asks it to end."""
 
 
 def serve(channel: socket.socket) -> None:
     """Fork and stop workers as the driver says, until it closes the channel or has died."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # of Ctrl-C and of a service's stop the driver takes care
+    for number in (signal.SIGINT, signal.SIGTERM):  # the driver handles Ctrl-C and a service's stop
         signal.signal(number, signal.SIG_IGN)
     load_kernels()
     gc.freeze()
@@ -56,11 +56,11 @@ def serve(channel: socket.socket) -> None:
 
 
 def work_and_exit(descriptor: int) -> NoReturn:
-    """The life of a worker, whatever happens in it: it never returns into the server's code."""
+    """Run a worker. It always ends its process and never returns into the server's code."""
     try:
         signal.signal(signal.SIGTERM, _leave)
         Thread(target=end_with_parent, args=(descriptor,), daemon=True).start()
-        with suppress(_Leave, EOFError, ConnectionError):  # nobody waits for it any more
+        with suppress(_Leave, EOFError, ConnectionError):  # the driver no longer waits for it
             _work(Connection(descriptor))
     finally:
         os._exit(0)
@@ -72,7 +72,7 @@ def _leave(number: int, frame: object) -> None:
 
 
 def _work(connection: Connection) -> None:
-    """Colour shard after shard. What ends the run is sent to the driver, which raises it."""
+    """Colour one shard after another. Send an error that must end the run to the driver, which raises it."""
     try:
         job = connection.recv()
         worker = FusedWorker(job, attempts := SentAttempts(connection))
@@ -92,7 +92,7 @@ def _work(connection: Connection) -> None:
 
 
 def _defect(error: Exception) -> RunError:
-    """An error that nobody expected, in one line, with the line of our code that met it."""
+    """Describe an unexpected error in one line, with the line of our code where it occurred."""
     ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "/pipeline/" in frame.filename]
     file = "pipeline/" + ours[-1].filename.rpartition("/pipeline/")[2]
     line = str(error).partition("\n")[0]
@@ -103,9 +103,9 @@ def _defect(error: Exception) -> RunError:
 
 
 class SentAttempts:
-    """The attempts as the order states them; what is to be remembered is sent to the driver.
+    """The attempts as stated in the order; the worker sends what must be remembered to the driver.
 
-    What has been sent is in the kernel's hands: the driver reads it even if this process dies at once.
+    The kernel holds what was sent, so the driver reads it even if this process dies immediately.
     """
 
     def __init__(self, connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Colour again what people decided about, with the settings of the last run of that output."""
+"""Colour images again after people's decisions, with the settings of the last run of that output."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _GUIDES = ("correct", "gray")
 
 
 def redo_decided(output: str, config: JobConfig, input: str | None = None) -> Outcome:
-    """Colour again exactly the images that corrections, wishes for gray or their undoing change.
+    """Colour again exactly those images whose correction or request for gray is new or was undone.
 
-    It is a run like every other, of those keys alone: it takes the lease of the output, and an image that is
-    as people want it already is not done again.
+    This is a normal run of only those keys: it takes the lease of the output, and does not repeat an image
+    that already is as people want it.
 
     Args:
-        config: how storage is reached and who is notified; all else is as in the last run.
-        input: where the sources are; None: where the last run read them.
+        config: says how to reach storage and whom to notify; all other settings come from the last run.
+        input: where the sources are; None: where the last run read them from.
 
     Raises:
-        ConfigError: no finished run says how it coloured. FiatColorError: as a run.
+        ConfigError: there is no finished run to take the settings from. FiatColorError: as a run.
     """
     out = open_store(output, config.storage)
     keys = _known(out, redone_keys(read_decisions(out)))
@@ -45,7 +45,7 @@ def redo_decided(output: str, config: JobConfig, input: str | None = None) -> Ou
 
 
 def redone_keys(decisions: Iterable[Decision]) -> set[str]:
-    """Source keys whose result a decision may change: corrections, gray, and rejections taken back."""
+    """Source keys whose result a decision may change: corrections, gray, and undone rejections."""
     decisions = list(decisions)
     undone = {one.undoes for one in decisions}
     rejections = {one.key for one in decisions if one.verdict == "reject" and one.id in undone}
@@ -53,7 +53,7 @@ def redone_keys(decisions: Iterable[Decision]) -> set[str]:
 
 
 def _known(out: Store, keys: Iterable[str]) -> tuple[str, ...]:
-    """Those of the keys that the ledger has: a decision may name anything."""
+    """The keys that the ledger has, because a decision may name any key."""
     wanted = pa.array(sorted(keys), pa.string())
     if not len(wanted):
         return ()

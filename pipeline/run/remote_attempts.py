@@ -12,7 +12,7 @@ _ANSWER_SECONDS = 10.0
 
 
 def open_registry() -> Any:
-    """A registry actor; restarted once at most, for what it knows is gone with it."""
+    """Start a registry actor. It restarts at most once, because a restart loses what it knows."""
     return ray.remote(num_cpus=0, max_restarts=1)(AttemptRegistry).remote()
 
 
@@ -36,7 +36,7 @@ class RemoteAttempts:
         return keys
 
     def progress(self, shard_id: str, done: int, failed: int) -> None:
-        self._registry.progress.remote(shard_id, done, failed)  # and do not wait for it
+        self._registry.progress.remote(shard_id, done, failed)  # do not wait for the answer
 
 
 class RemoteRegistry:

@@ -1,4 +1,4 @@
-"""Deletes the folders of old runs: ledger and images are the record, the reports of old runs are not."""
+"""Delete the folders of old runs. The ledger and the images are the record; reports of old runs are not."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pipeline.storage import Store
 def drop_old_runs(out: Store, keep: int) -> list[str]:
     """Delete the folders `runs/<run id>` of all finished runs but the newest `keep`.
 
-    A run is finished when it has its summary. Others are at work, or show what stopped them, and stay. The
-    summary is deleted last, so that the next run continues a deletion that was interrupted.
+    A run with a summary is finished. Folders of other runs stay: those runs still work, or the folder shows
+    what stopped them. The summary is deleted last, so that the next run continues an interrupted deletion.
 
     Returns:
-        The run ids that are gone, oldest first.
+        The deleted run ids, oldest first.
 
     Raises:
         StorageError: something may not be listed or deleted.

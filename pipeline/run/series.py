@@ -1,7 +1,7 @@
-"""The series of a run at Ray's Prometheus endpoint; dashboard and alerts use no others.
+"""The metrics of a run at Ray's Prometheus endpoint. Dashboard and alerts use no others.
 
-Counters stay at the endpoint until the Ray head stops, so their labels leave the run out; gauges speak of one
-run and go with it. No label ever holds a key.
+Counters stay at the endpoint until the Ray head stops, so they have no label for the run. Gauges describe one
+run and disappear with it. No label ever holds a key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Series:
 
     @property
     def exported(self) -> tuple[str, ...]:
-        """Its names at the endpoint: Ray puts `ray_` before it, and what the kind asks for behind."""
+        """Its names at the endpoint: Ray adds the prefix `ray_` and suffixes that depend on the kind."""
         ends = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
         return tuple(f"ray_{self.name}{end}" for end in ends[self.kind])
 

@@ -1,4 +1,4 @@
-"""An input that is a photograph, or several, in place of a folder: their folder, and their keys in it."""
+"""Turn single photographs given instead of an input folder into their folder and their keys in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEAD_BYTES = 4096
 
 @dataclass(frozen=True)
 class Source:
-    """`folder`: path or URI; `keys` in it, None for all that it holds."""
+    """`folder`: path or URI; `keys`: keys in it, None for all."""
 
     folder: str
     keys: tuple[str, ...] | None = None
@@ -35,13 +35,13 @@ class _File(NamedTuple):
 
 
 def source_of(inputs: Sequence[str], storage: StorageConfig) -> Source:
-    """What the places on the command line mean: one folder, or photographs with the folder that they share.
+    """Interpret the inputs on the command line: one folder, or photographs with their common folder.
 
-    A local file counts by its name or its first bytes, an object by its name: `s3://bucket/a.tif`.
+    A local file is recognised by its name or its first bytes, an object by its name: `s3://bucket/a.tif`.
 
     Raises:
-        ConfigError: a file that is no photograph, or none; several places, of which one is no photograph, or
-            which lie in several buckets.
+        ConfigError: a file is missing or not a photograph; several inputs of which one is not a photograph,
+            or which lie in several buckets.
         StorageError: the bucket cannot be asked.
     """
     if len(inputs) == 1:
@@ -88,7 +88,7 @@ def _photograph(place: str, storage: StorageConfig) -> _File | None:
         root = location.root
         try:
             there = open_store(f"{root}{folder}", storage).exists(name)
-        except AccessDenied:  # whoever may only list: the listing says more
+        except AccessDenied:  # credentials that may only list: the listing tells more
             there = False
         return _File(root, folder or "/", name) if there else None
     if not location.is_file():

@@ -1,8 +1,8 @@
-"""Staged topology: CPU tasks, predict actors (on GPUs), CPU tasks, each sized apart.
+"""Staged topology: CPU tasks, predict actors (on GPUs) and CPU tasks, each scaled independently.
 
-Between the stages travel a shard's encoded bytes, model inputs and chroma; full-resolution pixels never do,
-so the last stage decodes once more, and the first one large JPEGs only as large as the network needs them:
-the network's input, and with it the chroma, then differ from the fused topology's by rounding.
+The stages pass on a shard's encoded bytes, model inputs and chroma, but never full-resolution pixels. So the
+last stage decodes again, and the first stage decodes large JPEGs only as large as the network needs. The
+network's input, and so the chroma, then differs from the fused topology's by rounding.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _workers: dict[tuple[str, str, str, str], ShardWorker] = {}
 
 
 def worker_of(job: Job) -> ShardWorker:
-    """This process's shard worker for the job, made on first use; an earlier job's is closed."""
+    """This process's shard worker for the job, created on first use; closes the worker of an earlier job."""
     key = (job.run_id, job.input, job.output, job.job_digest)
     if key not in _workers:
         for earlier in _workers.values():
@@ -74,7 +74,7 @@ def fetch_decode(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
 def _one_alone(
     worker: ShardWorker, attempts: Attempts, shard_id: str, item: Item
 ) -> Prepared[Travelling] | LedgerRow:
-    """Slow and careful: an image that took a worker down when it was alone is failed, not tried again."""
+    """Process images one by one. An image that killed its worker when alone fails and is not retried."""
     if item.key in attempts.lost(shard_id):
         return worker.lost_row(item)
     attempts.touch(shard_id, item.key)

@@ -1,6 +1,6 @@
 """The beginning and the end of every colouring run: `jobs/colorize_bucket.py` calls `run_job`.
 
-What a user may have mistaken is looked at before torch and Ray are imported, which takes seconds.
+It checks for a user's mistakes before importing torch and Ray, which takes seconds.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pipeline.run.single_files import source_of
 
 @dataclass(frozen=True)
 class ColorizeRequest:
-    """What the command line asks for: URIs or folders, the configuration, whether only to plan.
+    """The request of the command line: URIs or folders, the configuration, and whether only to plan.
 
     show_config: whether a dry run prints the whole configuration, too.
-    files: the photographs that the user named in place of the folder `input`, which is theirs; the
+    files: the photographs that the user named instead of a folder. `input` is then their folder, and the
     configuration has their keys.
     """
 
@@ -44,7 +44,7 @@ def request_of(
     dry_run: bool = False,
     show_config: bool = False,
 ) -> ColorizeRequest:
-    """The request for a folder, or for photographs that are named one by one.
+    """Make the request for a folder, or for single photographs.
 
     Raises:
         ConfigError: as `source_of`, and where `plan.keys` is set, too. StorageError: as `source_of`.
@@ -65,13 +65,12 @@ def run_job(request: ColorizeRequest, began: float | None = None) -> int:
 
 
 def run_to_its_end(request: ColorizeRequest, began: float | None = None) -> Outcome:
-    """Colour everything that is not done, and report the end to the webhook, whatever it is.
+    """Colour everything that is not done, and always report the outcome to the webhook.
 
     Args:
         began: when the command began, seconds since 1970; None: now.
 
-    Returns and raises as `run.colorize.run`, and as `run.checks.check`; what becomes of the webhook changes
-    neither.
+    Returns and raises as `run.colorize.run` and `run.checks.check`; a failing webhook changes neither.
     """
     run_id = make_run_id()
     log.bind(run_id)

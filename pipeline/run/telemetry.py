@@ -20,7 +20,7 @@ from pipeline.shard.result import ShardResult
 
 
 class Telemetry:
-    """Sets the series; Ray must be up. Ray sends them to its agent every ten seconds, and once at its end."""
+    """Sets the metrics; Ray must be running. Ray sends them to its agent every ten seconds and at the end."""
 
     def __init__(self, job: Job, layout: Layout, shards: int) -> None:
         self._run = {"run": job.run_id}
@@ -51,7 +51,7 @@ class Telemetry:
         self._count(series.RETRIES, times)
 
     def watched(self, done: int, working: int, oldest: float, since_commit: float) -> None:
-        """Set what changes though nothing is committed: shards, and seconds."""
+        """Set the metrics that change between commits: shard counts and seconds."""
         self._of[series.RUN_INFO].set(1, self.info)
         queued = max(self._shards - done - working, 0)
         for state, count in {"queued": queued, "working": working, "done": done}.items():
@@ -60,7 +60,7 @@ class Telemetry:
         self._set(series.SINCE_COMMIT, since_commit)
 
     def ended(self, outcome: str) -> None:
-        """Count the run, by how its work ended."""
+        """Count the run under the outcome of its work."""
         self._count(series.RUNS, 1, outcome=outcome)
 
     def _count_images(self, rows: pa.Table) -> None:

@@ -1,7 +1,7 @@
-"""The end of a run that coloured its images and was not closed: killed meanwhile, or its disk was full.
+"""Close an earlier run that coloured its images but was not closed: it was killed, or its disk was full.
 
-The same command then finds nothing to do. It closes that run in its stead, so that the report, the summary
-and the gallery are there as if nothing had happened.
+The same command then finds nothing to do and closes that run instead, so that the report, the summary and the
+gallery exist as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pipeline.storage.lease import at_work
 
 
 class Start(Section):
-    """What a run says of itself when its workers are up.
+    """What a run records about itself when its workers are ready.
 
     begun: when the command began, and its planning; planned: when that ended. Seconds since 1970.
     """
@@ -48,14 +48,14 @@ def write_start(out: Store, run_id: str, start: Start) -> None:
 
 
 def close_unclosed(job: Job, plan: Plan, source: Store, out: Store) -> Summary | None:
-    """Close the newest run of the job digest, if it has rows in the ledger and no summary.
+    """Close the newest run of the job digest if it has rows in the ledger but no summary.
 
     Args:
-        plan: of now: nothing is to do.
+        plan: the present plan, which has nothing to do.
 
     Returns:
-        Its summary; None where there is no such run, and where another process is at work at the output,
-        which may be closing it.
+        Its summary; None if there is no such run, or if another process is using the output and may be
+        closing it.
 
     Raises:
         StorageError: the output cannot be read or written. DamagedLedgerPart: a part is damaged.
@@ -67,7 +67,7 @@ def close_unclosed(job: Job, plan: Plan, source: Store, out: Store) -> Summary |
             lease = stack.enter_context(at_work(out, LEASE, what="the end of an earlier run"))
         except RunError:
             return None
-        unclosed = _unclosed(out, job.job_digest)  # another may have closed it until we had the lease
+        unclosed = _unclosed(out, job.job_digest)  # another process may have closed it before our lease
         if unclosed is None:
             return None
         if lease.follows_a_death:
@@ -85,12 +85,13 @@ def _close(job: Job, plan: Plan, source: Store, out: Store, run_id: str, start: 
         return None
     text = f"run {run_id} has coloured its images and was not closed: closing it now"
     log.say("closing", text, text=text)
-    # As if the run had ended just now: how long its phases took is known, and the pause is none of them.
+    # As if the run had ended just now. The lengths of its phases are known; the pause since then is not
+    # counted.
     pause = time.time() - ended
     instants = (*start.begun, start.planned, max(began, start.planned), ended)
     clock = Clock(*(at + pause for at in instants))
     layout, before = start.layout, _before(plan, tally)
-    # What all CPUs of a cluster were, nobody knows any more.
+    # The number of CPUs that the cluster had is no longer known.
     is_known = layout.topology == "fused"
     occupied = Resources(layout.workers * layout.threads, layout.gpus) if is_known else None
     return close_run(replace(job, run_id=run_id), before, layout, tally, clock, occupied, source, out)
@@ -109,7 +110,7 @@ def _unclosed(out: Store, job_digest: str) -> tuple[str, Start] | None:
 
 
 def _read(out: Store, run_id: str) -> Start | None:
-    """None where it is gone, damaged or of another version: then there is no way to know."""
+    """None if it is gone, damaged or of another version, because then the times are unknown."""
     try:
         return Start.model_validate_json(out.get(start_key(run_id)).data)
     except ObjectMissing:
@@ -132,6 +133,6 @@ def _rows_of(out: Store, job_digest: str, run_id: str) -> Iterator[pa.Table]:
 
 
 def _before(plan: Plan, tally: RunTally) -> Plan:
-    """What the run had before it: what is done now without its own rows."""
+    """The plan as it was before the run: what is done now, minus the run's own rows."""
     done = {status: count - tally.counts.get(str(status), 0) for status, count in plan.done.items()}
     return replace(plan, done={status: n for status, n in done.items() if n > 0}, todo_items=tally.rows)

@@ -1,1 +1,1 @@
-"""One shard in one process: fetch, decode, predict, compose, put, commit. Plain Python without Ray."""
+"""Process one shard in one process, without Ray: fetch, decode, predict, compose, put, commit."""

@@ -1,4 +1,4 @@
-"""What is remembered of a shard when its worker dies."""
+"""What is remembered about a shard when its worker dies."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import NamedTuple, Protocol
 
 
 class Attempt(NamedTuple):
-    """A worker's try at a shard: when it took it (its clock, seconds since the epoch), and its number."""
+    """A worker's attempt at a shard: when it took it (its clock, seconds since the epoch), and its number."""
 
     started_at: float
     number: int
 
 
 class Attempts(Protocol):
-    """Remembers across crashes of workers how often a shard was begun and which images went down with one."""
+    """Remembers across worker crashes how often a shard was started and which images killed a worker."""
 
     def begin(self, shard_id: str) -> int:
-        """Count one more attempt; the number including this one."""
+        """Count one more attempt; return the number including this one."""
 
     def touch(self, shard_id: str, key: str) -> None:
-        """This image is worked on alone now: if the worker dies, it is the culprit."""
+        """Note that only this image is being processed now: if the worker dies, this image is to blame."""
 
     def lost(self, shard_id: str) -> set[str]:
-        """Keys during whose lone work a worker died."""
+        """Keys of images that killed a worker while processed alone."""
 
     def finish(self, shard_id: str, key: str) -> None:
-        """This image did no harm."""
+        """Note that this image did not kill the worker."""
 
     def progress(self, shard_id: str, done: int, failed: int) -> None:
-        """So many of the shard's images are done, so many of them failed; for people who wait."""
+        """Report how many of the shard's images are done, and how many of those failed."""

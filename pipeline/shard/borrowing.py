@@ -1,4 +1,4 @@
-"""Chroma of another tool's picture on the photograph's own pixels. Plain functions, on a CPU."""
+"""Transfer the chroma of another tool's picture to the photograph's pixels. Plain functions, on a CPU."""
 
 from __future__ import annotations
 

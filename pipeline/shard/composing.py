@@ -1,4 +1,4 @@
-"""A page of a master, composed strip by strip: colours, its real colour laid over, its profile."""
+"""Compose a page of a master strip by strip: colours, kept real colour, profile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Levels = NDArray[Any]  # uint8 or uint16
 
 
 class ProfileTooSmall(Exception):
-    """The source's profile cannot hold the lightness of a strip: the page is to be written as sRGB."""
+    """The source's profile cannot hold the lightness of a strip, so the page must be written as sRGB."""
 
 
 class PageComposing:
@@ -38,7 +38,7 @@ class PageComposing:
         icc: bytes | None,
         before: SmallStrips | None = None,
     ) -> None:
-        """`before`: is given the lightness."""
+        """`before`: receives the lightness."""
         self.master, self.page, self.info, self.icc = master, page, master.infos[page], icc
         height, width = self.info.height, self.info.width
         self._composer = Composer(ab, height, width, ComposeSettings(chroma=model.chroma), depth=depth)

@@ -1,4 +1,4 @@
-"""Decode: fetched bytes in, lightness out, or the reason why there is none. Knows nothing of Ray."""
+"""Decode fetched bytes to lightness, or to the reason why that is not possible. Independent of Ray."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def decode_item(
     model_only: bool = False,
     thumbnail: int | None = None,
 ) -> Decoded | Failed | Skipped:
-    """Decode one source object, of several pages one (from 0); a bad image is a value, not an exception.
+    """Decode one source object, or one of its pages (from 0). A bad image gives a value, not an exception.
 
-    model_only: only the network's input is wanted, so that a large JPEG may be decoded smaller.
+    model_only: only the network's input is needed, so a large JPEG may be decoded at reduced size.
     thumbnail: as in `in_memory.decode`.
 
     Raises:
-        RunError: the decoder's process cannot be started, which is no fault of the image.
+        RunError: the decoder process cannot be started, which is not the image's fault.
     """
     enough = config.model.side if model_only else None
     limits = DecodeLimits(pixels=config.limits.pixels, memory=config.limits.memory, enough=enough)

@@ -1,4 +1,4 @@
-"""The files that one source has become, as the ledger names them."""
+"""The result files of one source, as the ledger names them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DeliveredFile:
 
 
 def file_columns(files: Sequence[DeliveredFile]) -> dict[str, object]:
-    """The ledger's columns for files: the first has columns of its own, the others are in lists."""
+    """The ledger's columns for files: the first file has its own columns, the others are in lists."""
     first, *others = files
     columns: dict[str, object] = {
         "output_key": first.key,

@@ -1,6 +1,6 @@
-"""Masters of a shard, by way of temporary files: downloaded, coloured in strips, uploaded.
+"""Process the masters of a shard with temporary files: download, colour in strips, upload.
 
-Each pass downloads the source anew, so that a master, like a small image, travels between stages as its key.
+Each pass downloads the source again, so that between stages a master needs only its key, like a small image.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from pipeline.storage.temporary import temporary_folder
 
 
 class SourceUnreadable(Exception):
-    """The source is missing, changed, damaged or denied, as `reason` says. An output that refuses is no such
-    error."""
+    """The source is missing, changed, damaged or denied, as `reason` says. Not raised for errors of the
+    output."""
 
     def __init__(self, reason: ObjectMissing | ObjectChanged | ObjectDamaged | AccessDenied) -> None:
         super().__init__(str(reason))
@@ -55,18 +55,18 @@ class SourceUnreadable(Exception):
 
 
 _SUFFIXES = (".tif", ".tiff")
-# of one pass over a master, whatever the limits come to: the operating system waits no longer than 24 days
+# limit of one pass over a master: the operating system cannot wait longer than 24 days
 _LONGEST_SECONDS = 7.0 * 86400
 
 
 def goes_through_files(item: Item, config: JobConfig) -> bool:
-    """Whether the object is to be read and written in strips: known from its name and size alone."""
+    """Whether to read and write the object in strips, decided by its name and size."""
     is_tiff = config.output.format == "tiff" and item.key.lower().endswith(_SUFFIXES)
     return is_tiff and item.bytes >= config.limits.stream_bytes and item.failure_code is None
 
 
 def prepare_master(store: Store, item: Item, config: JobConfig) -> tuple[MasterInput | Skip, str]:
-    """What the network sees of a master, or why it is left alone; and the source's SHA-256.
+    """The network's input for a master, or why it is skipped; and the source's SHA-256.
 
     Raises:
         ImageFailure: it cannot be read in strips. SourceUnreadable, StorageError: it cannot be fetched.
@@ -85,7 +85,7 @@ def finish_master(
     job: Job,
     signer: ManifestSigner | None = None,
 ) -> tuple[WrittenMaster, dict[str, object], int]:
-    """Colour a master, derive its second files, sign them where there is a signer, and put them.
+    """Colour a master, derive its second files, sign them if there is a signer, and upload them.
 
     Args:
         abs_: the chroma of each page, float32[2,h,w].

@@ -1,4 +1,4 @@
-"""Doubt about one image, for its ledger row: what is joined of its pages, and what the result adds."""
+"""The doubt about one image for its ledger row, combined over its pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.models.doubt import UNLIKE, Judgement
 from pipeline.records import DoubtReason
 
 NEARLY_GRAY = 3.0
-"""Mean C*ab of a result below which it counts as nearly gray; most people take no colour for 2 or less."""
+"""A result with a mean C*ab below this counts as nearly gray; most people see no colour at 2 or less."""
 
 _DECIMALS = 4
 
@@ -30,7 +30,7 @@ class Doubt:
 
         Args:
             mean_chroma: of the result, C*ab.
-            guided: whether a person or a picture said which colours: the network's doubt is not of them.
+            guided: whether a person or a picture gave the colours: the network's doubt does not apply.
         """
         reasons = set(self.reasons) | ({DoubtReason.NEARLY_GRAY} if mean_chroma < NEARLY_GRAY else set())
         ordered = [str(reason) for reason in DoubtReason if reason in reasons]
@@ -42,7 +42,7 @@ class Doubt:
 
 
 def joined_doubt(pages: Iterable[Judgement | None], places: DoubtMap | None = None) -> Doubt:
-    """Of all pages of an image: the largest doubt and novelty, every reason. `places` is the first page's."""
+    """Combine all pages of an image: largest doubt and novelty, all reasons. `places`: of the first page."""
     known = [page for page in pages if page is not None]
     doubts = [page.doubt for page in known if page.doubt is not None]
     novelties = [page.novelty for page in known if page.novelty is not None]

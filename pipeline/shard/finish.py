@@ -1,4 +1,4 @@
-"""From decoded pixels and chroma to the bytes of the finished file, across the compose and encode rooms."""
+"""Turn decoded pixels and chroma into the bytes of the finished file: compose, then encode."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DEEP_FORMATS = ("tiff", "png", "jp2")
 
 @dataclass(frozen=True)
 class SecondFile:
-    """The derivative of an image; `resized`: it has fewer pixels than the colour image."""
+    """The derivative of an image; `resized`: whether it has fewer pixels than the colour image."""
 
     key: str
     data: bytes
@@ -52,7 +52,7 @@ class Finished:
     metadata_changes: tuple[str, ...]
     derivative: SecondFile | None = None
     real_color_share: float | None = None
-    small: Small | None = None  # its thumbnail, where there is to be one
+    small: Small | None = None  # its thumbnail, if wanted
 
 
 def finish_image(
@@ -69,8 +69,8 @@ def finish_image(
 
     Args:
         ab: float32[2,h,w], Lab units, any size; upsampled to the source's.
-        compose: what composes, here or on another device.
-        output_key: where the result goes, after which its second file is named; None: the image's own.
+        compose: the compose function, for the CPU or another device.
+        output_key: the key of the result, from which the second file's name derives; None: the image's own.
 
     Raises:
         ImageFailure: ENCODE_FAILED where the format cannot hold the image.
@@ -142,7 +142,7 @@ def finish_document(
 
 
 def joined_pages(pages: Sequence[Finished]) -> Finished:
-    """Of pages that are a file each: what the row says of all of them, without their bytes."""
+    """Combine pages that are separate files into what the row says about all of them, without their bytes."""
     measures = joined_measures(Measures(p.max_delta_l, p.mean_chroma, p.colorfulness) for p in pages)
     return Finished(
         b"",
@@ -157,12 +157,12 @@ def joined_pages(pages: Sequence[Finished]) -> Finished:
 
 
 def of_method(decoded: in_memory.Decoded, image: SourceImage) -> in_memory.Decoded:
-    """The picture without its real colour where it is to be gray, else as it is."""
+    """The picture, without its real colour if it should become gray."""
     return replace(decoded, real_colour=None) if image.method == GRAY else decoded
 
 
 def output_of(output: OutputConfig, image: SourceImage) -> OutputConfig:
-    """The settings of the image's output: one without colours has no label that says whose they are."""
+    """The output settings for the image: one without added colour gets no label about colours."""
     return output.model_copy(update={"label": "none"}) if image.method == GRAY else output
 
 
@@ -172,7 +172,7 @@ def real_color_share(decoded: in_memory.Decoded) -> float:
 
 
 def changes_beside(report: DerivativeReport, known: Iterable[str]) -> tuple[str, ...]:
-    """For the ledger: what of the metadata the derivative alone changes or leaves out."""
+    """For the ledger: metadata that only the derivative changes or omits."""
     already = set(known)
     return tuple(f"derivative: {change}" for change in report.changes if change not in already)
 
@@ -196,7 +196,7 @@ def _second_file(
 
 @dataclass(frozen=True)
 class _Painted:
-    """Colour pixels in the space of `icc` (None: sRGB), what was measured, a note for the ledger."""
+    """Colour pixels in the space of `icc` (None: sRGB), the measurements, and a note for the ledger."""
 
     rgb: NDArray[Any]
     alpha: NDArray[Any] | None
@@ -207,7 +207,7 @@ class _Painted:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What encoding needs besides colours."""
+    """The other inputs of encoding, besides colours."""
 
     alpha: NDArray[Any] | None
     meta: in_memory.SourceMeta
@@ -242,7 +242,7 @@ def _painted(
 
 
 def colour_note(real: RealColour, model: ModelConfig) -> str:
-    """For the ledger: real colour that a black-and-white scan has, and what became of it."""
+    """For the ledger: the real colour in a black-and-white scan, and what was done with it."""
     kept = "was left as it is" if model.keep_color else "was coloured anew, for model.keep_color is false"
     return f"real colour on {max(real.share, 0.001):.1%} of its area {kept}"
 

@@ -1,6 +1,6 @@
-"""Fused topology: one worker does every stage of a shard, each pixel decoded once and never sent.
+"""Fused topology: one worker does all stages of a shard; each pixel is decoded once and never sent.
 
-Best where there is no GPU. With one, workers share it where it composes too: see `gpu_share`.
+Best without a GPU. With a GPU that also composes, workers share it: see `gpu_share`.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class FusedWorker:
         self._warm_up()
 
     def _warm_up(self) -> None:
-        """Start the decoder, load compiled code and the network before there is work to wait for them; not
-        where there may be no such work."""
+        """Start the decoder and load compiled code and the network before work arrives, unless there may be
+        no such work."""
         if self.job.has_finished:
             return
         decoded = decode_item(self.shard_worker.reader.decoder, _GRAY, _gray(), None, self.job.config)
@@ -65,12 +65,12 @@ class FusedWorker:
             finish_image(decoded, ab, image, "", self.job, self.shard_worker.compose)
 
     def close(self) -> None:
-        """Stop the decoder, drop what has not begun, and wait for files that are being written."""
+        """Stop the decoder, drop work that has not started, and wait for files being written."""
         self.shard_worker.close()
         self.shard_worker.threads.shutdown()
 
     def run(self, shard_id: str, items: list[Item]) -> ShardResult:
-        """Colour and commit one shard; after too many lost workers, image by image.
+        """Colour and commit one shard; image by image after too many lost workers.
 
         Raises:
             StorageError: the stores cannot be read or written; nothing is committed.
@@ -95,7 +95,7 @@ class FusedWorker:
         return self.shard_worker.finish(predicted)
 
     def _one_by_one(self, shard_id: str, items: list[Item]) -> list[LedgerRow | Future[LedgerRow]]:
-        """Slow and careful: an image that took a worker down when it was alone is failed, not tried again."""
+        """Process images one by one. An image that killed its worker when alone fails and is not retried."""
         rows: list[LedgerRow | Future[LedgerRow]] = []
         progress = ImageProgress(self.attempts, shard_id)
         for item in items:
@@ -116,8 +116,8 @@ class FusedWorker:
 
 
 def load_kernels() -> None:
-    """Load the compiled code that workers use, before they are forked from this process, which has one thread
-    and gets no more. It keeps nothing else."""
+    """Load the compiled code that workers use before they are forked. This process has one thread and must
+    not get more; nothing else is kept."""
     job = Job(JobConfig(), "", "", "", "", "")
     model, limits = job.config.model, DecodeLimits(pixels=10_000, memory=job.config.limits.memory)
     settings = {name: getattr(model, name) for name in ("skip_color", "color_threshold")}
@@ -136,5 +136,5 @@ def _gray() -> bytes:
 
 
 def gpu_share(workers: int, gpus: int) -> float:
-    """What each of so many workers holds of a GPU, so that all find a place; 0 where there is none."""
+    """The share of a GPU for each of this many workers, so that all fit; 0 without GPUs."""
     return 1 / -(-workers // gpus) if gpus else 0.0

@@ -1,4 +1,4 @@
-"""What a worker does about the guides of its images: fetched once, at the size that methods take."""
+"""Read the guides of a worker's images: fetch each once, and scale it to the size that methods take."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.open_guides import methods_of, shared_picture
 from pipeline.storage import Store, open_store
 
-_KEPT = 4  # pictures: a street's photographs share one
+_KEPT = 4  # cached pictures: e.g. photographs of one street share a picture
 
 
 class Read(NamedTuple):
@@ -49,7 +49,7 @@ class GuideReader:
         self._pictures: OrderedDict[tuple[str, GuideObject | str], F32] = OrderedDict()
 
     def missing(self, image: SourceImage) -> Skip | None:
-        """Why the image is left alone: its method needs a guide that it does not have.
+        """Why the image is skipped, if its method needs a guide that it does not have; else None.
 
         Raises:
             ImageFailure: GUIDE_INVALID where its hints cannot be spread.
@@ -67,10 +67,10 @@ class GuideReader:
         return None
 
     def read(self, image: SourceImage, pages: int) -> Read:
-        """Fetch what guides an image of so many pages.
+        """Fetch the guides of an image with this many pages.
 
         Raises:
-            ImageFailure: a guide cannot be had, is damaged, or does not go with several pages.
+            ImageFailure: a guide cannot be read, is damaged, or does not work with several pages.
             StorageError: the store fails.
         """
         guide = image.guide
@@ -87,13 +87,13 @@ class GuideReader:
         return Read(pictures, scribbles, sha256)
 
     def _of_itself(self, named: GuideObject) -> tuple[F32, str]:
-        """A picture of one image alone, and its SHA-256: no other image will ask for it."""
+        """A picture for only one image, and its SHA-256; it is not cached."""
         data = self._fetch("picture", named)
         picture = decode_guide(self.decoder, "picture", named.name, data, self.job.config)
         return picture, hashlib.sha256(data).hexdigest()
 
     def _all_pictures(self, guide: Guide) -> dict[str, F32]:
-        """The image's own, and where its method is the job's own those of the whole job."""
+        """The image's own pictures, and those of the whole job if the image uses the job's method."""
         own, model = guide.objects(), self.job.config.model
         shared = {kind: uri for kind in PICTURES if guide.method is None and (uri := getattr(model, kind))}
         given: dict[str, GuideObject | str] = {**shared, **own}

@@ -1,4 +1,4 @@
-"""Hints: what a person knows of single places, spread over the photograph; and how colourful it shall be.
+"""Apply a person's hints: spread colours given at single places over the photograph, and scale chroma.
 
 Plain functions, on a CPU.
 """
@@ -74,23 +74,23 @@ def guided_chroma(
 
 
 def times_chroma(ab_2hw: F32, guide: Guide) -> F32:
-    """Chroma by the guide's factor; as it is where the guide has none."""
+    """Chroma times the guide's factor; unchanged if the guide has none."""
     return ab_2hw if guide.chroma is None else ab_2hw * np.float32(guide.chroma)
 
 
 def spread_hints(l_u16: NDArray[np.uint16], ab_2hw: F32 | None, guide: Guide, png: bytes | None) -> F32:
     """Chroma float32[2,H,W] in Lab units of a photograph `L_u16` uint16[H,W] whose guide has hints.
 
-    Near a hint its colour, far from all of them the prediction; without one the hints' colours everywhere.
+    Near a hint, its colour; far from all hints, the prediction. Without one, the hints' colours everywhere.
 
     Args:
         ab_2hw: the prediction, float32[2,h,w] of any size, or None.
-        guide: its strokes lie over its points, they over its scribbles; all are spread at its `side`.
+        guide: strokes take precedence over points, and points over scribbles; all are spread at its `side`.
         png: the scribbles, encoded.
 
     Raises:
-        ImageFailure: GUIDE_INVALID where the hints are damaged, do not fit, or hold nothing; of strokes that
-            erasers took away only where there is no prediction.
+        ImageFailure: GUIDE_INVALID if the hints are damaged, do not fit, or are empty. If erasers removed all
+            strokes, only without a prediction.
     """
     height, width = l_u16.shape
     known = hints_of(guide, png, width, height)
@@ -118,7 +118,7 @@ def hints_of(guide: Guide, png: bytes | None, width: int, height: int) -> F32:
 
 
 def go_to_network(config: JobConfig, image: SourceImage) -> bool:
-    """Whether the image's hints are an input of the network that colours it, which then spreads them itself.
+    """Whether the network that colours the image takes its hints as input and spreads them itself.
 
     Of a job's ONNX weights the configuration holds the whole contract (`open_onnx.pin_onnx`).
     """

@@ -1,4 +1,4 @@
-"""How far a shard is, said while it is at work: otherwise a shard of 512 images is silent for minutes."""
+"""Report progress within a shard, because a shard of 512 images would otherwise be silent for minutes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ImageProgress:
         self._reported = 0.0
 
     def __call__(self, rows: Sequence[LedgerRow | Future[LedgerRow]]) -> None:
-        """`rows`: of all images so far. A future that is not done is an image that is still being written."""
+        """`rows`: the rows of all images so far. A pending future is an image that is still being written."""
         now = time.monotonic()
         if now - self._reported < _SECONDS:
             return

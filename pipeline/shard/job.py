@@ -1,4 +1,4 @@
-"""What every worker of a run must know."""
+"""The data that every worker of a run needs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class SourceImage:
         guide: an empty one where the plan has none.
         method: the registry name of the method.
         weights_digest: SHA-256 of the method's weights, 64 hex digits.
-        picture_sha256: of the picture that its guide names, once that is read.
-        note: what its row says of it before all else; None: nothing.
+        picture_sha256: SHA-256 of the picture that its guide names, once it is read.
+        note: a text to put first in its row's message; None: nothing.
     """
 
     item: Item
@@ -40,11 +40,11 @@ class SourceImage:
 
 @dataclass(frozen=True)
 class Job:
-    """One run: travels to every worker once. date: the UTC day it began, YYYY-MM-DD; outputs state it.
+    """One run; sent to every worker once. date: the UTC day on which it began, YYYY-MM-DD, stated in outputs.
     model: what weights of others say of themselves; outputs state it, too. threads: cores of each worker.
-    has_finished: some of its images need a second file alone, perhaps all: a worker then loads the network
-    when it has an image to colour, not before. after: the latest time of a row that the ledger had before the
-    run, microseconds since 1970."""
+    has_finished: some images, perhaps all, need only a second file; a worker then loads the network only when
+    it has an image to colour. after: the latest time of a row that the ledger had before the run,
+    microseconds since 1970."""
 
     config: JobConfig
     input: str
@@ -59,15 +59,16 @@ class Job:
     after: int = 0
 
     def time_of_row(self) -> datetime:
-        """Now, for a row of this run; later than all rows from before the run, whatever the clock says.
+        """The time for a row of this run: now, but always later than all rows from before the run.
 
-        What was put last stands at its place, and the ledger tells it by its time. A clock that was set back,
-        or another machine's that is ahead, would let an older row stand, and `prune` remove what is newer.
+        The file written last is the one that exists, and the ledger identifies it by time. With a clock that
+        was set back, or one on another machine that is ahead, an older row would count, and `prune` would
+        remove the newer file.
         """
         return max(datetime.now(UTC), _EPOCH + timedelta(microseconds=self.after + 1))
 
     def source_image(self, item: Item) -> SourceImage:
-        """The item with its guide parsed; the job's own method colours it unless the guide names another."""
+        """The item with its guide parsed; the job's method colours it unless the guide names another."""
         guide = Guide.from_json(item.guide) if item.guide is not None else Guide()
         if guide.method is None or guide.weights is None:
             return SourceImage(item, guide, self.config.model.method, self.weights_digest)

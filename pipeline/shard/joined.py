@@ -1,4 +1,4 @@
-"""What is said of several pages in the one row of their source."""
+"""Combine the data of several pages for the single row of their source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.shard.compose import Measures
 
 
 def joined_measures(pages: Iterable[Measures]) -> Measures:
-    """Of all pages: the largest max_delta_l, the means of chroma and colourfulness."""
+    """Combine all pages: the largest max_delta_l, and the means of chroma and colourfulness."""
     measures = list(pages)
     return Measures(
         max(one.max_delta_l for one in measures),
@@ -30,5 +30,5 @@ def joined_changes(pages: Iterable[Iterable[str]]) -> tuple[str, ...]:
 
 
 def joined_share(pages: Iterable[float | None]) -> float | None:
-    """The largest of all pages."""
+    """The largest share of all pages."""
     return max((share for share in pages if share is not None), default=None)

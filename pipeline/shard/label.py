@@ -1,4 +1,4 @@
-"""A visible label: a line of text below the picture or in its corner, for eyes that no metadata reaches.
+"""A visible label: a line of text below the picture or in its corner, for people who do not see the metadata.
 
 The bundled font has Latin letters. Sizes are relative to the picture, so that a label reads the same on a
 thumbnail of any of them. Lightness is measured before a label is drawn.
@@ -30,8 +30,8 @@ class Label:
     Attributes:
         rows: rows to be added below the picture; 0 for a watermark.
         top, left: where `paint` and `ink` go.
-        paint: float32[h,w], how much of a pixel is covered, 0 to 1.
-        ink: float32[h,w], by what: 0 black, 1 white.
+        paint: float32[h,w], how much of each pixel is covered, 0 to 1.
+            ink: float32[h,w], the colour that covers it: 0 black, 1 white.
     """
 
     width: int
@@ -43,7 +43,7 @@ class Label:
 
     @property
     def note(self) -> str:
-        """For the ledger, whose width and height are the source's."""
+        """A note for the ledger, whose width and height are those of the source."""
         return f"{self.rows} rows with a label were added below"
 
     def draw(self, rgb: Levels, top: int = 0) -> None:

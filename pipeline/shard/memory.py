@@ -1,5 +1,5 @@
-"""Memory of large images goes back to the system. Workers keep what they free (`engine.machine`), for images
-of the usual size: without this each would sooner or later hold what the largest image of all took."""
+"""Return the memory of large images to the system. Workers keep what they free (`engine.machine`) for images
+of the usual size; without this, each would sooner or later hold as much as the largest image needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGE = 40_000_000
 
 
 def give_back_after(pixels: Iterable[int]) -> bool:
-    """Give back what is free now, where one of the images had LARGE pixels or more. Whether it did."""
+    """Return free memory if one of the images had LARGE pixels or more. Returns whether it did."""
     if _trim() is None or max(pixels, default=0) < LARGE:
         return False
     _trim()(0)

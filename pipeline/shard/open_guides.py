@@ -1,4 +1,4 @@
-"""The guides of a job before it starts: between the room that reads them and the methods that take them."""
+"""Open the guides of a job before it starts, with what the methods say about the guides that they take."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def open_guides(source: Store, config: JobConfig, out: Store | None = None) -> G
     """The job's guides. Raises as `Guides`.
 
     Args:
-        out: where results are; None: corrections of people do not count.
+        out: where results are; None: ignore people's corrections.
     """
     return Guides(source, config, methods_of(config), out)
 
 
 def methods_of(config: JobConfig) -> Methods:
-    """What the guides must know of the methods."""
+    """What guides need to know about the methods."""
     return Methods(
         job=config.model.method,
         takes={name: room.guides for name, room in METHODS.items()},
@@ -38,7 +38,7 @@ def methods_of(config: JobConfig) -> Methods:
 
 
 def predicts(method: str) -> bool:
-    """Whether the method gives chroma by itself: one that takes hints alone does nothing but spread them."""
+    """Whether the method predicts chroma by itself; one that takes only hints just spreads them."""
     return METHODS[method].needs != frozenset({"scribbles"})
 
 
@@ -50,7 +50,7 @@ def pin_pictures(config: JobConfig, taken: frozenset[str]) -> JobConfig:
         taken: the guides that the job's weights take.
 
     Raises:
-        ConfigError: one is not there, is no picture, not of the digest stated, or the method takes none.
+        ConfigError: one does not exist, is not a picture, has another digest, or the method takes none.
         StorageError: the store fails.
     """
     given = {kind: uri for kind in PICTURES if (uri := getattr(config.model, kind)) is not None}
@@ -79,7 +79,7 @@ def shared_picture(uri: str, storage: StorageConfig) -> bytes:
     """The bytes behind `URI[#sha256=HEX]`.
 
     Raises:
-        ConfigError: they are not there, or of another digest. StorageError: the store fails.
+        ConfigError: they do not exist, or have another digest. StorageError: the store fails.
     """
     place, mark, wanted = uri.partition(_DIGEST)
     folder, name = split_uri(place)

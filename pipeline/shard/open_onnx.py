@@ -1,4 +1,4 @@
-"""ONNX weights of a job before it starts: probed, and settled so that all workers mean the same."""
+"""Open the ONNX weights of a job before it starts: probe and pin them, so that all workers use the same."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pipeline.config.job import ModelConfig
 from pipeline.errors import ConfigError
 from pipeline.models.methods.onnx.weights import OnnxWeights
 
-#: The photograph is decoded at so many times the graph's side: its chroma is laid along the finer edges.
+#: The photograph is decoded at this multiple of the graph's side, so that chroma can follow finer edges.
 _DECODED = 2
 _LARGEST = 4096  # of `ModelConfig.side`
 
@@ -18,7 +18,7 @@ def pin_onnx(model: ModelConfig, onnx: OnnxWeights) -> ModelConfig:
     512 then has its 512 rows of a panorama, too, and its chroma meets edges that are finer than itself.
 
     Raises:
-        ConfigError: a precision that an ONNX file has not. WeightsError: the probe fails.
+        ConfigError: an ONNX file does not support this precision. WeightsError: the probe fails.
     """
     if model.precision == "bf16":
         raise ConfigError(

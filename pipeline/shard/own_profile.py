@@ -1,7 +1,8 @@
 """Whether a result keeps its source's RGB profile: one rule for pixels in memory and in strips.
 
-It does where the profile can be written, and the lightness of every pixel that is read back from it is within
-the promise; else sRGB is written. Adobe RGB and ProPhoto are kept, a linear profile of 8 bits is not.
+It does if the profile can be written and the lightness of every pixel read back from it is within the
+promised limit; otherwise the result is sRGB. Adobe RGB and ProPhoto are kept, a linear profile of 8 bits is
+not.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class InProfile:
 
 
 def in_profile(rgb: Levels, l_u16: NDArray[np.uint16], icc: bytes | None) -> InProfile | None:
-    """sRGB pixels uint8 or uint16[H,W,3] of that lightness under the profile; None where sRGB is to be
-    written whatever the pixels are."""
+    """Convert sRGB pixels uint8 or uint16[H,W,3] of that lightness to the profile; None if the result must be
+    sRGB whatever the pixels are."""
     pixels = in_memory.to_profile(rgb, icc)
     if pixels is None or icc is None:
         return None
@@ -48,7 +49,7 @@ def in_profile(rgb: Levels, l_u16: NDArray[np.uint16], icc: bytes | None) -> InP
 
 
 def can_keep(icc: bytes | None, depth: int) -> bool:
-    """Whether pixels of that depth could be under the profile at all."""
+    """Whether pixels of that depth can use the profile at all."""
     black = np.zeros((1, 1, 3), np.uint8 if depth == 8 else np.uint16)
     return in_memory.to_profile(black, icc) is not None
 

@@ -1,4 +1,4 @@
-"""Thumbnails for the gallery, written by the worker that has the pixels: nobody decodes them again."""
+"""Thumbnails for the gallery, written by the worker that has the pixels, to avoid decoding again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def thumbnail_side(config: JobConfig) -> int | None:
 
 
 def small_of(config: JobConfig, rgb: Levels, alpha: Levels | None, icc: bytes | None) -> Small | None:
-    """The thumbnail of a result (`small_result`); None where none is to be written."""
+    """The thumbnail of a result (`small_result`); None if none should be written."""
     side = thumbnail_side(config)
     return None if side is None else small_result(rgb, alpha, icc, side)
 
@@ -51,15 +51,15 @@ class SmallMaster:
         self.before, self.after = SmallStrips(*before, 1, side), SmallStrips(*after, 3, side)
 
     def both(self, icc: bytes | None) -> tuple[Small, Small]:
-        """Once all rows were given; `icc` is the profile of those that were written."""
+        """Both thumbnails, after all rows were given; `icc` is the profile of the written rows."""
         return gray_of_lightness(self.before.result()), shown(self.after.result(), icc)
 
 
 class Pictures:
     """Writes the thumbnails of one worker process.
 
-    Each is named after the bytes that it shows: writing it again changes nothing, and one whose row is never
-    committed does no harm.
+    Each is named after the bytes that it shows, so writing it again changes nothing, and a thumbnail without
+    a committed row does no harm.
     """
 
     def __init__(self, config: JobConfig, out: Store, threads: ThreadPoolExecutor) -> None:
@@ -67,7 +67,7 @@ class Pictures:
         self._waiting: list[Future[None]] = []
 
     def put(self, sha256: str | None, small: Small | None) -> None:
-        """Write the thumbnail of a file with this SHA-256; nothing where there is none.
+        """Write the thumbnail of a file with this SHA-256, if there is one.
 
         Raises:
             StorageError: it cannot be written.
@@ -77,7 +77,7 @@ class Pictures:
             self._out.put(key, thumbnail_jpeg(small), "image/jpeg")
 
     def put_both(self, row: LedgerRow, before: Small | None, after: Small | None) -> None:
-        """Write the thumbnails of a coloured image and of its source; of one without a result the source's.
+        """Write the thumbnails of a coloured image and its source; without a result, only the source's.
 
         Raises:
             StorageError: one cannot be written.
@@ -87,12 +87,12 @@ class Pictures:
             self.put(row.output_sha256, after)
 
     def put_later(self, sha256: str, small: Small | None) -> None:
-        """As `put`, on a thread; `wait` raises what it raises."""
+        """Like `put`, on a thread; `wait` raises its errors."""
         if small is not None:
             self._waiting.append(self._threads.submit(self.put, sha256, small))
 
     def wait(self) -> None:
-        """Until all that `put_later` was given are written. Raises StorageError."""
+        """Wait until all thumbnails given to `put_later` are written. Raises StorageError."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.result()

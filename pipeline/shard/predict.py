@@ -1,4 +1,4 @@
-"""Predict: model inputs of many images in, their chroma out. Knows batches; knows nothing of files or Ray."""
+"""Predict chroma for the model inputs of many images, in batches. Independent of files and Ray."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ F32 = NDArray[np.float32]
 CPU_BATCH = 1
 GPU_BATCH = 16
 SMALLEST_LOOK = 64
-"""Pixels: no side of a second look is shorter, for a picture that has as many."""
+"""Pixels: the shortest side of a second look, for a picture that is at least this large."""
 
 
 @dataclass(frozen=True, eq=False)
 class Guess:
-    """Chroma float32[2,h,w] of one image, CIELAB ab in Lab units, and what is expected of it, where the
-    predictor has a calibration.
+    """Chroma float32[2,h,w] of one image, CIELAB ab in Lab units, and its expected quality if the predictor
+    has a calibration.
 
     places: where the network was unsure; None where it predicts no distribution.
     """
@@ -42,10 +42,10 @@ class Guess:
 class Predictor:
     """Runs one colorizer over images of any sizes.
 
-    On a CPU the batch is one image by default: the convolution library rounds differently for different batch
-    sizes, and a resumed run must give the bytes that an undisturbed run gives.
+    On a CPU the default batch is one image, because the convolution library rounds differently for different
+    batch sizes, and a resumed run must give the same bytes as an uninterrupted one.
 
-    With a `calibration` it judges its guesses; the chroma is the same to the bit.
+    With a `calibration` it also judges its predictions; the chroma is bit-identical.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Predictor:
         self.batch = batch or (CPU_BATCH if self.device.type == "cpu" else GPU_BATCH)
 
     def __call__(self, inputs: list[F32], guides: Sequence[Mapping[str, F32]] | None = None) -> list[F32]:
-        """Chroma for each L* image: `guesses` without their judgement, which costs nothing then."""
+        """Chroma for each L* image, without the cost of judging it."""
         return [guess.ab_2hw for guess in self._guesses(inputs, guides, None)]
 
     def guesses(self, inputs: list[F32], guides: Sequence[Mapping[str, F32]] | None = None) -> list[Guess]:
@@ -154,7 +154,7 @@ class Predictor:
         return abs_, [_Known(*one) for one in zip(numbers, features, places, strict=True)]
 
     def _look(self, L_B1HW: Tensor, ab_B2hw: Tensor) -> list[float | None]:
-        """For each image the mean distance in ab, Lab units, to what half its size is coloured like."""
+        """For each image, the mean ab distance in Lab units to the chroma predicted at half its size."""
         size = [max(min(side, SMALLEST_LOOK), side // 2 // 8 * 8) for side in L_B1HW.shape[-2:]]
         small_B1hw = F.interpolate(L_B1HW, size, mode="bilinear", antialias=True, align_corners=False)
         again_B2hw = self.colorizer.predict_ab(small_B1hw.clamp(0, 100)).float()

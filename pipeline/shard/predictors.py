@@ -1,4 +1,4 @@
-"""The networks of a worker: the job's own, and those that single images ask for."""
+"""The networks of a worker: the job's own, and others that single images need."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def open_predictor(job: Job, device: str, method: str | None = None) -> Predicto
 
 
 class Predictors:
-    """Predictors by method; the job's own is loaded at once, another when the first image asks for it, and in
-    a job that has finished images the own one too."""
+    """Predictors by method. The job's own is loaded immediately, others when the first image needs them. In a
+    job with finished images, the job's own is loaded on demand, too."""
 
     def __init__(self, job: Job, device: str) -> None:
         self.job = job
@@ -70,7 +70,7 @@ class Predictors:
         return self._by_method[method]
 
     def color(self, waiting: Sequence[Prepared[S]]) -> list[Predicted[S] | LedgerRow]:
-        """Each image with its chroma, in the same order; with none where hints alone give the colours.
+        """Each image with its chroma, in the same order; without chroma if only hints give the colours.
 
         An image with a guide that the weights do not take becomes a failed row.
         """
@@ -106,8 +106,8 @@ class Predictors:
         return one.predicted(tuple(guess.ab_2hw for guess in guesses), seconds, doubt)
 
     def _colored(self, method: str, ones: Sequence[Prepared[S]]) -> list[tuple[Guess, ...] | LedgerRow]:
-        """For each image the guesses for its pages; where an ONNX graph or a picture fails, the row of the
-        image that it fails for."""
+        """For each image, the predictions for its pages; if an ONNX graph or a picture fails, the row of the
+        failed image."""
         try:
             return list(_guesses(self.of(method), ones))
         except ImageFailure as failure:
@@ -125,7 +125,7 @@ class Predictors:
 
 
 def _naming(one: Prepared[S], failure: ImageFailure) -> ImageFailure:
-    """The failure with the name of the picture that is at fault, if one is."""
+    """The failure, with the name of the guide picture if that caused it."""
     picture = one.image.guide.picture
     if picture is None or failure.code != FailureCode.GUIDE_INVALID:
         return failure

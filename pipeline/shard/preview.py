@@ -1,7 +1,7 @@
-"""One image at a time with a correction that somebody draws, small and at once, as a run colours it.
+"""Preview one image with a correction that somebody is drawing: small and quickly, coloured as a run would.
 
-The source is decoded once and kept small, the network's prediction is kept for each method; what remains for
-a stroke is to spread the hints.
+The source is decoded once and cached at small size, and the network's prediction is cached per method, so a
+new stroke only needs the hints to be spread.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class _Small:
 
 
 class Previewer:
-    """Colours previews with the weights and settings of a run, on one core; for any thread.
+    """Colours previews with the weights and settings of a run, on one core. Thread-safe.
 
     Args:
         source: the sources. out: the output, whose results lend colours.
         config: of the run.
 
     Raises:
-        ConfigError, WeightsError: the weights cannot be had.
+        ConfigError, WeightsError: the weights cannot be loaded.
     """
 
     def __init__(self, source: Store, out: Store, config: JobConfig) -> None:
@@ -87,8 +87,8 @@ class Previewer:
             lender: key, output_key and output_sha256 of the image that the correction takes as reference.
 
         Raises:
-            ImageFailure: it cannot be coloured so. ConfigError: the method and what is given do not fit.
-            StorageError: the source cannot be had.
+            ImageFailure: it cannot be coloured this way. ConfigError: the method and the guides do not fit.
+                StorageError: the source cannot be read.
         """
         guide = drawn_guide(correction, min(self.config.guides.side, HINT_SIDE))
         given = guide.given | (frozenset({"reference"}) if lender is not None else frozenset())
@@ -155,7 +155,7 @@ class Previewer:
 
 
 def _kept(kept: OrderedDict[Hashable, T], name: Hashable, make: Callable[[], T]) -> T:
-    """What is kept under the name, else what `make` gives; the longest unused one goes."""
+    """The cached value for the name, or a new one from `make`; evicts the least recently used value."""
     if name not in kept:
         kept[name] = make()
         if len(kept) > _KEPT:

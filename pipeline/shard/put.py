@@ -1,4 +1,4 @@
-"""Commit: the finished image at its deterministic key, then the shard's ledger part, last and only once."""
+"""Commit: write the finished image to its deterministic key; last, and only once, the shard's ledger part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that is started before its result is wanted, in a fixed order."""
+"""Start work before its result is needed, in a fixed order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def in_flight(
 ) -> Iterator[Future[R]]:
     """The futures of `function(argument)` in the order of the arguments, `count` of them started ahead.
 
-    The iterator keeps no future that it has given: results may be hundreds of megabytes each.
+    The iterator does not keep futures that it has yielded, because results may be hundreds of megabytes each.
     """
     started: deque[Future[R]] = deque()
     for argument in arguments:

@@ -14,7 +14,7 @@ from pipeline.shard.attempts import Attempt
 
 @dataclass(frozen=True)
 class ShardResult:
-    """`won` is False where another attempt had committed the shard before; `rows` holds tally.COLUMNS.
+    """`won` is False if another attempt had already committed the shard; `rows` holds tally.COLUMNS.
 
     `attempt` is the one that committed it, `ended` the worker's clock at the commit (seconds since the
     epoch), `written` the bytes of the images that it put.

@@ -1,4 +1,4 @@
-"""Ledger rows of a run: what became of each source object, in the columns of `pipeline.ledger.schema`."""
+"""Make a run's ledger rows: the outcome of each source object, in the columns of `pipeline.ledger.schema`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.stages import Predicted
 
 UNREADABLE = (ObjectMissing, ObjectChanged, ObjectDamaged, AccessDenied)
-"""What a source object may be that cannot be fetched; each is a row of its own."""
+"""Errors of a source object that cannot be fetched; each gives a row."""
 
 
 class Pixels(Protocol):
@@ -94,7 +94,7 @@ class Rows:
     def skipped(
         self, image: SourceImage, skip: Skip, message: str | None = None, **columns: object
     ) -> LedgerRow:
-        """Of an object that is left alone; `message` in place of its own."""
+        """The row of a skipped object; `message` replaces the object's own."""
         columns |= {"width": skip.width, "height": skip.height, "mode": skip.mode}
         columns |= self._color(skip.color_spread, skip.pages)
         return self.row(image, skip.status, message=message or skip.message, **columns)
@@ -104,7 +104,7 @@ class Rows:
     ) -> LedgerRow:
         """Of a colour image."""
         image, spread, doubt = predicted.image, predicted.color_spread, predicted.doubt
-        if doubt is not None and image.method != GRAY:  # somebody wanted it gray: there is nothing to doubt
+        if doubt is not None and image.method != GRAY:  # gray on request: nothing to doubt
             guided = bool(image.guide.kinds) or any(getattr(self.job.config.model, kind) for kind in PICTURES)
             columns |= doubt.columns(result.mean_chroma, guided=guided)
         return self.row(
@@ -126,7 +126,7 @@ class Rows:
         )
 
     def of_error(self, image: SourceImage, error: Exception) -> LedgerRow:
-        """Of what went wrong with one image alone. Raises the error where it concerns all of them."""
+        """The row for an error of one image. Raises the error if it concerns all images."""
         match error:
             case ImageFailure():
                 return self.failed(image, error.code, error.message)
@@ -139,7 +139,7 @@ class Rows:
             case MemoryError():
                 words = "no memory to compose the image; lower limits.pixels"
                 return self.failed(image, FailureCode.OUT_OF_MEMORY, words)
-        # a defect of ours, found by one image, must not cost the others
+        # a bug of ours that one image triggers must not affect the others
         message = " ".join(f"{type(error).__name__}: {error}".split())
         return self.failed(image, FailureCode.INTERNAL_ERROR, message[:500])
 

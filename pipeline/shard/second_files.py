@@ -1,8 +1,8 @@
-"""Second files from finished images, without a network: what is wanted where only `output.derivative` is new.
+"""Make second files from finished images, without a network, when only `output.derivative` has changed.
 
 The plan names for such an item the ledger part with the row of its finished image (`pipeline.plan.finished`).
-The image is read as it was delivered, and must be the bytes that the row names. It is lossless, so that the
-second file has the pixels that a run which colours would have given it.
+The delivered image is read and must have the bytes recorded in the row. It is lossless, so the second file
+has the same pixels as in a run that colours.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from pipeline.storage.temporary import temporary_folder
 Report = Callable[[Sequence[LedgerRow]], object]
 _UNUSABLE = (ObjectMissing, ObjectChanged, ObjectDamaged, AccessDenied, ImageFailure)
 _OF_SECOND = "derivative: "
-_PARTS = 2  # ledger parts that are kept: those of neighbours among the images are the same
+_PARTS = 2  # cached ledger parts: neighbouring images share a part
 
 
 class SecondFiles:
@@ -50,13 +50,13 @@ class SecondFiles:
     def rows_of(
         self, images: Iterable[SourceImage], report: Report | None = None
     ) -> tuple[list[LedgerRow], list[SourceImage]]:
-        """The rows of images whose second file was made here, and the images that are to be coloured.
+        """The rows of images whose second file was made here, and the images that must be coloured.
 
-        Where the finished image is no longer the one that the ledger names, or cannot be read, it is coloured
-        again; its row says why.
+        If the finished image has changed or cannot be read, the image is coloured again, and its row says
+        why.
 
         Args:
-            report: told the rows after each one.
+            report: called with the rows after each image.
         """
         done, others = list[LedgerRow](), list[SourceImage]()
         for image in images:
@@ -70,7 +70,7 @@ class SecondFiles:
         return done, others
 
     def tried(self, image: SourceImage, part: str) -> None:
-        """Make the second files of one image, and keep nothing: to see how long that takes.
+        """Make the second files of one image without keeping them, to measure the time.
 
         Raises:
             ImageFailure, StorageError: as its run would fail.

@@ -1,4 +1,4 @@
-"""The source side of a worker: fetches objects on threads, decodes them in a child process, both ahead."""
+"""Read a worker's sources in advance: fetch objects on threads, decode them in a child process."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class SourceReader:
         self.decoder.close()
 
     def fetch(self, image: SourceImage) -> Fetched | MasterSource | LedgerRow:
-        """The source bytes, or the row that says why they cannot be had; of a master nothing is read yet."""
+        """The source bytes, or the row that says why they cannot be read. Masters are not read yet."""
         item = image.item
         if item.failure_code is not None:
             return self.rows.failed(image, item.failure_code, item.message or item.failure_code)
@@ -113,10 +113,10 @@ class SourceReader:
         return map(Future.result, in_flight(self.decode_thread, self._reopen, travelled, _DECODED_AHEAD))
 
     def pages(self, key: str, source: OpenSource, count: int) -> Iterator[Decoded]:
-        """All pages with their pixels, one at a time. Raises ImageFailure where one no longer decodes."""
+        """All pages with their pixels, one at a time. Raises ImageFailure if one can no longer be decoded."""
         yield source.pixels
         for number in range(1, count):
-            # on the thread that decodes ahead: the decoder is for one at a time
+            # on the decoding thread, because the decoder is not thread-safe
             outcome = self.decode_thread.submit(self._page, key, source.encoded, number).result()
             if not isinstance(outcome, Decoded):
                 code = outcome.code if isinstance(outcome, Failed) else FailureCode.INTERNAL_ERROR
@@ -124,7 +124,7 @@ class SourceReader:
             yield outcome
 
     def _prepare_master(self, image: SourceImage) -> Prepared[Here] | LedgerRow:
-        """The first pass over a master; where it cannot be read in strips, in memory if that can hold it."""
+        """The first pass over a master; if it cannot be read in strips, in memory if it fits."""
         start = time.perf_counter()
         try:
             outcome, sha256 = prepare_master(self.source, image.item, self.job.config)
@@ -157,12 +157,12 @@ class SourceReader:
         if not isinstance(outcome, Decoded):
             return self._undecoded(image, encoded, outcome, outcome.message, seconds)
         L_pages, spread = [outcome.model_L], outcome.color_spread
-        # Of further pages the network's input is kept; their pixels are decoded again when they are composed.
+        # For further pages only the network's input is kept; their pixels are decoded again for composing.
         for number in range(1, outcome.pages):
             start = time.perf_counter()
             page = self._page(image.item.key, encoded, number)
             seconds += time.perf_counter() - start
-            if not isinstance(page, Decoded):  # it decides for the file: half a document is none
+            if not isinstance(page, Decoded):  # it decides for the whole file
                 mark = ":" if isinstance(page, Failed) else ""
                 message = f"page {number + 1} of {outcome.pages}{mark} {page.message}"
                 return self._undecoded(image, encoded, page, message, seconds)
@@ -199,7 +199,7 @@ class SourceReader:
     def _guided(
         self, image: SourceImage, source: Here, L_pages: tuple[F32, ...], spread: float, seconds: float
     ) -> Prepared[Here] | LedgerRow:
-        """With what guides it; a guide that cannot be had makes a failed row."""
+        """The image with its guides; a guide that cannot be read gives a failed row."""
         try:
             pictures, scribbles, picture_sha256 = self.guides.read(image, pages=len(L_pages))
             if isinstance(source, OpenSource) and go_to_network(self.job.config, image):

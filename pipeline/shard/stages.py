@@ -1,10 +1,11 @@
-"""What travels between the stages of a shard: the type says what has been done to an image.
+"""The data passed between the stages of a shard; the type says what has been done to an image.
 
     SourceImage -> fetch -> decode -> Prepared -> predict -> Predicted -> finish -> LedgerRow
 
-A stage that decides an image's fate (it failed, or is left alone) gives its LedgerRow in place of the next
-type, and later stages hand it on. `Prepared` and `Predicted` say by their parameter where the pixels are:
-an `OpenSource` has them and stays in its process, an `EncodedSource` and a `MasterSource` can travel.
+A stage that finishes an image (it failed or is skipped) returns its LedgerRow instead of the next type, and
+later stages pass it on. The type parameter of `Prepared` and `Predicted` says where the pixels are: an
+`OpenSource` has them and stays in its process; an `EncodedSource` and a `MasterSource` can be sent to
+another.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class EncodedSource:
 
 @dataclass(frozen=True)
 class OpenSource:
-    """A source with the pixels of its first page, at full resolution where they are to be composed."""
+    """A source with the pixels of its first page, at full resolution if they will be composed."""
 
     encoded: EncodedSource
     pixels: Decoded
@@ -42,7 +43,7 @@ class OpenSource:
 
 @dataclass(frozen=True)
 class MasterSource:
-    """A source that memory need not hold: each pass reads it from the store, in strips.
+    """A source that need not fit into memory: each pass reads it from the store in strips.
 
     real_colours: for each page where it has real colour, once the first pass has seen it.
     """
@@ -65,7 +66,7 @@ class Prepared(Generic[S]):
         pictures: guides that are pictures, as methods take them.
         scribbles: a PNG, encoded.
         color_spread: the largest of the pages', as `toning.colour_spread` measures it.
-        seconds_decode: time that fetched bytes took to become this.
+        seconds_decode: the time for decoding.
     """
 
     image: SourceImage
@@ -91,7 +92,7 @@ class Prepared(Generic[S]):
     def predicted(
         self, ab_pages: tuple[F32, ...], seconds: float, doubt: Doubt | None = None
     ) -> Predicted[S]:
-        """With its chroma, for which the network took `seconds`, and the doubt about it."""
+        """The image with its chroma, which took the network `seconds`, and the doubt about it."""
         return Predicted(
             self.image,
             self.source,
@@ -112,7 +113,7 @@ class Predicted(Generic[S]):
         ab_pages: for each page float32[2,h,w], Lab units, any size; empty where hints alone give the colours.
         scribbles, color_spread, seconds_decode: as in `Prepared`.
         seconds_predict: its share of the time of the network's call.
-        doubt: None where nobody asked for it.
+        doubt: None if not requested.
     """
 
     image: SourceImage
@@ -125,7 +126,7 @@ class Predicted(Generic[S]):
     doubt: Doubt | None = None
 
     def reopened(self, source: T, color_spread: float, seconds: float) -> Predicted[T]:
-        """With its pixels again, for which decoding took `seconds` more."""
+        """The image with its pixels again, which took `seconds` more to decode."""
         return Predicted(
             self.image,
             source,
@@ -139,6 +140,6 @@ class Predicted(Generic[S]):
 
 
 def without_pixels(prepared: Prepared[Here]) -> Prepared[Travelling]:
-    """What can travel to another process: the encoded source and the network's input."""
+    """The image in a form that can be sent to another process: the encoded source and the network's input."""
     source = prepared.source
     return prepared.with_source(source.encoded if isinstance(source, OpenSource) else source)

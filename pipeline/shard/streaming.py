@@ -1,4 +1,4 @@
-"""Colour a master that memory cannot hold: one pass for the network, one that composes and writes in strips.
+"""Colour a master that exceeds memory: one pass for the network, one that composes and writes in strips.
 
 Memory is that of a few strips and of the reduced image, whatever the size of the file.
 """
@@ -35,7 +35,7 @@ from pipeline.shard.label import Label
 from pipeline.shard.own_profile import can_keep, note_of
 from pipeline.shard.pictures import Small, SmallMaster
 
-_COMPRESSORS = 2  # strips compressed at a time: deflate costs three times what composing does
+_COMPRESSORS = 2  # strips compressed in parallel: deflate takes three times as long as composing
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class MasterSettings:
 
 
 def joined_masters(pages: Sequence[WrittenMaster]) -> WrittenMaster:
-    """What was written of several pages, as one; notes and changes say of which page they are."""
+    """Combine what was written for several pages; notes and changes name their page."""
     if len(pages) == 1:
         return pages[0]
     return replace(
@@ -104,7 +104,7 @@ def joined_masters(pages: Sequence[WrittenMaster]) -> WrittenMaster:
 
 
 def reduce_master(master: Master | IsolatedMaster, model: ModelConfig) -> MasterInput | Skip:
-    """First pass: what the network sees; a Skip for colour on any page that is to be left alone.
+    """First pass: the network's input, or a Skip if any page has colour that should be left alone.
 
     Raises:
         ImageFailure: the master cannot be read to its end.
@@ -231,7 +231,7 @@ def _plan(
 
 
 def _fits(plan: _Plan) -> bool:
-    """Whether the page's profile can hold it: a pass of its own."""
+    """Whether the page's profile can hold it; this takes a separate pass."""
     if plan.icc is None:
         return True
     try:
@@ -268,7 +268,7 @@ def _write(plans: Sequence[_Plan], target: BinaryIO, settings: MasterSettings) -
 
 @contextmanager
 def _page(page: int, count: int) -> Iterator[None]:
-    """A failure says of which page it is."""
+    """Add the page to failures in the block."""
     try:
         yield
     except ImageFailure as failure:

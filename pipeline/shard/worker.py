@@ -1,4 +1,4 @@
-"""One shard, from source keys to a committed ledger part, in plain Python: an engine decides where it runs.
+"""Process one shard, from source keys to a committed ledger part, in plain Python; engines run it.
 
 Reading, decoding, colouring and writing overlap: downloads and uploads run on threads, decoding in a child
 process, the network in this one.
@@ -42,11 +42,11 @@ from pipeline.shard.source_reader import SourceReader
 from pipeline.shard.stages import Here, MasterSource, OpenSource, Predicted
 from pipeline.storage import Store, open_store
 
-_PAGES_AHEAD = 2  # pages of one source that are uploaded while the next one is composed
+_PAGES_AHEAD = 2  # pages of one source uploaded while the next one is composed
 
 
 class ShardWorker:
-    """What one worker process keeps between shards: `reader` for the sources, and what writes results."""
+    """The state of a worker process between shards: the `reader` of sources, and the writers of results."""
 
     def __init__(self, job: Job, compose: Compose = compose) -> None:
         self.job = job
@@ -58,8 +58,8 @@ class ShardWorker:
         self.reader = SourceReader(job, self.rows, self.threads, self.pictures)
         self.second_files = SecondFiles(job, self.out, self.rows)
         self.signer = open_signer(job.config.output.c2pa)
-        self.written: list[int] = []  # bytes of each image of the shard at work; threads append to it
-        self.doubt_maps: dict[str, DoubtMap] = {}  # of the shard at work, by source key
+        self.written: list[int] = []  # bytes of each image of the present shard; threads append to it
+        self.doubt_maps: dict[str, DoubtMap] = {}  # of the present shard, by source key
 
     def close(self) -> None:
         """Stop the threads and the decoder's child process."""
@@ -67,7 +67,7 @@ class ShardWorker:
         self.reader.close()
 
     def finish(self, predicted: Predicted[Here] | LedgerRow) -> LedgerRow | Future[LedgerRow]:
-        """Compose and encode here, write on a thread: the row, or its future. A row is handed on."""
+        """Compose and encode here, write on a thread. Returns the row or its future; passes rows on."""
         if isinstance(predicted, LedgerRow):
             return predicted
         source, doubt = predicted.source, predicted.doubt
@@ -124,7 +124,7 @@ class ShardWorker:
     def _finish_pages(
         self, predicted: Predicted[Here], source: OpenSource, digest: str, start: float
     ) -> LedgerRow:
-        """A file for each page, of which few are in memory; the row names them all, once all are put."""
+        """Write one file per page, with few in memory; the row names them all after all are written."""
         image, output = predicted.image, self.job.config.output
 
         def finished() -> Iterator[tuple[str, Finished]]:
@@ -150,7 +150,7 @@ class ShardWorker:
         return row
 
     def _signed(self, finished: Finished, image: SourceImage, source: bytes, digest: str) -> Finished:
-        """With manifests in both files, where there is a signer."""
+        """The image with manifests in both files, if there is a signer."""
         if self.signer is None:
             return finished
         provenance, output = provenance_of(self.job, image, digest), self.job.config.output
@@ -163,7 +163,7 @@ class ShardWorker:
         return replace(finished, data=data, derivative=second)
 
     def _finish_master(self, predicted: Predicted[Here], source: MasterSource) -> LedgerRow:
-        """The second pass over a master, and its upload: here, not on a thread, for it takes all there is."""
+        """The second pass over a master, and its upload. Not on a thread, because it uses all resources."""
         image, start = predicted.image, time.perf_counter()
         try:
             master, columns, written = finish_master(
@@ -218,7 +218,7 @@ class ShardWorker:
         self.written.append(len(finished.data))
 
     def lost_row(self, item: Item) -> LedgerRow:
-        """The row of an image that takes its worker down."""
+        """The row of an image that kills its worker."""
         message = "its worker died while it coloured this image alone; lower limits.pixels or model.side"
         return self.rows.failed(self.job.source_image(item), FailureCode.WORKER_LOST, message)
 
@@ -237,8 +237,8 @@ class ShardWorker:
 
 
 def chroma(predicted: Predicted[Here], source: OpenSource, config: JobConfig) -> NDArray[np.float32]:
-    """The chroma to compose, float32[2,h,w]: as it was predicted, with the image's hints spread in it, unless
-    the network has seen them, and with its factor.
+    """The chroma to compose, float32[2,h,w]: the prediction, with the image's hints spread over it (unless
+    the network has used them), times the image's factor.
 
     Raises:
         ImageFailure: the scribbles cannot be decoded or do not fit.
@@ -265,7 +265,7 @@ def delivered(key: str, finished: Finished) -> DeliveredFile:
 
 
 def with_guides(note: str | None, image: SourceImage) -> str | None:
-    """The note of an image's row, with what guided it."""
+    """The note for an image's row, including its guides."""
     kinds = image.guide.kinds
     gray = "no colour was added" if image.method == GRAY else None
     guided = f"guided by {', '.join(kinds)}" if kinds else None

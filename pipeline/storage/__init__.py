@@ -1,7 +1,7 @@
-"""One door to local folders, S3, Google Cloud Storage and Azure: list, get, put, conditional put, retries.
+"""One interface to local folders, S3, Google Cloud and Azure: list, get, put, conditional put, retries.
 
-Jobs call `refuse_overlap`, `open_store` and the store's `check_readable` / `check_writable` up front, so that
-a typing error costs one line and not a run. A store pickles to workers; an S3 client is made anew there.
+Jobs first call `refuse_overlap`, `open_store` and the store's `check_readable` / `check_writable`, so that a
+typo costs one line and not a run. Stores can be pickled to workers, which create their own S3 clients.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def open_store(uri: str, config: StorageConfig) -> Store:
     bucket, prefix, scheme = location
     if scheme == "gs":
         require("gcs", "Google Cloud Storage")
-        from pipeline.storage.gcs import GcsStore  # each cloud's packages load where it is used
+        from pipeline.storage.gcs import GcsStore  # import each cloud's packages only when it is used
 
         return GcsStore(bucket, prefix, config)
     if scheme == "az":
@@ -53,9 +53,9 @@ def open_store(uri: str, config: StorageConfig) -> Store:
 
 
 def drop_half_written(store: Store) -> None:
-    """Remove the files that processes have left half written when they died (`remove_half_written`).
+    """Remove half-written files of dead processes (`remove_half_written`).
 
-    In a bucket an object is there whole or not at all: its own rule ends uploads that were begun.
+    In a bucket, an object exists completely or not at all; a rule of the bucket ends unfinished uploads.
 
     Raises:
         StorageError: one cannot be removed.

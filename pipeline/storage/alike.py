@@ -1,4 +1,4 @@
-"""Which names are one file: macOS, Windows shares and FAT ignore letter case, some keep one Unicode form."""
+"""Which names mean the same file. macOS, Windows and FAT ignore letter case; some normalise Unicode."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from uuid import uuid4
 
 
 class Alike(NamedTuple):
-    """What a file system ignores in names: letter case, the difference between composed and decomposed."""
+    """What a file system ignores in names: letter case, and composed versus decomposed Unicode."""
 
     case: bool = False
     form: bool = False
 
     def comparable(self, key: str) -> str:
-        """Equal for keys that are one file here.
+        """A text that is equal for keys that mean the same file here.
 
-        Letters are compared one by one, as file systems do: "STRASSE" is not "straße" to any of them.
+        Letters are compared one by one, as file systems do: "STRASSE" and "straße" are different files.
         """
         if self.form:
             key = unicodedata.normalize("NFC", key)
@@ -31,9 +31,9 @@ def _without_case(letter: str) -> str:
 
 
 def probe(folder: Path) -> Alike:
-    """Try it with an empty file in the folder, or in the nearest one above that is there; it is removed.
+    """Test it with an empty file in the folder, or in its nearest existing parent, and remove the file.
 
-    Where nothing can be written, no names are taken for alike.
+    If nothing can be written, assume that names differ.
     """
     place = next((path for path in (folder, *folder.parents) if path.is_dir()), None)
     if place is None:

@@ -1,7 +1,7 @@
-"""A prefix of an Azure Blob Storage container as a store, through Microsoft's azure-storage-blob.
+"""A prefix of an Azure Blob Storage container as a store, using Microsoft's azure-storage-blob.
 
-A conditional write states `If-None-Match: *` (Blob service REST API, "Put Blob"). A blob of several parts is
-there when its list of parts is written, in one step.
+A conditional write states `If-None-Match: *` (Blob service REST API, "Put Blob"). A blob of several parts
+appears in one step, when its list of parts is written.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ _clients_lock = threading.Lock()
 
 
 class AzureStore(BucketStore):
-    """See `Store`; the bucket is a container of the account that the environment names."""
+    """See `Store`. The bucket is a container of the account named by the environment."""
 
     scheme = "az"
 
     def _listed(self, start: str) -> Iterator[ObjectInfo]:
-        """In code point order, though the service may sort UTF-16: there, of the characters from U+E000 on,
-        some stand before others of them. In both orders all of these stand behind all the rest."""
+        """List in code point order, although the service may sort by UTF-16, which orders the characters from
+        U+E000 on differently. In both orders all of these come after all other characters."""
         group: list[ObjectInfo] = []
-        before: str | None = None  # what stands before the first such character, of all of the group
+        before: str | None = None  # the common part of the group before the first such character
         for info in self._blobs(start):
             if group and before != _before_high(info.key):
                 yield from sorted(group)
@@ -88,7 +88,7 @@ class AzureStore(BucketStore):
         with self._explained("read", name):
             try:
                 if start or count is not None:
-                    # the service knows no range without an end
+                    # the service needs ranges with an end
                     end = (
                         count
                         if count is not None
@@ -99,13 +99,13 @@ class AzureStore(BucketStore):
                     got = blob.download_blob(max_concurrency=1, **condition)
                 data, about = got.readall(), got.properties
             except azure_errors.HttpResponseError as error:
-                # no range of an empty blob, nor one behind the end, can be satisfied
+                # a range of an empty blob or after the end is invalid
                 if error.status_code != 416:
                     raise
                 data, about = b"", blob.get_blob_properties(**condition)
         settings = about.content_settings
         md5 = bytes(settings.content_md5).hex() if settings.content_md5 else None
-        stated = getattr(about, "content_range", None)  # of a range; `size` is that of the range then
+        stated = getattr(about, "content_range", None)  # for a range, `size` is the size of the range
         total = int(stated.rpartition("/")[2]) if stated else about.size
         return Body(data, about.etag.strip('"'), total, settings.content_type, md5)
 
@@ -144,7 +144,7 @@ class AzureStore(BucketStore):
         self._page(self.prefix, None, 1)
 
     def _ask_to_write(self, name: str) -> None:
-        """A part of an upload that is never completed: no blob is there, and in a week it is forgotten."""
+        """Upload a block that is never committed: no blob appears, and Azure discards it after a week."""
         with self._explained("write to", name):
             self._client().get_blob_client(name).stage_block(f"{0:032d}", b"?", length=1)
 
@@ -160,14 +160,14 @@ class AzureStore(BucketStore):
 
     @contextmanager
     def _explained(self, action: str, name: str) -> Iterator[None]:
-        """Every error of Azure's library in the block as one of ours."""
+        """Translate errors of Azure's library in the block into ours."""
         try:
             yield
         except azure_errors.HttpResponseError as error:
-            if error.status_code is None:  # no answer, or half of one
+            if error.status_code is None:  # no answer, or an incomplete one
                 raise self._unreachable(error, name) from None
             raise self._refused(error, action, name) from None
-        except azure_errors.ClientAuthenticationError as error:  # without a status: there is no token
+        except azure_errors.ClientAuthenticationError as error:  # without a status: no token was obtained
             raise CredentialsMissing(f"no credentials for Azure: {_one_line(error)}; {_ADVICE}") from None
         except azure_errors.AzureError as error:
             raise self._unreachable(error, name) from None
@@ -205,13 +205,13 @@ class AzureStore(BucketStore):
 
 
 def _before_high(name: str) -> str | None:
-    """What stands before the first character from U+E000 on; None where there is none."""
+    """The text before the first character from U+E000 on; None if there is none."""
     high = _HIGH.search(name)
     return None if high is None else name[: high.start()]
 
 
 def _only(etag: str | None) -> dict[str, Any]:
-    """The condition that the blob is of this version."""
+    """The condition that the blob has this version."""
     if etag is None:
         return {}
     return {"etag": f'"{etag}"', "match_condition": MatchConditions.IfNotModified}
@@ -222,7 +222,7 @@ def _settings(content_type: str | None, md5: bytes) -> ContentSettings:
 
 
 def _make_client(container: str, config: StorageConfig) -> ContainerClient:
-    """As patient as one request is; `BucketStore` asks again.
+    """Make a client for single requests; `BucketStore` retries them.
 
     Raises:
         CredentialsMissing: the environment names no account. ConfigError: what it names cannot be used.
@@ -244,7 +244,7 @@ def _make_client(container: str, config: StorageConfig) -> ContainerClient:
 
 
 def _credential() -> Any:
-    """A key, a SAS token, or else what az login and managed identities give."""
+    """A key or SAS token; otherwise the credentials of az login or a managed identity."""
     if stated := os.environ.get(KEY) or os.environ.get(SAS, "").lstrip("?"):
         return stated
     from azure.identity import DefaultAzureCredential  # a second long import

@@ -1,4 +1,4 @@
-"""What every store can do, and which keys all of them can hold."""
+"""The interface of all stores, and the keys that all of them can hold."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ MAX_KEY_BYTES = 1024
 class ObjectInfo(NamedTuple):
     """One listed object: key below the store's root ("/" between parts), ETag without quotes, size.
 
-    `archived`: the listing says that the object cannot be read before it is restored. False is no promise:
-    a listing does not show the archive tiers of INTELLIGENT_TIERING. A folder has no such objects.
+    `archived`: the listing says that the object must be restored before it can be read. False is no
+    guarantee, because a listing does not show the archive tiers of INTELLIGENT_TIERING. Always False in a
+    folder.
     """
 
     key: str
@@ -29,9 +30,9 @@ class ObjectInfo(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """What a get returned; `content_type` is None where the store keeps none (local folders).
+    """The result of a get; `content_type` is None if the store keeps none (local folders).
 
-    `md5`: of the whole object, in hex, where the store states it; of a range nothing else can be checked.
+    `md5`: of the whole object in hex, if the store states it. For a range nothing else can be checked.
     """
 
     data: bytes
@@ -58,69 +59,70 @@ class Store(Protocol):
         max_bytes: int | None = None,
         size: int | None = None,
     ) -> Fetched:
-        """The object from byte `start` on, or the first `max_bytes` bytes of that.
+        """The object from byte `start` on, at most `max_bytes` bytes.
 
-        What comes is compared with `size`, the bytes of the whole object as its listing states them, and the
-        whole object with the checksum that the store keeps, if it does. What differs is read again.
+        The result is compared with `size`, the number of bytes in the listing, and a whole object with the
+        store's checksum, if there is one. If they differ, the object is read again.
 
         Raises:
-            ObjectChanged: its ETag is not `if_etag`. ObjectDamaged: it differs each time.
+            ObjectChanged: its ETag is not `if_etag`. ObjectDamaged: the bytes differ on every try.
             ObjectMissing, ObjectArchived, AccessDenied: as they say.
         """
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        """Write or overwrite in one step: a reader sees the old object or the new one, never a part.
+        """Write or overwrite atomically: a reader sees the old object or the new one, never a part.
 
         Raises:
             BadKey: this store cannot hold the key. AccessDenied, StorageError: as they say.
         """
 
     def put_file(self, key: str, path: Path, content_type: str | None = None) -> None:
-        """Like `put`, from a local file of any size, never the whole of it in memory.
+        """Like `put`, from a local file of any size, without holding all of it in memory.
 
         Raises:
             OSError: the file cannot be read. Others as `put`.
         """
 
     def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
-        """Like `put`, but of several attempts exactly one wins.
+        """Like `put`, but exactly one of several attempts succeeds.
 
         Raises:
-            AlreadyExists: another attempt won. No earlier try of this one whose answer was lost: a store that
-            holds these bytes after such a try has taken them.
+            AlreadyExists: another attempt won. Not raised if an earlier try of this call succeeded and its
+                answer was lost: the store then holds these bytes.
         """
 
     def fits_parts(self, key: str, data: bytes | mmap, etag: str) -> bool:
-        """Whether the bytes of a whole object are what the store knows of the parts that it was uploaded in.
+        """Whether the bytes of a whole object match the store's digests of the parts that it was uploaded in.
 
-        True, too, where the store knows nothing of them.
+        Also True if the store has no such digests.
         """
 
     def exists(self, key: str) -> bool: ...
 
     def is_restored(self, key: str) -> bool:
-        """Whether an object that is listed as archived can be read: a copy of it was restored.
+        """Whether an object listed as archived can be read because a copy was restored.
 
         Raises:
             ObjectMissing, AccessDenied: as they say.
         """
 
     def delete(self, key: str) -> None:
-        """Remove the object; a missing one is no error, as on S3."""
+        """Remove the object. A missing object is no error, as on S3."""
 
     def drop_empty_folders(self, folder: str) -> None:
-        """Remove the folder `folder` and those below it where no object is left; a bucket has none."""
+        """Remove `folder` and folders below it that hold no objects. Buckets have no folders."""
 
     def comparable(self, key: str) -> str:
-        """Equal for two keys that are one object here: the key itself in a bucket and on most of Linux's file
-        systems, without letter case or in one Unicode form where the folder's file system ignores them."""
+        """A text that is equal for two keys that mean the same object here. It is the key itself in a bucket
+        and on most Linux file systems; otherwise without letter case or Unicode differences that the file
+        system ignores."""
 
     def check_readable(self) -> None:
-        """If this cannot be listed, raise ConfigError or StorageError with the line that a user needs."""
+        """Raise ConfigError or StorageError, with one line for the user, if this cannot be listed."""
 
     def check_writable(self, *, make: bool = True) -> None:
-        """Likewise if nothing can be put here. Makes a missing local folder, unless told not to, never a
-        bucket."""
+        """Likewise if nothing can be written here. Creates a missing local folder unless `make` is false, but
+        never a bucket."""
 
 
 def printable(text: str) -> str:
@@ -128,12 +130,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-#: How an object of parts differs, in words.
+#: How an object uploaded in parts differs, in words.
 OTHER_PARTS = "the MD5s of its parts are not those that the server states"
 
 
 def damaged(name: str, difference: str, times: int) -> ObjectDamaged:
-    """The error of an object that was read so often, and came with other bytes than are stored each time."""
+    """The error for an object that was read this many times and always had other bytes than were stored."""
     return ObjectDamaged(
         f"{name} is damaged in the store or on the way from it: {difference}; it was read {times} times; "
         "restore it from a backup, or check what lies between"
@@ -141,12 +143,12 @@ def damaged(name: str, difference: str, times: int) -> ObjectDamaged:
 
 
 def wrong_md5(md5: str, stated: str) -> str:
-    """How an object differs, in words."""
+    """How the MD5 of an object differs, in words."""
     return f"the MD5 of its bytes is {md5}, and the server states {stated}"
 
 
 def check_key(key: str) -> None:
-    """Refuse keys that not every store can hold, so that a job gives the same rows on S3 and on a folder.
+    """Refuse keys that not every store can hold, so that a job gives the same rows with S3 and with a folder.
 
     Raises:
         BadKey: empty, absolute, with an empty, "." or ".." part, NUL, a lone surrogate, or too long.

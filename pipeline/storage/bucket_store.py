@@ -1,6 +1,6 @@
-"""What stores of Google Cloud and Azure share: keys, patience, and whether what comes is what was stored.
+"""Base class of the Google Cloud and Azure stores: keys, retries, and checks of the bytes read.
 
-A store of these clouds is a `BucketStore` with the requests of its cloud.
+Each store is a `BucketStore` subclass that implements the requests of its cloud.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ T = TypeVar("T")
 
 #: Files from this size on are uploaded in parts of it.
 PART_BYTES = 16 * 2**20
-#: Tries of an up-front check: a mistyped name of a host should cost seconds, not the patience of a run.
+#: Tries of an early check: a mistyped host name should cost seconds, not all retries of a run.
 _CHECK_TRIES = 2
-#: An object with other bytes than it should have is read so often: mostly the way here is bad, not it.
+#: How often to read an object with wrong bytes: usually the transfer is faulty, not the object.
 _WRONG_TRIES = 5
 _LONGEST_PAUSE = 20.0  # seconds
 
 
 class Transient(StorageError):
-    """Nothing answers, or the server has no time or an error of its own: worth another try."""
+    """No answer, or the server is busy or has an internal error: worth a retry."""
 
 
 class Unmet(StorageError):
@@ -38,8 +38,8 @@ class Unmet(StorageError):
 
 
 class Body(NamedTuple):
-    """What a read brought: `etag` names the version, `total` bytes are in the whole object, `md5` is its MD5
-    in hex, None where the server states none."""
+    """The result of a read: `etag` identifies the version, `total` is the size of the whole object, `md5` its
+    MD5 in hex, or None if the server states none."""
 
     data: bytes
     etag: str
@@ -49,7 +49,7 @@ class Body(NamedTuple):
 
 
 class BucketStore(ABC):
-    """See `Store`. Holds no connection, so it pickles; every process makes its own."""
+    """See `Store`. Holds no connection, so it can be pickled; every process opens its own."""
 
     scheme: str
 
@@ -60,24 +60,24 @@ class BucketStore(ABC):
 
     @abstractmethod
     def _listed(self, start: str) -> Iterator[ObjectInfo]:
-        """All objects whose whole name starts so, with their whole names, in the order of the server."""
+        """All objects whose full name begins with `start`, with full names, in the server's order."""
 
     @abstractmethod
     def _read(self, name: str, start: int, count: int | None, etag: str | None) -> Body:
-        """Up to `count` bytes from `start` on; nothing of them behind the end. Raises ObjectChanged where
-        the object is not the version `etag`."""
+        """Up to `count` bytes from `start` on; empty after the end. Raises ObjectChanged if the object does
+        not have the version `etag`."""
 
     @abstractmethod
     def _write(self, name: str, data: bytes, content_type: str | None, absent: bool) -> None:
-        """Write in one step; `absent`: only where nothing is there, else Unmet."""
+        """Write atomically. `absent`: only if the object does not exist, else raise Unmet."""
 
     @abstractmethod
     def _write_file(self, name: str, path: Path, content_type: str | None) -> None:
-        """Write a file in parts; nothing is there before the last."""
+        """Write a file in parts; the object appears only with the last part."""
 
     @abstractmethod
     def _is_archived(self, name: str) -> bool:
-        """Whether it cannot be read before it is restored. Raises ObjectMissing."""
+        """Whether it must be restored before it can be read. Raises ObjectMissing."""
 
     @abstractmethod
     def _remove(self, name: str) -> None:
@@ -85,11 +85,11 @@ class BucketStore(ABC):
 
     @abstractmethod
     def _ask_to_list(self) -> None:
-        """One request that whoever may list is allowed."""
+        """Make one request that needs only permission to list."""
 
     @abstractmethod
     def _ask_to_write(self, name: str) -> None:
-        """Requests that whoever may write is allowed, and that leave no object behind."""
+        """Make requests that need only permission to write, and that leave no object behind."""
 
     @property
     def uri(self) -> str:
@@ -99,12 +99,12 @@ class BucketStore(ABC):
         """As in `Store`.
 
         Raises:
-            StorageError: the server lists in another order than that of code points, as accounts with a
-                hierarchical namespace do: a plan could not tell then what is done.
+            StorageError: the server does not list in code point order, as with accounts that have a
+                hierarchical namespace. A plan could then not tell what is done.
         """
         before = ""
         for info in self._listed(self.prefix + prefix):
-            if info.key == self.prefix:  # the marker of the root folder itself is not below it
+            if info.key == self.prefix:  # skip the marker of the root folder itself
                 continue
             if info.key < before:
                 raise StorageError(
@@ -134,7 +134,7 @@ class BucketStore(ABC):
         raise damaged(self._name(key), wrong or "", _WRONG_TRIES)
 
     def _difference(self, body: Body, start: int, count: int | None, size: int | None) -> str | None:
-        """How what came is not what is stored, in words."""
+        """How the bytes read differ from those stored, in words; None if they do not."""
         total = body.total if size is None else size
         wanted = max(0, total - start) if count is None else min(count, max(0, total - start))
         if len(body.data) != wanted:
@@ -157,7 +157,7 @@ class BucketStore(ABC):
 
     def put_if_absent(self, key: str, data: bytes, content_type: str | None = None) -> None:
         check_key(key)
-        in_doubt = False  # whether a request of ours was done, for its answer was lost
+        in_doubt = False  # whether an earlier request may have succeeded although its answer was lost
 
         def put() -> None:
             nonlocal in_doubt
@@ -180,7 +180,7 @@ class BucketStore(ABC):
             return False
 
     def fits_parts(self, key: str, data: bytes | mmap, etag: str) -> bool:
-        """True: these clouds do not tell the parts of an upload."""
+        """True, because these clouds do not reveal the parts of an upload."""
         return True
 
     def exists(self, key: str) -> bool:
@@ -200,7 +200,7 @@ class BucketStore(ABC):
             return
 
     def drop_empty_folders(self, folder: str) -> None:
-        """Nothing to do: a prefix without objects is not there."""
+        """Nothing to do: a prefix without objects does not exist."""
         return
 
     def comparable(self, key: str) -> str:
@@ -213,7 +213,7 @@ class BucketStore(ABC):
         self._again(lambda: self._ask_to_write(f"{self.prefix}write-check"), _CHECK_TRIES)
 
     def _again(self, request: Callable[[], T], tries: int | None = None) -> T:
-        """The answer, after as many tries as the configuration allows, with pauses that grow."""
+        """The answer, after as many tries as the configuration allows, with growing pauses."""
         tries = tries or self.config.retries + 1
         for tried in range(tries - 1):
             try:

@@ -1,4 +1,4 @@
-"""Objects larger than memory, to and from local files."""
+"""Transfer objects larger than memory to and from local files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pipeline.storage.base import OTHER_PARTS, Store, damaged, printable, wrong_md5
 
-_PART_BYTES = 32 * 2**20  # of one GET: what a retry repeats, and all that is in memory
+_PART_BYTES = 32 * 2**20  # of one GET: the part that a retry repeats, and all that is in memory
 _TRIES = 3
 
 
@@ -25,13 +25,13 @@ class Saved(NamedTuple):
 def get_file(
     store: Store, key: str, path: Path, *, if_etag: str | None = None, size: int | None = None
 ) -> Saved:
-    """Download one object into a file, in parts that are all of one version of it.
+    """Download one object into a file, in parts that all have the same version.
 
-    What comes is compared with `size`, the bytes that the listing states, and with the store's MD5 of the
-    object, if it has one; what differs is downloaded again.
+    The result is compared with `size`, the number of bytes in the listing, and with the store's MD5 if there
+    is one; if they differ, it is downloaded again.
 
     Raises:
-        ObjectChanged: it is not `if_etag`, or was replaced meanwhile. Others as `get`.
+        ObjectChanged: its ETag is not `if_etag`, or it was replaced meanwhile. Others as `get`.
         OSError: the file cannot be written.
     """
     for _ in range(_TRIES):
@@ -56,7 +56,7 @@ def _fits_parts(store: Store, key: str, path: Path, etag: str) -> bool:
 def _download(
     store: Store, key: str, path: Path, if_etag: str | None, size: int | None
 ) -> tuple[Saved, str, str | None]:
-    """Once; with the MD5 of what came, and the one that the store states."""
+    """Download once; return also the MD5 of the bytes and the one that the store states."""
     digest, md5, done = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with path.open("wb") as file:
         while True:

@@ -1,7 +1,7 @@
-"""A prefix of a Google Cloud Storage bucket as a store, through its JSON API.
+"""A prefix of a Google Cloud Storage bucket as a store, using its JSON API.
 
-What is an ETag elsewhere is here the generation, a number that names one version of an object. A conditional
-write states `ifGenerationMatch=0` (Cloud Storage documentation, "Request preconditions").
+The generation, a number that identifies one version of an object, serves as the ETag. A conditional write
+states `ifGenerationMatch=0` (Cloud Storage documentation, "Request preconditions").
 """
 
 from __future__ import annotations
@@ -69,23 +69,21 @@ class GcsStore(BucketStore):
             query["pageToken"] = token
 
     def _read(self, name: str, start: int, count: int | None, etag: str | None) -> Body:
-        # without this header the server would unpack what was stored with Content-Encoding: gzip
+        # without this header the server would decompress objects stored with Content-Encoding: gzip
         headers = {"Accept-Encoding": "gzip"}
         if start or count is not None:
             headers["Range"] = f"bytes={start}-" if count is None else f"bytes={start}-{start + count - 1}"
         query = {"alt": "media"} | ({} if etag is None else {"ifGenerationMatch": etag})
         url = self._url(name)
         with self._ask("GET", url, "read", name, params=query, headers=headers, stream=True) as got:
-            if (
-                got.status_code == 416
-            ):  # no range of an empty object, nor one behind the end, can be satisfied
+            if got.status_code == 416:  # a range of an empty object or after the end is invalid
                 return self._nothing_of(name, etag)
             generation = got.headers["x-goog-generation"]
             if etag not in (None, generation):
                 raise self._changed(name)
             try:
                 data = got.raw.read(decode_content=False)
-            except Exception as error:  # of urllib3, ssl or the socket
+            except Exception as error:  # from urllib3, ssl or the socket
                 whole, reason = self._whole(name), _one_line(error)
                 raise Transient(f"the download of {whole} broke off: {reason}") from None
         stated = _RANGE.fullmatch(got.headers.get("content-range", ""))
@@ -134,7 +132,7 @@ class GcsStore(BucketStore):
         return about | ({"contentType": content_type} if content_type else {})
 
     def _is_archived(self, name: str) -> bool:
-        """False: objects of all classes can be read, of the archive class at a price."""
+        """False: objects of all classes can be read, those of the archive class for a fee."""
         self._ask("GET", self._url(name), "read", name, params={"fields": "name"})
         return False
 
@@ -147,7 +145,7 @@ class GcsStore(BucketStore):
 
     def _ask_to_write(self, name: str) -> None:
         place = self._begin_upload(name, {"name": name})
-        with suppress(StorageError):  # an upload that is not given up is forgotten in a week
+        with suppress(StorageError):  # an upload that is not cancelled expires after a week
             self._ask("DELETE", place, "write", name)
 
     def _bucket_url(self) -> str:
@@ -163,7 +161,7 @@ class GcsStore(BucketStore):
         return printable(f"gs://{self.bucket}/{name}")
 
     def _ask(self, method: str, url: str, action: str, name: str, **how: Any) -> requests.Response:
-        """The answer to one request; every error as one of ours."""
+        """Send one request and return the answer; translate errors into ours."""
         timeout, whole = (self.config.connect_seconds, self.config.read_seconds), self._whole(name)
         try:
             answer = _session(self.config).request(
@@ -205,7 +203,7 @@ class GcsStore(BucketStore):
 
 
 def _host() -> str:
-    """Where the API is; `STORAGE_EMULATOR_HOST` names another place, as for Google's own libraries."""
+    """The address of the API; `STORAGE_EMULATOR_HOST` overrides it, as for Google's own libraries."""
     stated = os.environ.get(EMULATOR_VARIABLE, "").rstrip("/")
     if not stated:
         return _HOST

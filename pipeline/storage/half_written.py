@@ -1,4 +1,4 @@
-"""Files that a local store is writing, under names that listings leave out, and what dead writers left."""
+"""Temporary files of a local store, whose names listings omit, and removing those of dead writers."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from uuid import uuid4
 from pipeline.storage.machine import MARK, is_dead, process_mark
 
 _NAME = re.compile(rf"\.fiat-(?:({MARK})-)?[0-9a-f]{{32}}\.tmp")
-_OLD_SECONDS = 24 * 3600  # of one whose writer we cannot see: on another machine, or of an earlier version
+_OLD_SECONDS = 24 * 3600  # age limit if the writer is unknown: on another machine, or an earlier version
 
 
 def half_written_name() -> str:
-    """A name that no other file has, with the mark of this process."""
+    """A unique name that contains the mark of this process."""
     return f".fiat-{process_mark()}-{uuid4().hex}.tmp"
 
 
 def is_half_written(name: str) -> bool:
-    """Whether a file of this name is being written, or was left so."""
+    """Whether a file of this name is being written or was left half-written."""
     return _NAME.fullmatch(name) is not None
 
 
 def remove_half_written(root: Path) -> int:
-    """Remove what dead processes of this machine have left below a folder, and what of others is a day old.
+    """Remove files below a folder that dead processes of this machine left, and those of others after a day.
 
-    Folders behind symbolic links are of it. What another user has written stays.
+    Follows symbolic links to folders. Leaves files of other users.
 
     Returns:
-        How many files are gone.
+        The number of removed files.
 
     Raises:
-        OSError: as `Path.unlink` does, but for a file that is gone, or may not be removed.
+        OSError: as `Path.unlink`, except for a missing file or one that may not be removed.
     """
     removed, visited = 0, set[tuple[int, int]]()
     for folder, below, names in os.walk(root, followlinks=True):
         status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in visited:  # a link to a folder above
+        if (status.st_dev, status.st_ino) in visited:  # a link to a parent folder
             below.clear()
             continue
         visited.add((status.st_dev, status.st_ino))

@@ -1,8 +1,9 @@
-"""A lease on a folder or bucket prefix: one job works there, and a second learns who and since when.
+"""A lease on a folder or bucket prefix. Only one job works there; a second one learns who holds it.
 
-The lease is a row of numbered objects, `at-work-00000001.json` and so on. Whoever creates the next number
-with a conditional write has the lease, so of many that try one wins, on every store that can write an object
-only where there is none. The holder renews its own object, whose key nobody else ever writes.
+The lease is a series of numbered objects, `at-work-00000001.json` and so on. The process that creates the
+next number with a conditional write holds the lease, so exactly one of many wins, on every store that
+supports writing an object only if it does not exist. The holder renews its own object, whose key no other
+process ever writes.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from pipeline.storage.machine import is_alive, this_machine
 NAME = "at-work-"
 BEAT_SECONDS = 30.0
 STALE_SECONDS = 180.0
-"""Several beats: a holder that was silent for so long is taken for dead."""
+"""Several renewals: a holder that has not renewed for this long is considered dead."""
 _LOOK_SECONDS = 2.0
 
 
 class Sign(BaseModel):
-    """What a lease's object says: the holder, since when, and the last renewal by the holder's clock."""
+    """The content of a lease object: the holder, the start, and the last renewal by the holder's clock."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -47,14 +48,14 @@ class Sign(BaseModel):
     ended: bool = False
 
     def runs_here(self) -> bool | None:
-        """Whether the holder is alive; None where it is of another machine, whose processes we cannot see."""
+        """Whether the holder is alive; None if it is on another machine, whose processes we cannot see."""
         if self.machine != this_machine():
             return None
         return is_alive(self.process, self.process_started)
 
 
 class Lease:
-    """A lease that this process holds, until `at_work` ends."""
+    """A lease that this process holds until the `at_work` block ends."""
 
     def __init__(self, store: Store, folder: str, number: int, sign: Sign, before: Sign | None) -> None:
         self._store, self._folder, self._number, self._sign = store, folder, number, sign
@@ -64,9 +65,9 @@ class Lease:
         self._done = threading.Event()
 
     def follows_another_since(self, start: float) -> bool:
-        """Whether another one may have held the lease after `start` (seconds since 1970, of this clock).
+        """Whether another process may have held the lease after `start` (seconds since 1970, by our clock).
 
-        Where the other one ended on this machine, its last word is by the same clock, and says when."""
+        If the other process ended on this machine, the time in its record is by the same clock and exact."""
         before = self._before
         if before is None:
             return False
@@ -75,13 +76,13 @@ class Lease:
 
     @property
     def follows_a_death(self) -> bool:
-        """Whether the one before has never said that its work had ended."""
+        """Whether the previous holder never recorded the end of its work."""
         return self._before is not None and not self._before.ended
 
     def check(self) -> None:
-        """Raise RunError where another process has taken the lease, as it may after STALE_SECONDS of silence.
+        """Raise RunError if another process has taken the lease, as it may after STALE_SECONDS of silence.
 
-        Costs a request only where the last renewal is older than that of two beats.
+        Sends a request only if the last renewal is older than two intervals.
         """
         if _since_boot() - self._renewed > 2 * BEAT_SECONDS:
             self._renew()
@@ -89,27 +90,27 @@ class Lease:
             raise RunError(self._lost)
 
     def renew_until_done(self) -> None:
-        """Renew it every BEAT_SECONDS; runs in a thread."""
+        """Renew the lease every BEAT_SECONDS; runs in a thread."""
         while not self._done.wait(BEAT_SECONDS):
             try:
                 self._renew()
-            except StorageError:  # the work meets the same store and fails by itself
+            except StorageError:  # the work uses the same store and will fail by itself
                 continue
 
     def stop_renewing(self) -> None:
-        """Begin no other renewal."""
+        """Start no further renewal."""
         self._done.set()
 
     def end(self) -> None:
-        """Say that the work has ended, so that the next one need not wait for silence.
+        """Record that the work has ended, so that the next process need not wait for the lease to go stale.
 
-        To be called when no renewal is on its way: one that comes later would say that the work goes on.
+        Call this when no renewal is in progress: a later one would record that the work continues.
         """
         if self._newest() != self._number:
             return
         try:
             self._put(ended=True)
-        except StorageError:  # a full disk, say: to delete takes no space
+        except StorageError:  # e.g. a full disk: deleting needs no space
             self._store.delete(lease_key(self._folder, self._number))
 
     def _renew(self) -> None:
@@ -135,16 +136,16 @@ class Lease:
 def at_work(store: Store, folder: str = "", *, what: str = "a job", wait: float = 0.0) -> Iterator[Lease]:
     """Hold the lease of `folder` (a key prefix that ends in "/", or "") while the block runs.
 
-    The lease of a dead holder is taken over: at once where it was a process of this machine; where it was
-    another machine's, when nothing has renewed it for STALE_SECONDS, of which we watched three beats at
-    least, for two clocks may differ.
+    The lease of a dead holder is taken over: immediately if it was a process of this machine; if it was on
+    another machine, when nobody has renewed the lease for STALE_SECONDS and we have watched for at least
+    three intervals, because the two clocks may differ.
 
     Args:
-        what: the work, for the message that a second job prints: "run 20260101T120000Z-1a2b", say.
-        wait: seconds to wait for a living holder's end.
+        what: the work, for the message that a second job prints, e.g. "run 20260101T120000Z-1a2b".
+        wait: seconds to wait for a live holder to end.
 
     Raises:
-        RunError: another process holds it and is alive; the message says which and since when.
+        RunError: a live process holds it; the message says which and since when.
         StorageError: as the store does.
     """
     now = time.time()
@@ -167,7 +168,7 @@ def at_work(store: Store, folder: str = "", *, what: str = "a job", wait: float 
     finally:
         lease.stop_renewing()
         thread.join()
-        with suppress(StorageError):  # the work meets the same store; a dead holder is succeeded
+        with suppress(StorageError):  # the lease of a dead holder is taken over anyway
             lease.end()
 
 
@@ -175,13 +176,13 @@ _JSON = "application/json"
 
 
 def _since_boot() -> float:
-    """Seconds of a clock that goes on while the machine sleeps; `time.monotonic` stands still then, and the
-    holder would not see that another machine has taken over meanwhile."""
+    """Seconds of a clock that keeps running while the machine sleeps. `time.monotonic` stops then, and the
+    holder would not notice that another machine has taken over."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _acquire(store: Store, folder: str, me: Sign, deadline: float) -> tuple[int, Sign | None]:
-    """The number of the lease that is ours now, and the sign of who had it before."""
+    """The number of our new lease, and the record of the previous holder."""
     while True:
         number = max(_numbers(store, folder), default=0)
         before = _when_free(store, folder, number, deadline) if number else None
@@ -193,7 +194,7 @@ def _acquire(store: Store, folder: str, me: Sign, deadline: float) -> tuple[int,
             store.put_if_absent(lease_key(folder, mine), me.model_dump_json().encode(), _JSON)
         except AlreadyExists:
             sign = _read(store, folder, mine)
-            if sign is None or sign.token != me.token:  # another was first; else an answer was lost
+            if sign is None or sign.token != me.token:  # another process was first, or an answer was lost
                 continue
         numbers = _numbers(store, folder)
         for older in (n for n in numbers if n < mine):
@@ -204,7 +205,7 @@ def _acquire(store: Store, folder: str, me: Sign, deadline: float) -> tuple[int,
 
 
 def _when_free(store: Store, folder: str, number: int, deadline: float) -> Sign | None:
-    """The newest lease, when it has ended or its holder is dead; None where it is gone: then look again.
+    """Wait until the newest lease has ended or its holder is dead. None if the lease is gone: then try again.
 
     Raises:
         RunError: its holder is alive, and the deadline (of time.monotonic) has passed.
@@ -227,8 +228,8 @@ def _when_free(store: Store, folder: str, number: int, deadline: float) -> Sign 
 
 
 def _is_dead(sign: Sign, silent: float) -> bool:
-    """Of a holder on another machine: no renewal for `silent` seconds of our watching, or long before it."""
-    old = time.time() - sign.at >= STALE_SECONDS  # by two clocks: not enough alone
+    """Whether a holder on another machine is dead: no renewal in `silent` seconds, or long before."""
+    old = time.time() - sign.at >= STALE_SECONDS  # compares two clocks: not sufficient alone
     return silent >= (3 * BEAT_SECONDS if old else STALE_SECONDS)
 
 
@@ -254,12 +255,12 @@ def _numbers(store: Store, folder: str) -> list[int]:
 
 
 def lease_key(folder: str, number: int) -> str:
-    """Where the lease of a number stands."""
+    """The key of the lease object with this number."""
     return f"{folder}{NAME}{number:08d}.json"
 
 
 def _read(store: Store, folder: str, number: int) -> Sign | None:
-    """None where it is gone: a newer one has taken its place."""
+    """The record; None if it is gone because a newer one replaced it."""
     try:
         return Sign.model_validate_json(store.get(lease_key(folder, number)).data)
     except ObjectMissing:

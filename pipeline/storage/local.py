@@ -1,7 +1,8 @@
 """A local folder as a store.
 
-Keys are relative paths with "/". A name that is not UTF-8 appears in its key with every stray byte as U+FFFD
-and two hex digits ("caf\ufffdE9.jpg"), for Parquet and S3 hold only Unicode; the key leads back to the file.
+Keys are relative paths with "/". A name that is not UTF-8 appears in its key with every invalid byte as
+U+FFFD and two hex digits ("caf\ufffdE9.jpg"), because Parquet and S3 hold only Unicode; the key can be
+converted back to the name.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ _WORKING_DIR = "/runtime_resources/working_dir_files/"  # below the session's fo
 _COPY_BYTES = 4 * 2**20
 _STRAY = re.compile("[\udc80-\udcff]|\ufffd(?=[89A-F][0-9A-F])")
 _ESCAPED = re.compile("\ufffd([89A-F][0-9A-F])")
-#: What os.link says where the file system has no hard links (FAT, some network mounts).
+#: Errors of os.link on file systems without hard links (FAT, some network mounts).
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 def escape_name(name: str) -> str:
-    """A file name as `os` gives it (stray bytes as surrogates) as text that any store can hold."""
+    """A file name from `os` (invalid bytes as surrogates) as text that any store can hold."""
     return _STRAY.sub(lambda m: "".join(f"\ufffd{b:02X}" for b in os.fsencode(m[0])), name)
 
 
@@ -47,10 +48,10 @@ def unescape_name(name: str) -> str:
     """The inverse of `escape_name`.
 
     Raises:
-        BadKey: `escape_name` never makes this text, so two keys would share a file.
+        BadKey: `escape_name` never returns this text, so two keys would mean the same file.
     """
     stray = _ESCAPED.sub(lambda m: chr(0xDC00 + int(m[1], 16)), name)
-    decoded = os.fsdecode(os.fsencode(stray))  # joins stray bytes that together are a character
+    decoded = os.fsdecode(os.fsencode(stray))  # joins bytes that together form a character
     if escape_name(decoded) != name:
         raise BadKey(f"the key part {name!r} is not the escaped form of any file name")
     return decoded
@@ -61,7 +62,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._alike: Alike | None = None  # until it is asked for
+        self._alike: Alike | None = None  # probed on first use
 
     @property
     def uri(self) -> str:
@@ -72,7 +73,7 @@ class LocalStore:
         path = self._path(folder) if folder else self.root
         if not path.is_dir():
             return
-        # a stack, not recursion: a hostile tree is deeper than Python's limit
+        # a stack, not recursion: a hostile tree may exceed Python's recursion limit
         stack = [_entries(path, folder + slash, start)]
         ancestors = [_identity(path)]
         while stack:
@@ -82,7 +83,7 @@ class LocalStore:
                 ancestors.pop()
             elif isinstance(entry, ObjectInfo):
                 yield entry
-            elif _identity(entry[0]) not in ancestors:  # a link to a folder above would never end
+            elif _identity(entry[0]) not in ancestors:  # a link to a parent folder would loop for ever
                 stack.append(_entries(entry[0], entry[1]))
                 ancestors.append(_identity(entry[0]))
 
@@ -209,8 +210,8 @@ class LocalStore:
 
 
 def _refuse_working_dir(root: Path) -> None:
-    """Raises ConfigError for a folder in the copy of a job's working directory that Ray has unpacked: it is
-    on one machine, and gone after the job."""
+    """Raises ConfigError for a folder in the copy of a job's working directory that Ray has unpacked, because
+    it is on one machine and disappears after the job."""
     if _WORKING_DIR in str(resolved(root)):
         raise ConfigError(
             f"{root} lies in the job's own working directory, which Ray has unpacked and will remove; give "
@@ -235,16 +236,16 @@ def _entries(folder: Path, prefix: str, start: str = "") -> Iterator[ObjectInfo 
 
 
 def _key_part(entry: os.DirEntry[str]) -> str:
-    """The escaped name; a folder's with its slash, so that "a.jpg" and "a/b" sort as whole keys do."""
+    """The escaped name; with a slash for a folder, so that "a.jpg" and "a/b" sort like whole keys."""
     try:
         is_folder = entry.is_dir()
-    except OSError:  # a link to itself; listed as an object that cannot be read
+    except OSError:  # a link to itself: list it as an unreadable object
         is_folder = False
     return escape_name(entry.name) + "/" * is_folder
 
 
 def _info(entry: os.DirEntry[str], key: str) -> ObjectInfo | None:
-    """The listed object; a dangling link is one too, so that it gets its row; None: deleted meanwhile."""
+    """The listed object, also for a dangling link, so that it gets a row; None if it is gone meanwhile."""
     try:
         status = entry.stat()
     except OSError:
@@ -265,12 +266,12 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """For `open`: a named pipe would otherwise wait for a writer for ever."""
+    """Opener for `open` that does not block; a named pipe would otherwise wait for a writer for ever."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _write_temporary(path: Path, source: BinaryIO) -> Path:
-    """A complete file beside `path` under a name that listings leave out; makes the folders above."""
+    """Write a complete file next to `path` under a name that listings omit; create missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / half_written_name()
     try:
@@ -283,7 +284,7 @@ def _write_temporary(path: Path, source: BinaryIO) -> Path:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    """Give the file its name unless that is taken (FileExistsError), in one step where links exist."""
+    """Give the file its name unless that exists (FileExistsError); atomic where hard links are supported."""
     try:
         os.link(temporary, path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Errors of file systems, in the user's words."""
+"""Messages for errors of file systems."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.storage.base import printable
 
 _BAD_KEY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.EILSEQ}
 
-#: What a person does about an error of the file system.
+#: What a person can do about an error of the file system.
 _ADVICE = {
     errno.ENOSPC: "free space on its disk",
     errno.EDQUOT: "free space below its quota",
@@ -23,11 +23,11 @@ _ADVICE = {
 
 
 def unusable(error: OSError, place: str) -> StorageError:
-    """The error where something else than a store read or wrote below `place`, with what to do about it."""
+    """The error for reading or writing below `place` without a store, with what to do about it."""
     if isinstance(error, PermissionError):
         return AccessDenied(f"no permission to use {place}; check its owner and mode")
     advice = _ADVICE.get(error.errno or 0)
-    # Arrow's own words are many; of a system's error its number says the same
+    # Arrow's messages are long; the error number says the same
     reason = (
         os.strerror(error.errno or 0) if advice else " ".join(str(error).split()).partition(" Detail: ")[0]
     )
@@ -38,7 +38,7 @@ def unusable(error: OSError, place: str) -> StorageError:
 
 
 def translated(error: OSError, path: Path, action: str) -> StorageError:
-    """The error of a store that could not `action` this path: what it is, and what to do about it."""
+    """The error of a store that could not `action` this path, with what to do about it."""
     name = printable(str(path))
     missing = isinstance(error, FileNotFoundError)
     if missing or (action == "read" and isinstance(error, NotADirectoryError | IsADirectoryError)):
@@ -52,8 +52,8 @@ def translated(error: OSError, path: Path, action: str) -> StorageError:
 
 
 def refuse_read_only(root: Path) -> None:
-    """Raise the OSError that writing below a folder would raise, as far as owner, mode and mount tell; of a
-    folder that is missing, the nearest one above it decides."""
+    """Raise the OSError that writing below a folder would raise, as far as owner, mode and mount show. For a
+    missing folder, check its nearest existing parent."""
     nearest = next(path for path in (root, *root.parents) if path.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))

@@ -1,4 +1,4 @@
-"""A stored object as a file that is read where it is needed, so that a column costs only its bytes."""
+"""A stored object as a file that is read in ranges, so that a column costs only its own bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.storage.base import ObjectInfo, Store
 class RangedObject(io.RawIOBase):
     """Read-only and seekable; each read is one GET of exactly these bytes. `bytes_read` counts them.
 
-    A read raises ObjectChanged where the object is no longer the listed version, StorageError as the store
+    A read raises ObjectChanged if the object is no longer the listed version, and StorageError as the store
     does.
     """
 

@@ -1,4 +1,4 @@
-"""A bucket prefix as a store, on AWS or any S3 server, through boto3."""
+"""A bucket prefix as a store, on AWS or any S3 server, using boto3."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ from pipeline.storage.s3_versions import since_delete
 T = TypeVar("T")
 Versions = list[str]  # ids
 
-#: Tries of an up-front check: a mistyped endpoint should cost seconds, not the full patience of a run.
+#: Tries of an early check: a mistyped endpoint should cost seconds, not all retries of a run.
 _CHECK_TRIES = 2
-#: Seconds before each new try after 409: a rival put was under way, and it may yet fail or win.
+#: Seconds before each retry after 409: a concurrent put was in progress and may still fail or succeed.
 _CONFLICT_PAUSES = (0.1, 0.3, 1.0, 3.0, 0.0)
-#: Of files: a part is what a retry repeats; two of them are in memory at a time.
+#: For files: a retry repeats one part; two parts are in memory at a time.
 _UPLOAD = TransferConfig(
     multipart_threshold=16 * 2**20, multipart_chunksize=16 * 2**20, max_concurrency=2, use_threads=True
 )
-#: Asks the listing which archived objects are restored. Servers that do not know it leave it out of their
-#: answer; directory buckets (S3 Express), which archive nothing, support neither that nor StartAfter.
+#: Asks the listing which archived objects are restored. Servers that do not support it omit it from the
+#: answer; directory buckets (S3 Express), which archive nothing, support neither this nor StartAfter.
 _RESTORE_STATUS = {"OptionalObjectAttributes": ["RestoreStatus"]}
 _DIRECTORY_BUCKET = "--x-s3"
 _AWS = (".amazonaws.com", ".amazonaws.com.cn")
-#: An object with other bytes than it should have is read so often again: mostly the way here is bad, not it.
+#: How often to read an object with wrong bytes again: usually the transfer is faulty, not the object.
 _WRONG_TRIES = 4
 
 
 class S3Store:
-    """See `Store`. Holds no connection, so it pickles; every process makes one client per configuration."""
+    """See `Store`. Holds no connection, so it can be pickled; processes make a client per configuration."""
 
     def __init__(self, bucket: str, prefix: str, config: StorageConfig) -> None:
         self.bucket = bucket
@@ -65,7 +65,7 @@ class S3Store:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """As in `Store`; prefixes are listed in parallel, memory is bounded by the pages in flight."""
+        """As in `Store`. Lists prefixes in parallel; memory is bounded by the pages in flight."""
         client, cut = self._client(), len(self.prefix)
         optional = {} if self.bucket.endswith(_DIRECTORY_BUCKET) else _RESTORE_STATUS
 
@@ -187,28 +187,28 @@ class S3Store:
         self._checked("list", lambda client: client.list_objects_v2(**query))
 
     def check_writable(self, *, make: bool = True) -> None:
-        """An upload that is begun and given up asks for the right to put, and leaves no object behind."""
+        """Start and abort an upload, which needs permission to write and leaves no object behind."""
         query: dict[str, Any] = {"Bucket": self.bucket, "Key": f"{self.prefix}write-check"}
         begun = self._checked("write to", lambda client: client.create_multipart_upload(**query))
         ended = query | {"UploadId": begun["UploadId"]}
-        with suppress(UploadGone):  # an abort whose first answer was lost
+        with suppress(UploadGone):  # a retried abort whose first answer was lost
             self._checked("write to", lambda client: client.abort_multipart_upload(**ended))
 
     def _checked(self, action: str, request: Callable[[Any], Any]) -> Any:
-        """The answer: soon where nothing answers at all, with a run's patience where a server is busy."""
+        """Send the request: with few retries if nothing answers, with all if the server is busy."""
         try:
             return self._call(action, "", lambda: request(self._client(_CHECK_TRIES)))
         except Busy:
             return self._call(action, "", lambda: request(self._client()))
 
     def _stay_if_first(self, key: str, versions: Versions) -> None:
-        """In a bucket that keeps versions, on a server that is not AWS: whether the condition held after all.
+        """In a versioned bucket on a server that is not AWS, check that the condition really held.
 
-        Ceph's gateway (16.2) puts a further version where If-None-Match: * should refuse it. The first one
-        since the key was last deleted wins; another takes itself back, if the bucket's locks let it.
+        Ceph's gateway (16.2) adds another version where If-None-Match: * should refuse it. The first version
+        since the last delete wins; any other one deletes itself, if the bucket's locks allow it.
 
         Args:
-            versions: those that this put has made; empty where the bucket keeps none.
+            versions: ids of the versions that this put created; empty if the bucket is not versioned.
 
         Raises:
             AlreadyExists: another version was there before.
@@ -230,11 +230,11 @@ class S3Store:
         raise AlreadyExists(f"{self._name(key)} already exists")
 
     def _put(self, key: str, data: bytes, content_type: str | None, **condition: Any) -> Versions:
-        """The ids of the versions that were made of it, in a bucket that keeps versions."""
+        """Put the object; return the ids of the created versions, in a versioned bucket."""
         check_key(key)
         query: dict[str, Any] = {"Bucket": self.bucket, "Key": self.prefix + key, "Body": data}
-        # A header, no trailer: servers that do not know it let it pass, others compare the body with it and
-        # keep it for readers.
+        # A header, not a trailer: servers that do not know it ignore it; others compare the body with it and
+        # store it for readers.
         query["ChecksumCRC32"] = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
         if content_type:
             query["ContentType"] = content_type
@@ -244,7 +244,7 @@ class S3Store:
         def put() -> None:
             answer = self._client().put_object(**query, **condition)
             versions.extend(filter(_is_version, [answer.get("VersionId")]))
-            condition.clear()  # what stands there is ours now, and may be written over
+            condition.clear()  # the object is ours now and may be overwritten
             if self.config.verify_reads:
                 check_md5(data, answer)
 
@@ -252,7 +252,7 @@ class S3Store:
         return versions
 
     def _written(self, key: str, put: Callable[[], None]) -> None:
-        """Put, and again where other bytes arrive than were sent, or parts are lost."""
+        """Put, and retry if the server receives other bytes than were sent, or if parts are lost."""
         for tried in range(_WRONG_TRIES + 1):
             try:
                 return self._call("write", key, put)
@@ -272,13 +272,13 @@ class S3Store:
         return printable(f"s3://{self.bucket}/{self.prefix}{key}")
 
     def _call(self, action: str, key: str, request: Callable[[], T]) -> T:
-        """The request's answer; every botocore error as one of ours. Retries are the client's business."""
+        """Send the request; translate botocore errors into ours. The client does the retries."""
         try:
             return request()
         except aws.ClientError as error:
             raise refused(error, action, self.bucket, self._name(key)) from None
         except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
-            # what a role gives comes and goes; what nobody has set is missing from the start
+            # a role's credentials come and go; credentials that nobody set are missing from the start
             none_there = not isinstance(error, aws.CredentialRetrievalError)
             raise (CredentialsMissing if none_there else CredentialsRefused)(
                 f"cannot {action} {self._name(key)}: {one_line(error)}; "

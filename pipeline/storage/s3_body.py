@@ -1,10 +1,11 @@
-"""Bodies of S3's answers, and whether they are the bytes that the server once took in.
+"""Read the bodies of S3's answers, and check that they are the bytes that were stored.
 
 A whole object is checked by its length, by the checksum that the answer states (botocore does that, for
 CRC-32, SHA-1 and SHA-256 over the whole object), and by its ETag where that is the MD5 of the object: 32 hex
-digits, and not encrypted with keys of KMS or of the customer (Amazon S3 API Reference, "Object", ETag). So
-is the ETag of an object of several parts, where these have one size (`pipeline.storage.s3_parts`). Of a
-range only the length can be checked, unless it is the whole object after all.
+digits, and not encrypted with keys of KMS or of the customer (Amazon S3 API Reference, "Object", ETag). The
+ETag of an object of several parts is checked, too, if the parts have the same size
+(`pipeline.storage.s3_parts`). For a range only the length can be checked, unless the range is the whole
+object.
 """
 
 from __future__ import annotations
@@ -26,28 +27,28 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class BrokenBody(Exception):
-    """The answer began well and then broke off; botocore retries only what fails before that."""
+    """The answer started well and was then interrupted; botocore retries only earlier failures."""
 
 
 class WrongBody(BrokenBody):
-    """An answer that is complete in itself, and not the object."""
+    """A complete answer that is not the object."""
 
 
 def fetch(client: Any, query: dict[str, Any], wanted: int | None, verify: bool) -> Fetched:
     """One GET.
 
     Args:
-        wanted: bytes that must come; None: not known.
+        wanted: number of bytes expected; None: unknown.
         verify: whether checksums are compared.
 
     Raises:
-        BrokenBody: the body broke off, or is not what it should be. Others as boto3.
+        BrokenBody: the body was interrupted or is wrong. Others as boto3.
     """
     whole = "Range" not in query
     try:
         answer = client.get_object(**query, **({"ChecksumMode": "ENABLED"} if whole and verify else {}))
     except aws.ClientError as error:
-        # no range of an empty object, nor one that starts behind the end, can be satisfied
+        # a range of an empty object, or one that starts after the end, is invalid
         if error.response.get("Error", {}).get("Code") != "InvalidRange":
             raise
         head = client.head_object(**{k: v for k, v in query.items() if k != "Range"})
@@ -77,7 +78,7 @@ def fetch(client: Any, query: dict[str, Any], wanted: int | None, verify: bool) 
 
 
 def fits_parts(client: Any, query: dict[str, Any], data: bytes | mmap) -> bool:
-    """Whether the object that `query` names has these bytes, as far as the MD5s of its parts tell."""
+    """Whether the object named by `query` has these bytes, according to the MD5s of its parts."""
     answer = client.head_object(**query)
     if not _encrypted_by_server_alone(answer):
         return True
@@ -85,18 +86,18 @@ def fits_parts(client: Any, query: dict[str, Any], data: bytes | mmap) -> bool:
 
 
 def _md5_of(answer: Any) -> str | None:
-    """The MD5 of the object, in hex, where the ETag of an answer is that."""
+    """The MD5 of the object in hex, if the ETag of an answer is one."""
     etag = str(answer.get("ETag", "")).strip('"')
     return etag if _encrypted_by_server_alone(answer) and _MD5.fullmatch(etag) else None
 
 
 def _encrypted_by_server_alone(answer: Any) -> bool:
-    """Or not at all: with keys of KMS or of the customer the ETag is no MD5."""
+    """Also true without encryption. With KMS or customer keys the ETag is not an MD5."""
     return answer.get("ServerSideEncryption") in (None, "AES256") and not answer.get("SSECustomerAlgorithm")
 
 
 def check_md5(data: bytes, answer: Any) -> None:
-    """Raises WrongBody where the answer's ETag is an MD5, and not that of these bytes."""
+    """Raises WrongBody if the answer's ETag is an MD5 but not that of these bytes."""
     if (expected := _md5_of(answer)) is None:
         return
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""boto3's clients: one for each configuration in each process, as patient as it says."""
+"""boto3 clients: one per configuration and process, with the configured retries."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _clients_lock = threading.Lock()
 
 
 def client_of(config: StorageConfig, tries: int | None = None) -> Any:
-    """The client that asks so often, or (None) as often as the configuration says.
+    """The client with this many tries, or (None) as many as the configuration says.
 
     Raises:
-        ConfigError: there can be no client of this configuration.
+        ConfigError: no client can be created with this configuration.
     """
     tries = tries or config.retries + 1
     slot = (config, tries, os.getpid())  # a forked child must not share its parent's sockets
@@ -45,7 +45,7 @@ def _make_client(config: StorageConfig, tries: int) -> Any:
         read_timeout=config.read_seconds,
         retries={"mode": "adaptive", "total_max_attempts": tries},
         request_checksum_calculation=config.checksums,
-        response_checksum_validation="when_required",  # asked for by `get` where a whole object comes
+        response_checksum_validation="when_required",  # `get` requests it for whole objects
         s3={"addressing_style": config.addressing},
         tcp_keepalive=True,
     )
@@ -60,7 +60,7 @@ def _make_client(config: StorageConfig, tries: int) -> Any:
     except (aws.BotoCoreError, ValueError) as error:
         raise ConfigError(f"cannot set up S3 access: {one_line(error)}") from None
     try:
-        refuse_credentials(client.meta.endpoint_url)  # of the environment or of AWS's own files
+        refuse_credentials(client.meta.endpoint_url)  # from the environment or AWS's configuration files
     except ValueError as error:
         raise ConfigError(f"the S3 endpoint of the environment: {error}") from None
     events = client.meta.events
@@ -74,13 +74,13 @@ def _make_client(config: StorageConfig, tries: int) -> Any:
 
 
 def _pay(params: dict[str, Any], model: Any, **_: Any) -> None:
-    """Agree to be charged, in each request that can say so."""
+    """Accept request charges in each request that supports it."""
     if "RequestPayer" in model.input_shape.members:
         params.setdefault("RequestPayer", "requester")
 
 
 def _encrypting(config: StorageConfig) -> Any:
-    """Ask for the encryption, in each request that begins an object: policies may refuse those without."""
+    """Request encryption whenever an object is created, because policies may require it."""
 
     def encrypt(params: dict[str, Any], model: Any, **_: Any) -> None:
         if "ServerSideEncryption" in model.input_shape.members:
@@ -94,8 +94,8 @@ def _encrypting(config: StorageConfig) -> Any:
 def _add_digest(params: dict[str, Any], **_: Any) -> None:
     """Content-MD5, unless the client sends a checksum already (`storage.checksums`).
 
-    A bucket that locks its objects takes no part of an upload without (S3 API reference, UploadPart), and
-    every server checks it: what arrives is what was sent.
+    A bucket with object lock requires it for upload parts (S3 API reference, UploadPart), and every server
+    checks that the bytes received are those sent.
     """
     headers = params["headers"]
     is_sent = any(name.lower().startswith(("content-md5", "x-amz-checksum-")) for name in headers)

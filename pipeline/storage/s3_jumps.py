@@ -1,9 +1,9 @@
-"""Keys to begin at, when a long row of keys is listed by several readers: guesses from those that were read.
+"""Guess start keys for several readers that list a long range of keys, from the keys read so far.
 
-S3 hands out a prefix page by page, each naming the next, but `StartAfter` begins at any key, there or not.
-Keys are mostly numbered, dated or hashed: at each place there are digits, hex digits or letters, and they
-count up as an odometer does. What the last pages advanced it by is added to it again and again. A bad guess
-costs a request that brings little; whether keys are missed or met twice never depends on one.
+S3 returns a prefix page by page, each naming the next, but `StartAfter` can begin at any key, existing or
+not. Most keys contain numbers, dates or hashes: each position holds digits, hex digits or letters, and keys
+count up like an odometer. The guess adds the advance of the last pages again and again. A bad guess costs a
+request that returns little; it never causes missed or duplicate keys.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _CLASSES = (
 
 
 def keys_ahead(seen: Sequence[str], prefix: str, count: int, until: str | None) -> list[str]:
-    """Up to `count` keys, ascending, each about as far from the one before as the last key seen is from the
-    first; all after the last key seen, below `prefix`, and before `until` (None: no bound).
+    """Up to `count` ascending keys, each about as far from the previous one as the last key seen is from the
+    first. All are after the last key seen, below `prefix`, and before `until` (None: no bound).
 
     Args:
         seen: keys in order, at least one, which begin with `prefix`.
@@ -52,7 +52,7 @@ def keys_ahead(seen: Sequence[str], prefix: str, count: int, until: str | None) 
 
 
 def _wheel(characters: set[str]) -> str:
-    """The characters that may stand at a place where these do, in order."""
+    """The characters that may occur at a position where these occur, in order."""
     for each in _CLASSES:
         if characters <= set(each):
             return each

@@ -1,8 +1,8 @@
-"""Listing a bucket in key order, several stretches of it at a time.
+"""List a bucket in key order, several key ranges in parallel.
 
-S3 hands out keys in order, 1,000 per request, each page naming the next: one prefix is a serial affair.
-Folders ("common prefixes") are contiguous in that order, so they can be listed apart and strung together. A
-long folder is cut at keys that are guessed (`s3_jumps`): each reader begins after one and stops at the next.
+S3 returns keys in order, 1,000 per request, and each page names the next, so one prefix is read serially.
+Folders ("common prefixes") are contiguous in that order, so they can be listed separately and concatenated. A
+long folder is cut at guessed keys (`s3_jumps`): each reader starts after one and stops at the next.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ Page = Callable[..., Any]
 #: Stretches that are read at once, pages that a reader takes of one, and pages that wait: at most 256 x 1,000
 #: objects, about 70 MB.
 _AHEAD, _PAGES, _MOST_PAGES = 8, 12, 256
-#: A folder of more subfolders is listed flat: one request for each would cost more than it gains.
+#: A folder with more subfolders is listed flat, because one request per subfolder would cost more than it
+#: saves.
 _MOST_FOLDERS = 100
 _LEVELS = 3
 #: Objects of these classes must be restored before they can be read. GLACIER_IR ("instant retrieval") is not
-#: one of them. INTELLIGENT_TIERING may be: its listing does not name the tier, and only a get tells.
+#: one of them. INTELLIGENT_TIERING may be one: its listing does not show the tier, so only a get tells.
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
@@ -40,7 +41,7 @@ class _Folder(NamedTuple):
 def list_sorted(page: Page, prefix: str, *, jump: bool = True) -> Iterator[ObjectInfo]:
     """All objects below `prefix` with whole keys, in the order of the keys' UTF-8 bytes.
 
-    jump: whether the server knows StartAfter, and hands keys out in order.
+    jump: whether the server supports StartAfter and returns keys in order.
     """
     parts: list[ObjectInfo | _Folder] = [_Folder(prefix, True)]
     for _ in range(_LEVELS):
@@ -52,7 +53,7 @@ def list_sorted(page: Page, prefix: str, *, jump: bool = True) -> Iterator[Objec
 
 
 def _split(page: Page, part: ObjectInfo | _Folder) -> list[ObjectInfo | _Folder]:
-    """A folder's own objects and its subfolders in key order; itself where splitting does not pay."""
+    """A folder's objects and subfolders in key order; the folder itself if splitting does not pay."""
     if isinstance(part, ObjectInfo) or not part.splittable:
         return [part]
     answer = page(Prefix=part.prefix, Delimiter="/")
@@ -77,12 +78,12 @@ def _in_order(page: Page, parts: list[ObjectInfo | _Folder], jump: bool) -> Iter
 
 @dataclass(eq=False)
 class _Stretch:
-    """Some keys in a row: those that begin with `prefix`, come after `after` and not after `until`."""
+    """A key range: keys that begin with `prefix`, are after `after` and not after `until`."""
 
     prefix: str
     after: str = ""
     until: str | None = None  # None: to the end of the prefix
-    token: str | None = None  # what S3 calls the place after `after`, where a reader has been there
+    token: str | None = None  # S3's continuation token after `after`, if a reader got that far
     guessed: bool = False
     pages: deque[list[ObjectInfo]] = field(default_factory=deque)
     begun: bool = False
@@ -91,10 +92,10 @@ class _Stretch:
 
 
 class _Readers:
-    """Threads that read stretches in key order, each a few pages of it; what is left of it is cut anew.
+    """Threads that read key ranges in order, a few pages at a time; the rest of a range is cut again.
 
-    No more than `_MOST_PAGES` pages wait for their reader. The first stretch is never kept waiting for those
-    after it: a thread reads what it has taken to the end without waiting for anything but the server.
+    At most `_MOST_PAGES` pages wait for their reader. The first range never waits for later ones: a thread
+    reads what it has taken to the end and waits only for the server.
     """
 
     def __init__(self, page: Page, stretches: list[_Stretch], jump: bool) -> None:
@@ -112,7 +113,7 @@ class _Readers:
             yield from self._first_page()
 
     def _first_page(self) -> list[ObjectInfo]:
-        """The next page of the first stretch; none at its end, when the one after it is the first."""
+        """The next page of the first range; empty at its end, when the next range becomes the first."""
         first = self._stretches[0]
         with self._change:
             while not first.pages and not first.ended:
@@ -131,7 +132,7 @@ class _Readers:
             self._change.notify_all()
 
     def _employ(self) -> None:
-        """As many threads as there are stretches, `_AHEAD` at most."""
+        """Start as many threads as there are ranges, at most `_AHEAD`."""
         with self._change:
             wanted = min(_AHEAD, sum(not each.begun for each in self._stretches) + self._reading)
             fresh = range(self._threads, wanted)
@@ -151,7 +152,7 @@ class _Readers:
                 self._change.notify_all()
 
     def _next(self) -> _Stretch | None:
-        """The first stretch that nobody reads; None when the listing is over."""
+        """The first range that no thread reads; None when the listing is complete."""
         with self._change:
             while not self._stopped and self._stretches:
                 waiting = next((each for each in self._stretches if not each.begun), None)
@@ -167,7 +168,7 @@ class _Readers:
         return held + (self._reading + 1) * _PAGES <= _MOST_PAGES
 
     def _read(self, stretch: _Stretch) -> None:
-        """`_PAGES` pages of the stretch, or all that there are; the rest becomes stretches of its own."""
+        """Read up to `_PAGES` pages of the range; the rest becomes new ranges."""
         query = {"Prefix": stretch.prefix}
         if stretch.token is not None:
             query["ContinuationToken"] = stretch.token
@@ -192,7 +193,7 @@ class _Readers:
             query = {"Prefix": stretch.prefix, "ContinuationToken": answer["NextContinuationToken"]}
 
     def _within(self, stretch: _Stretch, objects: list[ObjectInfo]) -> tuple[list[ObjectInfo], bool]:
-        """Those of the stretch, and whether there were some beyond it."""
+        """The objects in the range, and whether there were some beyond it."""
         if stretch.after and objects and objects[0].key <= stretch.after:  # a server without StartAfter
             self._jump = False
             objects = [info for info in objects if info.key > stretch.after]
@@ -202,12 +203,12 @@ class _Readers:
         return [info for info in objects if info.key <= until], True
 
     def _judge(self, stretch: _Stretch, keys: int) -> None:
-        """Guesses that brought something make more of them at the next cut, those that did not make fewer."""
+        """Useful guesses lead to more guesses at the next cut, useless ones to fewer."""
         if stretch.guessed:
             self._cuts = min(_AHEAD, self._cuts + 1) if keys else max(1, self._cuts - 1)
 
     def _cut(self, stretch: _Stretch, seen: list[str], token: str) -> None:
-        """Put what is left of the stretch behind it, in pieces that should be shorter than what was read."""
+        """Queue the rest of the range after it, in pieces that should be shorter than the part read."""
         last = seen[-1] if seen else stretch.after
         seen = seen[len(seen) // 3 :]
         ahead = keys_ahead(seen, stretch.prefix, self._cuts, stretch.until) if self._jump and seen else []

@@ -9,24 +9,24 @@ from typing import Any
 
 from botocore import exceptions as aws
 
-#: A single part with a number is left out: some servers mark so an ETag that is no MD5 at all.
+#: "-1" is excluded, because some servers use it to mark an ETag that is not an MD5.
 _OF_PARTS = re.compile(r"[0-9a-f]{32}-(?!1$)([1-9][0-9]{0,4})")
-#: Sizes in MiB that upload programs take where nobody tells them another; the AWS CLI's first.
+#: Default part sizes of upload programs in MiB; the AWS CLI's first.
 _USUAL = (8, 16, 5, 15, 10, 25, 32, 50, 64, 100, 128)
-_MOST_PARTS = 200  # a request for each, and only for an object that no usual size fits
+_MOST_PARTS = 200  # one request each, only for objects that no usual size fits
 
 
 def is_of_parts(etag: str) -> bool:
-    """Whether it is of this kind."""
+    """Whether an ETag has this form."""
     return _OF_PARTS.fullmatch(etag) is not None
 
 
 def differs(client: Any, query: dict[str, Any], data: bytes | mmap, etag: str) -> bool:
-    """Whether these bytes are not those of the parts. False also where that cannot be told: another kind of
-    ETag, very many parts, a server that does not tell their sizes.
+    """Whether these bytes differ from the parts. Also False if that is unknown: another kind of ETag, very
+    many parts, or a server that does not reveal their sizes.
 
     Args:
-        query: names the object, for a request for each part where no usual size fits.
+        query: identifies the object, for one request per part if no usual size fits.
     """
     number = _OF_PARTS.fullmatch(etag)
     if number is None:
@@ -42,7 +42,7 @@ def differs(client: Any, query: dict[str, Any], data: bytes | mmap, etag: str) -
     query = {name: query[name] for name in ("Bucket", "Key")}
     try:
         heads = [client.head_object(**query, PartNumber=part) for part in range(1, count + 1)]
-    except aws.ClientError:  # not every server knows parts; what the object is, the GET has told already
+    except aws.ClientError:  # not every server supports this; the GET has already checked the object
         return False
     sizes = [int(head["ContentLength"]) for head in heads]
     return sum(sizes) == len(data) and _etag(data, sizes) != etag

@@ -1,4 +1,4 @@
-"""What a server's refusal means, in the user's words."""
+"""Translate a server's refusals into messages for the user."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pipeline.errors import (
     StorageError,
 )
 
-#: The server did not get the bytes that were sent: their checksum or signature is another.
+#: The server did not receive the bytes that were sent: checksum or signature differ.
 _OTHER_BYTES = {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"}
 
-#: They are wrong, or were right when the run began: a policy that denies one object has another code.
+#: Wrong or expired credentials; a policy that denies one object has another code.
 _CREDENTIALS = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -37,11 +37,11 @@ _GOES_ON = "the same command goes on where this one stopped"
 
 
 class Busy(StorageError):
-    """The server is there, and has no time or an error of its own: worth all the patience of a run."""
+    """The server is reachable but busy or has an internal error: worth all retries of a run."""
 
 
 class Conflict(StorageError):
-    """409: neither done nor refused for good; a conditional put asks again."""
+    """409: neither done nor finally refused; a conditional put retries."""
 
     retried = False
 
@@ -50,19 +50,19 @@ class Unmet(ObjectChanged):
     """412: the condition of the request does not hold."""
 
     retried = False
-    """Of both: the client had sent the request before and got no answer, so that it may have been done."""
+    """For both: the client had sent the request before without an answer, so it may have succeeded."""
 
 
 class UploadGone(StorageError):
-    """The server knows no such upload of parts: it was completed, and the answer lost, or given up."""
+    """The server has no such multipart upload: it was completed (but the answer lost) or aborted."""
 
 
 class ArrivedDamaged(StorageError):
-    """The server refuses the bytes of a put, for they are not those that were sent. Nothing is stored."""
+    """The server refuses the bytes of a put because they are not those that were sent. Nothing is stored."""
 
 
 def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> StorageError | ConfigError:
-    """The error for a request on the object `name` that was to `action` it."""
+    """The error for a refused request to `action` the object `name`."""
     answer = error.response.get("Error", {})
     code = str(answer.get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

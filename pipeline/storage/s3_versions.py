@@ -1,4 +1,4 @@
-"""The versions of a key, in a bucket that keeps them."""
+"""The versions of a key in a versioned bucket."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 def since_delete(bucket: str, whole: str, list_page: Callable[..., Any]) -> Iterator[str]:
-    """Version ids of a whole key since it was last deleted, the newest first, one page each: boto3 sorts what
-    a page mixes.
+    """Version ids of a full key since its last deletion, newest first, one per page, because boto3 separates
+    versions and delete markers within a page.
 
     Args:
         list_page: asks for a page of `list_object_versions`.

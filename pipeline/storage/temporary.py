@@ -1,6 +1,6 @@
-"""Temporary folders that no death of a process leaves for ever: the next process removes those of the dead.
+"""Temporary folders that do not stay for ever: the next process removes those of dead processes.
 
-A worker that is killed cannot clean up, and a master that it was colouring may have gigabytes.
+A killed worker cannot clean up, and the master that it was colouring may have gigabytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAME = re.compile(rf"fiat-color-({MARK})-.*")
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder in TMPDIR that is gone after the block, and after a process that died in it.
+    """A folder in TMPDIR that is removed after the block, or by a later process if this one dies.
 
     Raises:
         OSError: it cannot be made.
@@ -37,4 +37,4 @@ def _remove_abandoned(place: Path) -> None:
     for entry in os.scandir(place):
         name = _NAME.fullmatch(entry.name)
         if name and is_dead(name[1]):
-            shutil.rmtree(entry.path, ignore_errors=True)  # another user's stays
+            shutil.rmtree(entry.path, ignore_errors=True)  # folders of other users stay

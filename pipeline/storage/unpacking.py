@@ -1,4 +1,4 @@
-"""Table files whose content takes far more memory than they have bytes: a limit for what unpacks them."""
+"""Limit the memory for unpacking table files, whose content may be far larger than the file."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Most bytes that one table file may take in memory, beside its own.
+#: Most bytes that one table file may take in memory, in addition to its own size.
 MOST_BYTES = 4 * 2**30
 
 
 class TooMuchUnpacked(ValueError):
-    """A file that takes more memory than it is allowed."""
+    """A file needs more memory than allowed."""
 
 
 @contextmanager
 def at_most(most: int) -> Iterator[None]:
-    """Within the block this process may take `most` bytes of address space more than it has, on Linux.
+    """Within the block, this process may use at most `most` more bytes of address space, on Linux.
 
-    Sizes that a file states of itself are no measure: Parquet and ORC keep a value that is repeated a million
-    times once. Not for two threads at a time, for the limit is one of the process.
+    The sizes stated in a file are no guide, because Parquet and ORC store a value that repeats a million
+    times only once. Not thread-safe, because the limit applies to the whole process.
 
     Raises:
-        TooMuchUnpacked: the block wanted more.
+        TooMuchUnpacked: the block needed more.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""What a URI names, and whether something would be written into an input, which is only ever read."""
+"""Parse URIs, and refuse to write into an input, which must only be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CREDENTIALS = {
     "az": "set AZURE_STORAGE_CONNECTION_STRING",
 }
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
-#: What a run writes below its output; an input in there would feed on its own results.
+#: The folders that a run writes below its output; an input in them would read its own results.
 OWN_FOLDERS = ("images", "derivatives", "ledger", "runs")
 
 
@@ -72,7 +72,7 @@ def _folder(uri: str) -> Path:
 
 
 def _one_root(path: str) -> Path:
-    """POSIX lets a path that begins with exactly two slashes mean something else; no system here does."""
+    """Reduce two leading slashes to one: POSIX allows them a special meaning, but no system here uses it."""
     return Path("/" + path.lstrip("/"))
 
 
@@ -93,9 +93,9 @@ def _in_bucket(uri: str, scheme: str, rest: str) -> BucketLocation:
 def refuse_overlap(input_uri: str, output_uri: str, own: Sequence[str] = OWN_FOLDERS) -> None:
     """Refuse an output that equals or lies inside the input, and an input inside what a run writes.
 
-    Either way the source would be written into, or results come back as sources. An input elsewhere below the
-    output is allowed (`data/scans` into `data`). Buckets are compared without regard to letter case: in a
-    virtual-hosted request the name is part of a host name, which has none. Keys have it.
+    Otherwise the run would write into the source, or read results as sources. An input elsewhere below the
+    output is allowed (`data/scans` into `data`). Bucket names are compared without letter case, because in a
+    virtual-hosted request the name is part of a host name, which ignores case. Keys are case-sensitive.
 
     Args:
         own: the folders below the output that are written to.
@@ -124,7 +124,7 @@ def refuse_overlap(input_uri: str, output_uri: str, own: Sequence[str] = OWN_FOL
 
 
 def _bucket_parts(location: BucketLocation) -> list[str]:
-    """Scheme, bucket and prefix parts; empty parts are dropped, for a doubled slash is rarely meant."""
+    """Scheme, bucket and prefix parts; empty parts are dropped: double slashes are rarely intended."""
     return [location.scheme, location.bucket.lower(), *(part for part in location.prefix.split("/") if part)]
 
 
@@ -133,7 +133,7 @@ def _starts(parts: Sequence[str], start: Sequence[str]) -> bool:
 
 
 def _places(out: Path, own: Sequence[str]) -> Iterator[Path]:
-    """Where a run writes: the output, its folders, and what links in these lead to."""
+    """Where a run writes: the output, its folders, and the targets of links in these."""
     yield out
     for name in own:
         yield out / name
@@ -141,7 +141,7 @@ def _places(out: Path, own: Sequence[str]) -> Iterator[Path]:
 
 
 def _linked(folder: Path) -> Iterator[Path]:
-    """Every symbolic link to a folder below `folder`, links behind links too; each folder is seen once."""
+    """Every symbolic link to a folder below `folder`, also through other links; visits each folder once."""
     waiting, visited = [folder], {_whole(folder)}
     while waiting:
         for parent, folders, _ in os.walk(waiting.pop()):
@@ -161,8 +161,8 @@ def resolved(path: Path) -> Path:
 
 
 def _whole(path: Path) -> Path:
-    """As `Path.resolve`. Raises OSError for links in a circle, for which that raises RuntimeError, and since
-    Python 3.13 nothing."""
+    """Like `Path.resolve`, but raises OSError for circular links, for which that raises RuntimeError, or
+    nothing since Python 3.13."""
     try:
         whole = path.resolve()
     except RuntimeError:
@@ -173,7 +173,7 @@ def _whole(path: Path) -> Path:
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
-    """Whether `path` is `folder` or below it; same-file tests see through bind mounts and letter case too."""
+    """Whether `path` is `folder` or below it; same-file tests also handle bind mounts and letter case."""
     path, folder = _whole(path), _whole(folder)
     if _starts(path.parts, folder.parts):
         return True

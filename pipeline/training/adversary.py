@@ -1,6 +1,6 @@
-"""A discriminator that is trained beside the network, and what the network learns from it.
+"""A discriminator that is trained together with the network, and what the network learns from it.
 
-An error asks for the mean of all colours that are likely, which is brown. A discriminator asks for colours
+Minimising an error yields the mean of all likely colours, which is brown. A discriminator demands colours
 that photographs have (P. Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks",
 CVPR 2017, sections 2 and 3). It is part of the training alone: no weights file holds it.
 """
@@ -104,7 +104,7 @@ class Adversary:
 
     @property
     def weight(self) -> float:
-        """How much the network minds the verdicts now: nothing in the warm-up, then by and by `weight`."""
+        """The present weight of the verdicts: 0 in the warm-up, then growing to `weight`."""
         config = self.config
         return config.weight * min(1.0, max(0.0, (self.steps - config.warmup) / max(1, config.warmup)))
 

@@ -1,4 +1,4 @@
-"""The state of a training run, averaged weights, and how both are kept."""
+"""The state of a training run and its averaged weights, and how both are stored."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class AveragedModel:
 
 @dataclass
 class RunState:
-    """What resume needs besides the photographs. Random numbers need no state: they follow from the step.
-    `adversary` is None where no discriminator judges."""
+    """What resuming needs besides the photographs. Random numbers need no state, because they follow from the
+    step. `adversary` is None where no discriminator judges."""
 
     model: TrainableColorizer
     averaged: AveragedModel
@@ -60,8 +60,8 @@ class RunState:
     seconds: float = 0.0
 
     def restore(self, checkpoint: Checkpoint, labels: tuple[str, ...]) -> None:
-        """Continue where `checkpoint` stopped; a discriminator that it does not know begins anew. Raises
-        ConfigError where it is of another network or another discriminator."""
+        """Continue where `checkpoint` stopped; a discriminator that it does not contain starts from scratch.
+        Raises ConfigError where it is of another network or another discriminator."""
         with checkpoint.as_directory() as folder:
             saved = torch.load(Path(folder) / STATE_FILE, map_location="cpu", weights_only=True)
         if saved["architecture"] != self.model.architecture() or tuple(saved["labels"]) != labels:

@@ -25,8 +25,8 @@ from pipeline.training.worker import UnusableData, Worker, set_up
 def train_worker(settings: dict[str, Any]) -> str | None:
     """The function that Ray Train runs in every worker: `settings` is a TrainConfig as JSON values.
 
-    Returns why the run cannot go on, where that is for the user to change and the same for all workers:
-    raised, it would be tried again. None: it is over.
+    Returns why the run cannot continue if the user must fix it and it is the same for all workers, because a
+    raised error would be retried. None: the run has ended.
     """
     config = TrainConfig.model_validate(settings)
     try:

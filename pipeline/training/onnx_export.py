@@ -1,4 +1,4 @@
-"""Our own networks as ONNX files with their contract inside, for others to use."""
+"""Export our own networks as ONNX files that contain their contract, for other programs."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class _Door(nn.Module):
 
 @dataclass(frozen=True)
 class Terms:
-    """The licence that an exported file states. Not stated is non-commercial: what the photographs of a
-    training allow is not known here."""
+    """The licence stated in an exported file. Without one it is non-commercial, because the licences of the
+    training photographs are unknown here."""
 
     licence: str | None = None
     non_commercial: bool = False

@@ -1,4 +1,4 @@
-"""Where a training keeps its run and puts its weights, as a user types it. Imports neither torch nor Ray."""
+"""Parse the user's locations for training runs and weights. Imports neither torch nor Ray."""
 
 from __future__ import annotations
 

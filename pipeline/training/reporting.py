@@ -43,7 +43,7 @@ class Meter:
 
 
 class Clock:
-    """The time left, by the progress since this start: a resumed run may be faster or slower than before."""
+    """Estimates the time left by the progress since this start; a resumed run may be faster or slower."""
 
     def __init__(self, progress: float) -> None:
         self._from, self._started = progress, time.monotonic()

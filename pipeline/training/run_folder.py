@@ -1,4 +1,4 @@
-"""Where a training run's checkpoints lie, locally or on S3, and which of them are kept."""
+"""The folder of a training run's checkpoints, locally or on S3, and which of them are kept."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHECKPOINTS = "checkpoint_"
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 """Ray Train's own record of a run's checkpoints, written before it deletes old ones."""
 _TORN_SECONDS = 3.0
-"""A record that is being replaced can look torn to its reader; so long it is read again."""
+"""A record that is being replaced can look incomplete to a reader; it is read again for this long."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class RunFolder:
         return strays
 
     def mend_record(self, keep: int) -> list[str]:
-        """Write the record anew, of the newest `keep` checkpoints that can be read, where what is there is no
-        JSON: a controller that is killed at the wrong moment leaves it torn, and a run that cannot be resumed
-        although its checkpoints are whole. Their names, oldest first; empty: nothing was torn.
+        """If the record is not valid JSON, rewrite it with the newest `keep` readable checkpoints. A
+        controller killed at the wrong moment leaves it incomplete, and the run could not be resumed although
+        its checkpoints are complete. Returns their names, oldest first; empty if the record was valid.
 
-        Only for a run that is not going on. Raises ConfigError where no checkpoint can be read.
+        Only for a run that is not running. Raises ConfigError if no checkpoint can be read.
         """
         try:
             if not self._torn():
@@ -128,7 +128,7 @@ class RunFolder:
         return whole
 
     def _torn(self) -> bool:
-        """Whether the record is there and no JSON, for longer than it takes to replace it."""
+        """Whether the record exists but is not valid JSON, for longer than it takes to replace it."""
         path, end = f"{self.path}/{SNAPSHOT}", time.monotonic() + _TORN_SECONDS
         while self._exists(path):
             with self.filesystem.open_input_stream(path) as stream:

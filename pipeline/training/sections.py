@@ -1,4 +1,4 @@
-"""The sections of `jobs/train.py`'s configuration but for the network's, which only torch can check."""
+"""The sections of `jobs/train.py`'s configuration, except the network's, which only torch can check."""
 
 from __future__ import annotations
 
@@ -179,8 +179,8 @@ class TrainSection(Section):
 
 
 class TrainSettings(Section):
-    """The configuration of `jobs/train.py` with a network that nobody has checked (`settings.TrainConfig`
-    does): to tell all other mistakes before torch is imported."""
+    """The configuration of `jobs/train.py` with an unchecked network (`settings.TrainConfig` checks it), to
+    report all other mistakes before importing torch."""
 
     model: Any = Field(default_factory=dict)
     data: DataConfig = DataConfig()

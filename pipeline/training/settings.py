@@ -13,7 +13,7 @@ from pipeline.training.sections import TrainSettings
 
 
 class NetworkConfig(Section):
-    """The network to train: method, weights, and the method's own options, which its room declares
+    """The network to train: method, weights, and the method's own options, as declared by its class
     (`TrainableColorizer.options`). An option that is left out or null has the method's default."""
 
     model_config = ConfigDict(frozen=True, extra="allow")  # the options; `_options_fit` refuses all others

@@ -1,4 +1,4 @@
-"""Starting, resuming and exporting a training run with Ray Train."""
+"""Start, resume and export a training run with Ray Train."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def train(config: TrainConfig) -> str:
     """
     require("train", "training")
     log.bind(config.train.name)
-    data = Dataset.open(config.data, config.storage)  # a mistake costs a line here, not a worker's traceback
+    data = Dataset.open(config.data, config.storage)  # here a mistake costs only one line of output
     _check_labels(config, data)
     config = _checked_start(config, data.labels)
     folder = run_folder(config.train.storage, config.train.name, config.storage)

@@ -1,4 +1,4 @@
-"""Validation of the averaged weights, in numbers and as a picture."""
+"""Validate the averaged weights, in numbers and as a picture."""
 
 from __future__ import annotations
 

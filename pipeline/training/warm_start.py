@@ -1,4 +1,4 @@
-"""Begin a training run with trained weights in place of random or merely pretrained ones."""
+"""Start a training run from trained weights instead of random or only pretrained ones."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def warm_start(
 ) -> None:
     """Fill `model`, whose classes are `labels`, from the weights named as for `load_colorizer`.
 
-    The layers that classify labels begin anew where the weights know other labels. Raises WeightsError for
-    weights that cannot be read or are another method's, ConfigError where they are of another network.
+    The layers that classify labels start from scratch if the weights have other labels. Raises WeightsError
+    for weights that cannot be read or are another method's, ConfigError where they are of another network.
     """
     loaded = load_weights(location(model.method, weights), model.method, storage)
     skipped = loaded.info.labels != labels

@@ -1,4 +1,4 @@
-"""From a run's newest checkpoint to a weights file: whole, or one of its variants, or decoded otherwise."""
+"""Make a weights file from a run's newest checkpoint: as it is, as a variant, or with other decoding."""
 
 from __future__ import annotations
 

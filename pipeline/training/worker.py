@@ -1,4 +1,4 @@
-"""The parts of one training worker, and how they are set up before its first step."""
+"""The state of one training worker, and how it is set up before its first step."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from pipeline.training.warm_start import warm_start
 
 
 class UnusableData(ConfigError):
-    """A ConfigError that all workers raise at the same step, so that the run ends without a retry."""
+    """A ConfigError that all workers raise at the same step, so the run ends without a retry."""
 
 
 @dataclass
 class Worker:
-    """The parts of one worker; `wrapped` is the model inside DistributedDataParallel where there are several.
+    """The state of one worker; `wrapped` is the model inside DistributedDataParallel where there are several.
 
     Only the first worker has `tensorboard` and `val`. `unreadable` are the keys of photographs that some
     worker could not decode, `newly_unreadable` those of this worker that the others do not know yet.

@@ -1,5 +1,5 @@
-"""Fixity: what the ledgers say must be there, what is there, and whether the bytes are still the same.
+"""Fixity: which objects must exist by the ledgers, which exist, and whether their bytes are unchanged.
 
-Its door is `verification.run_verify`, which distributes `check.check_shard`; an export reuses `check`,
+The entry point is `verification.run_verify`, which distributes `check.check_shard`; an export reuses `check`,
 `compare` and `findings`.
 """

@@ -1,4 +1,4 @@
-"""Reading objects again, in constant memory, and comparing their SHA-256 with what is expected."""
+"""Read objects again in constant memory, and compare their SHA-256 with the expected one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.storage.ranges import RangedObject
 from pipeline.verify.expected import finding_unless_store_fails
 from pipeline.verify.findings import Finding, FindingCode, findings_table
 
-#: Bytes held of an object at a time.
+#: Bytes of an object held in memory at a time.
 _CHUNK = 8 * 2**20
 
 
@@ -88,7 +88,7 @@ def check(
     expected: str,
     read: Callable[[Store, ObjectInfo], bytes] = sha256_of,
 ) -> Finding | None:
-    """What is wrong with one object, None where its digest is as expected (hex).
+    """The finding about one object; None if its digest is the expected one (hex).
 
     Args:
         read: reads the object and returns its digest; raises as `sha256_of` does.

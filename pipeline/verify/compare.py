@@ -1,4 +1,4 @@
-"""Compare what is there with what must be there: missing, unexpected, and to be hashed."""
+"""Compare existing objects with expected ones: missing, unexpected, and those to hash."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from pipeline.storage import ObjectInfo
 
 LISTED_SCHEMA = pa.schema([("key", pa.large_string()), ("etag", pa.string()), ("bytes", pa.int64())])
 _BATCH = 10_000
-#: Most objects and bytes that a worker hashes before it reports: progress moves, a lost worker costs little.
+#: Most objects and bytes that a worker hashes before it reports, so that progress moves and a lost worker
+#: costs little.
 _SHARD_OBJECTS, _SHARD_BYTES = 512, 256 * 2**20
-#: Few objects are cut finer, so that all workers have something to do.
+#: With few objects, shards are smaller, so that all workers have something to do.
 _SHARDS_PER_WORKER = 4
 
 
@@ -46,7 +47,7 @@ def _batches(objects: Iterable[ObjectInfo]) -> Iterator[pa.RecordBatch]:
 
 
 def compare(expected: pa.Table, listed: pa.Table) -> Comparison:
-    """Join the two by key; both have each key once."""
+    """Join the two by key; each key occurs at most once in both."""
     at = pc.index_in(listed["key"], value_set=expected["key"])
     known = pc.is_valid(at)
     digests = expected["sha256"].take(at.filter(known))

@@ -1,6 +1,6 @@
-"""What must be there: the ledgers of all job digests together, as Arrow tables.
+"""The expected objects, from the ledgers of all job digests, as Arrow tables.
 
-Arrow and not Python objects: a row takes 48 bytes and its key, so that millions of them fit.
+Arrow instead of Python objects: a row takes 48 bytes plus its key, so millions of rows fit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _COLUMNS = ("status", "finished_at", *(name for pair in (*SOURCE_COLUMNS, *OUTPU
 class Expected:
     """`outputs` and `sources`: EXPECTED_SCHEMA, one row a key, by key. `unreadable`: by part.
 
-    `superseded`: EXPECTED_SCHEMA, files of results of which another one stands now.
+    `superseded`: EXPECTED_SCHEMA, files of superseded results.
     """
 
     outputs: pa.Table
@@ -55,14 +55,13 @@ class _Part(NamedTuple):
 
 
 def read_expected(out: Store) -> Expected:
-    """What the ledgers of all job digests below OUT name; of several rows for one key the latest counts.
+    """The files that all ledgers below OUT name; of several rows for one key the latest counts.
 
-    Files of rejected results, and of results of which another one stands now, are not expected. Sources are
-    those whose bytes were read and hashed, whatever became of them. A damaged part is a finding: what the
-    other parts name can be verified all the same.
+    Files of rejected and superseded results are not expected. Sources are all those whose bytes were read and
+    hashed, whatever their status. A damaged part is a finding; what the other parts name is still verified.
 
     Raises:
-        ConfigError: there is no ledger at all. StorageError: the store fails, not just one part.
+        ConfigError: there is no ledger. StorageError: the whole store fails, not just one part.
     """
     parts = {key: number for number, key in enumerate(list_some_parts(out))}
     outputs, sources = [_PLACED_SCHEMA.empty_table()], [_PLACED_SCHEMA.empty_table()]
@@ -82,7 +81,7 @@ def read_expected(out: Store) -> Expected:
 
 
 def finding_unless_store_fails(store: Store, error: StorageError, finding: Finding) -> Finding:
-    """The finding, if the store still answers: then the fault is this object's. Else the error is raised."""
+    """Return the finding if the store still answers: only this object is at fault. Else raise the error."""
     if isinstance(error, CredentialsRefused):
         raise error
     try:

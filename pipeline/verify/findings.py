@@ -1,4 +1,4 @@
-"""What a verification can find, and the one schema of its report."""
+"""The findings of a verification, and the schema of its report."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def findings_table(findings: Iterable[Finding]) -> pa.Table:
 
 
 def finding_for_each(table: pa.Table, finding: Callable[[dict[str, Any]], Finding]) -> pa.Table:
-    """FINDINGS_SCHEMA, one finding for each row, in portions, for there may be millions."""
+    """FINDINGS_SCHEMA: one finding per row, made in portions because there may be millions."""
     batches = table.to_batches(max_chunksize=_BATCH)
     tables = [findings_table(finding(row) for row in batch.to_pylist()) for batch in batches]
     return pa.concat_tables([findings_table(()), *tables])
 
 
 def missing_findings(missing: pa.Table, code: FindingCode) -> pa.Table:
-    """Findings for rows (`key`; `sha256` as bytes, hex or null) of a ledger for which nothing is there."""
+    """Findings for ledger rows (`key`; `sha256` as bytes, hex or null) whose file does not exist."""
     return finding_for_each(missing, lambda row: Finding(row["key"], code, _NOT_THERE, _hex(row["sha256"])))
 
 
@@ -83,7 +83,7 @@ def no_checksum_findings(unproven: pa.Table) -> pa.Table:
 
 
 def unexpected_findings(unexpected: pa.Table, unreadable_parts: int) -> pa.Table:
-    """Findings for LISTED_SCHEMA rows that no ledger part names; one that cannot be read might name them."""
+    """Findings for LISTED_SCHEMA rows that no ledger part names; an unreadable part might name them."""
     unread = f", but {unreadable_parts} cannot be read" if unreadable_parts else ""
     return finding_for_each(
         unexpected,

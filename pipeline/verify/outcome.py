@@ -24,8 +24,8 @@ _SHOWN = 10
 
 @dataclass
 class VerificationTally:
-    """The totals so far: ledger parts, keys they name, objects and bytes read again, tables of findings;
-    objects of earlier results, which are not read."""
+    """The totals so far: ledger parts, the keys that they name, objects and bytes read again, tables of
+    findings, and superseded objects, which are not read."""
 
     parts: int = 0
     expected: int = 0
@@ -45,7 +45,7 @@ class VerificationTally:
 
 
 def plan_text(output: str, tally: VerificationTally, hashed: list[pa.Table]) -> str:
-    """What is about to be read."""
+    """The text about what will be read."""
     size = sum(table["bytes"].to_numpy().sum() for table in hashed) / 1e6
     earlier = counted(tally.superseded, "file")
     left_out = f"\nearlier  {earlier} of earlier results are left out: fiat-color prune lists them"
@@ -57,7 +57,7 @@ def plan_text(output: str, tally: VerificationTally, hashed: list[pa.Table]) -> 
 
 
 def summarise(tally: VerificationTally, output: str, source: str | None, seconds: float) -> dict[str, Any]:
-    """What summary.json holds."""
+    """The content of summary.json."""
     kinds = tally.table()["finding"].value_counts().to_pylist()
     return {
         "output": output,
@@ -76,7 +76,7 @@ def summarise(tally: VerificationTally, output: str, source: str | None, seconds
 
 
 def write_report(report: Store, tally: VerificationTally, summary: dict[str, Any]) -> None:
-    """Put findings.parquet and then summary.json, whose presence says that the verification finished.
+    """Write findings.parquet and then summary.json, whose presence shows that the verification has finished.
 
     Raises:
         StorageError: it cannot be written.

@@ -1,8 +1,8 @@
-"""Files of results of which another one stands now: listed, and when told to, removed.
+"""List files of superseded results and, if asked to, remove them.
 
-A ledger row with the status `superseded` says of each removed file that it is gone, so that a run with the
-settings of before colours the image again. It stands in the ledger of the same job digest, a microsecond
-after the row that it follows, for what stands must stay newer.
+A ledger row with the status `superseded` records each removed file, so that a run with the earlier settings
+colours the image again. The row is in the ledger of the same job digest, one microsecond after the row that
+it follows, so that the current result stays newer.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class PruneRequest:
 
 
 def run_prune(request: PruneRequest) -> int:
-    """List the files of superseded results below OUT, a line each; with `apply` remove them under the lease,
-    and what processes that died have left half written.
+    """List the files of superseded results below OUT, one per line. With `apply`, take the lease and remove
+    them, and also half-written files of dead processes.
 
     Returns:
         0.
@@ -71,21 +71,21 @@ def run_prune(request: PruneRequest) -> int:
 
 
 def superseded_files(out: Store) -> pa.Table:
-    """LISTED_SCHEMA, by key: delivered files below OUT that only rows of earlier results name.
+    """LISTED_SCHEMA, by key: delivered files below OUT that only rows of superseded results name.
 
-    None of them is named by a row of a result that stands; what no ledger names is none of them.
+    No row of a current result names them. Files that no ledger names are not included.
 
     Raises:
-        ConfigError: there is no ledger. DamagedLedgerPart: a part is damaged, which may name any of them.
+        ConfigError: there is no ledger. DamagedLedgerPart: a part is damaged and may name any of them.
         StorageError: the store fails.
     """
     return _superseded(open_ledger(out))
 
 
 def prune(out: Store, run_id: str, lease: Lease) -> pa.Table:
-    """Remove the files that `superseded_files` names, and return it; the lease is that of OUT.
+    """Remove the files that `superseded_files` lists, and return the list; `lease` is the lease of OUT.
 
-    Rows come first: where this is interrupted, the files that are left are superseded all the same.
+    Rows are written first: if this is interrupted, the remaining files are still superseded.
 
     Raises:
         RunError: the lease was lost, so that another job may write at these names. Others as
@@ -114,7 +114,7 @@ def _superseded(parts: LedgerParts) -> pa.Table:
 
 
 def _rows(parts: LedgerParts, gone: set[str], run_id: str) -> dict[str, list[LedgerRow]]:
-    """By job digest the rows that say which files are gone."""
+    """By job digest, the rows that record the removed files."""
     tables = [LEDGER_SCHEMA.empty_table()]
     for table in parts.read(range(len(parts.keys))) if gone else ():
         tables.append(table.filter(pc.is_in(table["status"], value_set=_STATUSES)))
@@ -133,7 +133,7 @@ def _named(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _without(row: dict[str, Any], gone: set[str], run_id: str) -> LedgerRow:
-    """The row that follows, which names the files that are gone and no other."""
+    """The row that follows it, naming only the removed files."""
     kept = LedgerRow(**{**row, "status": Status.SUPERSEDED})
     further = [pair for pair in _pairs(row) if pair[0] in gone]
     has_output, has_second = row["output_key"] in gone, row["derivative_key"] in gone

@@ -1,4 +1,4 @@
-"""A whole verification: ledgers, listings, hashing on Ray, report. This is what `jobs/verify.py` calls."""
+"""A whole verification: read ledgers, list, hash on Ray, write the report. `jobs/verify.py` calls it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pipeline.verify.outcome import VerificationTally, plan_text, summarise, sum
 
 @dataclass(frozen=True)
 class VerifyRequest:
-    """The command line of a verification; `report` is None for a folder of its own below OUT/runs."""
+    """The command line of a verification; `report`: where to write; None: a new folder below OUT/runs."""
 
     output: str
     config: JobConfig
@@ -44,7 +44,7 @@ class VerifyRequest:
 
 @dataclass(frozen=True)
 class _ToHash:
-    """Objects of one store that are to be hashed; `both`: LISTED_SCHEMA and sha256, not null."""
+    """Objects of one store to hash; `both`: LISTED_SCHEMA and a non-null sha256."""
 
     store: Store
     codes: ObjectCodes
@@ -55,16 +55,16 @@ def run_verify(request: VerifyRequest) -> int:
     """Compare every delivered object with the ledgers, and with `input` every source too.
 
     In steps, for n rows in the ledgers of all job digests:
-      1. read the ledgers, n rows -> one expectation a key, the latest;
-      2. list what is there: missing and unexpected objects are known now;
-      3. hash what is in both, in shards over Ray;
+      1. read the ledgers: n rows -> the latest expectation for each key;
+      2. list the existing objects, which gives missing and unexpected ones;
+      3. hash the objects that are in both, in shards on Ray;
       4. write findings.parquet and summary.json. Nothing else is ever written.
 
     Returns:
-        0: all is as the ledgers say; 3: there are findings.
+        0: everything matches the ledgers; 3: there are findings.
 
     Raises:
-        FiatColorError: with the exit status that its class states; nothing is known then.
+        FiatColorError: with the exit status of its class; there is then no result.
     """
     started = time.time()
     out, source, report = _open(request)
@@ -125,7 +125,7 @@ def _sources(source: Store, expected: Expected, tally: VerificationTally) -> _To
 
 def _hash(config: JobConfig, to_hash: list[_ToHash], tally: VerificationTally) -> None:
     """Hash all shards on Ray and count what comes back."""
-    # Ray is imported late, so that a mistake in the command is reported within a second
+    # import Ray late, so that mistakes in the command are reported within a second
     from pipeline.engine.cluster import capacity, cluster
     from pipeline.engine.tasks import map_tasks
 
@@ -155,6 +155,6 @@ def _shards(
     """The arguments of `check_shard` for each shard."""
     for work in to_hash:
         for start, stop in cut(work.both["bytes"].to_numpy(), workers):
-            # `take` copies: a slice would be sent to the worker with the whole table behind it
+            # `take` copies; a slice would send the whole table to the worker
             shard = work.both.take(pa.array(np.arange(start, stop)))
             yield work.store, shard, work.codes, config.run.threads

@@ -1,4 +1,4 @@
-"""How a decoder's parent and child hand bytes to each other: through one anonymous file that both have open.
+"""How a decoder's parent and child exchange bytes: through one anonymous file that both have open.
 
 Requests and replies are small and go over a socket; encoded files and pixels go through the file:
 two copies at memory speed, where a socket would need two system calls for every 200 KB.
@@ -21,7 +21,7 @@ def open_exchange(name: str) -> int:
 
 
 def write_all(fd: int, data: bytes | memoryview, offset: int = 0) -> int:
-    """Write all of `data` at `offset`; the offset behind it. Raises OSError where memory is out."""
+    """Write all of `data` at `offset`; return the offset after it. Raises OSError if memory runs out."""
     view = memoryview(data).cast("B")
     done = 0
     while done < len(view):

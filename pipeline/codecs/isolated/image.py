@@ -1,4 +1,4 @@
-"""Decoding in a child process: it reads as `in_memory.decode` does; its death costs one image.
+"""Decode in a child process like `in_memory.decode`; if the child dies, only one image fails.
 
 The child is started once, and again after a death.
 """
@@ -18,7 +18,7 @@ from pipeline.codecs.pixels import DecodeLimits, NoImage
 from pipeline.codecs.upright import Pixels
 from pipeline.errors import FailureCode, ImageFailure, RunError
 
-_KEPT_BYTES = 64 * 2**20  # of the exchange between images; more is given back
+_KEPT_BYTES = 64 * 2**20  # of the exchange file kept between images; more is freed
 # Freed memory is kept for the next image of its size: a third of the time that a 512 x 512 one takes.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(128 * 2**20)}
 
@@ -55,7 +55,7 @@ class IsolatedDecoder:
 
     @property
     def seconds(self) -> float:
-        """What one image may take."""
+        """Seconds that one image may take."""
         return self._child.seconds
 
     def close(self) -> None:

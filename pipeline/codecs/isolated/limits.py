@@ -1,4 +1,4 @@
-"""What a child process does before its work: it limits itself, and it ends with its parent."""
+"""What a child process does before its work: limit its resources, and make sure to end with its parent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def connect(socket_fd: int, memory: int) -> Connection:
 
 
 def end_with_parent(socket_fd: int) -> None:
-    """For a thread: end at once when the parent's end of the socket closes, in the middle of a decode too.
+    """For a thread: end the process as soon as the parent's end of the socket closes, even during a decode.
 
     Not PR_SET_PDEATHSIG: that fires when the *thread* ends that started the child.
     """

@@ -1,4 +1,4 @@
-"""A master read in a child process under limits: a hostile file costs one image and never the worker.
+"""Read a master in a child process under limits, so that a hostile file costs one image but never the worker.
 
 The child sends one strip at a time and reads ahead no further than a socket holds.
 `python -m pipeline.codecs.isolated.master` with the socket and the bytes of memory is the child.
@@ -85,7 +85,7 @@ class IsolatedMaster:
             self._is_sending = strip is not None
 
     def _read_to_end(self) -> None:
-        """Take the strips of a pass that was given up: the child sends them all the same."""
+        """Read the remaining strips of an abandoned pass, because the child still sends them."""
         while self._is_sending:
             self._is_sending = self._child.receive() is not None
 

@@ -1,7 +1,7 @@
-"""A child process that decodes under limits, so that a hostile file costs one image and never the worker.
+"""A child process that decodes under limits, so that a hostile file costs one image but never the worker.
 
 Limits: address space (RLIMIT_AS), wall clock (the parent kills), CPU seconds (RLIMIT_CPU). The child ends
-with its parent. It is no sandbox: it has this user's rights.
+with its parent. It is not a sandbox: it runs with this user's permissions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipeline.codecs.isolated.exchange import open_exchange
 from pipeline.codecs.isolated.limits import READY
 from pipeline.errors import FailureCode, ImageFailure, RunError
 
-# A loaded machine has taken several seconds to start a Python; a minute means that it never will.
+# A loaded machine took several seconds to start Python; after a minute it never will.
 _START_SECONDS = 60.0
 _STDERR_BYTES = 300  # of its end, in a message
 # One thread, so that the address space stays small.
@@ -125,7 +125,7 @@ class ChildProcess:
             raise self._death() from None
         if isinstance(reply, ImageFailure):
             if reply.code == FailureCode.OUT_OF_MEMORY:
-                self.stop()  # what a failed allocation leaves behind is not for the next image
+                self.stop()  # do not use a process with a failed allocation for the next image
             raise reply
         return reply
 

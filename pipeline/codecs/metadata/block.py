@@ -1,7 +1,7 @@
-"""The metadata of a file: read from a source, and prepared for the result.
+"""The metadata of a file: read it from a source, and prepare it for the result.
 
-All of it is carried where the result's format has a place for it. What is changed or left out is listed, in
-words for the ledger's column `metadata_changes`.
+All of it is kept if the result's format supports it. Changed or omitted metadata is listed in words, for the
+ledger's column `metadata_changes`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PROFILE_TEXT = ("Raw profile type ", "XML:com.adobe.xmp")
 
 @dataclass(frozen=True)
 class SourceMeta:
-    """What a result carries over.
+    """The metadata that a result takes over.
 
     Attributes:
         format: Pillow's name of the source's format.
@@ -54,7 +54,7 @@ class SourceMeta:
 
 @dataclass(frozen=True)
 class ResultMetadata:
-    """What the file of a result carries; fields as in SourceMeta, with the profile of its pixels."""
+    """The metadata of a result file; fields as in SourceMeta, plus the profile of its pixels."""
 
     icc: bytes
     xmp: bytes
@@ -94,7 +94,7 @@ def read_metadata(image: Image.Image, format_: str, size: tuple[int, int], icc: 
 
 
 def lost_profile(icc: bytes | None) -> str:
-    """For the ledger: what becomes of a profile that no result can carry, None where there is none."""
+    """For the ledger: what happens to a profile (None: no profile) that no result can carry."""
     if not icc:
         return "icc: none, sRGB assumed"
     profile = examine(icc)

@@ -1,7 +1,7 @@
-"""EXIF and resolution of a source, in the form in which its colour image carries them (EXIF 3.0, TIFF 6.0).
+"""Convert EXIF and resolution of a source for its colour image (EXIF 3.0, TIFF 6.0).
 
-Left out are the orientation, because the pixels are turned, the thumbnail, which would still be gray, and all
-that describes how the source file was laid out.
+Omits the orientation, because the pixels are rotated; the thumbnail, which would still be gray; and
+everything that describes the layout of the source file.
 """
 
 from __future__ import annotations

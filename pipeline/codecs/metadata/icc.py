@@ -1,7 +1,8 @@
-"""ICC profiles that are a curve, or three curves and a matrix: read here, to the last bit of float64.
+"""Read ICC profiles that are a curve, or three curves and a matrix, in full float64 precision.
 
-LittleCMS would do, but its optimisation replaces curves by tables that bend linear and steep ones by several
-L*. Profiles with a lookup table stay with LittleCMS (`profiles`). Source: ICC.1:2022, sections 7, 9 and 10.
+LittleCMS could do it, but its optimisation replaces curves by tables, which distort linear and steep ones by
+several L*. Profiles with a lookup table stay with LittleCMS (`profiles`). Source: ICC.1:2022, sections 7, 9
+and 10.
 """
 
 from __future__ import annotations

@@ -34,10 +34,10 @@ _TRIAL = Provenance("compositeWithTrainedAlgorithmicMedia", "trial", "", "Fiat C
 
 
 class ManifestSigner:
-    """Signs results under one certificate. For one thread at a time.
+    """Signs results with one certificate. Not thread-safe.
 
-    Raises ConfigError where certificate or key cannot be read or do not sign together: a trial is signed. And
-    where the extra `c2pa` is not installed.
+    Raises ConfigError if certificate or key cannot be read or do not match (checked by a trial signature), or
+    if the extra `c2pa` is not installed.
     """
 
     def __init__(self, config: C2paConfig) -> None:

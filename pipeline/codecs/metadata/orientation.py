@@ -1,6 +1,6 @@
-"""Which way up a picture is: by EXIF, or where that says nothing by XMP (XMP part 2, tiff:Orientation).
+"""The orientation of a picture: from EXIF, or else from XMP (XMP part 2, tiff:Orientation).
 
-Pillow looks for both, but for fewer spellings of XMP, and forgets which it was.
+Pillow looks for both, but handles fewer forms of XMP and does not record which one it used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UPRIGHT = Orientation(1)
 
 
 def settled(exif_value: Any, xmp: bytes | str | None) -> Orientation:
-    """The rule: EXIF's value where it makes sense, else that of the XMP packet, else upright."""
+    """The orientation: EXIF's value if valid, else that of the XMP packet, else upright."""
     if isinstance(exif_value, int) and 1 <= exif_value <= 8:
         return Orientation(exif_value)
     value = in_xmp(xmp)

@@ -1,8 +1,9 @@
-"""ICC profiles: what the samples of a source mean by one, and back from sRGB into it.
+"""ICC profiles: interpret the samples of a source, and convert sRGB back into a profile.
 
-Intent is relative colorimetric both ways, so that what sRGB can hold comes back as it went. A profile that is
-broken or does not fit the pixels is ignored, and the caller is told so. Gray and matrix profiles are computed
-here (`icc`); those with lookup tables go through LittleCMS, without the optimisation that bends them.
+The intent is relative colorimetric in both directions, so colours inside sRGB survive a round trip. A profile
+that is broken or does not fit the pixels is ignored, and the caller learns why. Gray and matrix profiles are
+computed here (`icc`); those with lookup tables go through LittleCMS, without the optimisation that bends
+them.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _XYZ_ONE = 32768  # ICC's XYZ of 16 bits: u1Fixed15 (ICC.1:2022, 4.14)
 
 @dataclass(frozen=True)
 class Profile:
-    """What a profile is good for.
+    """How a profile can be used.
 
     Attributes:
         mode: RGB or L, None where it cannot be used.

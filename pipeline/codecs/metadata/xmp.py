@@ -1,7 +1,7 @@
 """The XMP of a result: the source's own, and what was done to it.
 
 The result is a document that derives from the source: `xmpMM:DerivedFrom` names the source file and takes
-over its identifiers, `xmpMM:History` goes on after the source's own with one event.
+over its identifiers, `xmpMM:History` continues the source's own with one event.
 
 XMP part 1 (ISO 16684-1) for the data model, part 2 for xmpMM, stEvt and stRef, part 3 (1.1.3.1) for packets
 that one JPEG segment cannot hold; IPTC Photo Metadata 2023.1 for DigitalSourceType.

@@ -1,4 +1,4 @@
-"""The XMP packets of a source: read where they are sound, within limits, and named where they are not."""
+"""Read the XMP packets of a source within limits, and report invalid ones."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _REGISTRY = Lock()
 
 @contextmanager
 def forgetting_prefixes() -> Iterator[None]:
-    """What one image declares must neither reach the next image nor make the registry grow for ever."""
+    """Undo the namespace registrations of an image: they must not affect the next, nor grow without limit."""
     registry: dict[str, str] = ElementTree._namespace_map  # type: ignore[attr-defined]  # no public way
     with _REGISTRY:
         before = dict(registry)

@@ -1,4 +1,4 @@
-"""Big-endian BigTIFF for Pillow, which looks for the version where other files have it."""
+"""Make Pillow read big-endian BigTIFF: it looks for the version at the wrong place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _BigEndianHead(bytes):
 
 
 class BigEndianFile:
-    """A file whose head Pillow takes for what it is."""
+    """A file whose header Pillow recognises correctly."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

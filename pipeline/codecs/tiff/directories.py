@@ -1,4 +1,4 @@
-"""Which pictures of a TIFF are photographs, and which of a picture's channels are colours.
+"""Find out which pictures in a TIFF are photographs, and which of their channels are colours.
 
 Thumbnails and masks stand before or after the photograph and are marked by NewSubfileType, or by the older
 SubfileType (TIFF 6.0, sections 8 and 19). One rule for what is read in memory and in strips.

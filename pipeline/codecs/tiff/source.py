@@ -1,4 +1,4 @@
-"""A page of a TIFF that Pillow does not hold, as uint8 or uint16: any numbers, any channels of photographs.
+"""Read a page of a TIFF that Pillow cannot represent, as uint8 or uint16, with any sample type.
 
 libvips decodes; the tags say what its numbers mean (TIFF 6.0): how far they reach, which channel is alpha.
 Of 16-bit samples libvips undoes MinIsWhite, of others it does not; colours that are multiplied by alpha it
@@ -121,7 +121,7 @@ class TiffSource(TiffImagePlugin.TiffImageFile):
 
     @property
     def has_gray_planes(self) -> bool:
-        """Whether gray and further channels stand one behind the other, which libvips mixes up."""
+        """Whether gray and further channels are stored in separate planes, which libvips mixes up."""
         separate = self.tag_v2.get(_PLANAR_CONFIGURATION, 1) == _SEPARATE
         gray = CHANNELS.get(self.photometric) == 1 and self.photometric != _PALETTE
         return bool(separate and gray and self.tag_v2.get(_SAMPLES_PER_PIXEL, 1) > 1)

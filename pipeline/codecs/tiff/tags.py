@@ -103,7 +103,7 @@ def remove_unstated_resolutions(file: BinaryIO) -> None:
 def amend(file: BinaryIO, metadata: ResultMetadata) -> None:
     """Give the first picture of a finished TIFF the tags of `metadata`, in place of its own tags of the kind.
 
-    Its directory is written anew at the end of the file, with the entries of the old one, which point to the
+    Its directory is rewritten at the end of the file, with the entries of the old one, which point to the
     same places. The resolution that libtiff makes up is removed from all pictures.
 
     Args:

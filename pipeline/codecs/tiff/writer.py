@@ -1,4 +1,4 @@
-"""A TIFF writer for finished pixels that come in rows: TIFF 6.0, or BigTIFF where 4 GiB might not do.
+"""A TIFF writer for finished pixels that arrive in rows: TIFF 6.0, or BigTIFF if 4 GiB may not suffice.
 
 Deflate (TIFF technical note 2) or LZW, with horizontal differences (TIFF 6.0, section 14), any number of
 pages. tifffile writes the file and imagecodecs compresses. Pillow has no 16-bit RGB, and libvips cannot write

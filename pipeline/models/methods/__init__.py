@@ -1,1 +1,1 @@
-"""One room for each colouring method. Rooms share layers with each other, and do not import each other."""
+"""One package per colouring method. The packages share layers but do not import each other."""

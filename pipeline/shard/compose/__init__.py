@@ -1,4 +1,4 @@
-"""Lay predicted chroma over a photograph's own lightness: compiled loops on a CPU, torch on other devices."""
+"""Combine predicted chroma with a photograph's own lightness: compiled loops on CPU, torch elsewhere."""
 
 from pipeline.shard.compose.composer import (
     DEFAULT_SETTINGS,

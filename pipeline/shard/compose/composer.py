@@ -1,8 +1,8 @@
-"""Lay predicted chroma over a photograph's own lightness: full resolution, sRGB of 8 or 16 bits out.
+"""Combine predicted chroma with a photograph's own lightness, at full resolution, to sRGB of 8 or 16 bits.
 
 One pass over the pixels in short runs of a row, compiled, on one thread, without the GIL. No fast-math
-and no library calls inside: every CPU gives the same bits. The lightness that rounding leaves is measured
-on every pixel in the same pass. A photograph that memory cannot hold is composed strip by strip.
+and no library calls inside: every CPU gives the same bits. The same pass measures the lightness of every
+rounded pixel. A photograph that memory cannot hold is composed strip by strip.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _AB_LIMIT = np.float32(1000)  # no sRGB colour is beyond 130; keeps the gamut se
 
 @dataclass(frozen=True, slots=True)
 class ComposeSettings:
-    """What may be set about the composition.
+    """Settings of the composition.
 
     chroma: factor on the predicted chroma, 0 (gray) to 10; 1 as predicted.
     fades: whether chroma fades out near black and near white.
@@ -60,7 +60,7 @@ DEFAULT_SETTINGS = ComposeSettings()
 
 
 class Compose(Protocol):
-    """`compose`, or what stands for it on another device."""
+    """`compose`, or its implementation on another device."""
 
     def __call__(
         self, l_u16: U16, ab_2hw: F32, alpha: U8 | U16 | None, settings: ComposeSettings, *, depth: int
@@ -143,7 +143,7 @@ def _row_blocks(shape: tuple[int, ...], pixels: int) -> Iterator[slice]:
 
 
 class Measurer:
-    """Measures sRGB pixels of 8 or 16 bits strip by strip, for what was changed after `compose`."""
+    """Measures sRGB pixels of 8 or 16 bits strip by strip, after changes that follow `compose`."""
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
@@ -262,7 +262,7 @@ def compose(
 
 
 def composed_by(composer: Composer, l_u16: U16, alpha: U8 | U16 | None) -> Composed:
-    """The whole of a photograph by a composer that has begun none of it."""
+    """Compose a whole photograph with a fresh composer."""
     rgb = composer.strip(l_u16, alpha)
     measured = composer.measures()
     return Composed(measured.max_delta_l, measured.mean_chroma, measured.colorfulness, rgb)

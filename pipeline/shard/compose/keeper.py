@@ -1,7 +1,7 @@
-"""Real colour of a scan laid over its composed pixels, with a soft edge: a colour target stays what it is.
+"""Copy a scan's real colour over its composed pixels, with a soft edge, so that e.g. a colour target is kept.
 
-Its chroma is the source's, its lightness too, as everywhere; both pictures have one luminance, so that a
-mixture of their light has it as well.
+Its chroma and, as everywhere, its lightness come from the source. Both pictures have the same luminance, so a
+mixture of their light has it, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ColourKeeper:
 
         Args:
             l_u16: uint16[h,w], its lightness.
-            srgb8: uint8[h,w,3], the source's colours; their lightness has no say.
+            srgb8: uint8[h,w,3], the source's colours; their lightness is ignored.
             top, left: where in the photograph its first pixel is.
         """
         height, width = l_u16.shape

@@ -1,8 +1,8 @@
-"""The composition of `shard.compose.composer` on a torch device: the same pixels, without the CPU's time.
+"""The composition of `shard.compose.composer` on a torch device: the same pixels without CPU time.
 
 Every operation is one that IEEE 754 rounds in one way, in the order of `color.kernels`, so the levels are
-those of the compiled loops to the bit. So are the measurements, but for the mean chroma: it is summed in
-another order, of square roots that torch's CPU device does not always round to the nearest.
+those of the compiled loops to the bit. The measurements are equal, too, except the mean chroma: its terms are
+summed in another order, and torch's CPU device does not always round square roots to the nearest value.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ F32 = NDArray[np.float32]
 
 
 class Tables:
-    """What is the same for all photographs, on `device`: constants, and the tables of both depths."""
+    """Data shared by all photographs, on `device`: constants, and the tables for both depths."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device

@@ -1,4 +1,4 @@
-"""Batches for the network, from encoded images and seeds; where they are made does not change them."""
+"""Batches for the network, from encoded images and seeds, independent of where they are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The photographs of a training worker without their images, and the batches made of them."""
+"""The index of a training worker's photographs, and the batches made from them."""
 
 from __future__ import annotations
 

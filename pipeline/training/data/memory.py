@@ -1,4 +1,4 @@
-"""Training batches from encoded images in memory, for collections that fit there."""
+"""Training batches from encoded images in memory, for collections that fit into it."""
 
 from __future__ import annotations
 

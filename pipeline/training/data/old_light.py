@@ -1,8 +1,8 @@
 """Old light: what a plate or film of 1850 to 1950, and its print, would have made of a colour photograph.
 
-All in the order in which it happened: light through the lens onto the emulsion (linear light), development
-and print (characteristic curve), a century in a drawer (lightness). Chroma is never touched: what is to be
-learned is the photograph's own.
+The steps follow the historical order: light through the lens onto the emulsion (linear light), development
+and print (characteristic curve), a century of ageing (lightness). Chroma is never changed: the network should
+learn the photograph's own.
 
 An sRGB photograph knows three numbers of a spectrum, so a film can only be a mixture of its linear red, green
 and blue, which stand for light above about 590 nm, from 500 to 590 nm, and below. Ultraviolet, to which every

@@ -1,4 +1,4 @@
-"""The index of the training rows, which leaves out their images, and reading single row groups."""
+"""The index of the training rows, without their images, and reading of single row groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colour from another tool's picture of the same photograph."""
+"""Use the colours of another tool's picture of the same photograph."""
 
 from pipeline.models.methods.borrowed.model import BorrowedColorizer
 

@@ -1,4 +1,4 @@
-"""Chroma of a picture that any tool, person or model has made of the photograph, behind the model door."""
+"""The method "borrowed": use the chroma of a colour picture of the photograph, made by any tool or person."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class BorrowedColorizer(Colorizer):
 
     def predict_ab(self, L_B1HW: Tensor, guides: Mapping[str, Tensor] | None = None) -> Tensor:
         """As `Colorizer.predict_ab`; h, w are the picture's. Raises ValueError for another shape,
-        ImageFailure (GUIDE_INVALID) where it is no picture of the photograph, or does not lie as it does."""
+        ImageFailure (GUIDE_INVALID) if it is not a picture of the photograph or has another orientation."""
         self.check_input(L_B1HW, guides)
         assert guides is not None
         picture_B3hw = guides["picture"]

@@ -1,4 +1,4 @@
-"""Where a photograph lies in a colour picture of it, found on lightness alone.
+"""Find the position of a photograph in a colour picture of it, using only lightness.
 
 A coarse search over scales finds the shift by the peak of a correlation in the frequency domain; Gauss-Newton
 steps from coarse to fine make it a sub-pixel affine map (Lucas and Kanade, IJCAI 1981, in the additive form

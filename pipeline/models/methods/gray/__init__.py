@@ -1,4 +1,4 @@
-"""No colour: the method of images that somebody wants to stay gray."""
+"""No colour: the method for images that somebody wants to keep gray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Iizuka's network behind the model door: physical units outside, [0, 1] inside; and its training loss."""
+"""Iizuka's network with the common model interface (normalised to [0, 1] inside), and its training loss."""
 
 from __future__ import annotations
 

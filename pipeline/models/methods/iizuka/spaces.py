@@ -1,7 +1,7 @@
 """The colour spaces that the network can predict in, all as numbers in [0, 1]: Lab, YUV and RGB.
 
-The paper compares the three (section 5, figure on colour spaces) and prefers Lab. Whatever the space, what
-leaves the room is CIELAB chroma.
+The paper compares the three (section 5, figure on colour spaces) and prefers Lab. Whatever the space, the
+method returns CIELAB chroma.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Other people's networks as ONNX files, each with a contract: DDColor, DeOldify, Zhang et al., others."""
+"""Third-party networks as ONNX files, each with a contract: DDColor, DeOldify, Zhang et al., others."""
 
 from pipeline.models.methods.onnx.model import HintedOnnxColorizer, OnnxColorizer
 

@@ -1,7 +1,7 @@
-"""What a colouring graph wants and gives: the contract that stands beside its weights, or inside them.
+"""The contract of a colouring graph: its inputs and outputs, stored next to its weights or inside them.
 
-An ONNX file says the shapes of its inputs, and nothing of their meaning. A graph that wants 0..255 and gets
-0..1 runs without an error and gives brown pictures; so what the shapes leave open is written down.
+An ONNX file states the shapes of its inputs but not their meaning. A graph that needs 0..255 and gets 0..1
+runs without an error and gives brown pictures. The contract states what the shapes do not.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Probe(Section):
 
 
 class Contract(Section):
-    """All that the job must know of an ONNX file, beside what the file says itself."""
+    """What the job must know about an ONNX file, in addition to what the file states itself."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="as plan and metadata call it")
     licence: str = Field(min_length=1, description="of the weights, such as Apache-2.0")
@@ -135,7 +135,7 @@ class Contract(Section):
         return any(one.role == "hint_ab" for one in self.inputs)
 
     def digest(self) -> str:
-        """SHA-256 over what changes pixels, 64 hex digits: a corrected licence or probe leaves it."""
+        """SHA-256 over what changes pixels, 64 hex digits; a corrected licence or probe does not count."""
         relevant = self.model_dump(mode="json", include={"inputs", "size", "output", "recombine"})
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Which contract an ONNX file has: stated, beside it, inside it, or a ready one."""
+"""Find the contract of an ONNX file: stated, next to it, inside it, or a ready-made one."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def find_contract(
 ) -> Contract:
     """The contract of the file at `weights`, whose bytes have this SHA-256.
 
-    In this order: `stated`, a contract as a mapping or the place of one; NAME.yaml beside NAME.onnx; the one
-    in the file's metadata; a ready one for these bytes; a ready one of this name.
+    In this order: `stated`, a contract as a mapping or its location; NAME.yaml next to NAME.onnx; the one in
+    the file's metadata; a ready-made one for these bytes; a ready-made one with this name.
 
     Raises:
         WeightsError: there is none; it is damaged; it is for a file of another SHA-256. StorageError: as the

@@ -1,4 +1,4 @@
-"""An ONNX file before anything of it runs: what it reaches for, and whether it fits its contract."""
+"""Check an ONNX file before running it: does it use external code or files, and does it fit its contract?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other people's networks at our door: an ONNX graph and its contract as a `Colorizer`."""
+"""Third-party networks: an ONNX graph and its contract as a `Colorizer`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ F32 = NDArray[np.float32]
 
 
 class OnnxColorizer(Colorizer):
-    """Colours with an ONNX graph. What it wants and gives is in its contract; the numbers are its own.
+    """Colours with an ONNX graph. Its contract describes inputs and outputs.
 
     `threads`: the cores that it may use.
     """

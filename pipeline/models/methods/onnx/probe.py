@@ -1,4 +1,4 @@
-"""The probe: one picture through the graph before any work, for shapes do not tell a wrong range."""
+"""The probe: run one picture through the graph before any work. Shapes do not reveal a wrong range."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEIGHT, _WIDTH = 192, 256
 LEAST_CHROMA, MOST_CHROMA = 0.5, 90.0
 """Lab units: the mean C*ab of a picture that a working network colours lies between them."""
 LEAST_SPREAD = 0.05
-"""Lab units: what sees the picture as black or white everywhere gives one colour, to rounding."""
+"""Lab units: a graph that sees only black or white everywhere gives one colour, up to rounding."""
 _LEAST_LIKENESS = 0.8
 """Correlation of the luma of a graph's RGB with that of the picture: the networks copy what they see."""
 _MOST_LUMA_APART = 0.25  # of 1: mean difference of the two

@@ -12,7 +12,7 @@ from pipeline.errors import ConfigError, FailureCode, ImageFailure, WeightsError
 
 F32 = NDArray[np.float32]
 _BFLOAT16 = 16  # as ONNX numbers its types
-_QUIET = 4  # only what is fatal is logged: errors are raised, and told in one line
+_QUIET = 4  # log only fatal errors; others are raised and reported in one line
 
 
 class Session:

@@ -1,4 +1,4 @@
-"""Between our units and a graph's numbers: lightness and hints in, chroma out. Plain numpy."""
+"""Convert between our units and a graph's numbers: lightness and hints in, chroma out. Plain numpy."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class OnnxWeights:
 
     @property
     def card(self) -> ModelCard:
-        """What plan, summary and metadata say of it."""
+        """The card for plan, summary and metadata."""
         contract = self.contract
         return ModelCard(
             contract.name, contract.licence, contract.non_commercial, contract.source, self.sha256,

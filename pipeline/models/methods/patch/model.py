@@ -1,4 +1,4 @@
-"""A small network on each pixel's features, behind the model door; and its training loss."""
+"""A small network on each pixel's features, with the common model interface, and its training loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colour from a similar picture, behind the model door."""
+"""Colour from a similar picture, with the common model interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The U-Nets behind the model door, their losses and their two heads."""
+"""The U-Nets with the common model interface, their losses and their two heads."""
 
 from __future__ import annotations
 
