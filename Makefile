@@ -12,6 +12,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 DEMO_OUTPUT := demo-output
 TESTS_AT_ONCE := 2
+CHECKED := not ray and not s3 and not server and not job and not slow
 # Whole files go to the processes, and those that take long come first (tests/conftest.py puts them there).
 PYTEST = $(PY) -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 export PYTHON VENV PIP_ARGS TORCH
@@ -43,9 +44,9 @@ lint: tools  ## ruff, mypy and the import contracts
 	$(PY) -m mypy
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-check: tools  ## the linters, and beside them every test that needs neither Ray, a server, a browser nor a whole job: minutes
+check: tools  ## the linters, and beside them the tests that need no Ray, server, browser or second: 90 seconds
 	@$(MAKE) --no-print-directory lint & linters=$$!; \
-	$(PYTEST) -m "not ray and not s3 and not server and not job"; status=$$?; \
+	$(PYTEST) -m "$(CHECKED)"; status=$$?; \
 	wait $$linters && exit $$status
 
 test: lint  ## the linters, then every test: the longest

@@ -71,7 +71,7 @@ def _parameters(item: pytest.Item) -> set[str]:
 
 
 def _rank(item: pytest.Item) -> int:
-    return next((rank for rank, name in ((2, "slow"), (1, "ray")) if item.get_closest_marker(name)), 0)
+    return next((rank for rank, name in ((2, "first"), (1, "ray")) if item.get_closest_marker(name)), 0)
 
 
 @pytest.hookimpl(wrapper=True)

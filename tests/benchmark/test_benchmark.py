@@ -40,7 +40,7 @@ def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=IMPORT_ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 def test_the_job_and_the_loops_on_six_images(tmp_path: Path) -> None:
     """With a real Ray: half a minute on an idle machine."""
@@ -118,6 +118,7 @@ time.sleep(0.5)
 """
 
 
+@pytest.mark.slow
 def test_the_time_and_memory_of_children_count(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
     trace = watched([sys.executable, "-c", _PARENT], 1, {}, tmp_path / "log", tmp_path)
@@ -143,6 +144,7 @@ def test_the_trainer_is_compared_with_the_loop_of_its_round() -> None:
     assert "| jobs/train.py | 1 | 2 | 9.0 | **0.90** | 1.00% | 0.0 |" in training_table(actual)
 
 
+@pytest.mark.slow
 def test_the_bare_loop_trains_the_networks_of_the_configurations() -> None:
     small = ["train.batch=2", "data.crop=64"]
     for name in ("faithful", "iizuka"):

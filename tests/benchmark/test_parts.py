@@ -22,7 +22,7 @@ SAMPLES = IMPORT_ROOT / "tests" / "photos"
 
 
 @pytest.mark.job
-@pytest.mark.slow
+@pytest.mark.first
 def test_the_job_is_compared_with_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(parts.KINDS, "small", Kind("512", 32, deep=True))
     (row,) = compare_parts(SAMPLES, tmp_path, ["small"], 1, 1, ["model.side=64"])
@@ -35,6 +35,7 @@ def test_the_job_is_compared_with_its_parts(tmp_path: Path, monkeypatch: pytest.
     assert row["sum_over_whole"] == pytest.approx(row["sum"] / row["whole"]["cpu"], abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("deep", "suffix"), [(False, "jpeg"), (True, "tiff")])
 def test_every_part_of_a_photograph_takes_time(tmp_path: Path, deep: bool, suffix: str) -> None:
     """In this process: most of what a Python of its own takes are its imports."""

@@ -136,6 +136,7 @@ def test_a_defect_is_one_line_with_its_traceback() -> None:
     assert defect["traceback"].startswith("Traceback (most recent call last):\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -153,6 +154,7 @@ def test_a_users_mistake_is_json_too_with_the_same_status(arguments: list[str], 
     assert words in line["message"]
 
 
+@pytest.mark.slow
 def test_an_unknown_format_is_bad_usage() -> None:
     process = run("--log-format", "xml", "--input", "in", "--output", "out")
     assert process.returncode == 2

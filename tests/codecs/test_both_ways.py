@@ -38,6 +38,7 @@ def truth(kind: Kind) -> np.ndarray:
     return upright(l_star(np.asarray(y)), kind["orientation"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_generated_tiffs_are_read_alike_and_rightly(seed: int, tmp_path: Path) -> None:
     checked = 0

@@ -44,6 +44,7 @@ def _many_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.codecs.masters.STRIP_PIXELS", 7 * SIZE[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("bands", [1, 2, 3, 4])
 @pytest.mark.parametrize("layout", [{}, {"tile": (64, 48)}, {"bigtiff": True, "compression": "zlib"}])

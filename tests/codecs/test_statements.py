@@ -87,6 +87,7 @@ def test_what_a_heif_or_avif_leaves_open_is_srgb_and_high_range_is_refused() -> 
             assert caught.value.code == FailureCode.UNSUPPORTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", range(0, 400, 7))
 def test_a_container_that_makes_no_sense_says_nothing(cut: int) -> None:
     data = bytearray(heif(np.dstack([RAMP] * 3)))

@@ -25,6 +25,7 @@ def picture(shape: tuple[int, ...], dtype: Any, seed: int = 0) -> NDArray[Any]:
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([1, 3]), st.integers(1, 64), st.booleans())
 def test_every_pixel_is_the_mean_of_its_area(
@@ -40,6 +41,7 @@ def test_every_pixel_is_the_mean_of_its_area(
     assert np.abs(small - wanted).max() <= (0.52 if deep else 0.5001)
 
 
+@pytest.mark.slow
 def test_strips_give_the_same_levels_as_the_whole() -> None:
     large = picture((97, 61, 3), np.uint8)
     large.flags.writeable = False  # as pixels of a decoder's process are

@@ -20,6 +20,7 @@ def strip_of(depth: int, alpha: bool, width: int) -> tuple[NDArray[np.uint16], N
     return l_u16, mask, compose(l_u16, ab_2hw, mask if alpha else None, depth=depth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("width", [1, 15, 1023, 1024, 1025, 2300])

@@ -13,6 +13,7 @@ from tests.support.samples import photo
 ARCHIVE = SHARED / "photos" / "archive"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tone", TONES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_real_is_found_where_it_is(tone: str, kind: str) -> None:

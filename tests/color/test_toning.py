@@ -50,6 +50,7 @@ def toned() -> dict[str, Rgb8]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", toned())
 def test_toning_and_ageing_are_not_colour(kind: str) -> None:
     assert colour_spread(toned()[kind]) < 0.75 * REAL_COLOUR_SPREAD
@@ -99,6 +100,7 @@ def spreads(folder: str, wanted: set[str]) -> list[float]:
     return results
 
 
+@pytest.mark.slow
 def test_no_old_photograph_passes_for_colour() -> None:
     assert (
         max(spreads("archive", {"DeOldify", "DDColor", "seeing-lost-enclaves"})) < 0.75 * REAL_COLOUR_SPREAD

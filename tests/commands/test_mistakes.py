@@ -118,6 +118,7 @@ def outcomes(places: dict[str, Path]) -> dict[str, Any]:
     return {words: line for (words, _), line in zip(CASES, lines, strict=True)} | {"seconds": seconds}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "said"), CASES, ids=[words for words, _ in CASES])
 def test_a_mistake_is_told_before_the_slow_imports(
     words: str, said: str, outcomes: dict[str, Any], places: dict[str, Path]

@@ -30,6 +30,7 @@ def distribution(module: str) -> str:
     return next((name for name in named if file in map(str, metadata.files(name) or ())), named[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", MODULES)
 def test_the_modules_are_those_of_the_packages(extra: str) -> None:
     brought = {distribution(module) for module in MODULES[extra]}

@@ -15,6 +15,7 @@ def rows() -> list[Outcome]:
     return outcomes()
 
 
+@pytest.mark.slow
 def test_every_kind_is_coloured_whole_or_says_why_not(rows: list[Outcome]) -> None:
     for row in rows:
         assert row.decoded or row.said, row.name

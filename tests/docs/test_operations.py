@@ -122,7 +122,7 @@ def expected(command: str, times: int) -> int:
     return 4 if broken else 0
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 @pytest.mark.timeout(1800)  # fifteen jobs, eight of them on Ray, on a loaded machine
 def test_an_operator_follows_the_page(

@@ -126,7 +126,7 @@ def archivist(tmp_path: Path) -> Archivist:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_who_follows_the_page_gets_there(archivist: Archivist, name: str) -> None:

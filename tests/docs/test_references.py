@@ -29,6 +29,7 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(REPO))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_what_a_page_names_is_there(page: Path) -> None:
     assert references.in_page(page) == []

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from pipeline import child_python_path
 
@@ -48,6 +49,7 @@ def is_running(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_nothing_lives_on_after_a_kill_or_the_end(tmp_path: Path) -> None:
     killed, ended = start(tmp_path), start(tmp_path)
     some, others = started_by(killed), started_by(ended)

@@ -57,6 +57,7 @@ def by_name(table: pa.Table, key: str) -> dict[str, dict[str, Any]]:
     return {row["colored_by"]: row for row in table.to_pylist() if row["key"] == key}
 
 
+@pytest.mark.slow
 def test_a_row_per_photograph_and_colouring(plain: Measured) -> None:
     assert plain.rows.schema == SCHEMA
     assert plain.rows.num_rows == 5 * 5

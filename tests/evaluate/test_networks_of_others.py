@@ -59,6 +59,7 @@ def photos(tmp_path: Path) -> Path:
     return write_photographs(tmp_path / "photos")
 
 
+@pytest.mark.slow
 def test_an_onnx_file_stands_in_the_table_with_fid(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "ddcolor.onnx").write_bytes(PUBLISHED["ddcolor"].make().SerializeToString())
     (tmp_path / "inception.onnx").write_bytes(features_graph().SerializeToString())

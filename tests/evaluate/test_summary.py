@@ -205,6 +205,7 @@ def test_the_classifiers_crop() -> None:
     assert crop[:, 4:-4].min() > 250
 
 
+@pytest.mark.slow
 def test_the_classifier_knows_imagenet() -> None:
     """Wrong preprocessing or a wrong order of classes shows here: top-1 of this network is about 75%."""
     if not (EVAL / "manifest.csv").exists():

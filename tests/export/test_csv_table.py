@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ def test_a_spreadsheet_sees_that_it_is_utf8_and_libraries_read_past_the_mark(tmp
     assert pl.read_csv(file)["key"].to_list() == list(pd.read_csv(file)["key"]) == ["한강 Köln.jpg"]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)  # each example writes a ledger
 @given(
     message=st.text(st.one_of(st.sampled_from(FORMULA + "'\",;"), st.characters(codec="utf-8")), min_size=1),

@@ -90,6 +90,7 @@ def test_a_run_that_left_no_summary_has_no_version_rather_than_a_wrong_one(out):
     assert texts(root, "agent/agentVersion") == []
 
 
+@pytest.mark.slow
 @given(
     value=st.text(
         st.one_of(st.sampled_from("<>&\"']\x00\x0b\r\ufffe\U0001f3de"), st.characters(codec="utf-8"))

@@ -102,6 +102,7 @@ def test_an_unknown_field_is_an_error(path: str) -> None:
         check(manifest)
 
 
+@pytest.mark.slow
 @needs_kubectl
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_is_strictly_valid(overlay: str) -> None:

@@ -62,6 +62,7 @@ def test_terraform_would_format_nothing() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_every_reference_has_its_declaration() -> None:
     locals_ = {name for block in blocks("locals") for name in block}
     assert set(re.findall(r"\bvar\.(\w+)", TEXT)) == declared("variable")
@@ -138,6 +139,7 @@ def under_policy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             yield
 
 
+@pytest.mark.slow
 def test_the_policy_is_enough_for_a_run_and_no_more(under_policy: None) -> None:
     settings = StorageConfig(region="us-east-1", retries=0)
     source, output = open_store(f"s3://{SOURCE}", settings), open_store(f"s3://{OUTPUT}", settings)

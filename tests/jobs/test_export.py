@@ -178,6 +178,7 @@ def test_a_damaged_and_a_missing_object_are_rows_and_there_is_no_bag(place, expo
     assert "changed: images/c.tif" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["csv", "premis", "bagit"])
 def test_a_damaged_ledger_part_is_one_line_and_nothing_is_exported(tmp_path, export, no_storage, format):
     out = open_store(str(tmp_path / "out"), no_storage)
@@ -210,6 +211,7 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path, export, no_storage)
         assert done.stderr.splitlines()[-1].startswith(f"error: cannot write {tmp_path}/file/x")
 
 
+@pytest.mark.slow
 def test_a_terminated_job_leaves_no_half_made_bag(tmp_path, no_storage):
     out = open_store(str(tmp_path / "out"), no_storage)
     names = [f"{i}.jpg" for i in range(1500)]

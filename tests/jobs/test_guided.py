@@ -42,7 +42,7 @@ GUIDES = [
 METHODS = ["unet", "unet", "scribble", "unet", "unet", "reference", "welsh", "iizuka", "iizuka", "iizuka"]
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 @pytest.mark.timeout(900)  # four runs, of which two on a real Ray
 def test_ten_guided_images_among_a_hundred_and_one_changed_guide(s3_moto, colorize):

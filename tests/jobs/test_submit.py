@@ -45,24 +45,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.mark.timeout(900)
 def test_the_status_is_that_of_the_run(cluster: Cluster, tmp_path: Path) -> None:
     scans, colored = tmp_path / "scans", tmp_path / "colored"
-    fill(str(scans), {"a.jpg": encoded(photograph(1))})
+    fill(str(scans), {"a.jpg": encoded(photograph(1)), "broken.jpg": encoded(photograph(3))[:300]})
     colorize = ["--", "colorize", scans, colored, *FAST]
-    done = cluster.submit(*colorize)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Coloured 1 of 1" in done.stdout
-    fill(str(scans), {"broken.jpg": encoded(photograph(3))[:300]})
-    failed = cluster.submit(*colorize)
+    started = cluster.submit("--no-wait", *colorize)
+    assert started.returncode == 0
+    failed = cluster.submit("--attach", started.stdout.strip())
     assert failed.returncode == 3, failed.stdout + failed.stderr
-    too_many = cluster.submit(*colorize, "--set", "run.max_failed=0.1", "--set", "plan.retry_failed=true")
-    assert too_many.returncode == 4, too_many.stdout + too_many.stderr
+    assert "Coloured 1 of 2" in failed.stdout
+    done = cluster.submit("--", "export", colored, "--format", "csv", "--to", tmp_path / "rows.csv")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "rows.csv").exists()
     unusable = cluster.submit("--", "colorize", tmp_path / "nowhere", colored)
     assert unusable.returncode == 2
     assert "nowhere" in unusable.stdout  # what the job printed there
-
-    started = cluster.submit("--no-wait", *colorize)
-    assert started.returncode == 0
-    followed = cluster.submit("--attach", started.stdout.strip())
-    assert followed.returncode == 3, followed.stdout + followed.stderr
     assert cluster.submit("--attach", "raysubmit_none").returncode == 2
 
     stranger = cluster.submit(*colorize, RAY_AUTH_TOKEN="0" * 64)

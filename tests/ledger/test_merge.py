@@ -106,6 +106,7 @@ def test_few_parts_stay(out, monkeypatch):
     assert names(out) == [f"part-{shard}.parquet" for shard in SHARDS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", range(1, 11))
 def test_a_process_that_dies_at_any_change_loses_no_row(out, change):
     """Two changes write the merged parts, seven remove what is in them."""

@@ -70,6 +70,7 @@ DAMAGED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
 def test_what_no_commit_has_written_is_damaged(out, data) -> None:
     out.put(PART, data)
@@ -141,6 +142,7 @@ def callers(out: Store) -> dict[str, Callable[[], object]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [b"PAR1", damaged_page()], ids=["no Parquet", "page"])
 @pytest.mark.parametrize("name", callers(None))  # type: ignore[arg-type]
 def test_every_caller_prints_the_same_line_and_exits_with_1(out, data, name, capsys) -> None:
@@ -157,6 +159,7 @@ def test_every_caller_prints_the_same_line_and_exits_with_1(out, data, name, cap
     assert capsys.readouterr().err == f"error: {raised.value}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [b"PAR1", damaged_page()], ids=["no Parquet", "page"])
 def test_a_verification_reports_the_same_line_and_goes_on(out, data) -> None:
     put_part(out, "digest", "2", [row("a")])

@@ -19,6 +19,7 @@ def out(tmp_path, no_storage) -> Store:
     return open_store(str(tmp_path), no_storage)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)  # each example writes a ledger
 @given(
     parts=st.lists(

@@ -116,6 +116,7 @@ def test_any_small_shift_scale_and_angle_under_any_tone(shift, scale, angle, gam
     assert placed.angle == pytest.approx(angle, abs=0.08)  # which is a quarter of a pixel at a corner
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -30,6 +30,7 @@ from pipeline.models.weights_file import shipped_names
 from tests.support.paths import SAMPLES as PHOTOS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_names())
 def test_every_shipped_network_predicts_the_same(name: str) -> None:
     plain = build_colorizer(load_weights(location(None, name), None))
@@ -132,6 +133,7 @@ def test_padding_of_one_more_at_the_end_computes_what_the_layer_did(
             assert torch.allclose(FusedConv(layer, None, torch.float32)(x), layer(x), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_names())
 def test_bfloat16_moves_chroma_by_less_than_can_be_seen(name: str) -> None:
     exact = load_colorizer(None, name, precision="fp32").colorizer

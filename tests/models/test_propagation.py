@@ -158,6 +158,7 @@ class TestOneKnownPixelInAHundred:
     def test_a_portrait(self) -> None:
         assert self.error(Image.fromarray(skimage.data.astronaut()), 256) < 3
 
+    @pytest.mark.slow
     @pytest.mark.skipif(not KODAK.is_dir(), reason="needs the shared photographs")
     def test_kodak(self) -> None:
         """Every third photograph, whose average is that of all: measured for the 24 3.17 at 256 pixels, 2.74

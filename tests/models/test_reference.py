@@ -74,6 +74,7 @@ def test_the_truth_as_reference_beats_the_automatic_result(
     assert error(colour(room(), truth, truth), truth) < share * error(colour(automatic, truth), truth)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not KODAK.is_dir(), reason="no shared photographs beside the checkout")
 @pytest.mark.parametrize("number", [2, 4, 22])
 def test_on_kodak_too(automatic: Colorizer, number: int) -> None:

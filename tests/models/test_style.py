@@ -46,6 +46,7 @@ def shift(colorizer: Colorizer, street: str, style: Path) -> Tensor:
     return (styled - colorizer.predict_ab(L_B1HW)).mean((0, 2, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("street", STREETS)
 def test_a_portrait_warms_a_street(shipped: Colorizer, street: str) -> None:
     """Colour of skin and cloth, which the network expects of a close portrait, spreads to the houses."""

@@ -177,6 +177,7 @@ def test_parquet_inputs_beside_files(tmp_path: Path) -> None:
         prepare_photos([str(album)], str(tmp_path / "other"), PrepareConfig())
 
 
+@pytest.mark.slow
 def test_rows_that_unpack_to_more_than_memory_are_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,7 @@ def bomb(format_: str) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_file_that_unpacks_to_more_than_memory_is_one_line(tmp_path, format_, monkeypatch):
     monkeypatch.setattr(inventory, "MOST_BYTES", 2**29)

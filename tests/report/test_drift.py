@@ -79,6 +79,7 @@ def test_the_table_has_all_shipped_weights_as_they_are() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_sample_photographs_are_as_colourful_as_the_table_says(tmp_path: Path) -> None:
     chroma, row = measured("faithful", tmp_path), REFERENCES["faithful"]
     assert chroma.images == row["images"]

@@ -58,6 +58,7 @@ def test_hostile_names_are_shown_and_change_nothing(name: str) -> None:
     assert all(link.get("href").startswith("../../../images/") for link in root.iter("a"))
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(name=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40))
 def test_any_name_is_text(name: str) -> None:

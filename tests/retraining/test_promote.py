@@ -81,7 +81,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=280)
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 def test_a_first_champion_and_a_challenger_that_is_worse(photos: str, tmp_path: Path) -> None:
     registry = f"{tmp_path}/models/warm"

@@ -67,7 +67,7 @@ def test_mistakes(family: Path) -> None:
         family_of(str(family), TrainConfig)
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 def test_one_command_from_photographs_to_a_table(family: Path, tmp_path: Path) -> None:
     """Prepared, trained, exported and evaluated for real; a second call trains nothing again."""

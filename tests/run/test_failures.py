@@ -48,7 +48,7 @@ def until(condition, seconds: float, what: str) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph, colorize):
     storage, settings = s3_ceph.storage_config, s3_ceph.settings

@@ -63,7 +63,7 @@ def test_a_pool_of_processes_listens_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.first
 def test_a_local_ray_listens_on_loopback_alone(tmp_path: Path) -> None:
     found = seen_in_a_run(tmp_path, "ray")
     assert {"gcs_server", "raylet"} <= {name for name, _ in found}

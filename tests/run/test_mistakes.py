@@ -47,6 +47,7 @@ def scans(tmp_path: Path) -> Path:
     return tmp_path / "scans"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
@@ -86,6 +87,7 @@ def test_a_mistake_is_told_before_the_slow_imports(
     assert seconds < _CPU_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry run"])
 @pytest.mark.parametrize("below", ["", "/not/there/yet"])
 def test_an_output_on_a_read_only_disk_is_told_at_once(

@@ -17,7 +17,7 @@ BROKEN = b"\xff\xd8\xff\xe0 cut off"
 SETTINGS = ("run.workers=1", "model.side=64", "report.sample=1", "report.keep=3", "run.max_failed=0.5")
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 @pytest.mark.timeout(600)  # eight starts of the job, on a loaded machine
 def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(tmp_path: Path, colorize) -> None:

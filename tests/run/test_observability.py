@@ -22,7 +22,7 @@ from tests.support.job_runner import command, encoded, fill, ledger, photograph
 from tests.support.ray_head import TOKEN, ray_head
 from tests.support.servers import free_port
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.ray, pytest.mark.first, pytest.mark.alone]
 COLOURED, SHARD = 60, 4
 #: Ray's own, on the dashboard and in the alerts; those of GPUs are not there without one.
 RAYS_OWN = {"ray_node_cpu_utilization", "ray_node_mem_used_host", "ray_node_mem_total_host"}

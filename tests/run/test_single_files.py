@@ -77,6 +77,7 @@ def test_an_object_is_named_with_its_bucket(s3_moto: S3Server, folder: Path) -> 
         source_of([f"{root}/scans/a.jpg", str(folder / "a.jpg")], s3_moto.storage_config)
 
 
+@pytest.mark.slow
 def test_the_command_plans_a_photograph_beside_its_output(
     folder: Path, monkeypatch: pytest.MonkeyPatch, in_process: Callable
 ) -> None:

@@ -91,7 +91,7 @@ def test_evaluating_while_a_server_is_busy(s3_moto, tmp_path: Path) -> None:
     assert "SlowDown (HTTP 503); run the same command again when the server has recovered" in line
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 def test_training_onto_a_disk_that_gets_full(tmp_path: Path) -> None:
     photos = tmp_path / "photos"

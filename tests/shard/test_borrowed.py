@@ -170,6 +170,7 @@ def bomb() -> bytes:
     )
 
 
+@pytest.mark.slow
 def test_each_refusal_is_a_row_with_its_reason(archive: Archive) -> None:
     colour = in_colour(shapes(3))
     pictures = {

@@ -57,6 +57,7 @@ def only_shard(worker: FusedWorker):
     return shard.shard_id, shard.items
 
 
+@pytest.mark.slow
 def test_masters_are_coloured_at_their_depth_beside_other_images(worker, tmp_path):
     worker.run(*only_shard(worker))
     rows = {row["key"]: row for row in ledger(str(tmp_path / "out"))}
@@ -79,6 +80,7 @@ def test_masters_are_coloured_at_their_depth_beside_other_images(worker, tmp_pat
     assert row["source_sha256"].encode() in written
 
 
+@pytest.mark.slow
 def test_the_stages_apart_give_the_same_bytes(worker, tmp_path):
     shard_id, items = only_shard(worker)
     worker.run(shard_id, items)

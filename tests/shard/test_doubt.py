@@ -139,6 +139,7 @@ def photograph_lightness(seed: int) -> Any:
     return np.asarray(picture, np.float32) / 2.55
 
 
+@pytest.mark.slow
 def test_onnx_weights_are_judged_by_a_second_look(source: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     from tests.support import onnx_graphs

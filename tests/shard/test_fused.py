@@ -106,6 +106,7 @@ def test_a_source_that_changes_or_goes_after_planning_is_a_row(worker, tmp_path)
     assert codes == {"0.jpg": None, "1.jpg": "source_missing", "2.jpg": None, "3.jpg": "source_changed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_names())
 def test_all_shipped_weights_colour_in_the_same_job(name: str, tmp_path: Path) -> None:
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(2)})

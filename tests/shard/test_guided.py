@@ -178,6 +178,7 @@ def test_hints_are_for_single_pictures_that_memory_holds(archive):
     assert "coloured in strips" in rows["huge.tif"]["message"]
 
 
+@pytest.mark.slow
 def test_pictures_guide_masters_in_strips_and_every_page(archive):
     tiff = encoded(photograph(5), "TIFF", save_all=True, append_images=[photograph(5)])
     fill(str(archive.root / "in"), {"two.tif": tiff, "huge.tif": encoded(photograph(7, 300, 200), "TIFF")})

@@ -64,6 +64,7 @@ def assert_alike(
     return here, pages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_profile_that_holds_the_lightness_is_kept(name: str, bits: int, tmp_path: Path) -> None:
@@ -82,6 +83,7 @@ def test_one_that_does_not_hold_it_gives_way_to_srgb(tmp_path: Path) -> None:
     assert row["max_delta_l"] < 1
 
 
+@pytest.mark.slow
 def test_of_several_pages_each_has_its_own(tmp_path: Path) -> None:
     adobe, linear = (PROFILES[name] for name in ("Adobe RGB", "linear"))
     data = tiff((page(16), linear), (page(8, 5), adobe), (page(8), linear))

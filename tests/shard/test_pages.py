@@ -142,6 +142,7 @@ def test_pages_become_a_file_each_where_the_format_holds_one(format_: str, tmp_p
             assert opened.size == gray.shape[::-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strips", ["limits.stream_bytes=1GiB", "limits.stream_bytes=1000"])
 def test_separate_tiffs_have_the_pixels_of_the_pages_of_one(strips: str, tmp_path: Path) -> None:
     one, images = coloured(document(*PAGES), tmp_path / "one", strips)
@@ -163,6 +164,7 @@ def test_separate_tiffs_have_the_pixels_of_the_pages_of_one(strips: str, tmp_pat
             assert small.size[0] / small.size[1] == pytest.approx(page.width / page.height, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [[], ["output.pages=separate"]])
 def test_strips_give_what_memory_gives(settings: list[str], tmp_path: Path) -> None:
     data = document(*PAGES)

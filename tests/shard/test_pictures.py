@@ -89,6 +89,7 @@ def reread(data: bytes) -> np.ndarray[Any, Any]:
         return np.asarray(image, float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["jpeg", "tiff"])
 @pytest.mark.parametrize("is_apart", [False, True], ids=["fused", "staged"])
 def test_thumbnails_show_what_was_read_and_what_was_written(
@@ -116,6 +117,7 @@ def test_a_document_in_one_file_shows_its_first_page(tmp_path: Path) -> None:
     assert np.abs(after - reread(out.get(row["output_key"]).data)).mean() < CLOSE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["band", "watermark"])
 def test_a_master_is_shown_though_memory_never_holds_it(tmp_path: Path, label: str) -> None:
     deep = np.dstack([PHOTO.astype(np.uint16) * 257] * 3)

@@ -67,6 +67,7 @@ def test_a_stroke_changes_what_it_touches(cards: Any, previewer: Previewer) -> N
     assert np.abs(after - before)[..., 0].mean() < 1, "the lightness stays"
 
 
+@pytest.mark.slow
 def test_a_source_is_read_once(tmp_path: Path) -> None:
     source, out = photographs(tmp_path, [STREET], side=2 * SIDE)
     (card,) = read_cards(out).to_pylist()

@@ -44,6 +44,7 @@ def full_mask(scanned: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return real.mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", STRIPS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize(("kind", "tone"), [("target", "gray"), ("stamp", "sepia"), ("mount", "faded")])
@@ -69,6 +70,7 @@ def test_it_is_left_and_all_else_is_coloured(
     assert np.abs(lightness[0] - lightness[1]).max() < (1 if dtype == np.uint8 else 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_memory_and_strips_agree(kind: str, tmp_path: Path) -> None:
     data = tiff(

@@ -62,6 +62,7 @@ def colour(worker: FusedWorker, *, apart: bool = False) -> dict[str, dict[str, o
     return {row["key"]: row for row in ledger(worker.job.output)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strips", ["limits.stream_bytes=1GiB", "limits.stream_bytes=1000"])
 @pytest.mark.parametrize("second", [ACCESS, PYRAMID])
 def test_every_result_has_its_second_file(second: str, strips: str, source: Path, tmp_path: Path) -> None:
@@ -127,6 +128,7 @@ def test_the_network_is_loaded_where_there_is_something_to_colour(source: Path, 
     assert work(PYRAMID, has_finished=True) == (("unet",), {"a.tif": "colorized"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strips", ["limits.stream_bytes=1GiB", "limits.stream_bytes=1000"])
 @pytest.mark.parametrize("second", [ACCESS, PYRAMID])
 def test_second_files_are_signed_too(second: str, strips: str, source: Path, tmp_path: Path) -> None:

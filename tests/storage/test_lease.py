@@ -126,6 +126,7 @@ def test_another_machine_that_renews_its_lease_is_alive(store: Store, capsys) ->
     assert "watching for a sign of life" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("age", "least"), [(60.0, 3 * BEAT), (0.0, 10 * BEAT), (-60.0, 10 * BEAT)])
 def test_another_machine_that_is_silent_is_dead(store: Store, age: float, least: float) -> None:
     hold(store, ELSEWHERE.model_copy(update={"at": time.time() - age}))

@@ -59,6 +59,7 @@ _OVERLAPS = [("in", "in"), ("in", "in/deep"), ("in", "in/deep/missing"), ("", "o
 _APART = [("in", "out"), ("in", "in-colour"), ("in/deep", "other"), ("other", ""), ("in/deep", "in")]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spelled=st.sampled_from(_OVERLAPS).flatmap(lambda pair: spellings(*pair)))
 @example(spelled=("|ROOT/in", "|//ROOT/in/missing"))

@@ -139,6 +139,7 @@ def mean_chroma_after(weight: float) -> float:
     return float(chroma.square().sum(1).sqrt().mean())
 
 
+@pytest.mark.slow
 def test_what_is_as_likely_yellow_as_blue_is_gray_by_error_and_coloured_by_discriminator() -> None:
     assert mean_chroma_after(0) < 10
     assert mean_chroma_after(1) > 25

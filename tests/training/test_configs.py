@@ -99,6 +99,7 @@ def test_prepare_lists_the_defaults() -> None:
     assert load(PrepareConfig, str(CONFIGS / "prepare" / "default.yaml")) == PrepareConfig()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shipped_names())
 def test_shipped_weights(name: str) -> None:
     """They load by their name, and a model card speaks of these very bytes."""

@@ -36,6 +36,7 @@ def weights_of(network: TrainableColorizer) -> Weights:
     return Weights({k: v.detach() for k, v in network.state_dict().items()}, info, "0" * 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(NETWORKS))
 def test_onnxruntime_gives_the_network_s_colours(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)

@@ -78,6 +78,7 @@ def test_every_trainable_method_is_here() -> None:
     assert {method for method, _, _ in CASES.values()} == {n for n, room in METHODS.items() if room.trainable}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(CASES))
 def test_one_batch_is_learned_by_heart(case: str) -> None:
     """Soon the loss falls, and the chroma comes far nearer to the truth than the batch's own mean is.

@@ -96,7 +96,7 @@ def wait_for_record(folder: RunFolder) -> None:
             return
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 @pytest.mark.timeout(900)
 def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: str, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def keeps_a_checkpoint(storage: Path) -> bool:
     return noted.exists() and '"checkpoint_dir_name"' in noted.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 def test_a_killed_run_resumes_to_the_same_weights(
     photos: Path, undisturbed: Path, tmp_path: Path, in_process
@@ -190,7 +190,7 @@ def test_a_finished_run_of_another_network_is_refused(photos: Path, undisturbed:
     assert "train.name" in last
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 def test_a_discriminator_is_trained_kept_and_not_exported(
     photos: Path, tmp_path: Path, in_process: Callable[..., Any]

@@ -85,6 +85,7 @@ def test_no_ledger_at_all_is_a_misspelt_place(out):
         read_expected(out)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # each example writes a ledger
 @given(
     named=st.sets(st.text("ab/é\U0001f3de", min_size=1, max_size=6)),

@@ -65,6 +65,7 @@ PARTIAL = {
 }
 
 
+@pytest.mark.slow
 def test_every_nasty_file_has_one_outcome_within_the_limits() -> None:
     files = corpus("nasty")
     with IsolatedDecoder(memory=2 * GIB, seconds=20) as decoder:

@@ -116,6 +116,7 @@ def test_memory_beyond_the_limit_is_a_failure_of_that_image_alone() -> None:
         assert isinstance(ask(decoder, encoded(photo(), "PNG")), Decoded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGKILL])
 def test_a_child_that_dies_with_an_image_costs_that_image(
     decoder: IsolatedDecoder, number: signal.Signals
@@ -163,6 +164,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.mark.slow
 def test_no_file_stays_open_whatever_happened(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     path.write_bytes(encoded(photo(), "TIFF"))

@@ -167,6 +167,7 @@ def test_data_sets_about_the_pixels_are_left_out() -> None:
     assert carried_iptc(b"no data sets") == (None, ["iptc: did not parse, left out"])
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300))
 @settings(deadline=None)
 def test_hostile_metadata_costs_itself_and_never_the_image(noise: bytes) -> None:

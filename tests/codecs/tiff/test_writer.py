@@ -190,6 +190,7 @@ def test_directories_beyond_four_gibibytes_are_found(tmp_path: Path) -> None:
         assert exif.get_ifd(ExifTags.IFD.GPSInfo)[1] == "N"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_memory_is_that_of_some_strips(threads: int, tmp_path: Path) -> None:
     """What is held at a time does not depend on the rows of a page (72 MB) nor on the number of pages."""

@@ -47,6 +47,7 @@ def test_the_others_are_these_by_another_name() -> None:
     assert {known(name) for name in ready} == {known(name) for name in DISTINCT}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DISTINCT)
 def test_the_job_gives_the_colours_of_the_closed_form(name: str, tmp_path: Path) -> None:
     """At full resolution, in 16 bits, within 0.1 of a and b; and its lightness stays."""

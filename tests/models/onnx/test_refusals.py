@@ -168,6 +168,7 @@ def _damaged(folder: Path, data: bytes) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", list(REFUSED))
 def test_the_job_refuses_it_in_one_line(case: str, tmp_path: Path, capsys) -> None:
     make, problem = REFUSED[case]

@@ -84,7 +84,7 @@ def test_the_index_knows_all_rows_and_reads_no_image(index: RowIndex) -> None:
     assert len(set(train.group_numbers().tolist())) == 11
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 def test_streamed_batches_are_those_from_memory(
     index: RowIndex, local_ray: None, monkeypatch: pytest.MonkeyPatch
@@ -100,7 +100,7 @@ def test_streamed_batches_are_those_from_memory(
         assert any(batch.unreadable for batch in streamed)
 
 
-@pytest.mark.slow
+@pytest.mark.first
 @pytest.mark.ray
 def test_sizes_by_turns_are_streamed_as_from_memory(
     tmp_path: Path, local_ray: None, no_storage: StorageConfig
