@@ -103,7 +103,7 @@ CONTENDERS: dict[str, Contender] = {
         ),
         Contender(PLAIN, "loop, plain", _module("loops", PLAIN), _reported, lambda task: task.output),
         Contender(RAY, "Ray's script", _module("ray_script"), _reported, lambda task: task.output),
-        Contender(FLOOR, "sum of parts", _module("floor"), _reported, lambda task: task.output),
+        Contender(FLOOR, "sum of parts", _module("sum_of_parts"), _reported, lambda task: task.output),
     )
 }  # fmt: skip
 

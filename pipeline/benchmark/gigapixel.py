@@ -19,8 +19,8 @@ from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.config.job import JobConfig
 from pipeline.models.method_list import load_colorizer
+from pipeline.shard.master_colouring import MasterSettings, reduce_master, write_pages
 from pipeline.shard.predict import Predictor
-from pipeline.shard.streaming import MasterSettings, reduce_master, write_pages
 
 
 def compare_master(folder: Path, height: int, width: int, config: JobConfig) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 from pipeline import IMPORT_ROOT
-from pipeline.benchmark.floor import least
 from pipeline.benchmark.process_tree import watched
 from pipeline.benchmark.results import StageTime
 from pipeline.benchmark.sample_photographs import photographs
+from pipeline.benchmark.sum_of_parts import least
 from pipeline.benchmark.task import ScriptReport, Task, read_report, read_task
 from pipeline.codecs import in_memory
 from pipeline.codecs.metadata.xmp import Provenance

@@ -13,7 +13,7 @@ from pipeline.codecs.encode import encode
 from pipeline.codecs.metadata.block import SourceMeta
 from pipeline.codecs.metadata.profiles import through_profile, to_profile
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
-from pipeline.codecs.small import small_source
+from pipeline.codecs.thumbnail_pixels import small_source
 from pipeline.codecs.upright import Pixels
 from pipeline.color.light import to_srgb8
 from pipeline.color.luminance import downscale_luminance, luminance_u16
@@ -80,7 +80,7 @@ class Decoded:
         depth: bits per sample of the source, 8 or 16: what is kept.
         real_colour: where an otherwise gray or toned picture has real colour; None: nowhere.
         note: a note for the ledger, or None.
-        small: its thumbnail, made by `small.small_source`, if requested.
+        small: its thumbnail, made by `thumbnail_pixels.small_source`, if requested.
     """
 
     L_u16: NDArray[np.uint16]

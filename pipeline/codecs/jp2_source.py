@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.codecs.jp2 import boxes
-from pipeline.codecs.light import Statement
 from pipeline.codecs.metadata.profiles import is_cmyk
+from pipeline.codecs.sample_light import Statement
 from pipeline.codecs.statements import jp2_statements
 from pipeline.errors import FailureCode, ImageFailure
 

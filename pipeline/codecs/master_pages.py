@@ -12,9 +12,9 @@ import pyvips
 from numpy.typing import NDArray
 
 from pipeline.codecs import sniff
-from pipeline.codecs.light import Meaning, meaning
 from pipeline.codecs.metadata import exif
 from pipeline.codecs.metadata.block import SourceMeta, read_metadata
+from pipeline.codecs.sample_light import Meaning, meaning
 from pipeline.codecs.tiff.directories import EXTRA_SAMPLES, channels, photographs, read_directories
 from pipeline.codecs.tiff.source import CHANNELS, TiffSource
 from pipeline.codecs.upright import HIDDEN, with_source

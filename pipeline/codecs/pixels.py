@@ -23,10 +23,10 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from pipeline.codecs import deep, integrity, jp2_source, sniff
+from pipeline.codecs import deep_pixels, integrity, jp2_source, sniff
 from pipeline.codecs.isobmff import primary_nclx
-from pipeline.codecs.light import Statement
 from pipeline.codecs.metadata import orientation
+from pipeline.codecs.sample_light import Statement
 from pipeline.codecs.statements import bmp_statements, isobmff_statements, png_statements
 from pipeline.codecs.tiff.directories import Directory, photographs, read_directories
 from pipeline.codecs.tiff.source import TiffSource, read_page
@@ -154,7 +154,7 @@ def _read(
         samples, alpha = jp2_source.read_samples(data, source)
         return finish_array(image, samples, alpha, format_, statements, notes)
     if bits > 8 and format_ != "JPEG2000":
-        pixels, alpha = (_heif_samples if format_ == "HEIF" else deep.read_deep)(data, format_, bits)
+        pixels, alpha = (_heif_samples if format_ == "HEIF" else deep_pixels.read_deep)(data, format_, bits)
         return finish_array(image, pixels, alpha, format_, statements, notes)
     box = image.tile[0][1] if image.tile else None
     if isinstance(image, TiffSource):
@@ -165,7 +165,7 @@ def _read(
     if format_ in ("PNG", "GIF"):
         integrity.check_rows(image, _PLUGINS[format_](io.BytesIO(data)), box or (0, 0, *image.size))
     if bits > 8:
-        levels = deep.widened(np.asarray(image).astype(np.uint16), bits)
+        levels = deep_pixels.widened(np.asarray(image).astype(np.uint16), bits)
         return finish_array(image, levels, None, format_, statements, notes)
     opaque = False
     if isinstance(image, TiffSource) and image.is_jpeg_with_more:
@@ -202,12 +202,12 @@ def _plugin(format_: str) -> type[ImageFile.ImageFile]:
 
 
 def _heif_samples(data: bytes, format_: str, bits: int) -> tuple[Levels, Levels | None]:
-    """As `deep.read_deep`: the Pillow plugin reduces to 8 bits; this interface to the library does not."""
+    """As `deep_pixels.read_deep`: Pillow's plugin reduces to 8 bits; this interface does not."""
     from pillow_heif import open_heif
 
     file = open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     array = np.asarray(file[file.primary_index])
-    return deep.split(deep.widened(array if array.ndim == 3 else array[..., None], bits))
+    return deep_pixels.split(deep_pixels.widened(array if array.ndim == 3 else array[..., None], bits))
 
 
 def _check_size(size: tuple[int, int], mode: str, limits: DecodeLimits, bits: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.codecs.light import Curve, Stated, Statement, power, srgb
+from pipeline.codecs.sample_light import ColourSpaceStatement, Curve, Statement, power, srgb
 from pipeline.color.light import primaries_to_linear_srgb
 from pipeline.errors import FailureCode, ImageFailure
 
@@ -51,14 +51,14 @@ def png_statements(chunks: Iterable[tuple[bytes, bytes]], icc: bytes | None) -> 
     code = found.get(b"cICP", b"")
     said: list[Statement | None] = [cicp(*code[:4]) if len(code) == 4 else None, icc]
     if b"sRGB" in found:
-        said.append(Stated("sRGB chunk"))
+        said.append(ColourSpaceStatement("sRGB chunk"))
     said.append(_gama(found.get(b"gAMA", b""), found.get(b"cHRM", b"")))
     if len(code) == 4 and not any(one is not None for one in said):
         refuse_high_range(code[1])
     return [one for one in said if one is not None]
 
 
-def _gama(gama: bytes, chrm: bytes) -> Stated | None:
+def _gama(gama: bytes, chrm: bytes) -> ColourSpaceStatement | None:
     gamma = int.from_bytes(gama, "big") if len(gama) == 4 else 0
     stated = struct.unpack(">8L", chrm) if len(chrm) == 32 else None
     matrix = None
@@ -67,13 +67,13 @@ def _gama(gama: bytes, chrm: bytes) -> Stated | None:
     if not gamma and matrix is None:
         return None
     if gamma in (0, _SRGB_GAMMA) and matrix is None:
-        return Stated("gAMA and cHRM of sRGB")
+        return ColourSpaceStatement("gAMA and cHRM of sRGB")
     name = f"gAMA {gamma / 100_000:g}" if gamma else "cHRM"
     curve: Curve = srgb if gamma in (0, _SRGB_GAMMA) else power(100_000 / gamma)
-    return Stated(name, (curve,), matrix)
+    return ColourSpaceStatement(name, (curve,), matrix)
 
 
-def cicp(primaries: int, transfer: int, matrix: int, full_range: int) -> Stated | None:
+def cicp(primaries: int, transfer: int, matrix: int, full_range: int) -> ColourSpaceStatement | None:
     """Code points of ITU-T H.273, of RGB; None for those that no still picture of ours has (PQ, HLG)."""
     curve = _transfer(transfer)
     if curve is None or primaries not in _PRIMARIES or matrix != 0:
@@ -84,8 +84,8 @@ def cicp(primaries: int, transfer: int, matrix: int, full_range: int) -> Stated 
         inner = curve
         curve = lambda samples: inner(np.clip((samples * 255 - 16) / 219, 0, 1))  # noqa: E731
     elif transfer == 13 and of_xy is None:
-        return Stated(name)
-    return Stated(name, (curve,), of_xy)
+        return ColourSpaceStatement(name)
+    return ColourSpaceStatement(name, (curve,), of_xy)
 
 
 def _transfer(code: int) -> Curve | None:
@@ -159,7 +159,7 @@ def bmp_statements(data: bytes, notes: list[str]) -> list[Statement]:
         if curves
         else "BMP primaries"
     )
-    return [Stated(name, curves or (srgb,), matrix)]
+    return [ColourSpaceStatement(name, curves or (srgb,), matrix)]
 
 
 def jp2_statements(boxes: Iterable[tuple[bytes, bytes]]) -> list[Statement]:
@@ -173,9 +173,9 @@ def jp2_statements(boxes: Iterable[tuple[bytes, bytes]]) -> list[Statement]:
         elif content[0] == _ENUMERATED and len(content) >= 7:
             space = int.from_bytes(content[3:7], "big")
             if space in (_SRGB_SPACE, _GRAY_SPACE, _YCC_SPACE):
-                found.append(Stated(f"colr box, space {space}"))
+                found.append(ColourSpaceStatement(f"colr box, space {space}"))
             elif space == _ROMM_SPACE:  # ISO 22028-2
                 curve: Curve = lambda v: np.where(v < 16 / 512, v / 16, v**1.8)  # noqa: E731
                 matrix = primaries_to_linear_srgb(_ROMM_XY)
-                found.append(Stated(f"colr box, space {space}", (curve,), matrix))
+                found.append(ColourSpaceStatement(f"colr box, space {space}", (curve,), matrix))
     return found

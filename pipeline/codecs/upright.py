@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from pipeline.codecs.light import Meaning, Statement, meaning
 from pipeline.codecs.metadata import exif, profiles
 from pipeline.codecs.metadata.block import SourceMeta, read_metadata
+from pipeline.codecs.sample_light import Meaning, Statement, meaning
 from pipeline.color.light import SRGB, Light, to_srgb8
 
 U8 = NDArray[np.uint8]

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from pipeline.cli.command import JobParser, exit_status
-from pipeline.commands.early import look
+from pipeline.commands.early_checks import check_early
 from pipeline.config.loading import load
 from pipeline.evaluate.choice_settings import ChoiceConfig
 
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         loaded = load(ChoiceConfig, args.config, args.overrides)
-        look(loaded.storage, reads=[loaded.data.photos], weights=[args.weights])
+        check_early(loaded.storage, reads=[loaded.data.photos], weights=[args.weights])
         from pipeline.evaluate.decoding_choice import choose_decoding  # torch
 
         def say(line: str) -> None:

@@ -11,7 +11,7 @@ give_back_freed_memory()  # before the imports below, which import pyarrow
 from pipeline.cli.command import JobParser, began_at, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
-from pipeline.models.method_names import METHOD_NAMES
+from pipeline.models.names import METHOD_NAMES
 from pipeline.models.shipped_cards import shipped_cards
 from pipeline.run.start import request_of, run_job
 

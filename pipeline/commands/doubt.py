@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from pipeline.cli.command import JobParser, exit_status
-from pipeline.commands.early import look
+from pipeline.commands.early_checks import check_early
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
 from pipeline.evaluate.doubt_settings import DoubtConfig
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         if not fits and args.output is None:
             raise ConfigError("--input wants --output, the folder of the tables")
         reads = [args.fit, args.training, args.input]
-        look(config.storage, reads=reads, writes=None if fits else args.output, weights=[args.weights])
+        check_early(config.storage, reads=reads, writes=None if fits else args.output, weights=[args.weights])
         from pipeline.evaluate.doubt import fit_doubt, measure_doubt  # torch
 
         if fits:

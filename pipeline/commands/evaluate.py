@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from pipeline.cli.command import JobParser, exit_status
-from pipeline.commands.early import look
+from pipeline.commands.early_checks import check_early
 from pipeline.config.loading import load
 from pipeline.evaluate.settings import EvaluateConfig, shortcuts
-from pipeline.models.method_names import check_names
+from pipeline.models.names import check_names
 from pipeline.storage.uri import OWN_FOLDERS
 
 EPILOG = """\
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         loaded = load(EvaluateConfig, args.config, args.overrides + short)
         for entry in loaded.evaluate.entries:
             check_names(entry.method, entry.weights)
-        look(loaded.storage, reads=[args.input], writes=args.output, own=OWN_FOLDERS)
+        check_early(loaded.storage, reads=[args.input], writes=args.output, own=OWN_FOLDERS)
         from pipeline.evaluate.evaluation import evaluate  # torch
 
         print(evaluate(args.input, args.output, loaded), end="")

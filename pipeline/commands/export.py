@@ -7,7 +7,7 @@ import argparse
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
-from pipeline.export.hand_over import FORMATS, ExportRequest, run_export
+from pipeline.export.export_ledger import FORMATS, ExportRequest, run_export
 from pipeline.export.iiif_places import IiifPlaces
 
 EPILOG = """\

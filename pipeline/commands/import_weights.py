@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from pipeline.cli.command import JobParser, exit_status
-from pipeline.commands.early import look
+from pipeline.commands.early_checks import check_early
 from pipeline.config.loading import parse as parse_config
 from pipeline.config.section import Section
 from pipeline.config.storage import StorageConfig
-from pipeline.models.weights_file import SCHEME, refuse_no_onnx
+from pipeline.models.weights_location import SCHEME, refuse_no_onnx
 
 EPILOG = """\
 examples:
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         config = parse_config(ImportConfig, {}, args.overrides)
         refuse_no_onnx(args.source)
         registry = None if args.registry is None else args.registry.removeprefix(SCHEME)
-        look(config.storage, weights=[args.source], registry=registry)
+        check_early(config.storage, weights=[args.source], registry=registry)
         from pipeline.models.import_onnx import import_weights
 
         print(import_weights(args.source, args.contract, args.registry, config.storage))

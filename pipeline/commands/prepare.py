@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from pipeline.cli.command import JobParser, exit_status
-from pipeline.commands.early import look
+from pipeline.commands.early_checks import check_early
 from pipeline.config.loading import load
 from pipeline.config.storage import StorageConfig
 from pipeline.photographs.candidates import Candidate
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         loaded = load(PrepareConfig, args.config, args.overrides)
-        look(loaded.storage, reads=args.input, writes=args.output)
+        check_early(loaded.storage, reads=args.input, writes=args.output)
         more = list(accepted(args.decisions, args.output, loaded.storage))
         show(prepare_photos(args.input, args.output, loaded, args.manifest, say, more))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pipeline.cli.command import JobParser, exit_status
-from pipeline.commands.early import look
+from pipeline.commands.early_checks import check_early
 from pipeline.config.loading import load
 from pipeline.retraining.settings import PromoteConfig
 from pipeline.storage import open_store
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         loaded = load(PromoteConfig, args.config, args.overrides)
         for uri in args.trained_on:
             open_store(uri, loaded.storage).check_readable()
-        look(
+        check_early(
             loaded.storage,
             reads=[args.photos],
             writes=args.output,

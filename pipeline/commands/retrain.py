@@ -6,7 +6,7 @@ import argparse
 import json
 
 from pipeline.cli.command import JobParser, exit_status
-from pipeline.commands.early import look
+from pipeline.commands.early_checks import check_early
 from pipeline.commands.prepare import accepted
 from pipeline.config.loading import load
 from pipeline.retraining.settings import RetrainRequest, RetrainSettings, refuse_request
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         refuse_request(request, settings)
         writes = None if args.dry_run else args.output
         reads = [*args.photos, args.held_out]
-        look(settings.storage, reads=reads, writes=writes, own=FOLDERS, registry=args.registry)
+        check_early(settings.storage, reads=reads, writes=writes, own=FOLDERS, registry=args.registry)
         from pipeline.retraining.champion import RetrainConfig, retrain_champion  # torch and Ray
 
         config = load(RetrainConfig, args.config, overrides)

@@ -6,7 +6,7 @@ import argparse
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.cli.shipped import config_of
-from pipeline.commands.early import look
+from pipeline.commands.early_checks import check_early
 from pipeline.config.loading import load
 from pipeline.evaluate.settings import EvaluateConfig
 from pipeline.retraining.family import FamilyRequest, requested_family
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         for run in family.values():
             run_location(run.train.storage, run.storage)
         storage = next(iter(family.values())).storage
-        look(storage, reads=[*request.photos, *request.held_out], writes=request.output)
+        check_early(storage, reads=[*request.photos, *request.held_out], writes=request.output)
         from pipeline.retraining.retrain_family import retrain_family  # torch and Ray
 
         for table in retrain_family(request):

@@ -9,8 +9,8 @@ from pipeline.cli.command import JobParser, exit_status
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import EXIT_DONE
+from pipeline.review.page_requests import Preview
 from pipeline.review.review import ReviewRequest, run_review
-from pipeline.review.wishes import Preview
 from pipeline.storage import Store
 
 EPILOG = """\
@@ -75,9 +75,9 @@ def main(argv: list[str] | None = None) -> int:
         loaded = load(JobConfig, args.config, args.overrides)
 
         def redo() -> tuple[int, str]:
-            from pipeline.run.redo import redo_decided
+            from pipeline.run.redo import recolor_decided
 
-            outcome = redo_decided(args.output, loaded, args.input)
+            outcome = recolor_decided(args.output, loaded, args.input)
             nothing = outcome.summary is None and outcome.exit_status == EXIT_DONE
             return outcome.exit_status, "" if nothing else outcome.message
 

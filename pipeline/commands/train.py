@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pipeline.cli.command import JobParser, exit_status
 from pipeline.cli.shipped import shipped_config
-from pipeline.commands.early import look
+from pipeline.commands.early_checks import check_early
 from pipeline.config.extras import require
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
@@ -75,7 +75,7 @@ def configuration(args: argparse.Namespace, kind: type[T]) -> T:
 def check(args: argparse.Namespace, settings: TrainSettings) -> dict[str, float] | None:
     """Check everything that can be checked without torch; return the values of `--decoding`.
 
-    Raises ConfigError, WeightsError and StorageError, as `early.look` does.
+    Raises ConfigError, WeightsError and StorageError, as `check_early` does.
     """
     storage, places = settings.storage, settings.train.storage
     if args.average and not args.export:
@@ -89,11 +89,13 @@ def check(args: argparse.Namespace, settings: TrainSettings) -> dict[str, float]
     if not args.average:
         run_location(places, storage)
     if args.export:
-        look(storage, weights=args.average or ())
+        check_early(storage, weights=args.average or ())
     else:
         # a checkpoint may lie beside the photographs
         begin = settings.model.get("weights") if isinstance(settings.model, dict) else None
-        look(storage, reads=[settings.data.photos], weights=[begin if isinstance(begin, str) else None])
+        check_early(
+            storage, reads=[settings.data.photos], weights=[begin if isinstance(begin, str) else None]
+        )
         open_store(places, storage).check_writable(make=False)
     return parse_decoding(args.decoding) if args.decoding else None
 

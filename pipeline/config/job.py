@@ -75,7 +75,7 @@ class ModelConfig(Section):
     """Which network predicts the chroma, and how."""
 
     method: str = Field(
-        DEFAULT_METHOD, description="a room of pipeline/models/methods; left out: what the weights are for"
+        DEFAULT_METHOD, description="a method, see docs/methods.md; left out: what the weights are for"
     )
     weights: str | None = Field(
         None, description="shipped name, path or URI, optional #sha256=..., registry:URI/NAME; null: shipped"

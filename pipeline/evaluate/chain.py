@@ -15,7 +15,7 @@ from pipeline.engine.cluster import capacity, cluster
 from pipeline.engine.errors import explained
 from pipeline.engine.limits import bounded_actor, tune
 from pipeline.engine.transport import pack, unpack
-from pipeline.evaluate.measure import Measured, Measurer, MeasuringTask
+from pipeline.evaluate.measure import Measurements, Measurer, MeasuringTask
 from pipeline.evaluate.photograph_list import Photograph
 
 
@@ -29,7 +29,7 @@ class MeasureActor(RowActor):
         return pack(self.measurer.run(unpack(batch)))
 
 
-def measure_all(task: MeasuringTask, photos: list[Photograph]) -> Iterator[Measured]:
+def measure_all(task: MeasuringTask, photos: list[Photograph]) -> Iterator[Measurements]:
     """Measure the photographs on the cluster; yields results as they come.
 
     The steps: n photographs -> portions of `evaluate.shard`, each a block of one row, because a block is what
@@ -62,7 +62,7 @@ def measure_all(task: MeasuringTask, photos: list[Photograph]) -> Iterator[Measu
             raise explained(error, "nothing was written, run again") from error
 
 
-def _checked(measured: Any) -> Measured:
-    assert isinstance(measured, Measured)
+def _checked(measured: Any) -> Measurements:
+    assert isinstance(measured, Measurements)
     assert isinstance(measured.rows, pa.Table)
     return measured

@@ -18,7 +18,7 @@ from pipeline.evaluate.choice_settings import ChoiceConfig, ChoiceSection
 from pipeline.models.ab_bins import target_at
 from pipeline.models.base import TrainableColorizer
 from pipeline.models.method_list import build_colorizer
-from pipeline.models.method_names import location
+from pipeline.models.names import location
 from pipeline.models.weights import Weights, load_weights
 from pipeline.training.data.batches import middle_square
 from pipeline.training.data.crops import lab_crop

@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.errors import ConfigError
 from pipeline.evaluate.doubt_fit import calibrate, with_photographs
 from pipeline.evaluate.doubt_observe import (
-    Named,
+    JudgedNetwork,
     Say,
     Seen,
     features_of,
@@ -92,7 +92,7 @@ def fit_doubt(
     return f"wrote {place}, fitted on {calibration.info.photographs:,} photographs"
 
 
-def _fitted(network: Named, held_out: str, config: DoubtConfig, say: Say) -> Calibration:
+def _fitted(network: JudgedNetwork, held_out: str, config: DoubtConfig, say: Say) -> Calibration:
     settings, looks = config.doubt, wants_look(network, config)
     photos = photographs(
         held_out, config, split=settings.split, count=settings.photographs, groups=settings.groups
@@ -103,7 +103,7 @@ def _fitted(network: Named, held_out: str, config: DoubtConfig, say: Say) -> Cal
     return calibrate(observed(seen), info)
 
 
-def _existing(network: Named, weights: str, config: DoubtConfig) -> Calibration:
+def _existing(network: JudgedNetwork, weights: str, config: DoubtConfig) -> Calibration:
     calibration = find_calibration(network.location, network.digest, config.storage)
     if calibration is None:
         raise ConfigError(
@@ -157,7 +157,7 @@ def _row(one: Seen, calibration: Calibration) -> dict[str, Any]:
 
 def _document(
     weights: str,
-    network: Named,
+    network: JudgedNetwork,
     input_uri: str,
     doubt_P: F64,
     error_P: F64,

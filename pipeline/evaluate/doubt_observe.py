@@ -20,7 +20,7 @@ from pipeline.evaluate.doubt_settings import DoubtConfig
 from pipeline.evaluate.photograph_list import Photograph, Reader, Unreadable, list_photographs, reduced
 from pipeline.evaluate.settings import EvaluateSection
 from pipeline.models.method_list import SOLVERS, load_colorizer
-from pipeline.models.method_names import location
+from pipeline.models.names import location
 from pipeline.models.weights_registry import pin_weights
 from pipeline.shard.compose import compose
 from pipeline.shard.predict import Predictor
@@ -39,7 +39,7 @@ SMALLEST_SHARE = 0.85
 
 
 @dataclass(frozen=True)
-class Named:
+class JudgedNetwork:
     """The network to judge: the location of its weights, and their SHA-256."""
 
     predictor: Predictor
@@ -47,7 +47,7 @@ class Named:
     digest: str
 
 
-def open_network(weights: str, config: DoubtConfig) -> Named:
+def open_network(weights: str, config: DoubtConfig) -> JudgedNetwork:
     """The network of these weights: a shipped name, a path or a URI.
 
     Raises WeightsError for weights that cannot be had, ConfigError for a method without any.
@@ -60,7 +60,7 @@ def open_network(weights: str, config: DoubtConfig) -> Named:
     if loaded.colorizer.needs:
         raise WeightsError(f"{weights} colours by guides alone: its doubt is not known")
     predictor = Predictor(loaded.colorizer, device="cpu", batch=1)
-    return Named(predictor, location(None, pinned), loaded.weights_digest)
+    return JudgedNetwork(predictor, location(None, pinned), loaded.weights_digest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def photographs(
 def see(
     uri: str,
     photos: list[Photograph],
-    network: Named,
+    network: JudgedNetwork,
     config: DoubtConfig,
     say: Say,
     *,
@@ -140,7 +140,9 @@ def seen_lightness(rgb8: U8) -> F32:
     return downscale_luminance(l_u16, -(-max(rgb8.shape[:2]) // 8) * 8)
 
 
-def features_of(uri: str, photos: list[Photograph], network: Named, config: DoubtConfig, say: Say) -> F64:
+def features_of(
+    uri: str, photos: list[Photograph], network: JudgedNetwork, config: DoubtConfig, say: Say
+) -> F64:
     """The features of each photograph that can be read and is not much smaller than `doubt.side`,
     float64[P,F]. Raises ConfigError where the network has none."""
     reader, rows = Reader(uri, config.doubt.pixels, config.storage), []
@@ -164,7 +166,7 @@ def features_of(uri: str, photos: list[Photograph], network: Named, config: Doub
     return np.array(rows, np.float64).reshape(len(rows), -1)
 
 
-def wants_look(network: Named, config: DoubtConfig) -> bool:
+def wants_look(network: JudgedNetwork, config: DoubtConfig) -> bool:
     """Whether the signals include a second prediction at half the size."""
     if config.doubt.look is not None:
         return config.doubt.look

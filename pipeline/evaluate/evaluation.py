@@ -19,7 +19,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, FiatColorError, RunError
 from pipeline.evaluate.cost import Cost, measure_costs
 from pipeline.evaluate.inception import Inception
-from pipeline.evaluate.measure import Measured, MeasuringTask
+from pipeline.evaluate.measure import Measurements, MeasuringTask
 from pipeline.evaluate.perceptual import Lite0
 from pipeline.evaluate.photograph_list import (
     Photograph,
@@ -34,7 +34,7 @@ from pipeline.evaluate.sheets import choose, draw, jpeg
 from pipeline.evaluate.summary import as_json, summarise, with_costs
 from pipeline.evaluate.tables import html, markdown
 from pipeline.models.method_list import open_weights, weights_info
-from pipeline.models.weights_file import is_onnx
+from pipeline.models.weights_location import is_onnx
 from pipeline.models.weights_registry import pin_weights
 from pipeline.storage import Store, open_store, refuse_overlap
 
@@ -166,7 +166,7 @@ def _means(entry: NetworkEntry, storage: StorageConfig) -> dict[str, str]:
     return means | ({"mirrored": "yes"} if entry.mirrored else {})
 
 
-def _measure(task: MeasuringTask, photos: list[Photograph]) -> Measured:
+def _measure(task: MeasuringTask, photos: list[Photograph]) -> Measurements:
     """All results in the order of the list, whatever the order in which they came."""
     from pipeline.evaluate.chain import measure_all  # Ray: late, for quick error messages
 
@@ -195,13 +195,13 @@ def _measure(task: MeasuringTask, photos: list[Photograph]) -> Measured:
     except KeyboardInterrupt:
         raise FiatColorError(f"interrupted after {done} of {len(photos)}; nothing was written") from None
     parts.sort(key=lambda part: place[part["key"][0].as_py()] if part.num_rows else -1)
-    return Measured(pa.concat_tables(parts), sorted(unreadable, key=lambda u: place[u[0]]), pictures)
+    return Measurements(pa.concat_tables(parts), sorted(unreadable, key=lambda u: place[u[0]]), pictures)
 
 
 def _write(
     target: Store,
     about: dict[str, Any],
-    measured: Measured,
+    measured: Measurements,
     config: EvaluateConfig,
     chosen: dict[str, list[str]],
     costs: dict[str, Cost],

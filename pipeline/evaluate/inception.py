@@ -15,7 +15,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, ImageFailure
 from pipeline.models.methods.onnx.graph import read_graph
 from pipeline.models.methods.onnx.session import Session
-from pipeline.models.weights_file import fetch_weights, is_onnx
+from pipeline.models.weights_location import fetch_weights, is_onnx
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]

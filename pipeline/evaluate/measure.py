@@ -66,7 +66,7 @@ class MeasuringTask:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """The results for some photographs: rows of SCHEMA, the unreadable ones (key, reason), and pictures.
 
     `pictures`: PNG bytes by (key, short side, colored_by).
@@ -113,7 +113,7 @@ class Measurer:
             None if settings.inception is None else Inception(settings.inception, task.config.storage, device)
         )
 
-    def run(self, photos: Sequence[Photograph]) -> Measured:
+    def run(self, photos: Sequence[Photograph]) -> Measurements:
         """Measure the photographs, each read once. Raises StorageError where the input cannot be read."""
         rows: list[dict[str, Any]] = []
         unreadable: list[tuple[str, str]] = []
@@ -130,7 +130,7 @@ class Measurer:
                 colored[SEEN] = colored[GRAY] if plate is None else _as_large(plate, colored[TRUTH])
                 for name, picture in colored.items():
                     pictures[photo.key, side, name] = _png(picture)
-        return Measured(pa.Table.from_pylist(rows, SCHEMA), unreadable, pictures)
+        return Measurements(pa.Table.from_pylist(rows, SCHEMA), unreadable, pictures)
 
     def _colored(self, image: Image.Image, plate: Image.Image | None, side: int) -> dict[str, U8]:
         truth = reduced(image, side)

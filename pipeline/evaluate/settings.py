@@ -12,8 +12,8 @@ from pipeline.config.loading import load
 from pipeline.config.section import Quantity, Section
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.models.method_names import DEFAULT_WEIGHTS
-from pipeline.models.weights_file import shipped_names
+from pipeline.models.names import DEFAULT_WEIGHTS
+from pipeline.models.weights_location import shipped_names
 
 GRAY = "gray"
 TINT = "constant tint"
@@ -46,7 +46,7 @@ class NetworkEntry(Section):
 
     name: str = Field(min_length=1, description="as the table and the sheets call it")
     method: str | None = Field(
-        None, description="a room of pipeline/models/methods; null: what the weights are for"
+        None, description="a method, see docs/methods.md; null: what the weights are for"
     )
     weights: str | None = Field(None, description="shipped name, path or URI, optional #sha256=...")
     contract: str | dict[str, Any] | None = Field(None, description="of ONNX weights, as model.contract")

@@ -24,8 +24,8 @@ import pyarrow as pa
 from pipeline.errors import StorageError
 from pipeline.storage import ObjectInfo, Store, check_key
 from pipeline.storage.base import printable
-from pipeline.verify.check import OUTPUT_CODES, check, chunks_of
 from pipeline.verify.findings import Finding, findings_table
+from pipeline.verify.hashing import OUTPUT_CODES, check, chunks_of
 
 _BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _MANIFEST = "manifest-sha256.txt"

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from pipeline.ledger.keys import DELIVERED
 from pipeline.ledger.stream import LedgerParts, delivered_objects
-from pipeline.verify.compare import listed_table
 from pipeline.verify.findings import (
     Finding,
     FindingCode,
@@ -19,6 +18,7 @@ from pipeline.verify.findings import (
     missing_findings,
     no_checksum_findings,
 )
+from pipeline.verify.listing_comparison import listed_table
 
 _UNFIT_NAME = "the bagit library cannot read this name in a manifest; rename the source and colour it again"
 

@@ -11,17 +11,17 @@ from pipeline.cli.counts import counted
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.guides.corrections import corrected, counting, does_not_count
-from pipeline.guides.fitting import Fitting
+from pipeline.guides.fitting import GuideChecker
 from pipeline.guides.guide import OBJECT_KINDS, Guide
 from pipeline.guides.guide_file import Row, Table, read_table
 from pipeline.guides.methods import Methods
-from pipeline.guides.objects import Named, Names, Sizes, read_head
+from pipeline.guides.objects import Names, ObjectReference, Sizes, read_head
 from pipeline.guides.picture_folder import Lent, lend_pictures
 from pipeline.guides.picture_sizes import upright_sizes
 from pipeline.guides.sidecars import Sidecars
-from pipeline.guides.stated import Stated
-from pipeline.plan.decided import Corrected
-from pipeline.plan.guidance import Guidance, ItemGuide
+from pipeline.guides.stated import UncheckedGuides
+from pipeline.plan.decisions import ImageCorrection
+from pipeline.plan.guide_types import Guidance, ItemGuide
 from pipeline.plan.listing import chosen_keys
 from pipeline.storage import ObjectInfo, Store
 
@@ -30,7 +30,7 @@ _SHOWN = 4  # problems to show: the message is one line
 
 
 class Guides:
-    """The `plan.guidance.GuideSource` of a job."""
+    """The `plan.guide_types.GuideSource` of a job."""
 
     def __init__(self, source: Store, config: JobConfig, methods: Methods, out: Store | None = None) -> None:
         """Reads the guides file. Raises as `table.read_table`.
@@ -55,7 +55,9 @@ class Guides:
                 self._unseen.discard(each.key)
             yield each
 
-    def resolve(self, kept: Sequence[ObjectInfo], corrections: Mapping[str, Sequence[Corrected]]) -> Guidance:
+    def resolve(
+        self, kept: Sequence[ObjectInfo], corrections: Mapping[str, Sequence[ImageCorrection]]
+    ) -> Guidance:
         """The guides of the objects that the patterns keep, checked.
 
         A correction that does not fit causes only a warning, because decisions cannot be changed; the image
@@ -97,7 +99,7 @@ class Guides:
         return Guidance(guided, used, tuple(lines), checked.corrected, tuple(warnings), lent.refused)
 
     def _lent(
-        self, images: Iterable[ObjectInfo], checked: _Checked, by_people: Mapping[str, Corrected]
+        self, images: Iterable[ObjectInfo], checked: _Checked, by_people: Mapping[str, ImageCorrection]
     ) -> Lent:
         """The guides with the pictures of `model.pictures`, unless the user names another method."""
         if self.config.model.pictures is None:
@@ -114,12 +116,14 @@ class Guides:
         keys = chosen_keys(self.config.plan.keys, self.config.storage)
         return frozenset(self._rows) if keys is None else keys & frozenset(self._rows)
 
-    def _stated_for(self, source: ObjectInfo, sidecars: dict[str, ObjectInfo], problems: list[str]) -> Stated:
+    def _stated_for(
+        self, source: ObjectInfo, sidecars: dict[str, ObjectInfo], problems: list[str]
+    ) -> UncheckedGuides:
         """What the row and sidecars state; a sidecar counts if the row has nothing of its kind."""
         row = self._rows.get(source.key)
         where = row.where if row else f"sidecars of {source.key!r}"
         objects = {
-            kind: Named(f"sidecar {sidecar.key!r}", sidecar.key, self.source, sidecar.key)
+            kind: ObjectReference(f"sidecar {sidecar.key!r}", sidecar.key, self.source, sidecar.key)
             for kind, sidecar in sidecars.items()
         }
         if row and self.table:
@@ -130,9 +134,9 @@ class Guides:
                         objects[kind] = names.find(where, name)
                     except ConfigError as error:
                         problems.append(f"{where}: {kind}: {error}")
-        return Stated(source, where, row.points if row else (), row.method if row else None, objects)
+        return UncheckedGuides(source, where, row.points if row else (), row.method if row else None, objects)
 
-    def _checked(self, stated: list[Stated], by_people: Mapping[str, Corrected]) -> _Checked:
+    def _checked(self, stated: list[UncheckedGuides], by_people: Mapping[str, ImageCorrection]) -> _Checked:
         """The guides by source key. Heads and sizes are read in parallel."""
         with_corrections = {
             one.source.key: corrected(one, by_people[one.source.key], self.out, self.methods)
@@ -145,7 +149,7 @@ class Guides:
         with ThreadPoolExecutor(_THREADS) as pool:
             sizes_of = dict(zip(hinted, pool.map(self._sizes, hinted.values()), strict=True))
             heads = dict(zip(objects, pool.map(read_head, objects.values()), strict=True))
-        fitting = Fitting(self.config, self.methods, heads, sizes_of)
+        fitting = GuideChecker(self.config, self.methods, heads, sizes_of)
         checked = _Checked()
         for one in stated:
             key = one.source.key
@@ -161,7 +165,7 @@ class Guides:
             checked.add(key, guide)
         return checked
 
-    def _sizes(self, one: Stated) -> Sizes:
+    def _sizes(self, one: UncheckedGuides) -> Sizes:
         return upright_sizes(self.source, one.source.key, one.source.etag, one.source.bytes)
 
 

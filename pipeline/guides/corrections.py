@@ -9,9 +9,9 @@ from itertools import dropwhile
 from pipeline.cli.counts import counted
 from pipeline.guides.guide import BrushStroke, Guide
 from pipeline.guides.methods import Methods
-from pipeline.guides.objects import Named
-from pipeline.guides.stated import Stated
-from pipeline.plan.decided import Corrected
+from pipeline.guides.objects import ObjectReference
+from pipeline.guides.stated import UncheckedGuides
+from pipeline.plan.decisions import ImageCorrection
 from pipeline.records import GRAY
 from pipeline.review.correction import Correction
 from pipeline.storage import ObjectInfo, Store
@@ -32,7 +32,7 @@ def drawn_guide(correction: Correction, side: int) -> Guide:
     return Guide(strokes=strokes, side=side if strokes else 0, chroma=chroma)
 
 
-def corrected(stated: Stated, by: Corrected, out: Store, methods: Methods) -> Stated:
+def corrected(stated: UncheckedGuides, by: ImageCorrection, out: Store, methods: Methods) -> UncheckedGuides:
     """The image's guides including its correction, which takes precedence for each kind of guide.
 
     Pictures from the file or sidecars are dropped if they do not fit the correction's method or reference. An
@@ -43,12 +43,12 @@ def corrected(stated: Stated, by: Corrected, out: Store, methods: Methods) -> St
     """
     of = f"the correction of {by.key!r} by {by.who}"
     if by.correction is None:
-        return Stated(stated.source, of, method=GRAY)
+        return UncheckedGuides(stated.source, of, method=GRAY)
     drawn, objects = drawn_guide(by.correction, 0), dict(stated.objects)
     method = by.correction.method or stated.method
     if by.reference is not None:
         objects.pop("style", None)
-        objects["reference"] = Named(of, by.reference, out, by.reference)
+        objects["reference"] = ObjectReference(of, by.reference, out, by.reference)
         if by.correction.method is None and "reference" not in methods.takes.get(method or "", {"reference"}):
             method = None
     if by.correction.method is not None:
@@ -60,14 +60,14 @@ def corrected(stated: Stated, by: Corrected, out: Store, methods: Methods) -> St
 
 
 def counting(
-    kept: Iterable[ObjectInfo], corrections: Mapping[str, Sequence[Corrected]]
-) -> tuple[dict[str, Corrected], list[str]]:
+    kept: Iterable[ObjectInfo], corrections: Mapping[str, Sequence[ImageCorrection]]
+) -> tuple[dict[str, ImageCorrection], list[str]]:
     """The corrections of exactly these versions of the objects to colour, and warnings about other versions.
 
     Returns:
         Corrections by source key, and warnings.
     """
-    counts, others, warnings = dict[str, Corrected](), list[Corrected](), list[str]()
+    counts, others, warnings = dict[str, ImageCorrection](), list[ImageCorrection](), list[str]()
     for info in kept if corrections else ():
         of_key = corrections.get(info.key, ())
         same = [one for one in of_key if one.etag == info.etag]
@@ -86,6 +86,6 @@ def counting(
     return counts, warnings
 
 
-def does_not_count(one: Corrected, problem: str) -> str:
+def does_not_count(one: ImageCorrection, problem: str) -> str:
     """A warning."""
     return f"the correction of {one.key!r} by {one.who} does not count: {problem}"

@@ -10,10 +10,10 @@ from pipeline.config.job import JobConfig
 from pipeline.guides.guide import Guide, GuideObject
 from pipeline.guides.methods import Methods
 from pipeline.guides.objects import ObjectHead, Sizes, misfit, outside
-from pipeline.guides.stated import Stated
+from pipeline.guides.stated import UncheckedGuides
 
 
-class Fitting:
+class GuideChecker:
     """Checks guides against the objects and images that were read before."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Fitting:
         self._heads, self._sizes_of = heads, sizes_of
         self._weights = cache(methods.weights)
 
-    def guide(self, one: Stated) -> tuple[Guide, list[str]]:
+    def guide(self, one: UncheckedGuides) -> tuple[Guide, list[str]]:
         """The guide of an image, and its problems, each with the place that states it."""
         sizes = self._sizes_of.get(one.source.key, set())
         problems = [f"{one.where}: {message}" for message in outside(one.points, sizes)]
@@ -53,7 +53,7 @@ class Fitting:
         )
         return guide, problems
 
-    def _objects(self, one: Stated, sizes: Sizes, problems: list[str]) -> dict[str, GuideObject]:
+    def _objects(self, one: UncheckedGuides, sizes: Sizes, problems: list[str]) -> dict[str, GuideObject]:
         guide_objects = {}
         for kind, named in one.objects.items():
             outcome = self._heads[named.store.uri, named.key]

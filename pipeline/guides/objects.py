@@ -17,7 +17,7 @@ _HEAD_BYTES = 4096
 Sizes = set[tuple[int, int]]
 
 
-class Named(NamedTuple):
+class ObjectReference(NamedTuple):
     """An object named by a row or a sidecar; `where` says by which, for messages."""
 
     where: str
@@ -41,17 +41,17 @@ class Names:
     storage: StorageConfig
     stores: dict[str, Store] = field(default_factory=dict)
 
-    def find(self, where: str, name: str) -> Named:
+    def find(self, where: str, name: str) -> ObjectReference:
         """Find the object. Raises ConfigError for an invalid URI."""
         if "://" not in name and not name.startswith("/"):
-            return Named(where, name, self.folder, name)
+            return ObjectReference(where, name, self.folder, name)
         folder, key = split_uri(name)
         if folder not in self.stores:
             self.stores[folder] = open_store(folder, self.storage)
-        return Named(where, name, self.stores[folder], key)
+        return ObjectReference(where, name, self.stores[folder], key)
 
 
-def read_head(named: Named) -> ObjectHead | str:
+def read_head(named: ObjectReference) -> ObjectHead | str:
     """The object, or a text that says why it cannot be read. Raises StorageError if the store fails."""
     try:
         fetched = named.store.get(named.key, max_bytes=_HEAD_BYTES)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipeline.guides.guide import BrushStroke, Point
-from pipeline.guides.objects import Named
+from pipeline.guides.objects import ObjectReference
 from pipeline.storage import ObjectInfo
 
 
 @dataclass(frozen=True)
-class Stated:
+class UncheckedGuides:
     """The unchecked guides of one image; `where` names their source, for messages."""
 
     source: ObjectInfo
     where: str
     points: tuple[Point, ...] = ()
     method: str | None = None
-    objects: dict[str, Named] = field(default_factory=dict)
+    objects: dict[str, ObjectReference] = field(default_factory=dict)
     strokes: tuple[BrushStroke, ...] = ()
     chroma: float | None = None
 

@@ -49,7 +49,7 @@ def newest_of_all_jobs(table: pa.Table, identity: Sequence[str]) -> pa.Table:
     return _first_of_each(table, identity, [("finished_at", "descending")])
 
 
-def results_that_stand(table: pa.Table) -> pa.Table:
+def current_results(table: pa.Table) -> pa.Table:
     """For each source, the coloured row finished last; none if it was rejected since then.
 
     This is the current result of the source. It replaces what earlier runs made of the same source with other

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.ledger.files import named_files
-from pipeline.ledger.newest import newest_of_all_jobs, results_that_stand
+from pipeline.ledger.newest import current_results, newest_of_all_jobs
 from pipeline.ledger.read import list_some_parts, stream_parts
 from pipeline.ledger.removed import removed_files, without_removed
 from pipeline.ledger.schema import LEDGER_SCHEMA, OUTPUT_COLUMNS, SOURCE_COLUMNS
@@ -73,10 +73,10 @@ def newest_images(parts: LedgerParts) -> pa.Table:
     return newest_of_all_jobs(pa.concat_tables(places), ["key"]).sort_by(_IN_PLACE)
 
 
-class Delivered(NamedTuple):
+class DeliveredFiles(NamedTuple):
     """Delivered objects (keys below OUT), one row each: PLACE_SCHEMA, by place.
 
-    `current`: files of current results (`results_that_stand`), by the newest row that names them.
+    `current`: files of current results (`current_results`), by the newest row that names them.
     `superseded`: files of superseded results. They are included even after prune has removed them, because it
     may have been killed before it removed the files; callers must check which files exist.
     """
@@ -90,7 +90,7 @@ def newest_objects(parts: LedgerParts) -> pa.Table:
     return delivered_objects(parts).current
 
 
-def delivered_objects(parts: LedgerParts) -> Delivered:
+def delivered_objects(parts: LedgerParts) -> DeliveredFiles:
     """The objects that the ledgers of all job digests name. Raises as `LedgerParts.read`."""
     tables, removed, results = [PLACE_SCHEMA.empty_table()], list[pa.Table](), [RESULTS_SCHEMA.empty_table()]
     names = ("key", "status", "finished_at", *(name for pair in OUTPUT_COLUMNS for name in pair))
@@ -131,7 +131,7 @@ def result_places(table: pa.Table, number: int) -> pa.Table:
     return pa.table(columns, schema=RESULTS_SCHEMA)
 
 
-def split_delivered(files: pa.Table, results: pa.Table, removed: Sequence[pa.Table]) -> Delivered:
+def split_delivered(files: pa.Table, results: pa.Table, removed: Sequence[pa.Table]) -> DeliveredFiles:
     """Split all files that coloured rows name into current and superseded ones.
 
     Args:
@@ -140,14 +140,14 @@ def split_delivered(files: pa.Table, results: pa.Table, removed: Sequence[pa.Tab
         results: from `result_places`, all of them in this order.
         removed: of `removed_files`.
     """
-    stand = results_that_stand(results)["place"].combine_chunks()
+    stand = current_results(results)["place"].combine_chunks()
     places = pa.array(_place(files["part"].to_numpy(), files["row"].to_numpy()))
     of_standing = files.filter(pc.is_in(places, value_set=stand))
     current = without_removed(newest_of_all_jobs(of_standing, ["key"]), removed)
     rejected = [table.filter(table["rejected"]) for table in removed]
     every = without_removed(newest_of_all_jobs(files, ["key"]), rejected)
     named = pc.is_in(every["key"], value_set=of_standing["key"].combine_chunks())
-    return Delivered(current.sort_by(_IN_PLACE), every.filter(pc.invert(named)).sort_by(_IN_PLACE))
+    return DeliveredFiles(current.sort_by(_IN_PLACE), every.filter(pc.invert(named)).sort_by(_IN_PLACE))
 
 
 def _place(part: Any, row: Any) -> NDArray[np.int64]:

@@ -22,7 +22,7 @@ from safetensors.numpy import save as to_safetensors
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import AccessDenied, ObjectMissing, StorageError, WeightsError
 from pipeline.models.signals import HEADS, SPREAD
-from pipeline.models.weights_file import split_digest
+from pipeline.models.weights_location import split_digest
 from pipeline.storage import open_store
 
 F32 = NDArray[np.float32]

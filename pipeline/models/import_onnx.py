@@ -8,7 +8,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.models.methods.onnx.contract import Probe, contract_yaml
 from pipeline.models.methods.onnx.find import ready_contracts
 from pipeline.models.methods.onnx.weights import OnnxWeights, read_onnx
-from pipeline.models.weights_file import ONNX_SUFFIX, SCHEME, refuse_no_onnx
+from pipeline.models.weights_location import ONNX_SUFFIX, SCHEME, refuse_no_onnx
 from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.storage import open_store
 

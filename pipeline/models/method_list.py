@@ -12,7 +12,6 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.base import Colorizer, LoadedColorizer, TrainableColorizer, resolve_precision
 from pipeline.models.inference import can_fuse, fuse, ready_for_inference
-from pipeline.models.method_names import location
 from pipeline.models.methods.borrowed import BorrowedColorizer
 from pipeline.models.methods.classification_cnn import ClassificationCnn
 from pipeline.models.methods.gray import GrayColorizer
@@ -24,22 +23,29 @@ from pipeline.models.methods.reference import ReferenceColorizer, WelshColorizer
 from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.methods.scribble import ScribbleColorizer
 from pipeline.models.methods.unet import UnetColorizer
+from pipeline.models.names import location
 from pipeline.models.shipped_cards import name_of, shipped_cards
 from pipeline.models.weights import Weights, WeightsInfo, load_weights
-from pipeline.models.weights_file import fetch_weights, is_onnx
+from pipeline.models.weights_location import fetch_weights, is_onnx
 from pipeline.records import ModelCard
 
 NETWORKS: dict[str, type[TrainableColorizer]] = {
-    room.method: room
-    for room in (IizukaColorizer, RegressionCnn, ClassificationCnn, UnetColorizer, PatchColorizer)
+    method_class.method: method_class
+    for method_class in (IizukaColorizer, RegressionCnn, ClassificationCnn, UnetColorizer, PatchColorizer)
 }
 """The methods that learn, and colour with weights."""
 
 # Every process imports all methods. They import only the packages scipy and skimage, whose parts load on use,
 # because loading them all would take a fifth of the start-up time.
 SOLVERS: dict[str, type[Colorizer]] = {
-    room.method: room
-    for room in (ScribbleColorizer, ReferenceColorizer, WelshColorizer, BorrowedColorizer, GrayColorizer)
+    method_class.method: method_class
+    for method_class in (
+        ScribbleColorizer,
+        ReferenceColorizer,
+        WelshColorizer,
+        BorrowedColorizer,
+        GrayColorizer,
+    )
 }
 """The methods without weights, which colour by guides alone or not at all."""
 

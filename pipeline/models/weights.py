@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import WeightsError
-from pipeline.models.weights_file import fetch_weights
+from pipeline.models.weights_location import fetch_weights
 
 METADATA_KEY = "fiat_color"
 

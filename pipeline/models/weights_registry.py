@@ -29,7 +29,7 @@ from pipeline.models.methods.onnx.contract import contract_yaml
 from pipeline.models.methods.onnx.weights import OnnxWeights, read_onnx
 from pipeline.models.registry_entries import Evaluation, RegistryEntry, registry_name, relative_weights
 from pipeline.models.weights import decode_weights
-from pipeline.models.weights_file import ONNX_SUFFIX, SCHEME, fetch_weights, is_onnx
+from pipeline.models.weights_location import ONNX_SUFFIX, SCHEME, fetch_weights, is_onnx
 from pipeline.storage import Store, open_store
 
 SOFTWARE = f"Fiat Color {__version__}"

@@ -3,8 +3,8 @@
 An image is done when the ledger has its key and ETag under the present job digest, and the row that counts
 names the image's present guide, or no guide if the image has none; `other_models` adds what other models did.
 An archived image is not done: the next run tries it again and colours it once it is restored. An image that
-failed because of the storage is done until it can be read again (`readable`). Guides and retries are few and
-are kept in dictionaries.
+failed because of the storage is done until it can be read again (`failed_reads`). Guides and retries are few
+and are kept in dictionaries.
 """
 
 from __future__ import annotations

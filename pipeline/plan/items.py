@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.output import OutputConfig
-from pipeline.plan.guidance import ItemGuide
+from pipeline.plan.guide_types import ItemGuide
 from pipeline.plan.objects import Objects
 from pipeline.plan.outputs import output_key
 from pipeline.plan.refusals import Refusal

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pipeline.config.job import PlanConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, StorageError
-from pipeline.plan.chosen import Choice
-from pipeline.plan.decided import Corrected
-from pipeline.plan.guidance import Guidance, GuideSource
+from pipeline.plan.decisions import ImageCorrection
+from pipeline.plan.guide_types import Guidance, GuideSource
 from pipeline.plan.inventory import inventory_objects
+from pipeline.plan.key_selection import Choice
 from pipeline.plan.objects import Objects
 from pipeline.storage import ObjectInfo, Store, open_store
 
@@ -39,12 +39,12 @@ def list_objects(
     config: PlanConfig,
     storage: StorageConfig,
     guides: GuideSource | None,
-    corrections: Mapping[str, Sequence[Corrected]] | None = None,
+    corrections: Mapping[str, Sequence[ImageCorrection]] | None = None,
 ) -> Listing:
     """List what to colour.
 
     Args:
-        corrections: of people, as `Decided` has them.
+        corrections: of people, as `DecisionIndex` has them.
 
     Raises:
         ConfigError: some guides do not fit; there is no file of keys; the inventory cannot be used; with

@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.ledger.keys import plan_key
-from pipeline.plan.archived import still_archived
-from pipeline.plan.decided import Decided, read_decided
+from pipeline.plan.archive_storage import still_archived
+from pipeline.plan.decisions import DecisionIndex, read_decided
 from pipeline.plan.done import DoneImages, done_images
-from pipeline.plan.dropped import guided_images, refuse_dropped_guides
-from pipeline.plan.finished import read_finished
-from pipeline.plan.guidance import Guidance, GuideSource, ItemGuide
+from pipeline.plan.dropped_guides import guided_images, refuse_dropped_guides
+from pipeline.plan.failed_reads import readable_again
+from pipeline.plan.guide_types import Guidance, GuideSource, ItemGuide
 from pipeline.plan.items import ItemTable
 from pipeline.plan.ledger_rows import InputParts, read_ledger
 from pipeline.plan.listing import list_objects
+from pipeline.plan.missing_derivatives import read_finished
 from pipeline.plan.objects import Objects, Picked
 from pipeline.plan.other_input import refuse_other_input
 from pipeline.plan.other_models import read_other_models, with_other_models
-from pipeline.plan.readable import readable_again
 from pipeline.plan.refusals import find_refusals
 from pipeline.plan.shards import Shards, cut, write_shards
 from pipeline.records import Status
@@ -43,11 +43,11 @@ class Plan:
     `plan.limit` count neither in `done` nor in `todo_items`. `others` counts images that another model
     coloured last: among the done ones if `plan.recolor` is changed-settings, else among those to do.
     `accepted` counts images that are done only because somebody accepted their result. `second_files` counts
-    images to do that need only their second file (`finished`). `guidance` has the guides of all listed
-    objects, and the sidecars, which no count includes. `archived_items` and `archived_bytes` count images to
-    do that are archived, as far as known (`archived.still_archived`); the run still tries them. `warnings`
-    are about patterns and keys that match nothing. `ledger_until` is the latest time of all ledger rows,
-    microseconds since 1970.
+    images to do that need only their second file (`missing_derivatives`). `guidance` has the guides of all
+    listed objects, and the sidecars, which no count includes. `archived_items` and `archived_bytes` count
+    images to do that are archived, as far as known (`archive_storage.still_archived`); the run still tries
+    them. `warnings` are about patterns and keys that match nothing. `ledger_until` is the latest time of all
+    ledger rows, microseconds since 1970.
     """
 
     items_listed: int
@@ -154,7 +154,7 @@ def _reconsider(
 def _let_people_decide(
     statuses: NDArray[np.int8],
     hashes: NDArray[np.int64],
-    decided: Decided,
+    decided: DecisionIndex,
     config: PlanConfig,
     finished: Mapping[int, str],
 ) -> NDArray[np.bool_]:
@@ -171,7 +171,7 @@ def _let_people_decide(
 
 
 def _without_guide(
-    todo: NDArray[np.int64], hashes: NDArray[np.int64], decided: Decided, guided: Set[int]
+    todo: NDArray[np.int64], hashes: NDArray[np.int64], decided: DecisionIndex, guided: Set[int]
 ) -> NDArray[np.int64]:
     """Indices of objects to do that are not `guided`, unless a decision says that they should not be."""
     by_hand = np.isin(hashes[todo], decided.taken_back)

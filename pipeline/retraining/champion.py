@@ -21,7 +21,7 @@ from pipeline.retraining.promote import PromoteRequest, promote
 from pipeline.retraining.settings import PromoteConfig, RetrainRequest, RetrainSettings, refuse_request
 from pipeline.retraining.state import Cycle, CycleFolder
 from pipeline.storage import ObjectInfo, Store, open_store
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import hold_lease
 from pipeline.training.settings import NetworkConfig, TrainConfig
 from pipeline.training.trainer import train, trained_weights
 
@@ -64,7 +64,7 @@ def retrain_champion(
         return _dry_run(request, config, folder, champion, accepted, say)
     folder.store.check_writable()
     try:
-        with at_work(folder.store):
+        with hold_lease(folder.store):
             cycle = folder.unfinished() or begin_cycle(request, config, folder, champion, accepted, say)
             return EXIT_DONE if cycle is None else _run(cycle, request, config, folder, catalog, say)
     except KeyboardInterrupt:

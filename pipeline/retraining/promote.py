@@ -14,7 +14,7 @@ from pipeline.errors import EXIT_DONE, ConfigError
 from pipeline.evaluate.evaluation import TABLE, evaluate_into
 from pipeline.evaluate.settings import GRAY, TINT, EvaluateConfig, NetworkEntry
 from pipeline.models.method_list import open_weights
-from pipeline.models.method_names import location
+from pipeline.models.names import location
 from pipeline.models.registry_entries import Evaluation, RegistryEntry
 from pipeline.models.weights_registry import WeightsRegistry, pin_weights
 from pipeline.retraining.decision import decision_markdown, history_text, why_not

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pipeline.cli import log
 from pipeline.errors import FiatColorError
-from pipeline.review.wishes import Apply, Cards
+from pipeline.review.page_requests import Apply, Cards
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class _State:
     message: str = ""
 
 
-class Applying:
+class DecisionRunner:
     """Applies the decisions on request and reports the state. Thread-safe.
 
     Args:

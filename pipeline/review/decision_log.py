@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from pipeline.review.decisions import Decision, listed_decisions, read_decision_objects, standing
+from pipeline.review.decisions import Decision, current_decisions, listed_decisions, read_decision_objects
 from pipeline.storage import Store
 
 
@@ -24,6 +24,6 @@ class DecisionLog:
             self._by_key.update((info.key, one) for info, one in zip(fresh, read, strict=True))
             return sorted(self._by_key.values(), key=lambda decision: (decision.when, decision.id))
 
-    def standing(self) -> dict[str, Decision]:
+    def current_decisions(self) -> dict[str, Decision]:
         """The current decision by source key. Raises as `read_decisions`."""
-        return standing(self.decisions())
+        return current_decisions(self.decisions())

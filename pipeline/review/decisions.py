@@ -171,7 +171,7 @@ def _parsed(out: Store, key: str, text: bytes) -> Decision:
         ) from None
 
 
-def standing(decisions: Iterable[Decision]) -> dict[str, Decision]:
+def current_decisions(decisions: Iterable[Decision]) -> dict[str, Decision]:
     """The current decision by source key: the newest that was not undone; `undo` itself is never current.
 
     Args:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pipeline.ledger.doubt_maps import STEPS
 from pipeline.ledger.keys import GALLERY
 from pipeline.report.advice import ADVICE
-from pipeline.review.decisions import Decision, standing
+from pipeline.review.decisions import Decision, current_decisions
 from pipeline.review.thumbnails import Thumbnails
 from pipeline.storage import Store
 
@@ -96,7 +96,7 @@ def _shown_script(decisions: Iterable[Decision]) -> bytes:
     for these the page shows only who made a correction.
     """
     shown, left = [], _MOST_CORRECTIONS
-    for decision in sorted(standing(decisions).values(), key=lambda one: one.when, reverse=True):
+    for decision in sorted(current_decisions(decisions).values(), key=lambda one: one.when, reverse=True):
         left -= 0 if decision.correction is None else len(decision.correction.model_dump_json())
         shown.append(without_correction(decision) if left < 0 else decision.model_dump(mode="json"))
     return decisions_script(shown)

@@ -19,8 +19,8 @@ from pipeline.errors import FiatColorError, ImageFailure, StorageError
 from pipeline.ledger.keys import GALLERY
 from pipeline.review.decisions import MOST_DECISION_BYTES
 from pipeline.review.gallery import CONTENT_TYPES, decisions_script, without_correction
+from pipeline.review.page_requests import PreviewWish, Superseded, Wish
 from pipeline.review.thumbnails import UNREADABLE
-from pipeline.review.wishes import PreviewWish, Superseded, Wish
 
 if TYPE_CHECKING:
     from pipeline.review.server import ReviewServer
@@ -142,11 +142,11 @@ class Handler(BaseHTTPRequestHandler):
             self._json(applying.state())
 
     def _standing(self) -> list[dict[str, Any]]:
-        return [without_correction(decision) for decision in self.server.log.standing().values()]
+        return [without_correction(decision) for decision in self.server.log.current_decisions().values()]
 
     def _correction(self, key: str) -> None:
         """Send the correction of an image's current decision, or null."""
-        decision = self.server.log.standing().get(key)
+        decision = self.server.log.current_decisions().get(key)
         correction = None if decision is None else decision.correction
         self._json(None if correction is None else correction.model_dump(mode="json"))
 

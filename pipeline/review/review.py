@@ -22,20 +22,20 @@ from pipeline.review.cards import read_cards
 from pipeline.review.decisions import (
     Decision,
     compact_decisions,
+    current_decisions,
     read_decisions,
     read_file,
     refuse_unknown,
-    standing,
     write_decision,
 )
 from pipeline.review.gallery import write_gallery
 from pipeline.review.last_run import LastRun, last_run, settings_of
+from pipeline.review.page_requests import Cards, Preview
 from pipeline.review.rejecting import reject
 from pipeline.review.server import ReviewServer
 from pipeline.review.thumbnails import make_thumbnails
-from pipeline.review.wishes import Cards, Preview
 from pipeline.storage import Store, open_store, refuse_overlap
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import hold_lease
 
 _CARRIED_OUT = ("reject", "correct", "gray")  # an acceptance needs no action
 
@@ -148,8 +148,8 @@ def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:
     """Apply the current decisions; return an exit status and one line about what was done."""
     run_id = make_run_id("review")
     out.check_writable()
-    with at_work(out, LEASE, what=f"review {run_id}") as lease:
-        decided = standing(read_decisions(out))
+    with hold_lease(out, LEASE, what=f"review {run_id}") as lease:
+        decided = current_decisions(read_decisions(out))
         count = reject(out, decided, run_id, lease)
     message = f"removed the results of {counted(count, 'rejected image')}" if count else ""
     if count:
@@ -161,9 +161,9 @@ def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:
     return status, "; ".join(filter(None, [message, outcome]))
 
 
-def _nothing_to_apply(standing: Mapping[str, Decision]) -> str:
+def _nothing_to_apply(current_decisions: Mapping[str, Decision]) -> str:
     """A message that says why there is nothing to apply."""
-    if any(decision.verdict in _CARRIED_OUT for decision in standing.values()):
+    if any(decision.verdict in _CARRIED_OUT for decision in current_decisions.values()):
         return "nothing to apply: all decisions are carried out already"
     return "nothing to apply: no image is rejected, corrected or to be kept gray"
 

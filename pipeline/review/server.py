@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 
 from pipeline.codecs.thumbnail import thumbnail_jpeg
-from pipeline.report.gallery import thumbnail
-from pipeline.review.applying import Applying
+from pipeline.report.run_report import thumbnail
+from pipeline.review.applying import DecisionRunner
 from pipeline.review.correction import Correction
 from pipeline.review.decision_log import DecisionLog
 from pipeline.review.decisions import Decision, write_decision
 from pipeline.review.gallery import page_files
 from pipeline.review.handler import Handler
-from pipeline.review.wishes import Apply, Card, Cards, Preview, PreviewWish, Superseded, Wish
+from pipeline.review.page_requests import Apply, Card, Cards, Preview, PreviewWish, Superseded, Wish
 from pipeline.storage import Store
 
 VIEW_SIDE = 2560
@@ -62,7 +62,7 @@ class ReviewServer(ThreadingHTTPServer):
         self.files = dict(page_files())
         self.lock = threading.Lock()
         self._renders = threading.Semaphore(2)
-        self.applying = None if apply is None else Applying(apply, self._renew)
+        self.applying = None if apply is None else DecisionRunner(apply, self._renew)
         self.can_preview = preview is not None
         self._preview = preview
         self._previews, self.previews_asked = threading.Lock(), 0
@@ -100,7 +100,7 @@ class ReviewServer(ThreadingHTTPServer):
             raise ValueError("the gallery is older than the ledger: start the review again")
         with self.lock:
             if wish.undoes is not None:
-                decided = self.log.standing().get(wish.key)
+                decided = self.log.current_decisions().get(wish.key)
                 if decided is None or decided.id != wish.undoes:
                     raise ValueError("somebody decided meanwhile: look again")
             if wish.correction is not None:

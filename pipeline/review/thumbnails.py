@@ -19,7 +19,7 @@ from pipeline.codecs.thumbnail import thumbnail_jpeg
 from pipeline.errors import FailureCode, ImageFailure, StorageError
 from pipeline.ledger.keys import THUMBNAILS, thumbnail_key, thumbnail_name
 from pipeline.records import Status
-from pipeline.report.gallery import thumbnail
+from pipeline.report.run_report import thumbnail
 from pipeline.storage import Store
 
 _MOST_BYTES = 512 * 2**20

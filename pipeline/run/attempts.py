@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import NamedTuple, Protocol
 
 
-class AtWork(NamedTuple):
+class ShardInProgress(NamedTuple):
     """A shard that is started but not committed: seconds since its first attempt, and the number of attempts.
 
     done, failed: counts of its images in the present attempt, as of a second ago.
@@ -26,7 +26,7 @@ class AtWork(NamedTuple):
 class Registry(Protocol):
     """The driver's view of the attempt registry, wherever that runs."""
 
-    def at_work(self) -> list[AtWork] | None:
+    def at_work(self) -> list[ShardInProgress] | None:
         """The shards that are started but not committed; None if that is unknown at the moment."""
 
     def committed(self, shard_id: str) -> None:
@@ -68,9 +68,9 @@ class AttemptRegistry:
         self._since.pop(shard_id, None)
         self._progress.pop(shard_id, None)
 
-    def at_work(self) -> list[AtWork]:
+    def at_work(self) -> list[ShardInProgress]:
         now = time.monotonic()
         return [
-            AtWork(shard, now - since, self._begun[shard], *self._progress.get(shard, (0, 0)))
+            ShardInProgress(shard, now - since, self._begun[shard], *self._progress.get(shard, (0, 0)))
             for shard, since in list(self._since.items())
         ]

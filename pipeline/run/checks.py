@@ -8,7 +8,7 @@ from itertools import islice
 from pipeline.cli import log
 from pipeline.config.job import JobConfig
 from pipeline.errors import EXIT_DONE
-from pipeline.models.method_names import check_names
+from pipeline.models.names import check_names
 from pipeline.run.notify import Outcome
 from pipeline.storage import Store, open_store, refuse_overlap
 

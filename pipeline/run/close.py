@@ -17,7 +17,7 @@ from pipeline.ledger.merge import merge_parts
 from pipeline.plan.plan import Plan
 from pipeline.records import Status
 from pipeline.report.drift import reference_for
-from pipeline.report.gallery import make_report
+from pipeline.report.run_report import make_report
 from pipeline.report.summary import (
     Balance,
     Cost,

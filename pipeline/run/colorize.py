@@ -8,7 +8,7 @@ from dataclasses import replace
 from pipeline.cli import log
 from pipeline.cli.counts import all_are, counted
 from pipeline.cli.interrupt import stop_on_signals
-from pipeline.codecs.metadata.manifest import open_signer
+from pipeline.codecs.metadata.c2pa_manifest import open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
 from pipeline.engine.machine import cores
@@ -17,8 +17,8 @@ from pipeline.ledger.keys import LEASE, config_key, part_key
 from pipeline.ledger.read import list_parts
 from pipeline.models.doubt import find_calibration
 from pipeline.models.method_list import SOLVERS, OpenedWeights, open_weights
-from pipeline.models.method_names import location
-from pipeline.models.weights_file import SCHEME
+from pipeline.models.names import location
+from pipeline.models.weights_location import SCHEME
 from pipeline.models.weights_registry import pin_weights
 from pipeline.plan.plan import Plan, make_plan, write_plan
 from pipeline.records import Status
@@ -37,7 +37,7 @@ from pipeline.shard.job import Job
 from pipeline.shard.open_guides import open_guides, pin_pictures
 from pipeline.shard.open_onnx import pin_onnx
 from pipeline.storage import Store, drop_half_written
-from pipeline.storage.lease import Lease, at_work
+from pipeline.storage.lease import Lease, hold_lease
 
 # To write the gallery, a run reads the rows of all images of the output, and its memory and time should not
 # grow with an archive; in a bucket, thumbnails cost two more requests per image. With more files, the user
@@ -85,7 +85,7 @@ def run(
     if not plan.shards:
         return _nothing_to_do(job, plan, source, out)
     out.check_writable()
-    with at_work(out, LEASE, what=f"run {run_id}", wait=60 * config.run.wait_minutes) as lease:
+    with hold_lease(out, LEASE, what=f"run {run_id}", wait=60 * config.run.wait_minutes) as lease:
         if lease.follows_another_since(called):  # do not repeat what that run has done
             before, plan = plan, planned()
             _say_plan(request, job, plan, before)

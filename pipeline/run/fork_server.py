@@ -1,6 +1,7 @@
 """The driver's side of the fork server (`pool_worker`), a process that has imported torch and forks workers.
 
-Its imports take as long as the driver's own imports and planning, so `ahead` starts it before them.
+Its imports take as long as the driver's own imports and planning, so `start_in_advance` starts it before
+them.
 """
 
 from __future__ import annotations
@@ -90,9 +91,11 @@ _waiting: list[ForkServer] = []
 
 
 @contextmanager
-def ahead(wanted: bool = True) -> Iterator[None]:
-    """Start a server in advance, while the block does other work; `taken` returns it. If nobody takes the
-    server, it ends with the block. Nested blocks start no second server."""
+def start_in_advance(wanted: bool = True) -> Iterator[None]:
+    """Start a server in advance, while the block does other work; `take_server` returns it.
+
+    If nobody takes the server, it ends with the block. Nested blocks start no second server.
+    """
     if not wanted or _waiting:
         yield
         return
@@ -110,7 +113,7 @@ def dismiss() -> None:
 
 
 @contextmanager
-def taken() -> Iterator[ForkServer]:
+def take_server() -> Iterator[ForkServer]:
     """The server that was started in advance, or a new one; it ends with the block."""
     server = _waiting.pop() if _waiting else ForkServer()
     try:

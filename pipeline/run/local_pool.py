@@ -17,8 +17,8 @@ from pipeline.errors import RunError
 from pipeline.plan.plan import Plan
 from pipeline.plan.shards import Shard
 from pipeline.run.attempts import AttemptRegistry
-from pipeline.run.fork_server import ForkServer, taken
-from pipeline.run.pool_messages import Harmless, Order, Progress, Ready, Stopped, Touched
+from pipeline.run.fork_server import ForkServer, take_server
+from pipeline.run.pool_messages import ImageFinished, ImageStarted, Order, Progress, Ready, RunStopped
 from pipeline.shard.job import Job
 from pipeline.shard.result import ShardResult
 
@@ -40,7 +40,7 @@ class _Worker:
 def local_pool(workers: int, registry: AttemptRegistry) -> Iterator[LocalPool]:
     """A pool of this many processes. When the block ends, all processes and their half-written files are
     gone."""
-    with taken() as server:
+    with take_server() as server:
         pool = LocalPool(server, workers, registry)
         try:
             yield pool
@@ -119,13 +119,13 @@ class LocalPool:
             case Ready():
                 worker.ready, self.false_starts = True, 0
                 self._next(worker, job)
-            case Touched(key) if worker.shard is not None:
+            case ImageStarted(key) if worker.shard is not None:
                 self.registry.touch(worker.shard.shard_id, key)
-            case Harmless(key) if worker.shard is not None:
+            case ImageFinished(key) if worker.shard is not None:
                 self.registry.finish(worker.shard.shard_id, key)
             case Progress(done, failed) if worker.shard is not None:
                 self.registry.progress(worker.shard.shard_id, done, failed)
-            case Stopped(error):
+            case RunStopped(error):
                 raise error
             case ShardResult():
                 self._next(worker, job)

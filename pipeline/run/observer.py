@@ -19,7 +19,7 @@ from pipeline.errors import EXIT_UNFINISHED
 from pipeline.plan.plan import Plan
 from pipeline.records import RUN_STATUSES, Status
 from pipeline.report.tally import RunTally
-from pipeline.run.attempts import AtWork, Registry
+from pipeline.run.attempts import Registry, ShardInProgress
 from pipeline.run.close import run_status
 from pipeline.run.notify import STATUS
 from pipeline.shard.job import Job
@@ -93,7 +93,7 @@ class Observer:
             log.detail("retry", message, level="warning", shard=shard, attempt=attempt)
 
     def _watch(self) -> None:
-        at_work: list[AtWork] = []
+        at_work: list[ShardInProgress] = []
         while True:
             known = self.registry.at_work()
             if known is None:  # keep the last known state; the seconds keep counting
@@ -103,7 +103,7 @@ class Observer:
             if self.over.wait(_LOOK_SECONDS):
                 return
 
-    def _measure(self, at_work: list[AtWork]) -> None:
+    def _measure(self, at_work: list[ShardInProgress]) -> None:
         oldest = max((one.seconds for one in at_work), default=0.0)
         with self.lock:
             for one in at_work:
@@ -112,7 +112,7 @@ class Observer:
                 quiet = time.monotonic() - self.last_commit
                 self.telemetry.watched(len(self.committed_shards), len(at_work), oldest, quiet)
 
-    def _look(self, at_work: list[AtWork]) -> None:
+    def _look(self, at_work: list[ShardInProgress]) -> None:
         self._measure(at_work)
         with self.lock:
             # an answer given before a commit still lists that shard

@@ -25,14 +25,14 @@ class Ready:
 
 
 @dataclass(frozen=True)
-class Touched:
+class ImageStarted:
     """The worker starts to run this image alone (`pipeline.shard.attempts.Attempts.touch`)."""
 
     key: str
 
 
 @dataclass(frozen=True)
-class Harmless:
+class ImageFinished:
     """That image did not kill the worker (`Attempts.finish`)."""
 
     key: str
@@ -47,7 +47,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Stopped:
+class RunStopped:
     """The worker ends because of an error that must end the run, too."""
 
     error: FiatColorError

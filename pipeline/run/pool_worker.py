@@ -22,7 +22,7 @@ from typing import NoReturn
 from pipeline.codecs.isolated.limits import end_with_parent
 from pipeline.errors import FiatColorError, RunError
 from pipeline.run.fork_server import FORK, STOP
-from pipeline.run.pool_messages import Harmless, Order, Progress, Ready, Stopped, Touched
+from pipeline.run.pool_messages import ImageFinished, ImageStarted, Order, Progress, Ready, RunStopped
 from pipeline.shard.fused import FusedWorker, load_kernels
 
 
@@ -84,11 +84,11 @@ def _work(connection: Connection) -> None:
         finally:
             worker.close()
     except FiatColorError as error:
-        connection.send(Stopped(error))
+        connection.send(RunStopped(error))
     except (EOFError, ConnectionError):
         raise
     except Exception as error:
-        connection.send(Stopped(_defect(error)))
+        connection.send(RunStopped(_defect(error)))
 
 
 def _defect(error: Exception) -> RunError:
@@ -121,10 +121,10 @@ class SentAttempts:
         return self.order.lost
 
     def touch(self, shard_id: str, key: str) -> None:
-        self._connection.send(Touched(key))
+        self._connection.send(ImageStarted(key))
 
     def finish(self, shard_id: str, key: str) -> None:
-        self._connection.send(Harmless(key))
+        self._connection.send(ImageFinished(key))
 
     def progress(self, shard_id: str, done: int, failed: int) -> None:
         self._connection.send(Progress(done, failed))

@@ -19,7 +19,7 @@ from pipeline.storage import Store, open_store
 _GUIDES = ("correct", "gray")
 
 
-def redo_decided(output: str, config: JobConfig, input: str | None = None) -> Outcome:
+def recolor_decided(output: str, config: JobConfig, input: str | None = None) -> Outcome:
     """Colour again exactly those images whose correction or request for gray is new or was undone.
 
     This is a normal run of only those keys: it takes the lease of the output, and does not repeat an image

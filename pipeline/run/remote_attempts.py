@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 
-from pipeline.run.attempts import AttemptRegistry, AtWork
+from pipeline.run.attempts import AttemptRegistry, ShardInProgress
 
 _ANSWER_SECONDS = 10.0
 
@@ -45,9 +45,9 @@ class RemoteRegistry:
     def __init__(self, registry: Any) -> None:
         self._registry = registry
 
-    def at_work(self) -> list[AtWork] | None:
+    def at_work(self) -> list[ShardInProgress] | None:
         try:
-            shards: list[AtWork] = ray.get(self._registry.at_work.remote(), timeout=_ANSWER_SECONDS)
+            shards: list[ShardInProgress] = ray.get(self._registry.at_work.remote(), timeout=_ANSWER_SECONDS)
         except ray.exceptions.RayError:
             return None  # if the cluster is gone, the chain raises
         return shards

@@ -23,7 +23,13 @@ from pipeline.shard.attempts import Attempt, Attempts
 from pipeline.shard.image_progress import ImageProgress
 from pipeline.shard.job import Job
 from pipeline.shard.predictors import Predictors
-from pipeline.shard.stages import Here, Predicted, Prepared, Travelling, without_pixels
+from pipeline.shard.stages import (
+    LocalSource,
+    PredictedImage,
+    PreparedImage,
+    TransferableSource,
+    without_pixels,
+)
 from pipeline.shard.worker import ShardWorker
 
 _workers: dict[tuple[str, str, str, str], ShardWorker] = {}
@@ -46,7 +52,7 @@ class PreparedShard:
 
     shard_id: str
     attempt: Attempt
-    images: list[Prepared[Travelling] | LedgerRow]
+    images: list[PreparedImage[TransferableSource] | LedgerRow]
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class PredictedShard:
 
     shard_id: str
     attempt: Attempt
-    images: list[Predicted[Travelling] | LedgerRow]
+    images: list[PredictedImage[TransferableSource] | LedgerRow]
 
 
 def fetch_decode(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
@@ -73,7 +79,7 @@ def fetch_decode(batch: pa.Table, job: Job, registry: Any) -> pa.Table:
 
 def _one_alone(
     worker: ShardWorker, attempts: Attempts, shard_id: str, item: Item
-) -> Prepared[Travelling] | LedgerRow:
+) -> PreparedImage[TransferableSource] | LedgerRow:
     """Process images one by one. An image that killed its worker when alone fails and is not retried."""
     if item.key in attempts.lost(shard_id):
         return worker.lost_row(item)
@@ -85,7 +91,9 @@ def _one_alone(
     return [*made, *alone][0]
 
 
-def _travelling(prepared: Prepared[Here] | LedgerRow) -> Prepared[Travelling] | LedgerRow:
+def _travelling(
+    prepared: PreparedImage[LocalSource] | LedgerRow,
+) -> PreparedImage[TransferableSource] | LedgerRow:
     return prepared if isinstance(prepared, LedgerRow) else without_pixels(prepared)
 
 

@@ -15,7 +15,7 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import EXIT_UNFINISHED, ConfigError, FiatColorError
 from pipeline.run.checks import check, nothing_chosen
 from pipeline.run.engine_choice import may_use_processes
-from pipeline.run.fork_server import ahead
+from pipeline.run.fork_server import start_in_advance
 from pipeline.run.notify import Outcome, deliver, notice
 from pipeline.run.single_files import source_of
 
@@ -89,7 +89,7 @@ def _run(request: ColorizeRequest, run_id: str, began: float) -> Outcome:
     source, out = check(request.input, request.output, request.files, request.config)
     if not request.show_config and (nothing := nothing_chosen(source, request.config)) is not None:
         return nothing
-    with ahead(may_use_processes(request.config.run) and not request.dry_run):
+    with start_in_advance(may_use_processes(request.config.run) and not request.dry_run):
         from pipeline.run.colorize import run  # torch, while the workers' server imports it, too
 
         return run(request, source, out, run_id, date, began)

@@ -27,7 +27,7 @@ from pipeline.run.close import Clock, close_run
 from pipeline.run.layout import Layout, Resources
 from pipeline.shard.job import Job
 from pipeline.storage import Store, drop_half_written
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import hold_lease
 
 
 class Start(Section):
@@ -64,7 +64,7 @@ def close_unclosed(job: Job, plan: Plan, source: Store, out: Store) -> Summary |
         return None
     with ExitStack() as stack:
         try:
-            lease = stack.enter_context(at_work(out, LEASE, what="the end of an earlier run"))
+            lease = stack.enter_context(hold_lease(out, LEASE, what="the end of an earlier run"))
         except RunError:
             return None
         unclosed = _unclosed(out, job.job_digest)  # another process may have closed it before our lease

@@ -21,11 +21,11 @@ from pipeline.plan.outputs import derivative_key, document_key
 from pipeline.records import GRAY
 from pipeline.shard.compose import Compose, ComposeSettings, Measures, compose, measure
 from pipeline.shard.compose.keeper import ColourKeeper
+from pipeline.shard.gallery_thumbnails import Small, small_of
 from pipeline.shard.job import Job, SourceImage
-from pipeline.shard.joined import joined_changes, joined_measures, joined_notes, joined_share
 from pipeline.shard.label import make_label
 from pipeline.shard.own_profile import in_profile, note_of
-from pipeline.shard.pictures import Small, small_of
+from pipeline.shard.page_rows import joined_changes, joined_measures, joined_notes, joined_share
 
 _DEEP_FORMATS = ("tiff", "png", "jp2")
 
@@ -40,7 +40,7 @@ class SecondFile:
 
 
 @dataclass(frozen=True)
-class Finished:
+class EncodedResult:
     """An encoded colour image and what was measured on its pixels before the format encoded them."""
 
     data: bytes
@@ -64,7 +64,7 @@ def finish_image(
     compose: Compose = compose,
     *,
     output_key: str | None = None,
-) -> Finished:
+) -> EncodedResult:
     """Compose at full resolution and encode with the source's metadata and our provenance.
 
     Args:
@@ -88,7 +88,7 @@ def finish_image(
     measures = (measured.max_delta_l, measured.mean_chroma, measured.colorfulness)
     share = real_color_share(decoded)
     small = small_of(job.config, painted.rgb, painted.alpha, painted.icc)
-    return Finished(data, output.format, *measures, painted.note, changed, derivative, share, small)
+    return EncodedResult(data, output.format, *measures, painted.note, changed, derivative, share, small)
 
 
 def finish_document(
@@ -98,7 +98,7 @@ def finish_document(
     sha256: str,
     job: Job,
     compose: Compose = compose,
-) -> Finished:
+) -> EncodedResult:
     """As `finish_image`, of all pages as one TIFF, taken one at a time; `abs_` has the chroma of each.
 
     max_delta_l is the largest of the pages', chroma and colourfulness are their means; the derivative is of
@@ -127,7 +127,7 @@ def finish_document(
     data = encode_pages(one_by_one(), len(abs_), provenance, changes, output.tiff_compression)
     measures = joined_measures(one.measures for one in painted)
     ((derivative, of_first),) = derived
-    return Finished(
+    return EncodedResult(
         data,
         output.format,
         measures.max_delta_l,
@@ -141,10 +141,10 @@ def finish_document(
     )
 
 
-def joined_pages(pages: Sequence[Finished]) -> Finished:
+def joined_pages(pages: Sequence[EncodedResult]) -> EncodedResult:
     """Combine pages that are separate files into what the row says about all of them, without their bytes."""
     measures = joined_measures(Measures(p.max_delta_l, p.mean_chroma, p.colorfulness) for p in pages)
-    return Finished(
+    return EncodedResult(
         b"",
         pages[0].format,
         measures.max_delta_l,

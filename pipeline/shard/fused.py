@@ -23,12 +23,12 @@ from pipeline.shard.compose import compose
 from pipeline.shard.compose.on_torch import TorchCompose
 from pipeline.shard.decode import decode_item
 from pipeline.shard.finish import finish_image
+from pipeline.shard.gallery_thumbnails import load_area_kernels
 from pipeline.shard.image_progress import ImageProgress
 from pipeline.shard.job import Job, SourceImage
-from pipeline.shard.pictures import load_area_kernels
 from pipeline.shard.predictors import Predictors
 from pipeline.shard.result import ShardResult
-from pipeline.shard.stages import Here, Prepared
+from pipeline.shard.stages import LocalSource, PreparedImage
 from pipeline.shard.worker import ShardWorker
 
 _GRAY = "warm-up.jpg"
@@ -88,7 +88,7 @@ class FusedWorker:
                 progress(rows)
         return self.shard_worker.commit(shard_id, rows, attempt)
 
-    def _color(self, prepared: Prepared[Here] | LedgerRow) -> LedgerRow | Future[LedgerRow]:
+    def _color(self, prepared: PreparedImage[LocalSource] | LedgerRow) -> LedgerRow | Future[LedgerRow]:
         if isinstance(prepared, LedgerRow):
             return prepared
         (predicted,) = self.predictors.color([prepared])

@@ -21,8 +21,8 @@ from pipeline.guides.guide import Guide, GuideObject
 from pipeline.guides.pictures import F32
 from pipeline.records import Status
 from pipeline.shard.decode import decode_guide
-from pipeline.shard.delivery import goes_through_files
 from pipeline.shard.job import Job, SourceImage
+from pipeline.shard.masters import is_streamed
 from pipeline.shard.open_guides import methods_of, shared_picture
 from pipeline.storage import Store, open_store
 
@@ -58,7 +58,7 @@ class GuideReader:
             place = self.job.config.model.pictures
             where = "this image has no such guide" if place is None else f"{place} has none of its name"
             return Skip(Status.SKIPPED_OTHER, f"{lacking}, and {where}")
-        if image.guide.has_hints and goes_through_files(image.item, self.job.config):
+        if image.guide.has_hints and is_streamed(image.item, self.job.config):
             raise ImageFailure(
                 FailureCode.GUIDE_INVALID,
                 "its scribbles, points and strokes cannot be spread over a picture coloured in strips; "

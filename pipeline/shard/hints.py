@@ -117,7 +117,7 @@ def hints_of(guide: Guide, png: bytes | None, width: int, height: int) -> F32:
     return functools.reduce(merge_hints, hints)
 
 
-def go_to_network(config: JobConfig, image: SourceImage) -> bool:
+def network_takes_hints(config: JobConfig, image: SourceImage) -> bool:
     """Whether the network that colours the image takes its hints as input and spreads them itself.
 
     Of a job's ONNX weights the configuration holds the whole contract (`open_onnx.pin_onnx`).

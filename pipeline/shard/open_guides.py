@@ -30,8 +30,8 @@ def methods_of(config: JobConfig) -> Methods:
     """What guides need to know about the methods."""
     return Methods(
         job=config.model.method,
-        takes={name: room.guides for name, room in METHODS.items()},
-        needs={name: room.needs for name, room in METHODS.items()},
+        takes={name: method_class.guides for name, method_class in METHODS.items()},
+        needs={name: method_class.needs for name, method_class in METHODS.items()},
         weights=lambda method: weights_digest(method, None, storage=config.storage),
         shared=frozenset(kind for kind in PICTURES if getattr(config.model, kind) is not None),
     )
@@ -60,7 +60,10 @@ def pin_pictures(config: JobConfig, taken: frozenset[str]) -> JobConfig:
     pinned = {}
     for kind, uri in given.items():
         if kind not in taken:
-            able = ", ".join(name for name, room in METHODS.items() if kind in room.guides) or "none"
+            able = (
+                ", ".join(name for name, method_class in METHODS.items() if kind in method_class.guides)
+                or "none"
+            )
             raise ConfigError(
                 f"configuration key 'model.{kind}': these weights of the method {model.method!r} take no "
                 f"{kind}; methods that do: {able}"

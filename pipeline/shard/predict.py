@@ -27,7 +27,7 @@ SMALLEST_LOOK = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Guess:
+class Prediction:
     """Chroma float32[2,h,w] of one image, CIELAB ab in Lab units, and its expected quality if the predictor
     has a calibration.
 
@@ -67,7 +67,9 @@ class Predictor:
         """Chroma for each L* image, without the cost of judging it."""
         return [guess.ab_2hw for guess in self._guesses(inputs, guides, None)]
 
-    def guesses(self, inputs: list[F32], guides: Sequence[Mapping[str, F32]] | None = None) -> list[Guess]:
+    def guesses(
+        self, inputs: list[F32], guides: Sequence[Mapping[str, F32]] | None = None
+    ) -> list[Prediction]:
         """A guess for each L* image.
 
         Args:
@@ -85,7 +87,7 @@ class Predictor:
         inputs: list[F32],
         guides: Sequence[Mapping[str, F32]] | None,
         calibration: Calibration | None,
-    ) -> list[Guess]:
+    ) -> list[Prediction]:
         if self.device.type == "cpu" and torch.get_num_threads() != 1:
             # a worker per core; OpenMP keeps this per thread, and Ray calls from others
             torch.set_num_threads(1)
@@ -93,7 +95,7 @@ class Predictor:
         by_shape: dict[Hashable, list[int]] = defaultdict(list)
         for index, (L, own) in enumerate(zip(inputs, given, strict=True)):
             by_shape[L.shape, *sorted((name, guide.shape) for name, guide in own.items())].append(index)
-        results: list[Guess] = [Guess(np.empty((2, 0, 0), np.float32))] * len(inputs)
+        results: list[Prediction] = [Prediction(np.empty((2, 0, 0), np.float32))] * len(inputs)
         for indices in by_shape.values():
             for start in range(0, len(indices), self.batch):
                 chosen = indices[start : start + self.batch]
@@ -107,7 +109,7 @@ class Predictor:
 
     def _step(
         self, same_size: list[F32], guides: list[Mapping[str, F32]], calibration: Calibration | None
-    ) -> list[Guess]:
+    ) -> list[Prediction]:
         L_B1HW = torch.from_numpy(np.stack(same_size)[:, None]).to(self.device)
         stacked = {
             name: torch.from_numpy(np.stack([own[name] for own in guides])).to(self.device)
@@ -116,7 +118,7 @@ class Predictor:
         if calibration is None:
             with torch.inference_mode():
                 ab_B2hw = self.colorizer.predict_ab(L_B1HW, stacked or None).float()
-            return [Guess(ab) for ab in ab_B2hw.cpu().numpy()]
+            return [Prediction(ab) for ab in ab_B2hw.cpu().numpy()]
         abs_, known = self._signals(L_B1HW, stacked or None, same_size, looks=calibration.looks)
         judged = [calibration.judge(one.numbers, one.features) for one in known]
         judged = [
@@ -124,7 +126,8 @@ class Predictor:
             for L, one in zip(same_size, judged, strict=True)
         ]
         return [
-            Guess(ab, judgement, one.places) for ab, judgement, one in zip(abs_, judged, known, strict=True)
+            Prediction(ab, judgement, one.places)
+            for ab, judgement, one in zip(abs_, judged, known, strict=True)
         ]
 
     def signals(self, L_hw: F32, looks: bool) -> tuple[F32, dict[str, float], F32 | None]:

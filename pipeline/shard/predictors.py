@@ -11,13 +11,13 @@ from pipeline.errors import FailureCode, ImageFailure
 from pipeline.ledger.schema import LedgerRow
 from pipeline.models.doubt import find_calibration
 from pipeline.models.method_list import SOLVERS, load_colorizer
-from pipeline.models.method_names import location
+from pipeline.models.names import location
 from pipeline.shard.doubt import joined_doubt
 from pipeline.shard.job import Job
 from pipeline.shard.open_guides import predicts
-from pipeline.shard.predict import Guess, Predictor
+from pipeline.shard.predict import Prediction, Predictor
 from pipeline.shard.rows import Rows
-from pipeline.shard.stages import Predicted, Prepared, S
+from pipeline.shard.stages import PredictedImage, PreparedImage, S
 
 
 def open_predictor(job: Job, device: str, method: str | None = None) -> Predictor:
@@ -69,14 +69,14 @@ class Predictors:
             self._by_method[method] = open_predictor(self.job, self.device, method)
         return self._by_method[method]
 
-    def color(self, waiting: Sequence[Prepared[S]]) -> list[Predicted[S] | LedgerRow]:
+    def color(self, waiting: Sequence[PreparedImage[S]]) -> list[PredictedImage[S] | LedgerRow]:
         """Each image with its chroma, in the same order; without chroma if only hints give the colours.
 
         An image with a guide that the weights do not take becomes a failed row.
         """
         start = time.perf_counter()
         refused: dict[int, LedgerRow] = {}
-        guesses: dict[int, tuple[Guess, ...]] = {}
+        guesses: dict[int, tuple[Prediction, ...]] = {}
         by_method: dict[str, list[int]] = defaultdict(list)
         for index, one in enumerate(waiting):
             if not predicts(one.image.method):
@@ -98,14 +98,18 @@ class Predictors:
             for index, one in enumerate(waiting)
         ]
 
-    def _predicted(self, one: Prepared[S], guesses: tuple[Guess, ...], seconds: float) -> Predicted[S]:
+    def _predicted(
+        self, one: PreparedImage[S], guesses: tuple[Prediction, ...], seconds: float
+    ) -> PredictedImage[S]:
         doubt = None
         if self.job.config.report.doubt:
             places = guesses[0].places if guesses else None
             doubt = joined_doubt((guess.judgement for guess in guesses), places)
         return one.predicted(tuple(guess.ab_2hw for guess in guesses), seconds, doubt)
 
-    def _colored(self, method: str, ones: Sequence[Prepared[S]]) -> list[tuple[Guess, ...] | LedgerRow]:
+    def _colored(
+        self, method: str, ones: Sequence[PreparedImage[S]]
+    ) -> list[tuple[Prediction, ...] | LedgerRow]:
         """For each image, the predictions for its pages; if an ONNX graph or a picture fails, the row of the
         failed image."""
         try:
@@ -115,7 +119,7 @@ class Predictors:
                 return [self.rows.of_error(ones[0].image, _naming(ones[0], failure))]
         return [result for one in ones for result in self._colored(method, [one])]
 
-    def _refused(self, one: Prepared[S]) -> LedgerRow | None:
+    def _refused(self, one: PreparedImage[S]) -> LedgerRow | None:
         method = one.image.method
         unknown = set(one.pictures) - self.of(method).colorizer.guides
         if not unknown:
@@ -124,7 +128,7 @@ class Predictors:
         return self.rows.failed(one.image, FailureCode.GUIDE_INVALID, message)
 
 
-def _naming(one: Prepared[S], failure: ImageFailure) -> ImageFailure:
+def _naming(one: PreparedImage[S], failure: ImageFailure) -> ImageFailure:
     """The failure, with the name of the guide picture if that caused it."""
     picture = one.image.guide.picture
     if picture is None or failure.code != FailureCode.GUIDE_INVALID:
@@ -132,7 +136,7 @@ def _naming(one: Prepared[S], failure: ImageFailure) -> ImageFailure:
     return ImageFailure(failure.code, f"its picture {picture.name!r}: {failure.message}")
 
 
-def _guesses(predictor: Predictor, ones: Sequence[Prepared[S]]) -> list[tuple[Guess, ...]]:
+def _guesses(predictor: Predictor, ones: Sequence[PreparedImage[S]]) -> list[tuple[Prediction, ...]]:
     """For each image the guesses for its pages."""
     inputs = [(L, one.pictures) for one in ones for L in one.L_pages]
     predicted = iter(predictor.guesses([L for L, _ in inputs], [pictures for _, pictures in inputs]))

@@ -19,9 +19,9 @@ from pipeline.errors import (
 )
 from pipeline.ledger.schema import LedgerRow
 from pipeline.records import GRAY, Status
-from pipeline.shard.delivery import SourceUnreadable
 from pipeline.shard.job import Job, SourceImage
-from pipeline.shard.stages import Predicted
+from pipeline.shard.masters import SourceUnreadable
+from pipeline.shard.stages import PredictedImage
 
 UNREADABLE = (ObjectMissing, ObjectChanged, ObjectDamaged, AccessDenied)
 """Errors of a source object that cannot be fetched; each gives a row."""
@@ -41,7 +41,7 @@ class Pixels(Protocol):
 
 
 class Result(Protocol):
-    """What the ledger keeps of a colour image beside its bytes, as `Finished` and `WrittenMaster` have it."""
+    """What the ledger keeps of a colour image: `EncodedResult` and `WrittenMaster` have it."""
 
     @property
     def max_delta_l(self) -> float: ...
@@ -100,7 +100,7 @@ class Rows:
         return self.row(image, skip.status, message=message or skip.message, **columns)
 
     def colorized(
-        self, predicted: Predicted[Any], pixels: Pixels, result: Result, pages: int, **columns: object
+        self, predicted: PredictedImage[Any], pixels: Pixels, result: Result, pages: int, **columns: object
     ) -> LedgerRow:
         """Of a colour image."""
         image, spread, doubt = predicted.image, predicted.color_spread, predicted.doubt

@@ -12,24 +12,24 @@ from pipeline.codecs.in_memory import Decoded
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.ledger.schema import LedgerRow
 from pipeline.shard.decode import Failed, Skipped, decode_item, open_decoder
-from pipeline.shard.delivery import SourceUnreadable, goes_through_files, prepare_master
+from pipeline.shard.gallery_thumbnails import Pictures, thumbnail_side
 from pipeline.shard.guide_reader import GuideReader
-from pipeline.shard.hints import go_to_network, hints_of
+from pipeline.shard.hints import hints_of, network_takes_hints
 from pipeline.shard.job import Job, SourceImage
-from pipeline.shard.pictures import Pictures, thumbnail_side
+from pipeline.shard.masters import SourceUnreadable, is_streamed, prepare_master
 from pipeline.shard.read_ahead import in_flight
 from pipeline.shard.rows import UNREADABLE, Rows
 from pipeline.shard.stages import (
     F32,
     EncodedSource,
-    Here,
+    LocalSource,
     MasterSource,
     OpenSource,
-    Predicted,
-    Prepared,
-    Travelling,
+    PredictedImage,
+    PreparedImage,
+    TransferableSource,
 )
-from pipeline.storage import Fetched, Store, open_store
+from pipeline.storage import GetResult, Store, open_store
 
 # Decoded images waiting for the network: one is enough to keep it busy, and each may be hundreds of MB.
 _DECODED_AHEAD = 2
@@ -54,7 +54,7 @@ class SourceReader:
         self.decode_thread.shutdown(wait=False, cancel_futures=True)
         self.decoder.close()
 
-    def fetch(self, image: SourceImage) -> Fetched | MasterSource | LedgerRow:
+    def fetch(self, image: SourceImage) -> GetResult | MasterSource | LedgerRow:
         """The source bytes, or the row that says why they cannot be read. Masters are not read yet."""
         item = image.item
         if item.failure_code is not None:
@@ -64,9 +64,9 @@ class SourceReader:
                 return self.rows.skipped(image, missing)
         except ImageFailure as failure:
             return self.rows.of_error(image, failure)
-        return MasterSource() if goes_through_files(item, self.job.config) else self._get(image)
+        return MasterSource() if is_streamed(item, self.job.config) else self._get(image)
 
-    def _get(self, image: SourceImage) -> Fetched | LedgerRow:
+    def _get(self, image: SourceImage) -> GetResult | LedgerRow:
         item = image.item
         if item.bytes > self.job.config.limits.memory // 2:
             message = f"the source has {item.bytes:,} bytes, more than half of limits.memory"
@@ -77,8 +77,8 @@ class SourceReader:
             return self.rows.unreadable(image, error)
 
     def decode(
-        self, image: SourceImage, fetched: Fetched | MasterSource | LedgerRow, model_only: bool = False
-    ) -> Prepared[Here] | LedgerRow:
+        self, image: SourceImage, fetched: GetResult | MasterSource | LedgerRow, model_only: bool = False
+    ) -> PreparedImage[LocalSource] | LedgerRow:
         """Fetched bytes as pixels and model inputs; a failed or skipped image as its row.
 
         model_only: only the model inputs are wanted here, so that the pixels may be fewer (`decode_item`).
@@ -92,23 +92,23 @@ class SourceReader:
 
     def prepared(
         self, images: Iterable[SourceImage], model_only: bool = False
-    ) -> Iterator[Prepared[Here] | LedgerRow]:
+    ) -> Iterator[PreparedImage[LocalSource] | LedgerRow]:
         """Fetch and decode (see `decode`) ahead of the consumer, in the order of the images."""
 
-        def fetch(image: SourceImage) -> tuple[SourceImage, Fetched | MasterSource | LedgerRow]:
+        def fetch(image: SourceImage) -> tuple[SourceImage, GetResult | MasterSource | LedgerRow]:
             return image, self.fetch(image)
 
         def decode(
-            fetching: Future[tuple[SourceImage, Fetched | MasterSource | LedgerRow]],
-        ) -> Prepared[Here] | LedgerRow:
+            fetching: Future[tuple[SourceImage, GetResult | MasterSource | LedgerRow]],
+        ) -> PreparedImage[LocalSource] | LedgerRow:
             return self.decode(*fetching.result(), model_only)
 
         fetching = in_flight(self.threads, fetch, images, self.job.config.run.threads)
         return map(Future.result, in_flight(self.decode_thread, decode, fetching, _DECODED_AHEAD))
 
     def reopened(
-        self, travelled: Iterable[Predicted[Travelling] | LedgerRow]
-    ) -> Iterator[Predicted[Here] | LedgerRow]:
+        self, travelled: Iterable[PredictedImage[TransferableSource] | LedgerRow]
+    ) -> Iterator[PredictedImage[LocalSource] | LedgerRow]:
         """Images that have come from another process, with their pixels again, one ahead."""
         return map(Future.result, in_flight(self.decode_thread, self._reopen, travelled, _DECODED_AHEAD))
 
@@ -123,7 +123,7 @@ class SourceReader:
                 raise ImageFailure(code, f"page {number + 1}: {outcome.message}")
             yield outcome
 
-    def _prepare_master(self, image: SourceImage) -> Prepared[Here] | LedgerRow:
+    def _prepare_master(self, image: SourceImage) -> PreparedImage[LocalSource] | LedgerRow:
         """The first pass over a master; if it cannot be read in strips, in memory if it fits."""
         start = time.perf_counter()
         try:
@@ -145,10 +145,12 @@ class SourceReader:
         return self._guided(image, master, outcome.L_pages, outcome.color_spread, seconds)
 
     def _decode_bytes(
-        self, image: SourceImage, fetched: Fetched, model_only: bool = False
-    ) -> Prepared[Here] | LedgerRow:
+        self, image: SourceImage, fetched: GetResult, model_only: bool = False
+    ) -> PreparedImage[LocalSource] | LedgerRow:
         encoded = EncodedSource(fetched.data, fetched.content_type)
-        model_only = model_only and not go_to_network(self.job.config, image)  # points are in its own pixels
+        model_only = model_only and not network_takes_hints(
+            self.job.config, image
+        )  # points are in its own pixels
         start = time.perf_counter()
         outcome = self._page(image.item.key, encoded, 0, model_only)
         if model_only and isinstance(outcome, Skipped):  # size and colour are judged by the whole picture
@@ -197,20 +199,22 @@ class SourceReader:
         return decode_item(self.decoder, *given, number, model_only, thumbnail)
 
     def _guided(
-        self, image: SourceImage, source: Here, L_pages: tuple[F32, ...], spread: float, seconds: float
-    ) -> Prepared[Here] | LedgerRow:
+        self, image: SourceImage, source: LocalSource, L_pages: tuple[F32, ...], spread: float, seconds: float
+    ) -> PreparedImage[LocalSource] | LedgerRow:
         """The image with its guides; a guide that cannot be read gives a failed row."""
         try:
             pictures, scribbles, picture_sha256 = self.guides.read(image, pages=len(L_pages))
-            if isinstance(source, OpenSource) and go_to_network(self.job.config, image):
+            if isinstance(source, OpenSource) and network_takes_hints(self.job.config, image):
                 size = (source.pixels.width, source.pixels.height)
                 pictures, scribbles = pictures | {"scribbles": hints_of(image.guide, scribbles, *size)}, None
         except ImageFailure as failure:
             return self.rows.of_error(image, failure)
         image = replace(image, picture_sha256=picture_sha256)
-        return Prepared(image, source, L_pages, pictures, scribbles, spread, seconds)
+        return PreparedImage(image, source, L_pages, pictures, scribbles, spread, seconds)
 
-    def _reopen(self, one: Predicted[Travelling] | LedgerRow) -> Predicted[Here] | LedgerRow:
+    def _reopen(
+        self, one: PredictedImage[TransferableSource] | LedgerRow
+    ) -> PredictedImage[LocalSource] | LedgerRow:
         if isinstance(one, LedgerRow):
             return one
         source = one.source

@@ -1,11 +1,11 @@
 """The data passed between the stages of a shard; the type says what has been done to an image.
 
-    SourceImage -> fetch -> decode -> Prepared -> predict -> Predicted -> finish -> LedgerRow
+    SourceImage -> fetch -> decode -> PreparedImage -> predict -> PredictedImage -> finish -> LedgerRow
 
 A stage that finishes an image (it failed or is skipped) returns its LedgerRow instead of the next type, and
-later stages pass it on. The type parameter of `Prepared` and `Predicted` says where the pixels are: an
-`OpenSource` has them and stays in its process; an `EncodedSource` and a `MasterSource` can be sent to
-another.
+later stages pass it on. The type parameter of `PreparedImage` and `PredictedImage` says where the pixels
+are: an `OpenSource` has them and stays in its process; an `EncodedSource` and a `MasterSource` can be sent
+to another.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class MasterSource:
     real_colours: tuple[RealColour | None, ...] = ()
 
 
-Travelling = EncodedSource | MasterSource
-Here = OpenSource | MasterSource
+TransferableSource = EncodedSource | MasterSource
+LocalSource = OpenSource | MasterSource
 S = TypeVar("S", covariant=True)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared(Generic[S]):
+class PreparedImage(Generic[S]):
     """An image that the network can see.
 
     Attributes:
@@ -77,9 +77,9 @@ class Prepared(Generic[S]):
     color_spread: float
     seconds_decode: float
 
-    def with_source(self, source: T) -> Prepared[T]:
+    def with_source(self, source: T) -> PreparedImage[T]:
         """The same with its pixels elsewhere."""
-        return Prepared(
+        return PreparedImage(
             self.image,
             source,
             self.L_pages,
@@ -91,9 +91,9 @@ class Prepared(Generic[S]):
 
     def predicted(
         self, ab_pages: tuple[F32, ...], seconds: float, doubt: Doubt | None = None
-    ) -> Predicted[S]:
+    ) -> PredictedImage[S]:
         """The image with its chroma, which took the network `seconds`, and the doubt about it."""
-        return Predicted(
+        return PredictedImage(
             self.image,
             self.source,
             ab_pages,
@@ -106,12 +106,12 @@ class Prepared(Generic[S]):
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted(Generic[S]):
+class PredictedImage(Generic[S]):
     """An image with its chroma, ready to be composed.
 
     Attributes:
         ab_pages: for each page float32[2,h,w], Lab units, any size; empty where hints alone give the colours.
-        scribbles, color_spread, seconds_decode: as in `Prepared`.
+        scribbles, color_spread, seconds_decode: as in `PreparedImage`.
         seconds_predict: its share of the time of the network's call.
         doubt: None if not requested.
     """
@@ -125,9 +125,9 @@ class Predicted(Generic[S]):
     seconds_predict: float
     doubt: Doubt | None = None
 
-    def reopened(self, source: T, color_spread: float, seconds: float) -> Predicted[T]:
+    def reopened(self, source: T, color_spread: float, seconds: float) -> PredictedImage[T]:
         """The image with its pixels again, which took `seconds` more to decode."""
-        return Predicted(
+        return PredictedImage(
             self.image,
             source,
             self.ab_pages,
@@ -139,7 +139,7 @@ class Predicted(Generic[S]):
         )
 
 
-def without_pixels(prepared: Prepared[Here]) -> Prepared[Travelling]:
+def without_pixels(prepared: PreparedImage[LocalSource]) -> PreparedImage[TransferableSource]:
     """The image in a form that can be sent to another process: the encoded source and the network's input."""
     source = prepared.source
     return prepared.with_source(source.encoded if isinstance(source, OpenSource) else source)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.metadata.manifest import open_signer
+from pipeline.codecs.metadata.c2pa_manifest import open_signer
 from pipeline.config.job import JobConfig
 from pipeline.errors import BadKey, FailureCode
 from pipeline.ledger.doubt_maps import DoubtMap, put_doubt_maps
@@ -24,22 +24,22 @@ from pipeline.ledger.write import commit_part
 from pipeline.plan.outputs import document_key, page_key
 from pipeline.records import GRAY, Item, Status
 from pipeline.shard.attempts import Attempt
-from pipeline.shard.borrowing import along_edges
+from pipeline.shard.borrowed_chroma import along_edges
 from pipeline.shard.compose import Compose, compose
-from pipeline.shard.delivered import DeliveredFile, file_columns
-from pipeline.shard.delivery import finish_master
-from pipeline.shard.finish import Finished, finish_document, finish_image, joined_pages, provenance_of
-from pipeline.shard.hints import go_to_network, guided_chroma, times_chroma
+from pipeline.shard.delivered_files import DeliveredFile, file_columns
+from pipeline.shard.derivatives import SecondFiles
+from pipeline.shard.finish import EncodedResult, finish_document, finish_image, joined_pages, provenance_of
+from pipeline.shard.gallery_thumbnails import Pictures, Small
+from pipeline.shard.hints import guided_chroma, network_takes_hints, times_chroma
 from pipeline.shard.job import Job, SourceImage
+from pipeline.shard.masters import finish_master
 from pipeline.shard.memory import give_back_after
-from pipeline.shard.pictures import Pictures, Small
 from pipeline.shard.put import put_image
 from pipeline.shard.read_ahead import in_flight
 from pipeline.shard.result import ShardResult
 from pipeline.shard.rows import Result, Rows
-from pipeline.shard.second_files import SecondFiles
 from pipeline.shard.source_reader import SourceReader
-from pipeline.shard.stages import Here, MasterSource, OpenSource, Predicted
+from pipeline.shard.stages import LocalSource, MasterSource, OpenSource, PredictedImage
 from pipeline.storage import Store, open_store
 
 _PAGES_AHEAD = 2  # pages of one source uploaded while the next one is composed
@@ -66,7 +66,7 @@ class ShardWorker:
         self.threads.shutdown(wait=False, cancel_futures=True)
         self.reader.close()
 
-    def finish(self, predicted: Predicted[Here] | LedgerRow) -> LedgerRow | Future[LedgerRow]:
+    def finish(self, predicted: PredictedImage[LocalSource] | LedgerRow) -> LedgerRow | Future[LedgerRow]:
         """Compose and encode here, write on a thread. Returns the row or its future; passes rows on."""
         if isinstance(predicted, LedgerRow):
             return predicted
@@ -77,7 +77,9 @@ class ShardWorker:
             return self._finish_master(predicted, source)
         return self._finish_open(predicted, source)
 
-    def _finish_open(self, predicted: Predicted[Here], source: OpenSource) -> LedgerRow | Future[LedgerRow]:
+    def _finish_open(
+        self, predicted: PredictedImage[LocalSource], source: OpenSource
+    ) -> LedgerRow | Future[LedgerRow]:
         image, start = predicted.image, time.perf_counter()
         digest = hashlib.sha256(source.encoded.data).hexdigest()
         try:
@@ -93,7 +95,7 @@ class ShardWorker:
 
     def _colorized(
         self,
-        predicted: Predicted[Here],
+        predicted: PredictedImage[LocalSource],
         source: OpenSource,
         result: Result,
         files: Sequence[DeliveredFile],
@@ -108,7 +110,9 @@ class ShardWorker:
             **file_columns(files),
         )
 
-    def _finished(self, predicted: Predicted[Here], source: OpenSource, digest: str) -> tuple[str, Finished]:
+    def _finished(
+        self, predicted: PredictedImage[LocalSource], source: OpenSource, digest: str
+    ) -> tuple[str, EncodedResult]:
         """The one file of a source, and where it goes."""
         image, given = predicted.image, (digest, self.job, self.compose)
         if len(abs_ := chroma_of_pages(predicted)) > 1:
@@ -122,12 +126,12 @@ class ShardWorker:
         return key, replace(finished, note=with_guides(finished.note, image))
 
     def _finish_pages(
-        self, predicted: Predicted[Here], source: OpenSource, digest: str, start: float
+        self, predicted: PredictedImage[LocalSource], source: OpenSource, digest: str, start: float
     ) -> LedgerRow:
         """Write one file per page, with few in memory; the row names them all after all are written."""
         image, output = predicted.image, self.job.config.output
 
-        def finished() -> Iterator[tuple[str, Finished]]:
+        def finished() -> Iterator[tuple[str, EncodedResult]]:
             abs_ = chroma_of_pages(predicted)
             pages = self.reader.pages(image.item.key, source, len(abs_))
             for number, (page, ab) in enumerate(zip(pages, abs_, strict=True), 1):
@@ -136,7 +140,7 @@ class ShardWorker:
                 one = one if number == 1 else replace(one, small=None)
                 yield key, self._signed(one, image, source.encoded.data, digest)
 
-        def put(one: tuple[str, Finished]) -> tuple[DeliveredFile, Finished]:
+        def put(one: tuple[str, EncodedResult]) -> tuple[DeliveredFile, EncodedResult]:
             self._put(*one)
             return delivered(*one), replace(one[1], data=b"", derivative=None)
 
@@ -149,7 +153,9 @@ class ShardWorker:
         row.seconds_compose = time.perf_counter() - start
         return row
 
-    def _signed(self, finished: Finished, image: SourceImage, source: bytes, digest: str) -> Finished:
+    def _signed(
+        self, finished: EncodedResult, image: SourceImage, source: bytes, digest: str
+    ) -> EncodedResult:
         """The image with manifests in both files, if there is a signer."""
         if self.signer is None:
             return finished
@@ -162,7 +168,7 @@ class ShardWorker:
         data = self.signer.sign(finished.data, source, finished.format, provenance)
         return replace(finished, data=data, derivative=second)
 
-    def _finish_master(self, predicted: Predicted[Here], source: MasterSource) -> LedgerRow:
+    def _finish_master(self, predicted: PredictedImage[LocalSource], source: MasterSource) -> LedgerRow:
         """The second pass over a master, and its upload. Not on a thread, because it uses all resources."""
         image, start = predicted.image, time.perf_counter()
         try:
@@ -190,7 +196,7 @@ class ShardWorker:
         return row
 
     def _put_one(
-        self, row: LedgerRow, key: str, finished: Finished, before: Small | None, start: float
+        self, row: LedgerRow, key: str, finished: EncodedResult, before: Small | None, start: float
     ) -> LedgerRow:
         try:
             self._put(key, finished)
@@ -210,7 +216,7 @@ class ShardWorker:
         row.finished_at = self.job.time_of_row()
         return row
 
-    def _put(self, key: str, finished: Finished) -> None:
+    def _put(self, key: str, finished: EncodedResult) -> None:
         """Write a colour image, then its second file."""
         put_image(self.out, key, finished.data, finished.format)
         if (second := finished.derivative) is not None:
@@ -236,7 +242,9 @@ class ShardWorker:
         return ShardResult.of(shard_id, done, won, attempt, written)
 
 
-def chroma(predicted: Predicted[Here], source: OpenSource, config: JobConfig) -> NDArray[np.float32]:
+def chroma(
+    predicted: PredictedImage[LocalSource], source: OpenSource, config: JobConfig
+) -> NDArray[np.float32]:
     """The chroma to compose, float32[2,h,w]: the prediction, with the image's hints spread over it (unless
     the network has used them), times the image's factor.
 
@@ -246,17 +254,17 @@ def chroma(predicted: Predicted[Here], source: OpenSource, config: JobConfig) ->
     ab = predicted.ab_pages[0] if predicted.ab_pages else None
     if ab is not None and predicted.image.guide.picture is not None:
         ab = along_edges(ab, source.pixels.L_u16)
-    spreads = not go_to_network(config, predicted.image)
+    spreads = not network_takes_hints(config, predicted.image)
     given = (predicted.image.guide, predicted.scribbles)
     return guided_chroma(source.pixels.L_u16, ab, *given, spreads=spreads)
 
 
-def chroma_of_pages(predicted: Predicted[Here]) -> tuple[NDArray[np.float32], ...]:
+def chroma_of_pages(predicted: PredictedImage[LocalSource]) -> tuple[NDArray[np.float32], ...]:
     """For each page the chroma to compose, of an image that has no hints."""
     return tuple(times_chroma(ab, predicted.image.guide) for ab in predicted.ab_pages)
 
 
-def delivered(key: str, finished: Finished) -> DeliveredFile:
+def delivered(key: str, finished: EncodedResult) -> DeliveredFile:
     """How the ledger names an encoded image that goes to this key."""
     digest, second = hashlib.sha256(finished.data).hexdigest(), finished.derivative
     if second is None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pipeline.config.extras import require
 from pipeline.config.storage import StorageConfig
-from pipeline.storage.base import Fetched, ObjectInfo, Store, check_key
+from pipeline.storage.base import GetResult, ObjectInfo, Store, check_key
 from pipeline.storage.half_written import remove_half_written
 from pipeline.storage.local import LocalStore
 from pipeline.storage.local_errors import translated, unusable
 from pipeline.storage.uri import BucketLocation, parse_uri, refuse_overlap
 
 __all__ = [
-    "Fetched",
+    "GetResult",
     "ObjectInfo",
     "Store",
     "check_key",

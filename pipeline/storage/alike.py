@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 
-class Alike(NamedTuple):
+class NameFolding(NamedTuple):
     """What a file system ignores in names: letter case, and composed versus decomposed Unicode."""
 
     case: bool = False
@@ -30,22 +30,22 @@ def _without_case(letter: str) -> str:
     return lower if len(lower) == 1 else letter
 
 
-def probe(folder: Path) -> Alike:
+def probe(folder: Path) -> NameFolding:
     """Test it with an empty file in the folder, or in its nearest existing parent, and remove the file.
 
     If nothing can be written, assume that names differ.
     """
     place = next((path for path in (folder, *folder.parents) if path.is_dir()), None)
     if place is None:
-        return Alike()
+        return NameFolding()
     name = f".fiat-{uuid4().hex}-a\u00e9.tmp"  # one letter with case, one that can be decomposed
     file = place / name
     try:
         file.touch(exist_ok=False)
     except OSError:
-        return Alike()
+        return NameFolding()
     try:
         case = (place / name.replace("-a", "-A")).exists()
-        return Alike(case, (place / unicodedata.normalize("NFD", name)).exists())
+        return NameFolding(case, (place / unicodedata.normalize("NFD", name)).exists())
     finally:
         file.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ from pipeline.errors import (
     StorageError,
 )
 from pipeline.storage.base import ObjectInfo, printable
-from pipeline.storage.bucket_store import PART_BYTES, Body, BucketStore, Transient, Unmet
+from pipeline.storage.bucket_store import PART_BYTES, Body, BucketStore, PreconditionFailed, Transient
 
 CONNECTION, ACCOUNT = "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT"
 KEY, SAS = "AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"
@@ -187,7 +187,7 @@ class AzureStore(BucketStore):
         if code in ("BlobArchived", "BlobBeingRehydrated"):
             return ObjectArchived(f"{whole} is archived and cannot be read; restore it (set its tier to Hot)")
         if code == "BlobAlreadyExists":
-            return Unmet(f"{whole} already exists")
+            return PreconditionFailed(f"{whole} already exists")
         if status == 412 or (status == 304 and action == "read"):
             return ObjectChanged(f"{whole} is not the version that was asked for")
         if status == 404:

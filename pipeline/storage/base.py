@@ -29,7 +29,7 @@ class ObjectInfo(NamedTuple):
     archived: bool = False
 
 
-class Fetched(NamedTuple):
+class GetResult(NamedTuple):
     """The result of a get; `content_type` is None if the store keeps none (local folders).
 
     `md5`: of the whole object in hex, if the store states it. For a range nothing else can be checked.
@@ -58,7 +58,7 @@ class Store(Protocol):
         start: int = 0,
         max_bytes: int | None = None,
         size: int | None = None,
-    ) -> Fetched:
+    ) -> GetResult:
         """The object from byte `start` on, at most `max_bytes` bytes.
 
         The result is compared with `size`, the number of bytes in the listing, and a whole object with the

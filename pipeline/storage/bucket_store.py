@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists, ObjectMissing, StorageError
-from pipeline.storage.base import Fetched, ObjectInfo, check_key, damaged, printable, wrong_md5
+from pipeline.storage.base import GetResult, ObjectInfo, check_key, damaged, printable, wrong_md5
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Transient(StorageError):
     """No answer, or the server is busy or has an internal error: worth a retry."""
 
 
-class Unmet(StorageError):
+class PreconditionFailed(StorageError):
     """The condition of a request does not hold."""
 
 
@@ -122,14 +122,14 @@ class BucketStore(ABC):
         start: int = 0,
         max_bytes: int | None = None,
         size: int | None = None,
-    ) -> Fetched:
+    ) -> GetResult:
         count = None if max_bytes is None else max(max_bytes, 1)
         for tried in range(_WRONG_TRIES):
             body = self._again(lambda: self._read(self.prefix + key, start, count, if_etag))
             wrong = self._difference(body, start, count, size)
             if wrong is None:
                 md5 = body.md5 if self.config.verify_reads else None
-                return Fetched(body.data, body.etag, body.content_type, md5)
+                return GetResult(body.data, body.etag, body.content_type, md5)
             time.sleep(0.1 * 2**tried)
         raise damaged(self._name(key), wrong or "", _WRONG_TRIES)
 
@@ -169,7 +169,7 @@ class BucketStore(ABC):
 
         try:
             self._again(put)
-        except Unmet:
+        except PreconditionFailed:
             if not (in_doubt and self._holds(key, data)):
                 raise AlreadyExists(f"{self._name(key)} already exists") from None
 

@@ -37,7 +37,7 @@ from pipeline.errors import (
     StorageError,
 )
 from pipeline.storage.base import ObjectInfo, printable
-from pipeline.storage.bucket_store import PART_BYTES, Body, BucketStore, Transient, Unmet
+from pipeline.storage.bucket_store import PART_BYTES, Body, BucketStore, PreconditionFailed, Transient
 
 EMULATOR_VARIABLE = "STORAGE_EMULATOR_HOST"
 _HOST = "https://storage.googleapis.com"
@@ -191,7 +191,7 @@ class GcsStore(BucketStore):
         if status == 404:
             return ObjectMissing(f"{whole} does not exist")
         if status == 412:
-            return self._changed(name) if action == "read" else Unmet(f"{whole} already exists")
+            return self._changed(name) if action == "read" else PreconditionFailed(f"{whole} already exists")
         if status == 401:
             return CredentialsRefused(f"Google refuses the credentials for {whole} ({said}): {_ADVICE}")
         if status == 403:

@@ -32,7 +32,7 @@ STALE_SECONDS = 180.0
 _LOOK_SECONDS = 2.0
 
 
-class Sign(BaseModel):
+class LeaseRecord(BaseModel):
     """The content of a lease object: the holder, the start, and the last renewal by the holder's clock."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,9 +55,11 @@ class Sign(BaseModel):
 
 
 class Lease:
-    """A lease that this process holds until the `at_work` block ends."""
+    """A lease that this process holds until the `hold_lease` block ends."""
 
-    def __init__(self, store: Store, folder: str, number: int, sign: Sign, before: Sign | None) -> None:
+    def __init__(
+        self, store: Store, folder: str, number: int, sign: LeaseRecord, before: LeaseRecord | None
+    ) -> None:
         self._store, self._folder, self._number, self._sign = store, folder, number, sign
         self._before = before
         self._renewed = _since_boot()
@@ -133,7 +135,7 @@ class Lease:
 
 
 @contextmanager
-def at_work(store: Store, folder: str = "", *, what: str = "a job", wait: float = 0.0) -> Iterator[Lease]:
+def hold_lease(store: Store, folder: str = "", *, what: str = "a job", wait: float = 0.0) -> Iterator[Lease]:
     """Hold the lease of `folder` (a key prefix that ends in "/", or "") while the block runs.
 
     The lease of a dead holder is taken over: immediately if it was a process of this machine; if it was on
@@ -149,7 +151,7 @@ def at_work(store: Store, folder: str = "", *, what: str = "a job", wait: float 
         StorageError: as the store does.
     """
     now = time.time()
-    me = Sign(
+    me = LeaseRecord(
         token=uuid4().hex,
         what=what,
         host=socket.gethostname(),
@@ -181,7 +183,7 @@ def _since_boot() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _acquire(store: Store, folder: str, me: Sign, deadline: float) -> tuple[int, Sign | None]:
+def _acquire(store: Store, folder: str, me: LeaseRecord, deadline: float) -> tuple[int, LeaseRecord | None]:
     """The number of our new lease, and the record of the previous holder."""
     while True:
         number = max(_numbers(store, folder), default=0)
@@ -204,7 +206,7 @@ def _acquire(store: Store, folder: str, me: Sign, deadline: float) -> tuple[int,
         store.delete(lease_key(folder, mine))  # a number that was taken, ended and removed while we looked
 
 
-def _when_free(store: Store, folder: str, number: int, deadline: float) -> Sign | None:
+def _when_free(store: Store, folder: str, number: int, deadline: float) -> LeaseRecord | None:
     """Wait until the newest lease has ended or its holder is dead. None if the lease is gone: then try again.
 
     Raises:
@@ -227,20 +229,20 @@ def _when_free(store: Store, folder: str, number: int, deadline: float) -> Sign 
     return None
 
 
-def _is_dead(sign: Sign, silent: float) -> bool:
+def _is_dead(sign: LeaseRecord, silent: float) -> bool:
     """Whether a holder on another machine is dead: no renewal in `silent` seconds, or long before."""
     old = time.time() - sign.at >= STALE_SECONDS  # compares two clocks: not sufficient alone
     return silent >= (3 * BEAT_SECONDS if old else STALE_SECONDS)
 
 
-def _waiting(store: Store, sign: Sign, alive: bool | None) -> str:
+def _waiting(store: Store, sign: LeaseRecord, alive: bool | None) -> str:
     name = f"{sign.what} (process {sign.process} on {sign.host})"
     if alive:
         return f"{name} is at work at {store.uri}: waiting for its end"
     return f"{name} was at work at {store.uri}: watching for a sign of life, {STALE_SECONDS:.0f} s at most"
 
 
-def _refusal(store: Store, sign: Sign) -> str:
+def _refusal(store: Store, sign: LeaseRecord) -> str:
     since = datetime.fromtimestamp(sign.since, UTC)
     return (
         f"{sign.what} is at work at {store.uri} since {since:%Y-%m-%d %H:%M:%S} UTC "
@@ -259,10 +261,10 @@ def lease_key(folder: str, number: int) -> str:
     return f"{folder}{NAME}{number:08d}.json"
 
 
-def _read(store: Store, folder: str, number: int) -> Sign | None:
+def _read(store: Store, folder: str, number: int) -> LeaseRecord | None:
     """The record; None if it is gone because a newer one replaced it."""
     try:
-        return Sign.model_validate_json(store.get(lease_key(folder, number)).data)
+        return LeaseRecord.model_validate_json(store.get(lease_key(folder, number)).data)
     except ObjectMissing:
         return None
     except ValidationError:

@@ -25,8 +25,8 @@ from pipeline.errors import (
     ObjectChanged,
     ObjectMissing,
 )
-from pipeline.storage.alike import Alike, probe
-from pipeline.storage.base import Fetched, ObjectInfo, check_key, printable
+from pipeline.storage.alike import NameFolding, probe
+from pipeline.storage.base import GetResult, ObjectInfo, check_key, printable
 from pipeline.storage.half_written import half_written_name, is_half_written
 from pipeline.storage.local_errors import refuse_read_only, translated
 from pipeline.storage.uri import resolved
@@ -62,7 +62,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._alike: Alike | None = None  # probed on first use
+        self._alike: NameFolding | None = None  # probed on first use
 
     @property
     def uri(self) -> str:
@@ -95,7 +95,7 @@ class LocalStore:
         start: int = 0,
         max_bytes: int | None = None,
         size: int | None = None,
-    ) -> Fetched:
+    ) -> GetResult:
         """As in `Store`. A file system keeps no checksums, and `if_etag` holds the size."""
         path = self._path(key)
         try:
@@ -112,7 +112,7 @@ class LocalStore:
                     raise ObjectChanged(f"{printable(str(path))} changed while it was read")
         except OSError as error:
             raise translated(error, path, "read") from None
-        return Fetched(data, etag, None)
+        return GetResult(data, etag, None)
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
         self._replace(self._path(key), io.BytesIO(data))

@@ -24,12 +24,19 @@ from pipeline.errors import (
     ObjectMissing,
     StorageError,
 )
-from pipeline.storage.base import Fetched, ObjectInfo, check_key, damaged, printable
+from pipeline.storage.base import GetResult, ObjectInfo, check_key, damaged, printable
 from pipeline.storage.s3_body import BrokenBody, WrongBody, check_md5, fetch, fits_parts
 from pipeline.storage.s3_client import client_of, one_line
 from pipeline.storage.s3_listing import list_sorted
 from pipeline.storage.s3_parts import is_of_parts
-from pipeline.storage.s3_refusals import ArrivedDamaged, Busy, Conflict, Unmet, UploadGone, refused
+from pipeline.storage.s3_refusals import (
+    ArrivedDamaged,
+    Busy,
+    Conflict,
+    PreconditionFailed,
+    UploadGone,
+    refused,
+)
 from pipeline.storage.s3_versions import since_delete
 
 T = TypeVar("T")
@@ -86,7 +93,7 @@ class S3Store:
         start: int = 0,
         max_bytes: int | None = None,
         size: int | None = None,
-    ) -> Fetched:
+    ) -> GetResult:
         query: dict[str, Any] = {"Bucket": self.bucket, "Key": self.prefix + key}
         if if_etag is not None:
             query["IfMatch"] = f'"{if_etag}"'
@@ -100,7 +107,7 @@ class S3Store:
             )
         return self._fetch(key, query, wanted)
 
-    def _fetch(self, key: str, query: dict[str, Any], wanted: int | None) -> Fetched:
+    def _fetch(self, key: str, query: dict[str, Any], wanted: int | None) -> GetResult:
         verify, wrong = self.config.verify_reads, 0
         for tried in range(self.config.retries + 1):
             try:
@@ -138,11 +145,11 @@ class S3Store:
         for pause in _CONFLICT_PAUSES:
             try:
                 return self._stay_if_first(key, self._put(key, data, content_type, IfNoneMatch="*"))
-            except (Conflict, Unmet) as error:
+            except (Conflict, PreconditionFailed) as error:
                 in_doubt = in_doubt or error.retried
                 if in_doubt and self._holds(key, data):
                     return None
-                if isinstance(error, Unmet):
+                if isinstance(error, PreconditionFailed):
                     raise AlreadyExists(f"{self._name(key)} already exists") from None
             time.sleep(pause)
         raise AlreadyExists(f"{self._name(key)} is being written by another attempt")

@@ -18,7 +18,7 @@ from typing import Any
 import urllib3.exceptions
 from botocore import exceptions as aws
 
-from pipeline.storage.base import OTHER_PARTS, Fetched, wrong_md5
+from pipeline.storage.base import OTHER_PARTS, GetResult, wrong_md5
 from pipeline.storage.s3_client import one_line
 from pipeline.storage.s3_parts import differs
 
@@ -34,7 +34,7 @@ class WrongBody(BrokenBody):
     """A complete answer that is not the object."""
 
 
-def fetch(client: Any, query: dict[str, Any], wanted: int | None, verify: bool) -> Fetched:
+def fetch(client: Any, query: dict[str, Any], wanted: int | None, verify: bool) -> GetResult:
     """One GET.
 
     Args:
@@ -52,7 +52,7 @@ def fetch(client: Any, query: dict[str, Any], wanted: int | None, verify: bool) 
         if error.response.get("Error", {}).get("Code") != "InvalidRange":
             raise
         head = client.head_object(**{k: v for k, v in query.items() if k != "Range"})
-        return Fetched(
+        return GetResult(
             b"", head["ETag"].strip('"'), head.get("ContentType"), _md5_of(head) if verify else None
         )
     stated = _RANGE.fullmatch(answer.get("ContentRange", ""))
@@ -72,7 +72,7 @@ def fetch(client: Any, query: dict[str, Any], wanted: int | None, verify: bool) 
         plain = {k: v for k, v in query.items() if k != "Range"}
         if _encrypted_by_server_alone(answer) and differs(client, plain, data, answer["ETag"].strip('"')):
             raise WrongBody(OTHER_PARTS)
-    return Fetched(
+    return GetResult(
         data, answer["ETag"].strip('"'), answer.get("ContentType"), _md5_of(answer) if verify else None
     )
 

@@ -46,7 +46,7 @@ class Conflict(StorageError):
     retried = False
 
 
-class Unmet(ObjectChanged):
+class PreconditionFailed(ObjectChanged):
     """412: the condition of the request does not hold."""
 
     retried = False
@@ -71,7 +71,7 @@ def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> Stor
     if status in (409, 412):
         words = f"another request is changing {name} ({code})"
         unmet = f"{name} is not the version that was asked for"
-        conflict = Conflict(words) if status == 409 else Unmet(unmet)
+        conflict = Conflict(words) if status == 409 else PreconditionFailed(unmet)
         conflict.retried = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
         return conflict
     if code == "NoSuchUpload":

@@ -73,7 +73,7 @@ def hinge(verdict_of_photographs: Tensor, verdict_of_guesses: Tensor) -> Tensor:
     return F.relu(1 - verdict_of_photographs).mean() + F.relu(1 + verdict_of_guesses).mean()
 
 
-class Judged(NamedTuple):
+class DiscriminatorBatch(NamedTuple):
     """A batch as a discriminator sees it: `L_B1HW` in [0, 100], as the network got it; `shown` and `context`
     as `TrainableColorizer.forward` returns them; the true chroma. Chroma in Lab units."""
 
@@ -108,7 +108,7 @@ class Adversary:
         config = self.config
         return config.weight * min(1.0, max(0.0, (self.steps - config.warmup) / max(1, config.warmup)))
 
-    def judge(self, batch: Judged) -> dict[str, Tensor]:
+    def judge(self, batch: DiscriminatorBatch) -> dict[str, Tensor]:
         """What the network minimises, as "loss": `weight` x (the negative mean verdict of its guesses +
         `matching` x the distance of the discriminator's features from those of the true colours).
 
@@ -131,7 +131,7 @@ class Adversary:
         self.module.requires_grad_(True)
         return {"loss": self.weight * loss, **losses}
 
-    def learn(self, batch: Judged) -> dict[str, Tensor]:
+    def learn(self, batch: DiscriminatorBatch) -> dict[str, Tensor]:
         """One step of the discriminator, on the network's guesses and on the true colours. Its loss as
         "discriminator", and as "real" the mean verdict of the true colours."""
         self.module.train()

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from pipeline.storage import unusable
-from pipeline.training.adversary import Judged
+from pipeline.training.adversary import DiscriminatorBatch
 from pipeline.training.data.batches import Batch
 from pipeline.training.reporting import Clock, Meter, TensorBoard
 from pipeline.training.sections import OptimConfig
@@ -95,7 +95,7 @@ def _step(worker: Worker, batch: Batch, rate: float) -> dict[str, Tensor]:
         )
     judged = None
     if state.adversary is not None:
-        judged = Judged(L_B1HW, losses.pop("shown"), ab_B2HW, losses.pop("context"))
+        judged = DiscriminatorBatch(L_B1HW, losses.pop("shown"), ab_B2HW, losses.pop("context"))
         verdict = state.adversary.judge(judged)
         losses |= verdict | {"loss": losses["loss"] + verdict["loss"]}
     state.optimizer.zero_grad(set_to_none=True)

@@ -25,7 +25,7 @@ from pipeline.models.methods.onnx.graph import check_fit, import_onnx, read_grap
 from pipeline.models.methods.onnx.model import OnnxColorizer, open_graph
 from pipeline.models.methods.onnx.probe import probe_lightness, run_probe
 from pipeline.models.weights import Weights, decode_weights
-from pipeline.models.weights_file import is_onnx
+from pipeline.models.weights_location import is_onnx
 
 SIDE, MULTIPLE = 384, 32
 MOST_APART = 0.5

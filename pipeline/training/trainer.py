@@ -17,11 +17,11 @@ from pipeline.engine.cluster import cluster
 from pipeline.engine.errors import explained
 from pipeline.errors import ConfigError
 from pipeline.models.method_list import NETWORKS
-from pipeline.models.method_names import location
+from pipeline.models.names import location
 from pipeline.models.weights import load_weights, parse_weights
 from pipeline.models.weights_registry import pin_weights
 from pipeline.storage import open_store
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import hold_lease
 from pipeline.training.checkpoint import weights_in
 from pipeline.training.data.dataset import Dataset, streams
 from pipeline.training.loop import train_worker
@@ -56,7 +56,7 @@ def train(config: TrainConfig) -> str:
     settings["data"]["photos"] = data.train.store.uri
     settings["data"]["stream"] = streams(data, config.data)
     settings["train"]["storage"] = folder.uri.rpartition("/")[0]
-    with at_work(open_store(folder.uri, config.storage)):
+    with hold_lease(open_store(folder.uri, config.storage)):
         if mended := folder.mend_record(config.train.keep):
             log.say("mended", f"{folder.uri}: Ray's record was torn; it names {', '.join(mended)} again")
         folder.remove_strays()

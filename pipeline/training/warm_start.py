@@ -8,7 +8,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.models.base import TrainableColorizer
 from pipeline.models.method_list import build_colorizer
-from pipeline.models.method_names import location
+from pipeline.models.names import location
 from pipeline.models.weights import Weights, load_weights
 
 _LABEL_HEAD = "classifier."

@@ -30,8 +30,8 @@ from pipeline.ledger.write import commit_part
 from pipeline.records import Status
 from pipeline.storage import Store, drop_half_written, open_store
 from pipeline.storage.base import printable
-from pipeline.storage.lease import Lease, at_work
-from pipeline.verify.compare import listed_table
+from pipeline.storage.lease import Lease, hold_lease
+from pipeline.verify.listing_comparison import listed_table
 
 _AGAIN = timedelta(microseconds=1)
 _STATUSES = pa.array([str(Status.COLORIZED), str(Status.SUPERSEDED), str(Status.REJECTED)])
@@ -63,7 +63,7 @@ def run_prune(request: PruneRequest) -> int:
             return _say(superseded_files(out), "superseded; --apply removes them")
         out.check_writable()
         run_id = make_run_id("prune")
-        with at_work(out, LEASE, what=f"prune {run_id}") as lease:
+        with hold_lease(out, LEASE, what=f"prune {run_id}") as lease:
             drop_half_written(out)
             return _say(prune(out, run_id, lease), "removed")
     except KeyboardInterrupt:

@@ -19,8 +19,6 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import FiatColorError
 from pipeline.ledger.keys import DELIVERED, RESERVED, run_folder
 from pipeline.storage import Store, open_store, refuse_overlap
-from pipeline.verify.check import OUTPUT_CODES, SOURCE_CODES, ObjectCodes, check_shard
-from pipeline.verify.compare import compare, cut, listed_table
 from pipeline.verify.expected import Expected, read_expected
 from pipeline.verify.findings import (
     FindingCode,
@@ -29,6 +27,8 @@ from pipeline.verify.findings import (
     no_checksum_findings,
     unexpected_findings,
 )
+from pipeline.verify.hashing import OUTPUT_CODES, SOURCE_CODES, ObjectCodes, check_shard
+from pipeline.verify.listing_comparison import compare, cut, listed_table
 from pipeline.verify.outcome import VerificationTally, plan_text, summarise, summary_text, write_report
 
 

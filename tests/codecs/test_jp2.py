@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from imagecodecs import jpeg2k_decode
 from PIL import Image
 
-from pipeline.codecs.deep import rgb16_from_srgb
+from pipeline.codecs.deep_pixels import rgb16_from_srgb
 from pipeline.codecs.encode import encode
 from pipeline.codecs.in_memory import Decoded
 from pipeline.codecs.jp2 import box, boxes, jp2_bytes
 from pipeline.codecs.pixels import DecodeLimits, NoImage, read_pixels
 from pipeline.config.output import OutputConfig
-from pipeline.report.gallery import thumbnail
+from pipeline.report.run_report import thumbnail
 from tests.codecs.metadata.test_provenance import PROVENANCE, exiftool
 from tests.codecs.test_in_memory import wide_profile
 from tests.support.samples import colourful, decoded, encoded, photo

@@ -11,7 +11,7 @@ from imagecodecs import jpeg2k_encode
 from pipeline.codecs.jp2 import box, boxes
 from pipeline.codecs.metadata.profiles import srgb_profile
 from pipeline.color.spaces import L_U16_SCALE, srgb_to_lab
-from tests.codecs.test_light import RAMP, UNIT8, found_l, gama, png, tiff
+from tests.codecs.test_sample_light import RAMP, UNIT8, found_l, gama, png, tiff
 from tests.support import icc_profiles as made
 from tests.support.samples import decoded
 

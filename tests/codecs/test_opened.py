@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.codecs.opened import opened_picture
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluate.photograph_list import Photograph, Reader
-from pipeline.report.gallery import thumbnail
+from pipeline.report.run_report import thumbnail
 from pipeline.training.data.batches import decode
 from tests.support.paths import SAMPLES
 

@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md shows the rooms as the code has them; every package says in a sentence what it is."""
+"""ARCHITECTURE.md shows the packages as the code has them; every package says in a sentence what it is."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ def test_the_drawing_is_what_the_command_draws(page: str) -> None:
     assert architecture.replaced(page) == page, "python -m tests.support.architecture --write"
 
 
-def test_the_drawing_has_every_room_and_every_arrow() -> None:
-    rooms = [room for floor in architecture.floors() for room in floor]
+def test_the_drawing_has_every_package_and_every_arrow() -> None:
+    packages = [package for layer in architecture.layers() for package in layer]
     there = {path.stem for path in (REPO / "pipeline").iterdir() if path.suffix == ".py"} - {"__init__"}
     there |= {path.parent.name for path in (REPO / "pipeline").glob("*/__init__.py")}
-    assert set(rooms) == there | {"jobs"}
-    arrows, _ = architecture.arrows(rooms)
+    assert set(packages) == there | {"jobs"}
+    arrows, _ = architecture.arrows(packages)
     assert architecture.drawing().count("●") == sum(len(to) for to in arrows.values())
     assert "storage" in arrows["ledger"]
 
 
-def test_a_room_that_imports_upwards_is_refused() -> None:
+def test_a_package_that_imports_upwards_is_refused() -> None:
     with pytest.raises(ValueError, match="ledger imports run, which is not below it"):
         architecture.check({"run": frozenset(), "ledger": frozenset({"run"})}, ["run", "ledger"])
 
 
-def test_the_table_has_every_room_once(page: str) -> None:
-    rooms = {room for floor in architecture.floors() for room in floor}
+def test_the_table_has_every_package_once(page: str) -> None:
+    packages = {package for layer in architecture.layers() for package in layer}
     rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \|", page, re.MULTILINE)
-    assert sorted(rows) == sorted(rooms)
+    assert sorted(rows) == sorted(packages)
 
 
-def test_what_a_room_must_never_know_it_does_not_import(page: str) -> None:
-    rooms = [room for floor in architecture.floors() for room in floor]
-    to, knows_ray = architecture.arrows(rooms)
+def test_what_a_package_must_never_know_it_does_not_import(page: str) -> None:
+    packages = [package for layer in architecture.layers() for package in layer]
+    to, knows_ray = architecture.arrows(packages)
     never = dict(re.findall(r"^\| `(\w+)(?:/|\.py)` \|[^|]*\| ?([^|]*)\|$", page, re.MULTILINE))
-    assert set(never) == set(rooms)
-    for room, words in never.items():
-        assert to[room].isdisjoint(re.findall(r"`(\w+)`", words)), room
-    assert {room for room, words in never.items() if "Ray" in words} == set(rooms) - knows_ray - {
+    assert set(never) == set(packages)
+    for package, words in never.items():
+        assert to[package].isdisjoint(re.findall(r"`(\w+)`", words)), package
+    assert {package for package, words in never.items() if "Ray" in words} == set(packages) - knows_ray - {
         "jobs",
         "benchmark",
     }

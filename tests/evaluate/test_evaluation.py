@@ -19,7 +19,7 @@ from jobs.evaluate import main
 from pipeline.color import metrics
 from pipeline.config.loading import effective_yaml
 from pipeline.config.storage import StorageConfig
-from pipeline.evaluate.measure import PSNR_CEILING, SCHEMA, Measured, Measurer, MeasuringTask
+from pipeline.evaluate.measure import PSNR_CEILING, SCHEMA, Measurements, Measurer, MeasuringTask
 from pipeline.evaluate.photograph_list import Photograph, list_photographs
 from pipeline.evaluate.settings import EvaluateConfig
 from tests.support.evaluate_samples import TINT, photograph, write_photographs, write_weights
@@ -45,7 +45,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plain(root: Path) -> Measured:
+def plain(root: Path) -> Measurements:
     """Without Ray, all photographs in one go."""
     config = config_of(root / "tinted.safetensors", root / "vivid.safetensors")
     task = MeasuringTask(str(root / "photos"), config, TINT, {"b.png": (SIDE,), "d.png": (SIDE,)})
@@ -58,7 +58,7 @@ def by_name(table: pa.Table, key: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_a_row_per_photograph_and_colouring(plain: Measured) -> None:
+def test_a_row_per_photograph_and_colouring(plain: Measurements) -> None:
     assert plain.rows.schema == SCHEMA
     assert plain.rows.num_rows == 5 * 5
     assert plain.unreadable == []
@@ -74,7 +74,7 @@ def test_a_row_per_photograph_and_colouring(plain: Measured) -> None:
         assert len(row["lite0_features"]) == 1280
 
 
-def test_a_network_that_says_the_tint_is_the_tint(plain: Measured) -> None:
+def test_a_network_that_says_the_tint_is_the_tint(plain: Measurements) -> None:
     rows = by_name(plain.rows, "a.png")
     for name in ("psnr_db", "ssim", "ab_rmse", "ciede2000", "auc_ab", "colorfulness_signed"):
         assert rows["tinted"][name] == pytest.approx(rows["constant tint"][name], rel=2e-3)
@@ -100,14 +100,14 @@ def test_a_plate_changes_what_is_seen_and_not_what_it_is_judged_by(root: Path) -
     assert np.abs(np.asarray(seen, float) - np.asarray(wanted, float)).max() <= 1
 
 
-def test_the_truth_has_colour_and_no_errors(plain: Measured) -> None:
+def test_the_truth_has_colour_and_no_errors(plain: Measurements) -> None:
     truth = by_name(plain.rows, "a.png")["ground truth"]
     errors = ("psnr_db", "ssim", "ab_rmse", "ciede2000", "auc_ab", "lite0_perceptual")
     assert [truth[name] for name in errors] == [None] * len(errors)
     assert truth["colorfulness_signed"] > 5
 
 
-def test_gray_is_as_wrong_as_the_photograph_is_colourful(plain: Measured) -> None:
+def test_gray_is_as_wrong_as_the_photograph_is_colourful(plain: Measurements) -> None:
     row = by_name(plain.rows, "b.png")["gray"]
     truth = np.asarray(photograph(1).resize((row["width"], row["height"]), Image.Resampling.LANCZOS))
     no_color = np.full_like(truth, 128)  # its ab are 0, which is all that ab-RMSE looks at
@@ -126,7 +126,7 @@ def test_a_gray_photograph_has_no_infinite_psnr(root: Path, tmp_path: Path) -> N
     assert pytest.approx(58.92, abs=0.01) == PSNR_CEILING
 
 
-def test_pictures_are_what_was_measured(plain: Measured) -> None:
+def test_pictures_are_what_was_measured(plain: Measurements) -> None:
     assert {key for key, _, _ in plain.pictures} == {"b.png", "d.png"}
     row = by_name(plain.rows, "b.png")["vivid"]
     with Image.open(io.BytesIO(plain.pictures["b.png", SIDE, "vivid"])) as picture:
@@ -173,7 +173,7 @@ def done(root: Path) -> tuple[subprocess.CompletedProcess[str], Path]:
 
 @pytest.mark.ray
 def test_two_workers_measure_what_one_does(
-    done: tuple[subprocess.CompletedProcess[str], Path], plain: Measured
+    done: tuple[subprocess.CompletedProcess[str], Path], plain: Measurements
 ) -> None:
     finished, out = done
     assert finished.returncode == 0, finished.stderr
@@ -208,7 +208,7 @@ def test_what_the_command_says_and_writes(done: tuple[subprocess.CompletedProces
 
 @pytest.mark.ray
 def test_the_sheet_shows_the_chosen_photographs(
-    done: tuple[subprocess.CompletedProcess[str], Path], plain: Measured
+    done: tuple[subprocess.CompletedProcess[str], Path], plain: Measurements
 ) -> None:
     finished, out = done
     assert finished.returncode == 0, finished.stderr

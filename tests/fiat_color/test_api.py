@@ -18,7 +18,7 @@ from fiat_color import Ledger, Weights, colorize, colorize_image
 from pipeline.color.metrics import to_lab
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError, ImageFailure
-from pipeline.models.weights_file import shipped_names
+from pipeline.models.weights_location import shipped_names
 from pipeline.records import Status
 from pipeline.storage import open_store
 from tests.support.job_runner import encoded, fill, photograph

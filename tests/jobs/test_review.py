@@ -17,7 +17,7 @@ from pipeline.ledger.keys import LEASE, config_key, summary_key
 from pipeline.records import Status
 from pipeline.review.decisions import read_decisions
 from pipeline.storage import Store
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import hold_lease
 from tests.support.gallery_samples import etag_of, sample_output
 from tests.support.ledger_parts import put_part, row
 from tests.support.paths import REPO
@@ -148,7 +148,7 @@ def test_apply_removes_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureFi
     assert none in capsys.readouterr().out
     assert main(line) == 0
     assert out.exists(f"images/{key}"), "nothing is removed unless that is asked for"
-    with at_work(out, LEASE, what="run 1"):
+    with hold_lease(out, LEASE, what="run 1"):
         assert main([*line, "--apply"]) == 1
     assert "run 1 is at work" in capsys.readouterr().err
     assert main([*line, "--apply"]) == 0

@@ -1,4 +1,4 @@
-"""A method is its room and a line in the registry: jobs, guides, training and evaluation follow from them."""
+"""A method is a folder and a line in the list: jobs, guides, training and evaluation follow from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.evaluate.measure import Measurer, MeasuringTask
 from pipeline.evaluate.photograph_list import list_photographs
 from pipeline.evaluate.settings import TINT, EvaluateConfig
 from pipeline.evaluate.summary import summarise
-from pipeline.models import method_names
+from pipeline.models import names
 from pipeline.models.base import Objective, TrainableColorizer
 from pipeline.models.method_list import METHODS, NETWORKS, load_colorizer, weights_info
 from pipeline.models.weights import WeightsInfo, encode_weights
@@ -64,8 +64,8 @@ class ToyColorizer(TrainableColorizer):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the lines in `pipeline/models/method_list.py` and `pipeline/models/method_names.py` do it."""
-    monkeypatch.setattr(method_names, "METHOD_NAMES", (*method_names.METHOD_NAMES, ToyColorizer.method))
+    """As the lines in `pipeline/models/method_list.py` and `pipeline/models/names.py` do it."""
+    monkeypatch.setattr(names, "METHOD_NAMES", (*names.METHOD_NAMES, ToyColorizer.method))
     monkeypatch.setitem(NETWORKS, ToyColorizer.method, ToyColorizer)
     monkeypatch.setitem(METHODS, ToyColorizer.method, ToyColorizer)
 

@@ -1,4 +1,4 @@
-"""The network against the paper's Table 1, and the model door's promises."""
+"""The network against the paper's Table 1, and the promises of the model interface."""
 
 from __future__ import annotations
 

@@ -24,9 +24,9 @@ from pipeline.models.inference import (
     ready_for_inference,
 )
 from pipeline.models.method_list import build_colorizer, load_colorizer
-from pipeline.models.method_names import location
+from pipeline.models.names import location
 from pipeline.models.weights import load_weights
-from pipeline.models.weights_file import shipped_names
+from pipeline.models.weights_location import shipped_names
 from tests.support.paths import SAMPLES as PHOTOS
 
 

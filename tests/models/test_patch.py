@@ -1,4 +1,4 @@
-"""What the patch room knows of a pixel, and how its chroma is refined."""
+"""What the patch method knows of a pixel, and how its chroma is refined."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pipeline.models.efficientnet_lite import (
 )
 from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.methods.unet.network import PretrainedEncoder
-from tests.models.test_rooms import lightness
+from tests.models.test_methods import lightness
 
 
 @pytest.fixture(autouse=True)

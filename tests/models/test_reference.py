@@ -66,12 +66,12 @@ def automatic() -> Colorizer:
     return load_colorizer(None, None, precision="fp32").colorizer
 
 
-@pytest.mark.parametrize(("room", "share"), [(ReferenceColorizer, 0.25), (WelshColorizer, 0.5)])
+@pytest.mark.parametrize(("method", "share"), [(ReferenceColorizer, 0.25), (WelshColorizer, 0.5)])
 def test_the_truth_as_reference_beats_the_automatic_result(
-    automatic: Colorizer, room: type[Colorizer], share: float
+    automatic: Colorizer, method: type[Colorizer], share: float
 ) -> None:
     truth = landscape()
-    assert error(colour(room(), truth, truth), truth) < share * error(colour(automatic, truth), truth)
+    assert error(colour(method(), truth, truth), truth) < share * error(colour(automatic, truth), truth)
 
 
 @pytest.mark.slow
@@ -83,17 +83,17 @@ def test_on_kodak_too(automatic: Colorizer, number: int) -> None:
     assert by_reference < 0.5 * error(colour(automatic, truth), truth)
 
 
-@pytest.mark.parametrize("room", [ReferenceColorizer, WelshColorizer])
-def test_the_door(room: type[Colorizer]) -> None:
+@pytest.mark.parametrize("method", [ReferenceColorizer, WelshColorizer])
+def test_the_interface(method: type[Colorizer]) -> None:
     """Each image by its own reference, of any size; nothing else goes in."""
     truth = landscape()
     L_B1HW = torch.from_numpy(truth[None, :1, :64, :72]).repeat(2, 1, 1, 1)
     references = torch.from_numpy(truth[None, :, 16:]).repeat(2, 1, 1, 1)
     references[1, 1:] *= -1
-    together = room().predict_ab(L_B1HW, {"reference": references})
+    together = method().predict_ab(L_B1HW, {"reference": references})
     assert together.shape == (2, 2, 64, 72)
     assert together.dtype == torch.float32
-    alone = [room().predict_ab(L_B1HW[:1], {"reference": references[i : i + 1]}) for i in (0, 1)]
+    alone = [method().predict_ab(L_B1HW[:1], {"reference": references[i : i + 1]}) for i in (0, 1)]
     assert torch.equal(together, torch.cat(alone))
     assert float((together[0] - together[1]).abs().mean()) > 10
     for guides, message in (
@@ -102,15 +102,15 @@ def test_the_door(room: type[Colorizer]) -> None:
         ({"reference": references, "style": L_B1HW}, "takes no guide style"),
     ):
         with pytest.raises(ValueError, match=message):
-            room().predict_ab(L_B1HW, guides)
+            method().predict_ab(L_B1HW, guides)
 
 
 def test_flat_pictures_are_no_accident() -> None:
     """Without any difference to match by, the colour is one of the reference's."""
     flat = torch.full((1, 1, 32, 32), 50.0)
     one_colour = torch.cat([flat, torch.full_like(flat, 20), torch.full_like(flat, -30)], 1)
-    for room in (ReferenceColorizer(), WelshColorizer()):
-        ab = room.predict_ab(flat, {"reference": one_colour})
+    for method in (ReferenceColorizer(), WelshColorizer()):
+        ab = method.predict_ab(flat, {"reference": one_colour})
         torch.testing.assert_close(ab, one_colour[:, 1:], rtol=0, atol=0.1)
 
 

@@ -1,4 +1,4 @@
-"""The scribble room at its door. What it computes is tested in test_propagation.py."""
+"""The interface of the scribble method. What it computes is tested in test_propagation.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pipeline.errors import ConfigError
 from pipeline.models.method_list import load_colorizer, weights_digest
-from pipeline.models.method_names import location
 from pipeline.models.methods.scribble import ScribbleColorizer
+from pipeline.models.names import location
 from pipeline.models.propagation import propagate
 
 
@@ -36,15 +36,15 @@ def test_each_image_is_solved_by_its_own_scribbles() -> None:
 
 def test_what_is_missing_or_does_not_fit_is_named() -> None:
     L_B1HW, hints = batch()
-    room = ScribbleColorizer()
+    method = ScribbleColorizer()
     with pytest.raises(ValueError, match="scribble needs the guide scribbles"):
-        room.predict_ab(L_B1HW)
+        method.predict_ab(L_B1HW)
     with pytest.raises(ValueError, match="no guide style"):
-        room.predict_ab(L_B1HW, {"scribbles": hints, "style": L_B1HW})
+        method.predict_ab(L_B1HW, {"scribbles": hints, "style": L_B1HW})
     with pytest.raises(ValueError, match=re.escape("size (40, 48); got (32, 48)")):
-        room.predict_ab(L_B1HW, {"scribbles": hints[:, :, :32]})
+        method.predict_ab(L_B1HW, {"scribbles": hints[:, :, :32]})
     with pytest.raises(ValueError, match="2 x 3 x h x w"):
-        room.predict_ab(L_B1HW, {"scribbles": hints[:, :2]})
+        method.predict_ab(L_B1HW, {"scribbles": hints[:, :2]})
 
 
 def test_it_loads_without_weights() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.models.shipped_cards import name_of, shipped_cards
 from pipeline.models.weights import load_weights
-from pipeline.models.weights_file import SHIPPED, shipped_names
+from pipeline.models.weights_location import SHIPPED, shipped_names
 
 
 def test_every_file_has_a_card_and_the_default_is_first() -> None:

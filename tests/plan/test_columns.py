@@ -14,7 +14,7 @@ from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.config.output import DerivativeConfig, OutputConfig
 from pipeline.errors import FailureCode
 from pipeline.plan import objects, refusals, shards
-from pipeline.plan.guidance import Guidance, ItemGuide
+from pipeline.plan.guide_types import Guidance, ItemGuide
 from pipeline.plan.objects import Objects
 from pipeline.plan.outputs import output_key
 from pipeline.plan.plan import make_plan, write_plan

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pipeline.config.output import OutputConfig
 from pipeline.plan.outputs import output_key
 from pipeline.plan.refusals import find_refusals
-from pipeline.storage.alike import Alike
+from pipeline.storage.alike import NameFolding
 
-ANY = Alike(case=True, form=True).comparable
+ANY = NameFolding(case=True, form=True).comparable
 
 
 def test_names_that_the_folder_takes_for_one_collide() -> None:

@@ -12,7 +12,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
 from pipeline.ledger.schema import LedgerRow, ledger_table
-from pipeline.models.weights_file import shipped_names
+from pipeline.models.weights_location import shipped_names
 from pipeline.records import Status
 from pipeline.report.drift import Chroma, Reference, reference_for
 from pipeline.report.tally import RunTally

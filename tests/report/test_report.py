@@ -16,8 +16,8 @@ from pipeline.records import Status
 from pipeline.report.advice import ADVICE
 from pipeline.report.doubtful import DoubtCounts, Doubtful
 from pipeline.report.drift import Chroma
-from pipeline.report.gallery import ReportKeys, make_report, spread
 from pipeline.report.page import report_html
+from pipeline.report.run_report import ReportKeys, make_report, spread
 from pipeline.report.summary import Cost, StageSeconds, Summary, balance, summary_json
 from pipeline.report.summary_text import doubt_text, headline, summary_text
 from pipeline.report.tally import RunTally

@@ -8,7 +8,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageOps
 
-from pipeline.report.gallery import thumbnail
+from pipeline.report.run_report import thumbnail
 from pipeline.report.sheet import Pair, contact_sheet
 from tests.support.paths import SAMPLES as PHOTOS
 

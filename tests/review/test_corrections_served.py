@@ -13,8 +13,8 @@ from pipeline.errors import FailureCode, ImageFailure, StorageError
 from pipeline.review.cards import read_cards
 from pipeline.review.correction import Correction
 from pipeline.review.decisions import read_decisions
+from pipeline.review.page_requests import Card, Cards
 from pipeline.review.server import ReviewServer
-from pipeline.review.wishes import Card, Cards
 from pipeline.storage import Store, open_store
 from tests.review.test_correction import STROKE
 from tests.review.test_server import Browser, wish

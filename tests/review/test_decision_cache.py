@@ -14,7 +14,7 @@ from pipeline.review.decision_cache import CACHE, LEAST
 from pipeline.review.decision_log import DecisionLog
 from pipeline.review.decisions import Decision, compact_decisions, read_decisions, write_decision
 from pipeline.storage import Store, open_store
-from pipeline.storage.base import Fetched
+from pipeline.storage.base import GetResult
 from pipeline.storage.local import LocalStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ def gets(out: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     keys: list[str] = []
     real = LocalStore.get
 
-    def get(self: LocalStore, key: str, **options: object) -> Fetched:
+    def get(self: LocalStore, key: str, **options: object) -> GetResult:
         keys.append(key)
         return real(self, key, **options)  # type: ignore[arg-type]
 

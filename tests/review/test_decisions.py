@@ -15,10 +15,10 @@ from pipeline.review import decisions
 from pipeline.review.decision_log import DecisionLog
 from pipeline.review.decisions import (
     Decision,
+    current_decisions,
     read_decisions,
     read_file,
     refuse_unknown,
-    standing,
     write_decision,
 )
 from pipeline.storage import Store, open_store
@@ -71,20 +71,20 @@ def test_of_many_who_decide_at_once_nobody_is_lost(out: Store) -> None:
 def test_the_newest_stands_and_undo_brings_the_one_before_back(out: Store) -> None:
     accepted, rejected = decision("accept", 0), decision("reject", 1)
     back = decision("undo", 2, undoes=rejected.id)
-    assert standing([accepted, rejected]) == {"a.jpg": rejected}
-    assert standing([accepted, rejected, back]) == {"a.jpg": accepted}
-    assert standing([accepted, decision("undo", 1, undoes=accepted.id)]) == {}
+    assert current_decisions([accepted, rejected]) == {"a.jpg": rejected}
+    assert current_decisions([accepted, rejected, back]) == {"a.jpg": accepted}
+    assert current_decisions([accepted, decision("undo", 1, undoes=accepted.id)]) == {}
 
 
 def test_a_log_reads_each_decision_once(out: Store, tmp_path: Path) -> None:
     log = DecisionLog(out)
     first = decision("accept")
     write_decision(out, first)
-    assert log.standing() == {"a.jpg": first}
+    assert log.current_decisions() == {"a.jpg": first}
     (tmp_path / "out" / first.object_key).write_bytes(b"not read again")
     second = decision("gray", 1, key="b.jpg")
     write_decision(out, second)
-    assert log.standing() == {"a.jpg": first, "b.jpg": second}
+    assert log.current_decisions() == {"a.jpg": first, "b.jpg": second}
 
 
 @pytest.mark.parametrize(

@@ -285,9 +285,9 @@ def test_the_page_offers_every_method_that_a_correction_can_name() -> None:
     apart = {"onnx", GRAY}  # of a file of its own; a decision of its own
     given = {"scribbles", "reference"}
     offered = {
-        name: min(room.needs, default="").replace("scribbles", "strokes")
-        for name, room in METHODS.items()
-        if room.needs <= given and name not in apart
+        name: min(method_class.needs, default="").replace("scribbles", "strokes")
+        for name, method_class in METHODS.items()
+        if method_class.needs <= given and name not in apart
     }
     for name, need in offered.items():
         assert f'{name}: "{need}"' in text

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from pipeline.ledger.keys import LEASE, thumbnail_key
 from pipeline.review.cards import read_cards
-from pipeline.review.decisions import Decision, read_decisions, standing, write_decision
+from pipeline.review.decisions import Decision, current_decisions, read_decisions, write_decision
 from pipeline.review.gallery import write_gallery
 from pipeline.review.rejecting import reject
 from pipeline.review.thumbnails import make_thumbnails
 from pipeline.storage import open_store
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import hold_lease
 from tests.support.gallery_samples import coloured, stores
 from tests.support.ledger_parts import put_part
 from tests.support.servers import S3Server
@@ -48,6 +48,6 @@ def test_a_bucket_hosts_the_gallery_and_keeps_decisions(s3_moto: S3Server, tmp_p
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(decide, range(8))) == [False] * 4 + [True] * 4
     assert len(read_decisions(out)) == 4
-    with at_work(out, LEASE) as lease:
-        assert reject(out, standing(read_decisions(out)), "20260101T000000Z-0000-review", lease) == 1
+    with hold_lease(out, LEASE) as lease:
+        assert reject(out, current_decisions(read_decisions(out)), "20260101T000000Z-0000-review", lease) == 1
     assert not out.exists("images/a.jpg")

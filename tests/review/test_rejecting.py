@@ -18,10 +18,10 @@ from pipeline.ledger.stream import newest_images, open_ledger
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.records import Status
 from pipeline.review.cards import read_cards
-from pipeline.review.decisions import Decision, read_decisions, standing, write_decision
+from pipeline.review.decisions import Decision, current_decisions, read_decisions, write_decision
 from pipeline.review.rejecting import reject
 from pipeline.storage import Store
-from pipeline.storage.lease import Lease, at_work
+from pipeline.storage.lease import Lease, hold_lease
 from pipeline.storage.local import LocalStore
 from pipeline.verify.expected import read_expected
 from pipeline.verify.prune import superseded_files
@@ -55,8 +55,10 @@ class Archive:
         return decision
 
     def apply(self) -> int:
-        with at_work(self.out, LEASE) as lease:
-            return reject(self.out, standing(read_decisions(self.out)), "20260101T000000Z-0000-review", lease)
+        with hold_lease(self.out, LEASE) as lease:
+            return reject(
+                self.out, current_decisions(read_decisions(self.out)), "20260101T000000Z-0000-review", lease
+            )
 
     def files(self) -> set[str]:
         folders = ("images/", "derivatives/")

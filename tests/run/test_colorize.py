@@ -11,7 +11,7 @@ import pytest
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.errors import ConfigError
-from pipeline.models.weights_file import SHIPPED
+from pipeline.models.weights_location import SHIPPED
 from pipeline.models.weights_registry import WeightsRegistry
 from pipeline.run.start import ColorizeRequest, run_job
 from pipeline.storage.local import LocalStore

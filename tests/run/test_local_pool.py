@@ -15,7 +15,7 @@ from pipeline.models.method_list import open_weights
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.run import local_pool as module
 from pipeline.run.attempts import AttemptRegistry
-from pipeline.run.fork_server import ForkServer, ahead, dismiss, taken
+from pipeline.run.fork_server import ForkServer, dismiss, start_in_advance, take_server
 from pipeline.run.local_pool import LocalPool, local_pool
 from pipeline.shard.job import Job
 from pipeline.storage import open_store
@@ -41,7 +41,7 @@ def job_of(root: Path, *settings: str, files: int = 12) -> tuple[Job, Plan]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[ForkServer]:
     """One for all: what takes long is its start."""
-    with taken() as server:
+    with take_server() as server:
         yield server
 
 
@@ -161,13 +161,13 @@ def test_storage_that_cannot_be_written_ends_the_run_with_its_line(
 
 def test_a_server_that_nobody_takes_ends_with_the_block() -> None:
     before = set(psutil.Process().children())
-    with ahead(), ahead():
+    with start_in_advance(), start_in_advance():
         (started,) = set(psutil.Process().children()) - before
     assert not started.is_running()
-    with ahead(), taken() as server:
+    with start_in_advance(), take_server() as server:
         assert server.pid in {child.pid for child in psutil.Process().children()}
-    with ahead():
+    with start_in_advance():
         dismiss()
         assert set(psutil.Process().children()) == before
-    with ahead(wanted=False):
+    with start_in_advance(wanted=False):
         assert set(psutil.Process().children()) == before

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import psutil
 import pytest
 
-from pipeline.models.weights_file import SHIPPED
+from pipeline.models.weights_location import SHIPPED
 from pipeline.records import Status
 from pipeline.run.series import EXPORTED
 from tests.support.job_runner import command, encoded, fill, ledger, photograph

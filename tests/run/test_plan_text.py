@@ -10,7 +10,7 @@ import pytest
 from pipeline.cli.counts import all_are, counted
 from pipeline.config.job import JobConfig
 from pipeline.models.method_list import METHODS, SOLVERS
-from pipeline.models.method_names import METHOD_NAMES, SOLVER_NAMES
+from pipeline.models.names import METHOD_NAMES, SOLVER_NAMES
 from pipeline.plan.plan import Plan
 from pipeline.run.colorize import _say_plan
 from pipeline.run.start import ColorizeRequest

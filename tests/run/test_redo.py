@@ -15,7 +15,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
 from pipeline.review.decisions import Decision, write_decision
-from pipeline.run.redo import redo_decided, redone_keys
+from pipeline.run.redo import recolor_decided, redone_keys
 from pipeline.storage import Store, open_store
 from tests.support.gallery_samples import etag_of
 from tests.support.job_runner import encoded, fill, ledger, photograph
@@ -94,7 +94,7 @@ def test_decisions_about_nothing_do_nothing(tmp_path: Path) -> None:
     for key in ("../secret.png", str(secret), "<script>alert(1)</script>.png", "a.png"):
         archive.decide(key, "correct", etag="e", correction={"reference": "../secret.png"})
     archive.out.put("decisions/huge.json", b"x" * 2**21)
-    outcome = redo_decided(str(tmp_path / "out"), JobConfig())
+    outcome = recolor_decided(str(tmp_path / "out"), JobConfig())
     assert outcome.exit_status == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"decisions"}
 
@@ -119,4 +119,4 @@ def test_without_a_finished_run_nobody_knows_how_to_colour(tmp_path: Path) -> No
     put_part(archive.out, "digest", "1", [row("a.png")])
     archive.decide("a.png", "gray")
     with pytest.raises(ConfigError, match="no finished run below"):
-        redo_decided(str(tmp_path / "out"), JobConfig())
+        recolor_decided(str(tmp_path / "out"), JobConfig())

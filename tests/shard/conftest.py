@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.models.method_list import load_colorizer
-from pipeline.models.weights_file import SHIPPED
+from pipeline.models.weights_location import SHIPPED
 from pipeline.shard import decode, predictors
 
 _NAMES = {None, *(file.stem for file in SHIPPED.glob("*.safetensors"))}

@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.models.method_list import weights_info
-from pipeline.models.weights_file import shipped_names
+from pipeline.models.weights_location import shipped_names
 from pipeline.plan.plan import make_plan
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard.fused import FusedWorker, gpu_share

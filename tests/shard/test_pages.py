@@ -23,7 +23,7 @@ from pipeline.color.luminance import luminance_u16_from_srgb8, luminance_u16_fro
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.config.storage import StorageConfig
-from pipeline.export.hand_over import ExportRequest, run_export
+from pipeline.export.export_ledger import ExportRequest, run_export
 from pipeline.ledger.files import named_files
 from pipeline.ledger.schema import LEDGER_SCHEMA, OUTPUT_COLUMNS
 from pipeline.plan.plan import make_plan
@@ -32,9 +32,9 @@ from pipeline.shard.attempts import Attempt
 from pipeline.shard.fused import FusedWorker
 from pipeline.shard.job import Job
 from pipeline.storage import open_store
-from pipeline.verify.check import OUTPUT_CODES, check_shard
-from pipeline.verify.compare import compare, listed_table
 from pipeline.verify.expected import read_expected
+from pipeline.verify.hashing import OUTPUT_CODES, check_shard
+from pipeline.verify.listing_comparison import compare, listed_table
 from tests.support.job_runner import fill, ledger
 from tests.support.samples import colourful, photo
 from tests.support.stages_apart import colour_apart

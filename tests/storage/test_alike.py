@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config.storage import StorageConfig
 from pipeline.storage import open_store
-from pipeline.storage.alike import Alike, probe
+from pipeline.storage.alike import NameFolding, probe
 
 
 def test_the_probe_agrees_with_the_file_system_and_leaves_nothing(tmp_path: Path) -> None:
@@ -18,15 +18,15 @@ def test_the_probe_agrees_with_the_file_system_and_leaves_nothing(tmp_path: Path
     case = (tmp_path / "tried" / "CAFé").exists()
     form = (tmp_path / "tried" / unicodedata.normalize("NFD", "Café")).exists()
     (tmp_path / "out").mkdir()
-    assert probe(tmp_path / "out") == probe(tmp_path / "out" / "not" / "there") == Alike(case, form)
+    assert probe(tmp_path / "out") == probe(tmp_path / "out" / "not" / "there") == NameFolding(case, form)
     assert not list((tmp_path / "out").iterdir())
-    assert open_store(str(tmp_path / "out"), StorageConfig()).comparable("É") == Alike(case, form).comparable(
-        "É"
-    )
+    assert open_store(str(tmp_path / "out"), StorageConfig()).comparable("É") == NameFolding(
+        case, form
+    ).comparable("É")
 
 
 def test_where_nothing_can_be_written_no_names_are_alike() -> None:
-    assert probe(Path("/proc/self")) == Alike()
+    assert probe(Path("/proc/self")) == NameFolding()
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_where_nothing_can_be_written_no_names_are_alike() -> None:
     ],
 )
 def test_alike(one: str, other: str, case: bool, form: bool) -> None:
-    for alike in (Alike(a, b) for a in (False, True) for b in (False, True)):
+    for alike in (NameFolding(a, b) for a in (False, True) for b in (False, True)):
         equal = alike.comparable(one) == alike.comparable(other)
         assert equal == (alike.case >= case and alike.form >= form)
 
 
 def test_letters_are_compared_one_by_one() -> None:
-    assert Alike(True, True).comparable("STRASSE") != Alike(True, True).comparable("stra\u00dfe")
-    assert Alike().comparable("caf\u00e9/A.JPG") == "caf\u00e9/A.JPG"
+    assert NameFolding(True, True).comparable("STRASSE") != NameFolding(True, True).comparable("stra\u00dfe")
+    assert NameFolding().comparable("caf\u00e9/A.JPG") == "caf\u00e9/A.JPG"

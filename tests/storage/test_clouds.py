@@ -21,7 +21,7 @@ from pipeline.errors import (
     StorageError,
 )
 from pipeline.storage import Store, bucket_store, open_store, refuse_overlap
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import hold_lease
 from tests.support.clouds import CloudServer
 
 
@@ -55,11 +55,14 @@ def test_of_many_racers_for_the_same_key_one_wins(cloud: CloudServer) -> None:
 
 def test_a_second_job_is_kept_out_by_the_lease(cloud: CloudServer) -> None:
     bucket = cloud.bucket()
-    with at_work(opened(cloud, bucket), "runs/", what="run one") as lease:
+    with hold_lease(opened(cloud, bucket), "runs/", what="run one") as lease:
         lease.check()
-        with pytest.raises(RunError, match="run one is at work at"), at_work(opened(cloud, bucket), "runs/"):
+        with (
+            pytest.raises(RunError, match="run one is at work at"),
+            hold_lease(opened(cloud, bucket), "runs/"),
+        ):
             pytest.fail("two at once")
-    with at_work(opened(cloud, bucket), "runs/", what="run two"):
+    with hold_lease(opened(cloud, bucket), "runs/", what="run two"):
         pass
 
 

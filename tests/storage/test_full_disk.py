@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import AccessDenied, StorageError
 from pipeline.storage import open_store, unusable
-from pipeline.storage.lease import at_work
+from pipeline.storage.lease import hold_lease
 from tests.support.disks import make_read_only, small_disk
 
 AGAIN = "and run the same command again"
@@ -63,13 +63,13 @@ def test_a_lease_ends_though_there_is_no_space_to_say_so(tmp_path, no_storage):
     """The same process may go on at once, as a notebook does."""
     with small_disk(tmp_path / "disk", 64) as disk:
         store = open_store(str(disk), no_storage)
-        with at_work(store, "lease/"):
+        with hold_lease(store, "lease/"):
             with pytest.raises(OSError, match="No space left"):
                 fill_up(disk / "full")
             with pytest.raises(StorageError):
                 store.put("images/a.jpg", b"1")
         (disk / "full").unlink()
-        with at_work(store, "lease/"):
+        with hold_lease(store, "lease/"):
             store.put("images/a.jpg", b"1")
 
 

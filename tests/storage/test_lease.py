@@ -15,7 +15,7 @@ import pytest
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import RunError
 from pipeline.storage import Store, lease, open_store
-from pipeline.storage.lease import Sign, at_work
+from pipeline.storage.lease import LeaseRecord, hold_lease
 from tests.support.leases import ELSEWHERE, hold, sign_of
 
 BEAT = 0.1
@@ -35,16 +35,16 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_the_lease_lies_in_its_folder_and_ends_with_the_work(store: Store) -> None:
-    with at_work(store, "runs/", what="run 2") as held:
+    with hold_lease(store, "runs/", what="run 2") as held:
         [name] = [info.key for info in store.list()]
         assert name == "runs/at-work-00000001.json"
         held.check()
         refusal = r"run 2 is at work at .* since 20.* \(process \d+ on "
-        with pytest.raises(RunError, match=refusal), at_work(store, "runs/"):
+        with pytest.raises(RunError, match=refusal), hold_lease(store, "runs/"):
             pass
-        with at_work(store, "other/"):
+        with hold_lease(store, "other/"):
             pass
-    with at_work(store, "runs/"):
+    with hold_lease(store, "runs/"):
         pass
     assert [info.key for info in store.list("runs/")] == ["runs/at-work-00000002.json"]
 
@@ -64,7 +64,7 @@ def test_a_plan_holds_where_nobody_was_at_work_since(store: Store, before: dict,
     start = time.time()
     mine = sign_of(1).model_copy(update=before | {"at": start + before["at"]})
     hold(store, mine)
-    with at_work(store) as held:
+    with hold_lease(store) as held:
         assert held.follows_another_since(start) == follows
 
 
@@ -72,7 +72,7 @@ def test_a_second_one_waits_where_it_is_told_to(store: Store, capsys: pytest.Cap
     order: list[str] = []
 
     def first(started: threading.Event) -> None:
-        with at_work(store, what="the first"):
+        with hold_lease(store, what="the first"):
             started.set()
             time.sleep(3 * BEAT)
             order.append("first")
@@ -81,7 +81,7 @@ def test_a_second_one_waits_where_it_is_told_to(store: Store, capsys: pytest.Cap
     thread = threading.Thread(target=first, args=(started,))
     thread.start()
     started.wait()
-    with at_work(store, wait=60):
+    with hold_lease(store, wait=60):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
@@ -92,15 +92,15 @@ def test_a_process_of_this_machine_is_alive_or_not_at_once(store: Store) -> None
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     alive = sign_of(other.pid)
     hold(store, alive)
-    with pytest.raises(RunError, match=f"process {other.pid} on elsewhere"), at_work(store):
+    with pytest.raises(RunError, match=f"process {other.pid} on elsewhere"), hold_lease(store):
         pass
     # another process, which got the number of one that is dead
     hold(store, alive.model_copy(update={"process_started": alive.process_started - 5}))
-    with at_work(store):
+    with hold_lease(store):
         pass
     hold(store, alive, number=3)
     other.communicate(b"\n")
-    with at_work(store):
+    with hold_lease(store):
         pass
 
 
@@ -118,7 +118,7 @@ def test_another_machine_that_renews_its_lease_is_alive(store: Store, capsys) ->
     alive.start()
     with (
         pytest.raises(RunError, match=r"run 1 is at work at .* since 2026-01-01 00:00:00 UTC"),
-        at_work(store),
+        hold_lease(store),
     ):
         pass
     ended.set()
@@ -131,25 +131,25 @@ def test_another_machine_that_renews_its_lease_is_alive(store: Store, capsys) ->
 def test_another_machine_that_is_silent_is_dead(store: Store, age: float, least: float) -> None:
     hold(store, ELSEWHERE.model_copy(update={"at": time.time() - age}))
     started = time.monotonic()
-    with at_work(store):
+    with hold_lease(store):
         assert least <= time.monotonic() - started < least + 5
 
 
 def test_another_machine_that_says_that_it_ended_has_ended(store: Store) -> None:
     hold(store, ELSEWHERE.model_copy(update={"at": time.time(), "ended": True}))
-    with at_work(store):
+    with hold_lease(store):
         pass
 
 
 def test_a_holder_that_was_silent_learns_that_it_was_replaced(store: Store) -> None:
-    with at_work(store) as held:
+    with hold_lease(store) as held:
         held.check()
         hold(store, ELSEWHERE, number=2)
         time.sleep(3 * BEAT)
         with pytest.raises(RunError, match="another process has taken over at"):
             held.check()
     # and it leaves the other one's lease alone
-    assert not Sign.model_validate_json(store.get("at-work-00000002.json").data).ended
+    assert not LeaseRecord.model_validate_json(store.get("at-work-00000002.json").data).ended
 
 
 def test_a_damaged_lease_is_one_line(store: Store) -> None:
@@ -158,7 +158,7 @@ def test_a_damaged_lease_is_one_line(store: Store) -> None:
         pytest.raises(
             RunError, match=r"at-work-00000001.json is damaged: if nothing is at work there, delete"
         ),
-        at_work(store),
+        hold_lease(store),
     ):
         pass
 
@@ -178,7 +178,7 @@ def test_of_sixteen_that_race_one_wins(kind: str, before: str, tmp_path: Path, r
     def race(number: int) -> bool:
         gate.wait()
         try:
-            with at_work(store, "runs/"):
+            with hold_lease(store, "runs/"):
                 inside.append(number)
                 over.wait(60)
                 return True
@@ -200,7 +200,7 @@ def test_a_machine_that_slept_looks_for_a_successor_before_it_goes_on(
     """Its own beat is still to come: without a look it would commit as if nobody else were at work."""
     monkeypatch.setattr(lease, "BEAT_SECONDS", 60.0)
     awake = time.clock_gettime
-    with at_work(store) as held:
+    with hold_lease(store) as held:
         hold(store, sign_of(1), 2)
         held.check()  # a moment after the last renewal: costs no request
         monkeypatch.setattr(time, "clock_gettime", lambda clock: awake(clock) + 3600)
@@ -221,8 +221,8 @@ def test_a_renewal_that_is_on_its_way_does_not_undo_the_end(
         put(self, key, data, content_type)
 
     monkeypatch.setattr(type(store), "put", slow_put)
-    with at_work(store):
+    with hold_lease(store):
         assert on_its_way.wait(30)
         threading.Timer(3 * BEAT, arrives.set).start()
     [name] = [info.key for info in store.list()]
-    assert Sign.model_validate_json(store.get(name).data).ended
+    assert LeaseRecord.model_validate_json(store.get(name).data).ended

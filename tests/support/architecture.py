@@ -1,4 +1,4 @@
-"""The drawing of ARCHITECTURE.md: the floors of `pipeline/` and who imports whom, read from the code.
+"""The drawing of ARCHITECTURE.md: the layers of `pipeline/` and who imports whom, read from the code.
 
 python -m tests.support.architecture            # print it
 python -m tests.support.architecture --write    # put it into ARCHITECTURE.md
@@ -21,69 +21,69 @@ END = "<!-- end of the drawing -->"
 ENGINE = "ray"
 
 Arrows = Mapping[str, frozenset[str]]
-"""By room, the rooms that its modules import directly."""
+"""By package, the packages that its modules import directly."""
 
 
-def floors() -> list[list[str]]:
-    """The rooms of each floor, the highest floor first, as the import contract of pyproject.toml has them."""
+def layers() -> list[list[str]]:
+    """The packages of each layer, the highest first, as the import contract of pyproject.toml has them."""
     with (REPO / "pyproject.toml").open("rb") as file:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
-    (layers,) = [c["layers"] for c in contracts if c.get("containers") == ["pipeline"]]
-    return [["jobs"], *([room.strip() for room in layer.split("|")] for layer in layers)]
+    (contract,) = [c["layers"] for c in contracts if c.get("containers") == ["pipeline"]]
+    return [["jobs"], *([package.strip() for package in layer.split("|")] for layer in contract)]
 
 
-def arrows(rooms: list[str]) -> tuple[Arrows, frozenset[str]]:
-    """Who imports whom, and which rooms import Ray themselves."""
+def arrows(packages: list[str]) -> tuple[Arrows, frozenset[str]]:
+    """Who imports whom, and which packages import Ray themselves."""
     graph = grimp.build_graph("pipeline", "jobs", include_external_packages=True, cache_dir=None)
-    result: dict[str, set[str]] = {room: set() for room in rooms}
+    result: dict[str, set[str]] = {package: set() for package in packages}
     knows_ray = set()
     for module in graph.modules:
-        if (room := _room(module)) is None:
+        if (package := _package(module)) is None:
             continue
         for imported in graph.find_modules_directly_imported_by(module):
             if imported == ENGINE:
-                knows_ray.add(room)
-            elif (other := _room(imported)) not in (None, room):
-                result[room].add(str(other))
-    return {room: frozenset(to) for room, to in result.items()}, frozenset(knows_ray)
+                knows_ray.add(package)
+            elif (other := _package(imported)) not in (None, package):
+                result[package].add(str(other))
+    return {package: frozenset(to) for package, to in result.items()}, frozenset(knows_ray)
 
 
-def _room(module: str) -> str | None:
+def _package(module: str) -> str | None:
     """Of `pipeline.shard.worker`: shard; of a job: jobs; of another package: None."""
     root, _, rest = module.partition(".")
     return root if root == "jobs" else (rest.partition(".")[0] or None) if root == "pipeline" else None
 
 
-def check(to: Arrows, rooms: list[str]) -> None:
+def check(to: Arrows, packages: list[str]) -> None:
     """Raises ValueError for an arrow that does not point downwards: the drawing has no place for it."""
-    for i, room in enumerate(rooms):
-        for other in sorted(to[room] - set(rooms[i + 1 :])):
-            raise ValueError(f"{room} imports {other}, which is not below it")
+    for i, package in enumerate(packages):
+        for other in sorted(to[package] - set(packages[i + 1 :])):
+            raise ValueError(f"{package} imports {other}, which is not below it")
 
 
 def drawing() -> str:
-    """One row a room: a line leads right to a dot for each room that it imports, then down to that room."""
-    by_floor = floors()
-    rooms = [room for floor in by_floor for room in floor]
-    floor_of = {room: len(by_floor) - i for i, floor in enumerate(by_floor) for room in floor}
-    to, knows_ray = arrows(rooms)
-    check(to, rooms)
+    """One row a package: a line leads right to a dot for each import, then down to the imported package."""
+    by_layer = layers()
+    packages = [package for layer in by_layer for package in layer]
+    layer_of = {package: len(by_layer) - i for i, layer in enumerate(by_layer) for package in layer}
+    to, knows_ray = arrows(packages)
+    check(to, packages)
     lines, last = [], 0
-    for i, room in enumerate(rooms):
-        number = f"{floor_of[room]:2}" if floor_of[room] != last else "  "
-        last = floor_of[room]
-        ray = "*" if room in knows_ray else " "
-        lines.append(f"{number}  {room:<12}{ray} {_lanes(rooms, to, i)}".rstrip())
+    for i, package in enumerate(packages):
+        number = f"{layer_of[package]:2}" if layer_of[package] != last else "  "
+        last = layer_of[package]
+        ray = "*" if package in knows_ray else " "
+        lines.append(f"{number}  {package:<12}{ray} {_lanes(packages, to, i)}".rstrip())
     return "\n".join(lines) + "\n"
 
 
-def _lanes(rooms: list[str], to: Arrows, row: int) -> str:
-    targets = [j for j, room in enumerate(rooms) if room in to[rooms[row]]]
+def _lanes(packages: list[str], to: Arrows, row: int) -> str:
+    targets = [j for j, package in enumerate(packages) if package in to[packages[row]]]
     furthest = max(targets, default=row)
     cells = []
-    for column, room in enumerate(rooms):
+    for column, package in enumerate(packages):
         line = row < column <= furthest
-        lane = column > row and any(room in to[above] for above in rooms[:row])
+        lane = column > row and any(package in to[above] for above in packages[:row])
         mark = "■" if column == row else "●" if column in targets else " ─│┼"[line + 2 * lane]
         cells.append(mark + ("─" if row <= column < furthest else " "))
     return "".join(cells)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.models.method_list import weights_digest, weights_info
-from pipeline.models.weights_file import shipped_names
+from pipeline.models.weights_location import shipped_names
 from pipeline.plan.plan import make_plan
 from pipeline.report.drift import Chroma
 from pipeline.report.tally import RunTally

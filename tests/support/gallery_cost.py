@@ -35,8 +35,8 @@ from pipeline.review.review import refresh_gallery
 from pipeline.run.attempts import AttemptRegistry
 from pipeline.shard import finish
 from pipeline.shard.fused import FusedWorker
+from pipeline.shard.gallery_thumbnails import Pictures
 from pipeline.shard.job import Job
-from pipeline.shard.pictures import Pictures
 from pipeline.storage import open_store
 from tests.support.chroma_reference import digest_of
 from tests.support.ledger_parts import put_part, row

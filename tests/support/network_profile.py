@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.models.method_list import build_colorizer, load_colorizer
-from pipeline.models.method_names import location
+from pipeline.models.names import location
 from pipeline.models.weights import load_weights
 
 _CALLS = 30

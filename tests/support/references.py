@@ -171,7 +171,7 @@ def _inline(at: int, span: str) -> Iterator[tuple[int, str]]:
         if name not in _words() and not SHAPED.fullmatch(name):
             yield at, f"no {span} in the code"
     elif re.fullmatch(r"[a-z]\w*/(?:[\w.]+/)*[\w.]*", span):
-        if span.split("/")[0] in rooms() and not _in_a_room(span):
+        if span.split("/")[0] in packages() and not _in_a_package(span):
             yield at, f"no {span} in pipeline/"
     elif DOTTED.match(span):
         yield from ((at, told) for told in _dotted(span))
@@ -228,12 +228,12 @@ def _key(name: str) -> Iterator[str]:
 
 
 @cache
-def rooms() -> frozenset[str]:
+def packages() -> frozenset[str]:
     """The folders of `pipeline/`, without the link to `configs/`."""
     return frozenset(p.name for p in (REPO / "pipeline").iterdir() if p.is_dir() and not p.is_symlink())
 
 
-def _in_a_room(span: str) -> bool:
+def _in_a_package(span: str) -> bool:
     return (REPO / "pipeline" / span).exists() or (REPO / "pipeline" / f"{span.rstrip('/')}.py").exists()
 
 

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from pipeline.config.storage import StorageConfig
 from pipeline.review.cards import read_cards
+from pipeline.review.page_requests import Wish
 from pipeline.review.server import ReviewServer
-from pipeline.review.wishes import Wish
 from pipeline.storage import open_store
 
 LEAST = 30

@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.models.base import Objective
 from pipeline.models.methods.unet import UnetColorizer
 from pipeline.models.weights import WeightsInfo, decode_weights
-from pipeline.training.adversary import Adversary, Discriminator, Judged, hinge
+from pipeline.training.adversary import Adversary, Discriminator, DiscriminatorBatch, hinge
 from pipeline.training.checkpoint import AveragedModel, RunState, weights_in
 from pipeline.training.sections import AdversarialConfig
 from pipeline.training.settings import TrainConfig
@@ -33,10 +33,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def batch(images: int = 4) -> Judged:
+def batch(images: int = 4) -> DiscriminatorBatch:
     L_B1HW, ab_B2HW = torch.rand(images, 1, SIDE, SIDE) * 100, torch.randn(images, 2, SIDE, SIDE) * 20
     shown = (torch.randn(images, 2, SIDE // 2, SIDE // 2) * 5).requires_grad_()
-    return Judged(L_B1HW, shown, ab_B2HW, torch.rand(images, 8, SIDE // 16, SIDE // 16))
+    return DiscriminatorBatch(L_B1HW, shown, ab_B2HW, torch.rand(images, 8, SIDE // 16, SIDE // 16))
 
 
 def test_hinge_values() -> None:
@@ -126,7 +126,7 @@ def mean_chroma_after(weight: float) -> float:
     for _ in range(250):
         L_B1HW, ab_B2HW = coin(8)
         shown = 40 * network(L_B1HW / 50 - 1)
-        data = Judged(L_B1HW, shown, ab_B2HW, L_B1HW)
+        data = DiscriminatorBatch(L_B1HW, shown, ab_B2HW, L_B1HW)
         error = (shown / 40 - ab_B2HW[..., ::4, ::4] / 40).square().mean()
         loss = 0.1 * error + (adversary.judge(data)["loss"] if weight else 0)
         optimizer.zero_grad()
@@ -161,7 +161,7 @@ def step(state: RunState, seed: int) -> None:
     state.model.train()
     losses = state.model(L, ab, torch.tensor([-1, -1]), Objective(shown=True))
     assert state.adversary is not None
-    data = Judged(L, losses["shown"], ab, losses["context"])
+    data = DiscriminatorBatch(L, losses["shown"], ab, losses["context"])
     loss = losses["loss"] + state.adversary.judge(data)["loss"]
     state.optimizer.zero_grad()
     loss.backward()
@@ -236,7 +236,7 @@ def test_each_head_learns_from_the_verdict(head) -> None:
     L_B1HW, ab_B2HW = torch.rand(2, 1, SIDE, SIDE) * 100, torch.randn(2, 2, SIDE, SIDE) * 20
     losses = model(L_B1HW, ab_B2HW, torch.tensor([-1, -1]), Objective(shown=True))
     adversary = Adversary(AdversarialConfig(weight=1, warmup=0, width=8), model.context_channels, CPU)
-    data = Judged(L_B1HW, losses["shown"], ab_B2HW, losses["context"])
+    data = DiscriminatorBatch(L_B1HW, losses["shown"], ab_B2HW, losses["context"])
     adversary.learn(data)
     adversary.judge(data)["loss"].backward()
     for name in {"both": ("regression", "classification")}.get(head, (head,)):

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.models.weights_file import SHIPPED
+from pipeline.models.weights_location import SHIPPED
 
 
 def head_of(name: str) -> tuple[dict[str, Any], str]:

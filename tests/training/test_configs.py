@@ -11,7 +11,7 @@ from pipeline.config.loading import load
 from pipeline.evaluate.choice_settings import ChoiceConfig
 from pipeline.evaluate.settings import EvaluateConfig
 from pipeline.models.method_list import NETWORKS, load_colorizer, weights_info
-from pipeline.models.weights_file import SHIPPED, shipped_names
+from pipeline.models.weights_location import SHIPPED, shipped_names
 from pipeline.photographs.settings import PrepareConfig
 from pipeline.retraining.champion import RetrainConfig
 from pipeline.retraining.family import family_of

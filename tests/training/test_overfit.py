@@ -1,4 +1,4 @@
-"""Every trainable room, with every head and colour space, learns one batch by heart."""
+"""Every trainable method, with every head and colour space, learns one batch by heart."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ CASES: dict[str, tuple[str, dict[str, Any], Objective]] = {
 }  # fmt: skip
 # A method that is not in the table yet is tested with its smallest network.
 CASES |= {
-    name: (name, {"width": 0.25} if "width" in room.options else {}, Objective())
-    for name, room in NETWORKS.items()
+    name: (name, {"width": 0.25} if "width" in method_class.options else {}, Objective())
+    for name, method_class in NETWORKS.items()
     if name not in {method for method, _, _ in CASES.values()}
 }
 
@@ -75,7 +75,9 @@ def batch(images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def test_every_trainable_method_is_here() -> None:
-    assert {method for method, _, _ in CASES.values()} == {n for n, room in METHODS.items() if room.trainable}
+    assert {method for method, _, _ in CASES.values()} == {
+        n for n, method_class in METHODS.items() if method_class.trainable
+    }
 
 
 @pytest.mark.slow

@@ -17,9 +17,9 @@ from pipeline.ledger.schema import LedgerRow
 from pipeline.ledger.write import commit_part
 from pipeline.records import Status
 from pipeline.storage import ObjectInfo, Store, open_store
-from pipeline.verify.compare import compare, cut, listed_table
 from pipeline.verify.expected import read_expected
 from pipeline.verify.findings import FindingCode
+from pipeline.verify.listing_comparison import compare, cut, listed_table
 
 
 def row(key: str, data: bytes, hour: int = 0, status: Status = Status.COLORIZED) -> LedgerRow:

@@ -20,7 +20,7 @@ from pipeline.plan.plan import make_plan
 from pipeline.records import Status
 from pipeline.review.cards import read_cards
 from pipeline.storage import open_store
-from pipeline.storage.lease import Lease, at_work
+from pipeline.storage.lease import Lease, hold_lease
 from pipeline.storage.local import LocalStore
 from pipeline.verify.expected import read_expected
 from tests.support import ledger_parts
@@ -237,7 +237,7 @@ def test_two_results_of_one_moment_are_one_result_for_every_reader(archive: Arch
 def test_a_run_at_work_keeps_prune_out(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
     archive.ran("jpg")
     archive.ran("png")
-    with at_work(archive.out, LEASE, what="run 1"):
+    with hold_lease(archive.out, LEASE, what="run 1"):
         assert archive.prune("--apply") == 1
         assert "run 1 is at work" in capsys.readouterr().err
         assert archive.prune() == 0

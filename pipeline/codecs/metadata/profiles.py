@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pipeline.codecs import deep
+from pipeline.codecs import deep_pixels
 from pipeline.codecs.metadata import icc as tags
 from pipeline.color.light import SRGB, Light, d50_to_linear_srgb, lightness
 from pipeline.color.spaces import L_U16_SCALE, RGB_TO_XYZ
@@ -182,7 +182,7 @@ def cmyk16_to_srgb(cmyk16: NDArray[np.uint16], icc: bytes | None) -> tuple[NDArr
     if icc is not None and len(icc) <= _LARGEST:
         try:
             if ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space == "CMYK":
-                return deep.rgb16_to_srgb(cmyk16, icc), None
+                return deep_pixels.rgb16_to_srgb(cmyk16, icc), None
         except _UNUSABLE:
             pass  # as without a profile, which is said
     white = np.float32(65535)
@@ -206,7 +206,7 @@ def to_profile(rgb: Levels, icc: bytes | None) -> Levels | None:
 
         return None if light.is_srgb else from_srgb(rgb, light)
     if rgb.dtype == np.uint16:
-        return deep.rgb16_from_srgb(rgb, icc)
+        return deep_pixels.rgb16_from_srgb(rgb, icc)
     return _apply(_transform(icc, "RGB", to_srgb=False), rgb)
 
 

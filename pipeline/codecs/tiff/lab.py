@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.light import Stated
+from pipeline.codecs.sample_light import ColourSpaceStatement
 from pipeline.color import spaces
 
 U16 = NDArray[np.uint16]
@@ -26,7 +26,9 @@ _ONE = 32768  # white, so that colours lighter than it have a place
 _BLOCK = 2**20  # pixels at a time: they are float64 in between
 
 #: What the samples of `to_xyz16` mean: the second row of the matrix gives their Y back as luminance.
-MEANING = Stated("CIELAB", (lambda samples: samples * (65535 / _ONE),), spaces.XYZ_WHITE_1_TO_RGB, True)
+MEANING = ColourSpaceStatement(
+    "CIELAB", (lambda samples: samples * (65535 / _ONE),), spaces.XYZ_WHITE_1_TO_RGB, True
+)
 
 
 def to_xyz16(lab: NDArray[Any], kind: int, decode: Sequence[float] | None = None) -> U16:

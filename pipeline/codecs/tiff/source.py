@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImagePalette, TiffImagePlugin
 
-from pipeline.codecs import deep
-from pipeline.codecs.light import Stated, Statement, tiff_statements
+from pipeline.codecs import deep_pixels
+from pipeline.codecs.sample_light import ColourSpaceStatement, Statement, tiff_statements
 from pipeline.codecs.tiff import lab
 from pipeline.codecs.tiff.big_endian import BIG_ENDIAN_BIG, BigEndianFile
 from pipeline.codecs.tiff.directories import (
@@ -57,7 +57,7 @@ class DeepPage:
     alpha: Levels | None
     depth: int
     notes: list[str] = field(default_factory=list)
-    stated: Stated | None = None
+    stated: ColourSpaceStatement | None = None
 
 
 class TiffSource(TiffImagePlugin.TiffImageFile):
@@ -181,7 +181,7 @@ def read_page(image: TiffSource, data: bytes, directory: Directory) -> DeepPage:
         raise _unsupported("a TIFF of gray and premultiplied alpha in planes of their own")
     if photometric in lab.KINDS or gray_planes:  # of which libvips knows less than of RGB
         data = retagged(data, directory, {PHOTOMETRIC: _RGB})
-    array = deep.samples(data, "TIFF", page=directory.index)
+    array = deep_pixels.samples(data, "TIFF", page=directory.index)
     if array.shape[2] < bands:
         raise _unsupported(
             f"a TIFF of {array.shape[2]} channels and photometric interpretation {photometric}"
@@ -217,7 +217,7 @@ def _with_alpha(
     associated = extra[alpha - bands] == _ASSOCIATED
     if not (associated and len(extra) > 1) and array[..., alpha].any():
         return array
-    array = deep.samples(retagged(data, directory, {EXTRA_SAMPLES: 0}), "TIFF", page=directory.index)
+    array = deep_pixels.samples(retagged(data, directory, {EXTRA_SAMPLES: 0}), "TIFF", page=directory.index)
     return _divided(array, bands, alpha) if associated and array[..., alpha].any() else array
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, TiffImagePlugin
 
-from pipeline.codecs import deep
+from pipeline.codecs import deep_pixels
 from pipeline.codecs.pixels import DecodeLimits, read_pixels
 from pipeline.codecs.upright import Pixels
 from pipeline.color.light import lightness
@@ -164,4 +164,4 @@ def test_10_bits_of_heic_and_avif_and_12_of_jpeg_2000_are_kept() -> None:
         assert len(np.unique(result.array)) > 256
     white = Image.fromarray(np.full((40, 40), 65535, np.uint16))
     assert int(pixels(encoded(white, "JPEG2000")).array.min()) == 65535
-    np.testing.assert_array_equal(deep.widened(np.array([[0, 0xFFF0]], np.uint16), 12), [[0, 65535]])
+    np.testing.assert_array_equal(deep_pixels.widened(np.array([[0, 0xFFF0]], np.uint16), 12), [[0, 65535]])

@@ -1,4 +1,4 @@
-"""What is known of the training rows; crops against the colour room."""
+"""What is known of the training rows; crops against `pipeline.color`."""
 
 from __future__ import annotations
 

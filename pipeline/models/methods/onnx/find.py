@@ -11,7 +11,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import AccessDenied, ObjectMissing, WeightsError
 from pipeline.models.methods.onnx.contract import Contract, contract_of, parse_contract
 from pipeline.models.methods.onnx.graph import Graph
-from pipeline.models.weights_file import ONNX_SUFFIX, fetch_weights, split_digest
+from pipeline.models.weights_location import ONNX_SUFFIX, fetch_weights, split_digest
 from pipeline.storage import open_store
 
 _READY = Path("configs") / "models"

@@ -12,7 +12,7 @@ from pipeline.models.methods.onnx.find import find_contract
 from pipeline.models.methods.onnx.graph import Graph, check_fit, read_graph
 from pipeline.models.methods.onnx.model import OnnxColorizer, open_graph
 from pipeline.models.methods.onnx.probe import Probed, check_probe
-from pipeline.models.weights_file import fetch_weights
+from pipeline.models.weights_location import fetch_weights
 from pipeline.records import ModelCard
 
 

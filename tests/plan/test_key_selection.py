@@ -9,7 +9,7 @@ from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.config.loading import load
 from pipeline.config.storage import StorageConfig
 from pipeline.errors import ConfigError
-from pipeline.plan.chosen import IMAGE_SUFFIXES, Choice
+from pipeline.plan.key_selection import IMAGE_SUFFIXES, Choice
 from pipeline.plan.listing import list_objects
 from pipeline.storage import ObjectInfo, open_store
 from tests.support.job_runner import fill

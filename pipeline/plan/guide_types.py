@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from pipeline.plan.decided import Corrected
+from pipeline.plan.decisions import ImageCorrection
 from pipeline.plan.refusals import Refusal
 from pipeline.storage import ObjectInfo
 
@@ -40,7 +40,9 @@ class GuideSource(Protocol):
     def watch(self, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
         """Passes on all objects of the source, unchanged and in order, and remembers what it needs."""
 
-    def resolve(self, kept: Sequence[ObjectInfo], corrections: Mapping[str, Sequence[Corrected]]) -> Guidance:
+    def resolve(
+        self, kept: Sequence[ObjectInfo], corrections: Mapping[str, Sequence[ImageCorrection]]
+    ) -> Guidance:
         """The guides of the objects that the patterns keep, by key; corrections by people take precedence.
 
         Raises:

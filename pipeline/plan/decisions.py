@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.ledger.newest import results_that_stand
+from pipeline.ledger.newest import current_results
 from pipeline.ledger.read import list_parts, stream_parts
 from pipeline.plan.identities import hash_keys
 from pipeline.review.correction import Correction
-from pipeline.review.decisions import Decision, read_decisions, standing
+from pipeline.review.decisions import Decision, current_decisions, read_decisions
 from pipeline.storage import Store
 
 _COLUMNS = ("key", "etag", "status", "finished_at", "output_sha256", "output_key")
@@ -24,7 +24,7 @@ _GUIDE = ("correct", "gray")
 
 
 @dataclass(frozen=True)
-class Corrected:
+class ImageCorrection:
     """What somebody wants changed in the result of one version of a source.
 
     Attributes:
@@ -46,7 +46,7 @@ def _none() -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Decided:
+class DecisionIndex:
     """Identities (`hash_keys`) of images by the current decision about them.
 
     An acceptance counts if the newest result of the source in any ledger is the one that the person saw: the
@@ -60,28 +60,28 @@ class Decided:
 
     accepted: NDArray[np.int64]
     rejected: NDArray[np.int64]
-    corrections: Mapping[str, Sequence[Corrected]] = field(default_factory=dict)
+    corrections: Mapping[str, Sequence[ImageCorrection]] = field(default_factory=dict)
     taken_back: NDArray[np.int64] = field(default_factory=_none)
 
 
-def read_decided(out: Store) -> Decided:
+def read_decided(out: Store) -> DecisionIndex:
     """Read the decisions about images in OUT/decisions/.
 
     Raises:
         DamagedLedgerPart, StorageError: a decision or a ledger part is damaged, or cannot be read.
     """
     decisions = read_decisions(out)
-    by_key = standing(decisions)
+    by_key = current_decisions(decisions)
     accepted = {key: one for key, one in by_key.items() if one.verdict == "accept" and one.output_sha256}
     rejected = [decision for decision in by_key.values() if decision.verdict == "reject"]
     guides, taken_back = _guides(decisions)
     references = {one.correction.reference for one in guides.values() if one.correction}
     results = _results(out, {*accepted, *(key for key in references if key is not None)})
     kept = [key for key, decision in accepted.items() if key in results and _is_of(decision, results[key])]
-    corrections, next_of = defaultdict[str, list[Corrected]](list), _references(guides.values())
+    corrections, next_of = defaultdict[str, list[ImageCorrection]](list), _references(guides.values())
     for decision in guides.values():
         corrections[decision.key].append(_corrected(decision, next_of, results))
-    return Decided(
+    return DecisionIndex(
         accepted=hash_keys(kept, (results[key]["etag"] for key in kept)),
         rejected=hash_keys((one.key for one in rejected), (one.etag for one in rejected)),
         corrections=corrections,
@@ -113,17 +113,17 @@ def _references(guides: Iterable[Decision]) -> dict[str, str]:
 
 def _corrected(
     decision: Decision, next_of: Mapping[str, str], results: Mapping[str, dict[str, str]]
-) -> Corrected:
+) -> ImageCorrection:
     of = (decision.key, decision.etag, decision.who)
     name = None if decision.correction is None else decision.correction.reference
     if name is None:
-        return Corrected(*of, decision.correction)
+        return ImageCorrection(*of, decision.correction)
     if name not in results:
-        return Corrected(*of, decision.correction, problem=f"its reference {name!r} has no result")
+        return ImageCorrection(*of, decision.correction, problem=f"its reference {name!r} has no result")
     if _in_circle(decision.key, name, next_of):
         problem = f"its reference {name!r} is coloured after this image itself"
-        return Corrected(*of, decision.correction, problem=problem)
-    return Corrected(*of, decision.correction, results[name]["output_key"])
+        return ImageCorrection(*of, decision.correction, problem=problem)
+    return ImageCorrection(*of, decision.correction, results[name]["output_key"])
 
 
 def _in_circle(key: str, reference: str, next_of: Mapping[str, str]) -> bool:
@@ -146,7 +146,7 @@ def _results(out: Store, keys: Iterable[str]) -> dict[str, dict[str, str]]:
     ]
     if not tables:
         return {}
-    return {row["key"]: row for row in results_that_stand(pa.concat_tables(tables)).to_pylist()}
+    return {row["key"]: row for row in current_results(pa.concat_tables(tables)).to_pylist()}
 
 
 def _is_of(decision: Decision, result: dict[str, str]) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.codecs.small import SmallStrips, gray_of_lightness, shown, small_result
 from pipeline.codecs.thumbnail import thumbnail_jpeg
+from pipeline.codecs.thumbnail_pixels import SmallStrips, gray_of_lightness, shown, small_result
 from pipeline.color.area import area_mean
 from pipeline.config.job import JobConfig
 from pipeline.ledger.keys import thumbnail_key, thumbnail_name

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.codecs.masters import Master
-from pipeline.codecs.small import SmallStrips
+from pipeline.codecs.thumbnail_pixels import SmallStrips
 from pipeline.color.real_colour import RealColour
 from pipeline.config.job import ModelConfig
 from pipeline.shard.compose import Composer, ComposeSettings, Measurer, Measures

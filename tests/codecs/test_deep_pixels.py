@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.codecs.deep import read_deep, rgb16_from_srgb, rgb16_to_srgb
+from pipeline.codecs.deep_pixels import read_deep, rgb16_from_srgb, rgb16_to_srgb
 from pipeline.codecs.in_memory import Decoded, encode, finish
 from pipeline.codecs.isolated.image import IsolatedDecoder
 from pipeline.codecs.metadata.profiles import srgb_profile

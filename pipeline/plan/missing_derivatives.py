@@ -24,7 +24,7 @@ from pipeline.errors import ObjectMissing
 from pipeline.ledger.keys import config_key, job_digest_of
 from pipeline.ledger.newest import newest_of_all_jobs
 from pipeline.ledger.read import list_parts, map_parts, read_part
-from pipeline.plan.guidance import ItemGuide
+from pipeline.plan.guide_types import ItemGuide
 from pipeline.plan.identities import IdentitySet, hash_keys
 from pipeline.records import Status
 from pipeline.storage import Store

@@ -17,7 +17,7 @@ from pipeline.config.job import JobConfig
 from pipeline.config.loading import load
 from pipeline.ledger.keys import THUMBNAILS, thumbnail_key, thumbnail_name
 from pipeline.plan.plan import make_plan
-from pipeline.report.gallery import thumbnail
+from pipeline.report.run_report import thumbnail
 from pipeline.review.cards import read_cards
 from pipeline.review.thumbnails import make_thumbnails
 from pipeline.run.attempts import AttemptRegistry

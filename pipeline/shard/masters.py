@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.codecs.derivative import DerivativeMetadata, DerivativeReport, derive_file
 from pipeline.codecs.in_memory import Skip
 from pipeline.codecs.isolated.master import IsolatedMaster
-from pipeline.codecs.metadata.manifest import ManifestSigner
+from pipeline.codecs.metadata.c2pa_manifest import ManifestSigner
 from pipeline.codecs.metadata.xmp import Provenance
 from pipeline.color.real_colour import RealColour
 from pipeline.config.job import JobConfig
@@ -26,13 +26,12 @@ from pipeline.config.output import DerivativeConfig
 from pipeline.errors import AccessDenied, ObjectChanged, ObjectDamaged, ObjectMissing, RunError
 from pipeline.plan.outputs import derivative_key, document_key, page_key
 from pipeline.records import GRAY, Item
-from pipeline.shard.delivered import DeliveredFile, file_columns
+from pipeline.shard.delivered_files import DeliveredFile, file_columns
 from pipeline.shard.finish import changes_beside, output_of, provenance_of
+from pipeline.shard.gallery_thumbnails import thumbnail_side
 from pipeline.shard.job import Job, SourceImage
 from pipeline.shard.label import make_label
-from pipeline.shard.pictures import thumbnail_side
-from pipeline.shard.put import CONTENT_TYPES
-from pipeline.shard.streaming import (
+from pipeline.shard.master_colouring import (
     MasterInput,
     MasterSettings,
     WrittenMaster,
@@ -40,6 +39,7 @@ from pipeline.shard.streaming import (
     reduce_master,
     write_pages,
 )
+from pipeline.shard.put import CONTENT_TYPES
 from pipeline.storage import Store
 from pipeline.storage.files import get_file
 from pipeline.storage.temporary import temporary_folder
@@ -59,7 +59,7 @@ _SUFFIXES = (".tif", ".tiff")
 _LONGEST_SECONDS = 7.0 * 86400
 
 
-def goes_through_files(item: Item, config: JobConfig) -> bool:
+def is_streamed(item: Item, config: JobConfig) -> bool:
     """Whether to read and write the object in strips, decided by its name and size."""
     is_tiff = config.output.format == "tiff" and item.key.lower().endswith(_SUFFIXES)
     return is_tiff and item.bytes >= config.limits.stream_bytes and item.failure_code is None

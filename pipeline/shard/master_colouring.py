@@ -28,12 +28,12 @@ from pipeline.config.job import ModelConfig
 from pipeline.errors import ImageFailure
 from pipeline.records import Status
 from pipeline.shard.compose import Measures
-from pipeline.shard.composing import PageComposing, ProfileTooSmall
 from pipeline.shard.finish import colour_note
-from pipeline.shard.joined import joined_changes, joined_measures, joined_notes, joined_share
+from pipeline.shard.gallery_thumbnails import Small, SmallMaster
 from pipeline.shard.label import Label
+from pipeline.shard.master_pages import PageComposing, ProfileTooSmall
 from pipeline.shard.own_profile import can_keep, note_of
-from pipeline.shard.pictures import Small, SmallMaster
+from pipeline.shard.page_rows import joined_changes, joined_measures, joined_notes, joined_share
 
 _COMPRESSORS = 2  # strips compressed in parallel: deflate takes three times as long as composing
 

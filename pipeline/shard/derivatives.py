@@ -1,8 +1,8 @@
 """Make second files from finished images, without a network, when only `output.derivative` has changed.
 
-The plan names for such an item the ledger part with the row of its finished image (`pipeline.plan.finished`).
-The delivered image is read and must have the bytes recorded in the row. It is lossless, so the second file
-has the same pixels as in a run that colours.
+The plan names for such an item the ledger part with the row of its finished image
+(`pipeline.plan.missing_derivatives`). The delivered image is read and must have the bytes recorded in the
+row. It is lossless, so the second file has the same pixels as in a run that colours.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pipeline.ledger.read import read_part
 from pipeline.ledger.schema import LedgerRow
 from pipeline.plan.outputs import derivative_key
 from pipeline.records import Item, Status
-from pipeline.shard.delivered import DeliveredFile, file_columns
-from pipeline.shard.delivery import on_disk, sha256_of
+from pipeline.shard.delivered_files import DeliveredFile, file_columns
 from pipeline.shard.finish import changes_beside
 from pipeline.shard.job import Job, SourceImage
-from pipeline.shard.joined import joined_changes
+from pipeline.shard.masters import on_disk, sha256_of
+from pipeline.shard.page_rows import joined_changes
 from pipeline.shard.put import CONTENT_TYPES
 from pipeline.shard.rows import Rows
 from pipeline.storage import Store

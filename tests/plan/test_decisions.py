@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config.job import JobConfig, PlanConfig
 from pipeline.errors import StorageError
-from pipeline.plan.guidance import Guidance, ItemGuide
+from pipeline.plan.guide_types import Guidance, ItemGuide
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.records import Status
 from pipeline.review.decisions import Decision, write_decision

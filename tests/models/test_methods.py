@@ -1,4 +1,4 @@
-"""What every room promises at its door, and what sets each apart."""
+"""What the interface of every method promises, and what sets each apart."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pipeline.errors import ConfigError
 from pipeline.models.ab_bins import bins
 from pipeline.models.base import Objective, TrainableColorizer
 from pipeline.models.method_list import METHODS, NETWORKS
-from pipeline.models.method_names import location
 from pipeline.models.methods.classification_cnn import ClassificationCnn
 from pipeline.models.methods.iizuka import IizukaColorizer
 from pipeline.models.methods.iizuka.spaces import chroma_of, target_unit
 from pipeline.models.methods.patch import PatchColorizer
 from pipeline.models.methods.regression_cnn import RegressionCnn
 from pipeline.models.methods.unet import UnetColorizer
+from pipeline.models.names import location
 
-ROOMS = {
+COLORIZERS = {
     "regression_cnn": lambda: RegressionCnn(0.125),
     "classification_cnn": lambda: ClassificationCnn(0.125),
     "unet": lambda: UnetColorizer(0.125),
@@ -34,10 +34,10 @@ ROOMS = {
     "iizuka, yuv": lambda: IizukaColorizer(0.125, global_side=64, space="yuv"),
 }
 # A method that is not in the table yet is tested with its smallest network.
-ROOMS |= {
-    name: lambda room=room: room(**({"width": 0.125} if "width" in room.options else {}))
-    for name, room in NETWORKS.items()
-    if not any(key.split(",")[0] == name for key in ROOMS)
+COLORIZERS |= {
+    name: lambda method=method: method(**({"width": 0.125} if "width" in method.options else {}))
+    for name, method in NETWORKS.items()
+    if not any(key.split(",")[0] == name for key in COLORIZERS)
 }
 
 
@@ -51,17 +51,17 @@ def lightness(*shape: int) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(1)) * 100
 
 
-@pytest.mark.parametrize("room", list(ROOMS))
-def test_the_door(room: str) -> None:
+@pytest.mark.parametrize("method", list(COLORIZERS))
+def test_the_interface(method: str) -> None:
     """Any size in multiples of 8; chroma at 1/2 or 1/4 of it; no image changes another's; nothing is kept."""
-    colorizer = ROOMS[room]().eval()
+    colorizer = COLORIZERS[method]().eval()
     L_B1HW = lightness(2, 1, 40, 72)
     ab = colorizer.predict_ab(L_B1HW)
     assert (ab.shape[1], ab.dtype) == (2, torch.float32)
     assert ab.shape[2:] in ((20, 36), (10, 18))
     assert bool(torch.isfinite(ab).all())
     # Noise is nothing that the pretrained encoder knows: its maps of it are large.
-    assert float(ab.abs().max()) < (1000 if room == "unet, lite0 as it is" else 200)
+    assert float(ab.abs().max()) < (1000 if method == "unet, lite0 as it is" else 200)
     alone = torch.cat([colorizer.predict_ab(L_B1HW[i : i + 1]) for i in (0, 1)])
     torch.testing.assert_close(alone, ab, rtol=1e-3, atol=1e-2)
     with pytest.raises(ValueError, match="multiples of 8"):
@@ -70,9 +70,9 @@ def test_the_door(room: str) -> None:
         colorizer.predict_ab(L_B1HW, {"scribbles": L_B1HW})
 
 
-@pytest.mark.parametrize("room", list(ROOMS))
-def test_its_metadata_builds_it_again(room: str) -> None:
-    colorizer = ROOMS[room]()
+@pytest.mark.parametrize("method", list(COLORIZERS))
+def test_its_metadata_builds_it_again(method: str) -> None:
+    colorizer = COLORIZERS[method]()
     again = type(colorizer)(**colorizer.architecture())
     assert again.architecture() == colorizer.architecture()
     again.load_state_dict(colorizer.state_dict())
@@ -82,9 +82,9 @@ def test_its_metadata_builds_it_again(room: str) -> None:
     assert type(colorizer).checked_options(options) == options
 
 
-@pytest.mark.parametrize("room", list(ROOMS))
-def test_bfloat16_is_near(room: str) -> None:
-    colorizer = ROOMS[room]().eval()
+@pytest.mark.parametrize("method", list(COLORIZERS))
+def test_bfloat16_is_near(method: str) -> None:
+    colorizer = COLORIZERS[method]().eval()
     L_B1HW = lightness(1, 1, 64, 64)
     exact = colorizer.predict_ab(L_B1HW)
     colorizer.precision = "bf16"
@@ -93,10 +93,10 @@ def test_bfloat16_is_near(room: str) -> None:
 
 
 def test_only_what_has_bins_measures_a_prior() -> None:
-    measured = {room for room, make in ROOMS.items() if make().bin_head is not None}
+    measured = {method for method, make in COLORIZERS.items() if make().bin_head is not None}
     assert measured == {"classification_cnn", "unet, bins", "unet, lite0", "unet, lite0 as it is"}
-    for room in measured:  # it travels with the weights
-        assert any(name.endswith("prior_Q") for name in ROOMS[room]().state_dict())
+    for method in measured:  # it travels with the weights
+        assert any(name.endswith("prior_Q") for name in COLORIZERS[method]().state_dict())
 
 
 def test_class_weights_change_the_loss_of_rare_colours() -> None:
@@ -199,7 +199,7 @@ def test_names_of_shipped_weights() -> None:
 
 
 def test_every_room_is_in_the_registry() -> None:
-    for name, room in METHODS.items():
-        assert room.method == name
-        assert issubclass(room, TrainableColorizer) == room.trainable == (name in NETWORKS)
-        assert room.needs <= room.guides
+    for name, method in METHODS.items():
+        assert method.method == name
+        assert issubclass(method, TrainableColorizer) == method.trainable == (name in NETWORKS)
+        assert method.needs <= method.guides

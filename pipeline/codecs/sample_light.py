@@ -28,7 +28,7 @@ _MIN_IS_WHITE, _RGB, _YCBCR = 0, 2, 6
 
 
 @dataclass(frozen=True)
-class Stated:
+class ColourSpaceStatement:
     """The colour space that a file states without a profile.
 
     Attributes:
@@ -52,7 +52,7 @@ class Stated:
         return Light(np.ascontiguousarray(curves), self.matrix)
 
 
-Statement = bytes | Stated
+Statement = bytes | ColourSpaceStatement
 """An ICC profile, or another statement of the colour space."""
 
 
@@ -92,7 +92,7 @@ def meaning(gray: bool, depth: int, statements: Iterable[Statement]) -> Meaning:
     notes: list[str] = []
     levels = 256 if depth == 8 else 65536
     for statement in statements:
-        if isinstance(statement, Stated):
+        if isinstance(statement, ColourSpaceStatement):
             light = statement.light(levels)
             notes += [] if light.is_srgb or statement.is_plain else [f"its {statement.name} was applied"]
             return Meaning(light, source=statement.name, notes=tuple(notes))
@@ -136,7 +136,7 @@ def tiff_statements(tags: Mapping[int, Any], icc: bytes | None, bits: int) -> li
             _within(ranges[min(i, len(ranges) - 1)], inner[min(i, len(inner) - 1)]) for i in range(count)
         )
     if curves is not None:
-        found.append(Stated(" and ".join(names), curves))
+        found.append(ColourSpaceStatement(" and ".join(names), curves))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pipeline.config.job import DEFAULT_METHOD
 from pipeline.errors import ConfigError, WeightsError
 from pipeline.models.shipped_cards import shipped_cards
-from pipeline.models.weights_file import SCHEME, SHIPPED, check_local, is_onnx, shipped_names
+from pipeline.models.weights_location import SCHEME, SHIPPED, check_local, is_onnx, shipped_names
 
 SOLVER_NAMES = ("borrowed", "gray", "reference", "scribble", "welsh")
 """The methods without weights."""

@@ -1,8 +1,8 @@
 """Check what a user may have got wrong before importing torch and Ray, which takes seconds.
 
 Used by the commands that need torch or Ray; `run.checks` does the same for colorize. Each command calls
-`look` after it has loaded its configuration and before its work. The work checks its arguments again, because
-it has other callers too.
+`check_early` after it has loaded its configuration and before its work. The work checks its arguments again,
+because it has other callers too.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.config.storage import StorageConfig
 from pipeline.evaluate.photograph_list import open_input
-from pipeline.models.method_names import check_names
+from pipeline.models.names import check_names
 from pipeline.models.registry_entries import registry_name
 from pipeline.storage import open_store, refuse_overlap
 
 
-def look(
+def check_early(
     storage: StorageConfig,
     *,
     reads: Iterable[str | None] = (),

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline.codecs.encode import encode
-from pipeline.codecs.metadata.manifest import KEY_VARIABLE, ManifestSigner, open_signer
+from pipeline.codecs.metadata.c2pa_manifest import KEY_VARIABLE, ManifestSigner, open_signer
 from pipeline.config.job import JobConfig, job_digest
 from pipeline.config.loading import effective_yaml
 from pipeline.config.output import C2paConfig, OutputConfig

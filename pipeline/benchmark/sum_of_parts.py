@@ -1,6 +1,7 @@
 """The lower bound: only the parts that cannot be left out (decode, network, encode), in one process.
 
-Run as `python -m pipeline.benchmark.floor TASK`. Nothing is composed, hashed, checked, read or written.
+Run as `python -m pipeline.benchmark.sum_of_parts TASK`. Nothing is composed, hashed, checked, read or
+written.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from pipeline.config.job import ModelConfig
 from pipeline.errors import FailureCode, ImageFailure
 from pipeline.records import Status
 from pipeline.shard.compose import compose
-from pipeline.shard.streaming import MasterSettings, WrittenMaster, reduce_master, write_pages
+from pipeline.shard.master_colouring import MasterSettings, WrittenMaster, reduce_master, write_pages
 from tests.support.paths import REPO
 
 PROVENANCE = Provenance("algorithmicallyEnhanced", "unet", "ab" * 32, "Fiat Color", "a.tif", "cd" * 32)
@@ -142,7 +142,7 @@ from pathlib import Path
 from pipeline.codecs.isolated.master import IsolatedMaster
 from pipeline.config.job import ModelConfig
 from pipeline.benchmark.fresh_process import peak_rss_mib
-from tests.shard.test_streaming import PROVENANCE, colour_master, predict
+from tests.shard.test_master_colouring import PROVENANCE, colour_master, predict
 
 for path in sys.argv[2:]:
     with IsolatedMaster(Path(path), pixels=10**9, memory=2**31, seconds=60) as master, \\
