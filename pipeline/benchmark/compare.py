@@ -34,7 +34,7 @@ class Comparison:
         if min(*self.counts, *self.workers, self.rounds) < 1:
             raise ConfigError("counts, workers and rounds must be at least 1")
         if max(self.workers) > cores():
-            raise ConfigError(f"{max(self.workers)} workers want a core each; this process may use {cores()}")
+            raise ConfigError(f"{max(self.workers)} workers need a core each; this process may use {cores()}")
 
 
 def default_workers(quick: bool) -> list[int]:

@@ -114,7 +114,7 @@ def open_results(path: Path, settings: dict[str, str]) -> Results:
     earlier = read_results(path)
     for name in ("machine", "versions", "settings"):
         if getattr(earlier, name) != getattr(fresh, name):
-            raise ConfigError(f"{path} was measured with another {name}; name another --folder or remove it")
+            raise ConfigError(f"{path} was measured with another {name}; give another --folder or remove it")
     return earlier
 
 

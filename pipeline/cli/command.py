@@ -20,7 +20,7 @@ from pipeline.cli.shipped import config_of
 from pipeline.errors import EXIT_UNFINISHED, EXIT_USAGE, FiatColorError
 
 _OPTION = "--log-format"
-_INTERRUPTED = "interrupted; the same command begins anew, or goes on where this one stopped"
+_INTERRUPTED = "interrupted; run the same command again: it starts over, or continues where this one stopped"
 
 
 class JobParser(argparse.ArgumentParser):

@@ -86,7 +86,7 @@ def set_up(format_: str) -> None:
     the event `output`, so a collector sees only JSON.
     """
     if format_ not in FORMATS:
-        raise ValueError(f"the log format {format_!r} is none of {', '.join(FORMATS)}")
+        raise ValueError(f"the log format {format_!r} is not one of {', '.join(FORMATS)}")
     if format_ == "text" or is_json():
         return
     stream = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")

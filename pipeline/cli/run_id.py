@@ -36,5 +36,5 @@ def run_date() -> str:
     try:
         day = datetime.now(UTC) if stated is None else datetime.fromtimestamp(int(stated), UTC)
     except (ValueError, OverflowError, OSError):
-        raise ConfigError(f"SOURCE_DATE_EPOCH is {stated!r}: want seconds since 1970, or unset it") from None
+        raise ConfigError(f"SOURCE_DATE_EPOCH is {stated!r}: give seconds since 1970, or unset it") from None
     return f"{day:%Y-%m-%d}"

@@ -34,7 +34,7 @@ def shipped_config(kind: str, text: str) -> str:
     if not re.fullmatch(r"[a-z0-9_-]+", text):
         return text
     raise argparse.ArgumentTypeError(
-        f"{text!r} is no file and no shipped configuration; there are: {', '.join(shipped_names(kind))}"
+        f"{text!r} is neither a file nor a shipped configuration; shipped: {', '.join(shipped_names(kind))}"
     )
 
 

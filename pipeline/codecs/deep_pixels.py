@@ -69,7 +69,7 @@ def damage(words: str, format_: str) -> ImageFailure:
     """UNSUPPORTED, TRUNCATED or CORRUPT, depending on libvips's error message."""
     said = " ".join(words.split())[:200]
     if "not supported" in said:
-        return _unsupported(f"this kind of {format_} ({said})", "one in strips, all channels together")
+        return _unsupported(f"this kind of {format_} ({said})", "one in strips with interleaved channels")
     short = any(
         sign in said.lower() for sign in ("truncat", "out of data", "eof", "end of", "short", "read error")
     )

@@ -120,7 +120,7 @@ def metadata_of(path: Path) -> DerivativeMetadata:
     except (SyntaxError, *_UNWRITABLE) as error:
         raise _unwritten(error) from error
     if meta.xmp is None:
-        raise _unwritten(ValueError("the finished file does not say how it was made"))
+        raise _unwritten(ValueError("the finished file does not state its provenance"))
     return DerivativeMetadata(meta, icc, None)
 
 

@@ -169,7 +169,7 @@ def finish(
     spread = 0.0 if rgb8 is None else colour_spread(rgb8)
     small = None if thumbnail is None else small_source(pixels, thumbnail)
     if spread > color_threshold and skip_color:
-        message = f"has real colour already (spread {spread:.1f}, threshold {color_threshold:g})"
+        message = f"already has real colour (spread {spread:.1f}, threshold {color_threshold:g})"
         return Skip(Status.SKIPPED_COLOR, message, width, height, pixels.mode, pixels.pages, spread, small)
     L_u16 = luminance_u16(array, pixels.light)
     return Decoded(

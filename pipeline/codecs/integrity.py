@@ -132,7 +132,7 @@ def checkable_jpeg(data: bytes, notes: list[str] | None = None) -> JpegStream:
         end = len(data) - data.endswith(b"\xff")
         data = data[:end] + _EOI_MARKER
         if notes is not None:
-            notes.append("its end marker was missing, its image data is whole")
+            notes.append("its end marker was missing, but its image data is complete")
     if end is None:
         raise ImageFailure(
             FailureCode.TRUNCATED, "the JPEG ends before its end marker: the file was cut short"

@@ -60,7 +60,7 @@ def examine(path: Path, pixels: int) -> list[tuple[MasterInfo, Layout]]:
     """What every page is and how it is read."""
     with path.open("rb") as file:
         if sniff.readable_format(file.read(16)) != "TIFF":
-            raise _unsupported("a large file that is no TIFF by its content")
+            raise _unsupported("a large file whose content is not TIFF")
         pages = photographs(read_directories(file))
         file.seek(0)
         source, examined = TiffSource(file), []

@@ -96,12 +96,12 @@ def read_pixels(
 
 def _no_readable_image(data: bytes, key: str, content_type: str | None) -> NoImage:
     if (companion := sniff.companion(data, key)) is not None:
-        return NoImage(f"no photograph but its companion: {companion}")
+        return NoImage(f"not a photograph but a companion file: {companion}")
     if (refused := sniff.refused_format(data, key)) is not None:
         raise _unsupported(f"{refused[0]} is not supported", refused[1])
     if (claim := sniff.claims_image(key, content_type)) is not None:
         raise ImageFailure(FailureCode.NOT_AN_IMAGE, f"{claim}, but {sniff.describe_other(data)}")
-    return NoImage(f"no image: {sniff.describe_other(data)}")
+    return NoImage(f"not an image: {sniff.describe_other(data)}")
 
 
 def _decode(data: bytes, key: str, format_: str, limits: DecodeLimits, page: int) -> Pixels:
@@ -276,7 +276,7 @@ def _unsupported(what: str, advice: str) -> ImageFailure:
 
 
 def _out_of_memory(limits: DecodeLimits) -> ImageFailure:
-    stated = "the memory at hand" if limits.memory is None else f"limits.memory of {limits.memory:,} bytes"
+    stated = "the available memory" if limits.memory is None else f"limits.memory of {limits.memory:,} bytes"
     return ImageFailure(FailureCode.OUT_OF_MEMORY, f"decoding needs more than {stated}; raise limits.memory")
 
 
@@ -284,7 +284,7 @@ def _damage(data: bytes, format_: str, error: Exception) -> ImageFailure:
     """CORRUPT or TRUNCATED for what Pillow raised, with its own words."""
     words = " ".join(str(error).split())[:200] or type(error).__name__
     if words == "not identified by this driver":
-        words = "its header makes no sense"
+        words = "its header is invalid"
     if any(sign in words.lower() for sign in _BEYOND_PILLOW):
         return _unsupported(
             f"this kind of {format_} is not supported ({words})",

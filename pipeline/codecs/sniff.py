@@ -137,13 +137,13 @@ def companion(data: bytes, key: str) -> str | None:
     """
     name = PurePosixPath(key).name
     if data[:4] in _APPLE_DOUBLE:
-        return "AppleDouble, what macOS keeps of a file on a foreign disk"
+        return "AppleDouble, macOS metadata of a file on another file system"
     if name.startswith("._") and not any(data):
         return "an empty AppleDouble file of macOS"
     if name == ".DS_Store" or data[:8] == _DS_STORE:
         return "the view settings of a folder (.DS_Store)"
     if name.lower() in ("thumbs.db", "ehthumbs.db", "desktop.ini"):
-        return "what Windows keeps of a folder"
+        return "folder data of Windows"
     if name == "_SUCCESS" and not data:
         return "the mark of a finished job (_SUCCESS)"
     head = data[:1024].lower()

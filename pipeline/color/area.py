@@ -120,7 +120,7 @@ class AreaMean:
         """The next rows, uint8 or uint16 [n,W] or [n,W,3]. Raises ValueError for others, or too many."""
         wanted = (len(rows), self.width, 3)[: 2 if self.channels == 1 else 3]
         if rows.shape != wanted or self._next_row + len(rows) > self.height or rows.dtype.itemsize > 2:
-            raise ValueError(f"want uint8 or uint16 {wanted} within {self.height} rows; got {rows.shape}")
+            raise ValueError(f"expected uint8 or uint16 {wanted} within {self.height} rows; got {rows.shape}")
         if self._out is None:
             self._out = np.empty((self.small[0], self.small[1] * self.channels), rows.dtype)
         flat = np.ascontiguousarray(rows).reshape(len(rows), -1)

@@ -101,7 +101,7 @@ def curves_of(light: Light, levels: int) -> F64:
 
 def _levels(samples: Levels) -> int:
     if samples.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"want uint8 or uint16; got {samples.dtype}")
+        raise ValueError(f"expected uint8 or uint16; got {samples.dtype}")
     return 256 if samples.dtype == np.uint8 else 65536
 
 
@@ -116,7 +116,7 @@ def lightness(samples: Levels, light: Light = SRGB) -> U16:
         y = np.clip(y, 0, 1)
         return np.take(np.round(lightness_of_y(y)).astype(np.uint16), samples)
     if samples.ndim != 3 or samples.shape[2] != 3:
-        raise ValueError(f"want [H,W] or [H,W,3]; got {samples.shape}")
+        raise ValueError(f"expected [H,W] or [H,W,3]; got {samples.shape}")
     l_u16 = np.empty(samples.shape[:2], np.uint16)
     for rows in _blocks(samples):
         r, g, b = np.moveaxis(samples[rows], -1, 0)

@@ -65,7 +65,7 @@ def luminance_u16_from_srgb8(rgb8: U8) -> U16:
     Raises ValueError for another array.
     """
     if rgb8.dtype != np.uint8 or rgb8.ndim != 3 or rgb8.shape[2] != 3:
-        raise ValueError(f"want uint8[H,W,3]; got {rgb8.dtype} {rgb8.shape}")
+        raise ValueError(f"expected uint8[H,W,3]; got {rgb8.dtype} {rgb8.shape}")
     l_u16 = np.empty(rgb8.shape[:2], dtype=np.uint16)
     _srgb8_kernel(np.ascontiguousarray(rgb8), _Y_WEIGHTED, L_OF_Y, l_u16)
     return l_u16
@@ -77,7 +77,7 @@ def luminance_u16_from_gray8(gray8: U8) -> U16:
     Raises ValueError for another array.
     """
     if gray8.dtype != np.uint8 or gray8.ndim != 2:
-        raise ValueError(f"want uint8[H,W]; got {gray8.dtype} {gray8.shape}")
+        raise ValueError(f"expected uint8[H,W]; got {gray8.dtype} {gray8.shape}")
     return _looked_up(gray8, _L_OF_GRAY8)
 
 
@@ -107,7 +107,7 @@ def luminance_u16_from_srgb16(rgb16: U16) -> U16:
     Raises ValueError for another array.
     """
     if rgb16.dtype != np.uint16 or rgb16.ndim != 3 or rgb16.shape[2] != 3:
-        raise ValueError(f"want uint16[H,W,3]; got {rgb16.dtype} {rgb16.shape}")
+        raise ValueError(f"expected uint16[H,W,3]; got {rgb16.dtype} {rgb16.shape}")
     l_u16 = np.empty(rgb16.shape[:2], dtype=np.uint16)
     _srgb16_kernel(np.ascontiguousarray(rgb16), linear_of_levels(16), _Y_OF_RGB, L_OF_Y, l_u16)
     return l_u16
@@ -119,7 +119,7 @@ def luminance_u16_from_gray16(gray16: U16) -> U16:
     Raises ValueError for another array.
     """
     if gray16.dtype != np.uint16 or gray16.ndim != 2:
-        raise ValueError(f"want uint16[H,W]; got {gray16.dtype} {gray16.shape}")
+        raise ValueError(f"expected uint16[H,W]; got {gray16.dtype} {gray16.shape}")
     return _looked_up(gray16, _l_of_gray16())
 
 
@@ -165,7 +165,7 @@ def downscale_luminance(l_u16: U16, side: int, multiple: int = 8) -> F32:
     do not alias. Raises ValueError for another array or a side too small.
     """
     if l_u16.dtype != np.uint16 or l_u16.ndim != 2:
-        raise ValueError(f"want uint16[H,W]; got {l_u16.dtype} {l_u16.shape}")
+        raise ValueError(f"expected uint16[H,W]; got {l_u16.dtype} {l_u16.shape}")
     height, width = model_size(l_u16.shape[0], l_u16.shape[1], side, multiple)
     resized = Image.fromarray(l_u16).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized).astype(np.float32) / np.float32(L_U16_SCALE)

@@ -30,7 +30,7 @@ SMALLEST_SIDE = 11
 def _checked(*images: Rgb8) -> None:
     for image in images:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-            raise ValueError(f"want uint8[H,W,3]; got {image.dtype} {image.shape}")
+            raise ValueError(f"expected uint8[H,W,3]; got {image.dtype} {image.shape}")
         if image.shape != images[0].shape:
             raise ValueError(f"the images differ in size: {images[0].shape} and {image.shape}")
 
@@ -38,7 +38,7 @@ def _checked(*images: Rgb8) -> None:
 def _checked_lab(*images: Lab) -> None:
     for image in images:
         if image.dtype != np.float64 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-            raise ValueError(f"want float64[H,W,3] of CIELAB; got {image.dtype} {image.shape}")
+            raise ValueError(f"expected float64[H,W,3] of CIELAB; got {image.dtype} {image.shape}")
         if image.shape != images[0].shape:
             raise ValueError(f"the images differ in size: {images[0].shape} and {image.shape}")
 

@@ -67,7 +67,7 @@ def find_real_colour(rgb8: U8) -> RealColour | None:
     rgb8: uint8[H,W,3] sRGB, transparent parts flattened. Raises ValueError for another array.
     """
     if rgb8.dtype != np.uint8 or rgb8.ndim != 3 or rgb8.shape[2] != 3 or rgb8.size == 0:
-        raise ValueError(f"want uint8[H,W,3]; got {rgb8.dtype} {rgb8.shape}")
+        raise ValueError(f"expected uint8[H,W,3]; got {rgb8.dtype} {rgb8.shape}")
     small = averaged_down(rgb8, _SIDE)
     if int(np.ptp(small, axis=2).max()) < _GRAYEST:
         return None

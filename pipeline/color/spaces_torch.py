@@ -31,7 +31,7 @@ from pipeline.color.spaces import (
 
 def _apply(matrix: NDArray[np.float64], values_B3HW: Tensor) -> Tensor:
     if values_B3HW.ndim != 4 or values_B3HW.shape[1] != 3 or not values_B3HW.is_floating_point():
-        raise ValueError(f"want floating B,3,H,W; got {values_B3HW.dtype} {tuple(values_B3HW.shape)}")
+        raise ValueError(f"expected floating B,3,H,W; got {values_B3HW.dtype} {tuple(values_B3HW.shape)}")
     weights = torch.as_tensor(matrix, dtype=values_B3HW.dtype, device=values_B3HW.device)
     return torch.einsum("ij,bjhw->bihw", weights, values_B3HW)
 

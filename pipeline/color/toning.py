@@ -53,7 +53,7 @@ def colour_spread(rgb8: NDArray[np.uint8]) -> float:
     third of the longer where that is more: a picture in two strong hues is a line too, longer than stains.
     """
     if rgb8.dtype != np.uint8 or rgb8.ndim != 3 or rgb8.shape[2] != 3 or rgb8.size == 0:
-        raise ValueError(f"want uint8[H,W,3]; got {rgb8.dtype} {rgb8.shape}")
+        raise ValueError(f"expected uint8[H,W,3]; got {rgb8.dtype} {rgb8.shape}")
     lab = srgb_to_lab(averaged_down(rgb8).astype(np.float64) / 255)
     top, left = int(lab.shape[0] * _MARGIN), int(lab.shape[1] * _MARGIN)
     pixels = lab[top : lab.shape[0] - top, left : lab.shape[1] - left].reshape(-1, 3).astype(np.float64)

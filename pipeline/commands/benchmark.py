@@ -36,35 +36,35 @@ def master_size(text: str) -> tuple[int, int]:
 def make_parser() -> JobParser:
     """Build the command-line parser."""
     parser = JobParser(
-        description="Measure the batch job beside what a user would write. The same command goes on where it "
-        "was stopped. Takes two hours of two cores; --quick a minute.",
+        description="Compare the batch job with what a user would write. Run the same command again to "
+        "continue a stopped benchmark. Takes two hours on two cores; one minute with --quick.",
         config=None,
     )
     add = parser.add_argument
-    add("--quick", action="store_true", help="few images of 512 x 512, one round: a test that it runs")
+    add("--quick", action="store_true", help="a few images of 512 x 512, one round: tests only that it runs")
     add("--sizes", nargs="*", choices=SIZES, help="default: all")
     add("--counts", nargs="+", type=int, help="images of 512 x 512; the first also decides how many of the "
         "larger ones, the others show growth (default: 1000 4000 16000)")  # fmt: skip
     add("--workers", nargs="+", type=int, help="default: 1, and one per core")
     add("--rounds", type=int, help="default: 2, the second in reverse order")
     add("--contenders", nargs="+", choices=CONTENDERS, help="default: all that this machine can run")
-    add("--stages", action="store_true", help="also every stage alone on one core")
-    add("--train", action="store_true", help="also training beside a bare torch loop")
+    add("--stages", action="store_true", help="also measure each stage alone on one core")
+    add("--train", action="store_true", help="also compare training with a bare torch loop")
     add("--master", type=master_size, metavar="WIDTHxHEIGHT", help="only colour one 16-bit master of this "
-        "size, made in FOLDER (14 bytes a pixel); print its seconds and peak memory beside libvips, which "
-        "re-encodes it")  # fmt: skip
-    add("--onnx", type=int, metavar="IMAGES", help="only colour so many images with an ONNX graph of DDColor "
-        "tiny's weight; print its seconds beside a bare onnxruntime loop's: minutes for 40")  # fmt: skip
-    add("--plan", type=int, metavar="OBJECTS", help="only plan a simulated archive of so many objects, of "
-        "which none, half and all are done; print seconds and peak memory of each")  # fmt: skip
-    add("--start", nargs="+", type=int, metavar="IMAGES", help="only colour so many of the gray samples, "
-        "with and without Ray in turn; print seconds to the first picture and to the end")  # fmt: skip
+        "size, made in FOLDER (14 bytes per pixel); print the time and peak memory of the job and of "
+        "libvips, which re-encodes the file")  # fmt: skip
+    add("--onnx", type=int, metavar="IMAGES", help="only colour this many images with an ONNX graph as large "
+        "as DDColor tiny; print its time and that of a bare onnxruntime loop")  # fmt: skip
+    add("--plan", type=int, metavar="OBJECTS", help="only plan a simulated archive of this many objects, "
+        "with none, half and all of them done; print the time and peak memory of each plan")  # fmt: skip
+    add("--start", nargs="+", type=int, metavar="IMAGES", help="only colour this many of the gray samples, "
+        "with and without Ray in turn; print the time to the first picture and to the end")  # fmt: skip
     add("--parts", nargs="*", choices=KINDS, help="only compare the whole job with the sum of its parts, "
-        "and with a loop that does the same work; print CPU milliseconds a photograph")  # fmt: skip
+        "and with a loop that does the same work; print CPU milliseconds per photograph")  # fmt: skip
     add("--photos", type=Path, default=IMPORT_ROOT / "tests" / "photos", help="gray samples to cut from")
     add("--folder", type=Path, default=IMPORT_ROOT / "benchmark-output", help="photographs, results, logs")
     add("--page", type=Path, help="the page to write (default: FOLDER/performance.md)")
-    add("--page-only", action="store_true", help="measure nothing, only write the page of earlier results")
+    add("--page-only", action="store_true", help="measure nothing; only write the page from earlier results")
     add("--no-plots", action="store_true")
     return parser
 

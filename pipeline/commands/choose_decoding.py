@@ -13,14 +13,14 @@ from pipeline.evaluate.choice_settings import ChoiceConfig
 EPILOG = """\
 example: fiat-color choose-decoding --weights own.safetensors --set data.photos=train-photos
 
-Printed: a table of all decodings tried, the best first, and the options that jobs/train.py --export wants.
+Prints a table of all decodings tried, the best first, and the options to give jobs/train.py --export.
 """
 
 
 def make_parser() -> JobParser:
     """Build the command-line parser."""
     parser = JobParser(
-        description="Choose how a trained network decodes, on photographs set aside.",
+        description="Choose how a trained network decodes, using photographs set aside from training.",
         epilog=EPILOG,
         config="YAML, or a shipped name: old-light",
         shipped="choose_decoding",

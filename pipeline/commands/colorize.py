@@ -22,7 +22,7 @@ examples:
   fiat-color colorize s3://archive/1920s s3://archive-color/1920s --dry-run
   ray job submit --working-dir . -- python jobs/colorize_bucket.py --input s3://a/b --output s3://a-color/b
 
-The same command again does only what is missing. Exit status: 0 all done; 3 finished, some images failed
+Run the same command again to do only what is missing. Exit status: 0 all done; 3 finished, some images failed
 (see the ledger); 4 finished, more of them failed than run.max_failed allows; 1 did not finish, run it again;
 2 bad usage or configuration.
 """
@@ -45,13 +45,13 @@ def make_parser() -> JobParser:
     parser.add_argument(
         "--method",
         metavar="NAME",
-        help=f"short for --set model.method=NAME: {', '.join(METHOD_NAMES)}; weights say theirs",
+        help=f"short for --set model.method=NAME: {', '.join(METHOD_NAMES)}; weights state their method",
     )
     parser.add_argument(
         "--weights",
         metavar="URI",
-        help="short for --set model.weights=URI: the name of weights that ship, a path or URI, or "
-        f"registry:URI/NAME, the champion; there ship {', '.join(shipped_cards())} (the first is default; "
+        help="short for --set model.weights=URI: the name of shipped weights, a path or URI, or "
+        f"registry:URI/NAME, the champion; shipped: {', '.join(shipped_cards())} (default: the first; "
         "fiat-color weights says who may use them)",
     )
     parser.add_argument(
@@ -59,28 +59,28 @@ def make_parser() -> JobParser:
         metavar="URI",
         help="short for --set guides.file=URI: scribbles, references, styles",
     )
-    add("--keys", metavar="FILE", help="short for --set plan.keys=FILE: the only keys to colour, one a line")
+    add("--keys", metavar="FILE", help="short for --set plan.keys=FILE: colour only these keys, one per line")
     parser.add_argument(
         "--limit", metavar="N", help="short for --set plan.limit=N: the first N files that are not done"
     )
     parser.add_argument(
         "--recolor",
         choices=("changed-model", "changed-settings", "accepted"),
-        help="short for --set plan.recolor=...: whether what another model coloured is coloured again; "
-        "accepted: and what people accepted, too",
+        help="short for --set plan.recolor=...: whether to colour again what another model coloured; "
+        "accepted: also what people accepted",
     )
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="short for --set plan.strict=true: end where a pattern or key matches nothing",
+        help="short for --set plan.strict=true: stop if a pattern or key matches nothing",
     )
     add(
         "--drop-guides",
         action="store_true",
-        help="short for --set plan.drop_guides=true: images whose guide is gone lose its colours",
+        help="short for --set plan.drop_guides=true: colour images whose guide is gone without a guide",
     )
     add("--dry-run", action="store_true", help="print the plan and change nothing")
-    add("--show-config", action="store_true", help="a dry run prints the configuration, too")
+    add("--show-config", action="store_true", help="with --dry-run: print the configuration, too")
     return parser
 
 

@@ -16,24 +16,25 @@ examples:
   fiat-color doubt --weights own.safetensors --fit HELD_OUT --training train-photos
   fiat-color doubt --weights own.safetensors --input photos/eval --output out
 
---fit writes own.doubt beside the weights, where a colouring job looks for it. HELD_OUT are colour photographs
-that the weights were not trained on. The second form compares doubt and error, on others again.
+--fit writes own.doubt beside the weights, where a colouring job looks for it. HELD_OUT holds colour
+photographs that the weights were not trained on. The second form compares doubt with error, on photographs in
+neither set.
 """
 
 
 def make_parser() -> JobParser:
     """Build the command-line parser."""
     parser = JobParser(
-        description="Fit how doubtful the results of a network are, or measure how true that is.",
+        description="Fit how doubtful the results of a network are, or compare the doubt with the error.",
         epilog=EPILOG,
         config="YAML, or a shipped name: default",
         shipped="doubt",
     )
     parser.add_argument("--weights", required=True, metavar="URI", help="shipped name, path or URI")
     parser.add_argument("--fit", metavar="URI", help="photographs to fit on: a folder, bucket or Parquet")
-    parser.add_argument("--training", metavar="URI", help="photographs trained on, to fit novelty on")
+    parser.add_argument("--training", metavar="URI", help="photographs trained on, for fitting novelty")
     parser.add_argument("--input", "--photos", metavar="URI", help="photographs to measure on")
-    parser.add_argument("--output", metavar="URI", help="the folder of the tables; with --fit: the file")
+    parser.add_argument("--output", metavar="URI", help="folder for the tables; with --fit: the file")
     return parser
 
 
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         if fits == (args.input is not None):
             raise ConfigError("give either --input PHOTOGRAPHS, or --fit and --training")
         if not fits and args.output is None:
-            raise ConfigError("--input wants --output, the folder of the tables")
+            raise ConfigError("--input needs --output, the folder for the tables")
         reads = [args.fit, args.training, args.input]
         check_early(config.storage, reads=reads, writes=None if fits else args.output, weights=[args.weights])
         from pipeline.evaluate.doubt import fit_doubt, measure_doubt  # torch

@@ -14,7 +14,7 @@ from pipeline.storage.uri import OWN_FOLDERS
 EPILOG = """\
 example: fiat-color evaluate --input photos/eval --output out --methods iizuka,mine=mine.safetensors
 
-Input: image files (with manifest.csv: file, source, label) or Parquet with encoded images. Written: a row per
+Input: image files (with manifest.csv: file, source, label) or Parquet with encoded images. Output: a row per
 photograph and colouring (evaluation.parquet), tables with 95% intervals (.md, .html, .json), contact sheets.
 """
 
@@ -22,7 +22,7 @@ photograph and colouring (evaluation.parquet), tables with 95% intervals (.md, .
 def make_parser() -> JobParser:
     """Build the command-line parser."""
     parser = JobParser(
-        description="Measure colouring networks on colour photographs, beside gray and a constant tint.",
+        description="Measure colouring networks on colour photographs, compared with gray and a tint.",
         epilog=EPILOG,
         config="YAML, or a shipped name: family, historic ...",
         shipped="evaluate",
@@ -34,7 +34,7 @@ def make_parser() -> JobParser:
     )
     parser.add_argument("--split", metavar="NAME", help="of Parquet input (default: val)")
     parser.add_argument("--limit", metavar="N", help="measure the first N photographs")
-    parser.add_argument("--sheets", metavar="FILE", help="YAML with 'sheets:', in place of the config's")
+    parser.add_argument("--sheets", metavar="FILE", help="YAML with 'sheets:', instead of the config's")
     return parser
 
 

@@ -13,9 +13,9 @@ from pipeline.export.iiif_places import IiifPlaces
 EPILOG = """\
 example: fiat-color export colored/ --format premis --to premis.xml
 
-The output is only read. Export when no colouring run is under way. No file is overwritten.
-Exit status: 0 exported; 3 files differ from the ledger: nothing is exported, TO.findings.csv names
-them; 1 did not finish, run it again; 2 bad usage or configuration.
+Only reads the output and never overwrites a file. Export while no colouring run is working on it.
+Exit status: 0 exported; 3 files differ from the ledger: nothing is exported, and TO.findings.csv lists them;
+1 did not finish, run it again; 2 bad usage or configuration.
 """
 
 
@@ -25,7 +25,7 @@ def make_parser() -> JobParser:
         description="Export the ledger: a row per source image (csv), preservation metadata (premis), the "
         "coloured images with both (bagit), or manifests for viewers (iiif).",
         epilog=EPILOG,
-        config="YAML, the one that coloured will do",
+        config="YAML; the one used for colouring works",
         shipped="colorize",
     )
     parser.add_places(output="the output of colouring runs")
@@ -33,19 +33,17 @@ def make_parser() -> JobParser:
     parser.add_argument(
         "--to", required=True, metavar="URI", help="the file to make; bagit: a local folder; iiif: a folder"
     )
-    parser.add_argument(
-        "--prefix", default="", metavar="TEXT", help="premis: put in front of each originalName"
-    )
+    parser.add_argument("--prefix", default="", metavar="TEXT", help="premis: prefix for each originalName")
     parser.add_argument(
         "--bag-info", action="append", default=[], metavar="LABEL=VALUE", help="bagit: more tags"
     )
-    _add_iiif(parser.add_argument_group("IIIF manifests, which name addresses of the web"))
+    _add_iiif(parser.add_argument_group("IIIF manifests, which contain web addresses"))
     return parser
 
 
 def _add_iiif(group: argparse._ArgumentGroup) -> None:
     places = {
-        "base": "where what is exported will be published",
+        "base": "where the export will be published",
         "images": "where the output is published",
         "sources": "where the scans are published",
         "image-service": "IIIF Image API 3 server of the output's tiff_pyramid derivatives",

@@ -16,9 +16,9 @@ examples:
   fiat-color import-weights ddcolor.onnx
   fiat-color import-weights mine.onnx --contract ddcolor_tiny --registry s3://archive-weights/ddcolor
 
-The contract that is written holds the file's SHA-256 and what the probe gave, so that every later job
-refuses another file, and a contract with a wrong range. docs/models.md says what a contract holds. With
---registry the file is the champion of that name, without a comparison; jobs/promote.py compares.
+The contract records the file's SHA-256 and the result of the probe, so every later job refuses a different
+file or a contract with a wrong range. docs/models.md describes contracts. With --registry the file becomes
+the champion of that name without a comparison; jobs/promote.py compares first.
 Exit status: 0 done; 2 the file or its contract is refused; 1 a store could not be read or written.
 """
 
@@ -31,15 +31,15 @@ class ImportConfig(Section):
 
 def make_parser() -> JobParser:
     """Build the command-line parser."""
-    parser = JobParser(description="Bring another's ONNX network in.", epilog=EPILOG, config=None)
+    parser = JobParser(description="Import a third-party ONNX network.", epilog=EPILOG, config=None)
     parser.add_argument("source", metavar="SOURCE", help="path or URI of NAME.onnx, optional #sha256=...")
     parser.add_argument(
         "--contract",
         metavar="FILE",
-        help="path or URI, or the name of one in configs/models; default: as the job finds it",
+        help="path or URI, or the name of one in configs/models; default: search for it as the job does",
     )
     parser.add_argument(
-        "--registry", metavar="URI/NAME", help="copy both there; default: write NAME.yaml beside the file"
+        "--registry", metavar="URI/NAME", help="copy both there; default: write NAME.yaml next to the file"
     )
     return parser
 

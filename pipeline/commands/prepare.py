@@ -36,7 +36,7 @@ def make_parser() -> JobParser:
         action="append",
         default=[],
         metavar="OUT",
-        help="an output of colouring runs: take the results in it that people accepted; repeatable",
+        help="an output of colouring runs: use the results that people accepted; repeatable",
     )
     parser.add_argument("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix")
     parser.add_argument(

@@ -23,21 +23,21 @@ PROGRAM = "fiat-color"
 COMMANDS = {
     "colorize": "colour a folder, a bucket or single photographs",
     "verify": "compare every delivered image with the ledger",
-    "review": "the gallery of all results, and what people decide about them",
-    "prune": "remove files of results of which another one stands now",
-    "export": "the ledger as CSV or PREMIS, the images as a bag",
-    "weights": "list the weights that ship, and who may use them",
-    "import-weights": "bring another's ONNX network in",
+    "review": "show all results in a gallery, and record and apply decisions about them",
+    "prune": "remove files of superseded results",
+    "export": "export the ledger as CSV or PREMIS, the images as a bag or IIIF manifests",
+    "weights": "list the shipped weights, and who may use them",
+    "import-weights": "import a third-party ONNX network",
     "prepare": "turn colour photographs into training data",
     "train": "train a network",
     "retrain-family": "train all methods with the same budget, and compare them",
     "choose-decoding": "choose how a trained network decodes",
     "doubt": "fit and measure how doubtful the results of a network are",
     "evaluate": "measure networks on colour photographs",
-    "promote": "put better weights into a registry, or go back",
-    "retrain": "one cycle of retraining: photographs, training, the gate",
-    "submit": "send one of these commands to a Ray cluster, and end with its exit status",
-    "benchmark": "measure the job beside simpler programs (needs the checkout)",
+    "promote": "put better weights into a registry, or roll back",
+    "retrain": "run one retraining cycle: new photographs, training, promotion gate",
+    "submit": "run one of these commands on a Ray cluster, and exit with its status",
+    "benchmark": "compare the job with simpler programs (needs the checkout)",
 }
 """Every command and what it does, in the order in which the help lists them."""
 
@@ -45,8 +45,9 @@ _SHELLS = ("bash", "zsh", "tcsh")
 _EPILOG = f"""\
 example: {PROGRAM} colorize scans/ colored/
 
-{PROGRAM} COMMAND --help says more of each. Tab completion: {PROGRAM} --print-completion bash, put where the
-shell looks for it, e.g. ~/.local/share/bash-completion/completions/{PROGRAM}
+{PROGRAM} COMMAND --help describes each one. Tab completion: save the output of
+{PROGRAM} --print-completion bash where the shell looks for it, e.g.
+~/.local/share/bash-completion/completions/{PROGRAM}
 """
 
 
@@ -99,7 +100,7 @@ def _top_parser() -> tuple[argparse.ArgumentParser, Subparsers]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    parser.add_argument("--print-completion", choices=_SHELLS, help="the completion script of a shell")
+    parser.add_argument("--print-completion", choices=_SHELLS, help="print the completion script for a shell")
     return parser, parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
 
 

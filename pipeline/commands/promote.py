@@ -12,14 +12,14 @@ from pipeline.storage import open_store
 from pipeline.storage.uri import OWN_FOLDERS
 
 EPILOG = """\
-Neither network may have been trained on the photographs. Weights do not say what they were trained on, so
-you must take care of it; --trained-on compares with what prepare_photos.py wrote. A registry without a
-champion is refused, for its name may be misspelt: --first begins one, compared with the gray image and the
-constant tint.
+Neither network may have been trained on the photographs. Weights do not record what they were trained on, so
+you must make sure of it; --trained-on compares with what prepare_photos.py wrote. A registry without a
+champion is refused, because its name may be misspelt: --first starts one, and compares with the gray image
+and the constant tint.
 
 Use the champion with: fiat-color colorize IN OUT --weights registry:URI/NAME
 Exit status: 0 promoted, rolled back, or champion already; 3 measured and not promoted (the table says why);
-1 did not finish, or another promoter came first: run it again; 2 bad usage or configuration.
+1 did not finish, or another promotion came first: run it again; 2 bad usage or configuration.
 """
 
 
@@ -36,7 +36,7 @@ def make_parser() -> JobParser:
         "--registry",
         required=True,
         metavar="URI/NAME",
-        help="a folder or s3://bucket/prefix, and a name in it",
+        help="a folder or s3://bucket/prefix, and the name of a registry in it",
     )
     one.add_argument(
         "--challenger", metavar="URI", help="its weights: path, URI, shipped name, registry:URI/NAME"
@@ -51,9 +51,9 @@ def make_parser() -> JobParser:
         action="append",
         default=[],
         metavar="URI",
-        help="refuse photographs in there; repeatable",
+        help="refuse photographs that are in this training data; repeatable",
     )
-    add("--first", action="store_true", help="begin the registry if it is empty")
+    add("--first", action="store_true", help="start the registry if it is empty")
     add("--output", metavar="URI", help="keep the whole evaluation there")
     add("--dry-run", action="store_true", help="decide, and write nothing")
     return parser

@@ -10,11 +10,11 @@ from pipeline.config.loading import load
 from pipeline.verify.prune import PruneRequest, run_prune
 
 EPILOG = """\
-example: fiat-color prune colored/            # list them, a line each
+example: fiat-color prune colored/            # list them, one per line
          fiat-color prune colored/ --apply    # and remove them
 
-After a change of the format or of the settings an output holds files of both. What the ledger names as the
-result that stands is never removed, nor what no ledger names, nor a source.
+After a change of format or settings, an output holds the files of both. The command never removes the current
+result of a source, a file that no ledger names, or a source.
 Exit status: 0 done; 1 did not finish, run it again; 2 bad usage or configuration.
 """
 
@@ -22,13 +22,13 @@ Exit status: 0 done; 1 did not finish, run it again; 2 bad usage or configuratio
 def make_parser() -> JobParser:
     """Build the command-line parser."""
     parser = JobParser(
-        description="List the files of earlier results, of which another one stands now, and remove them.",
+        description="List the files of results that newer ones have superseded, and remove them.",
         epilog=EPILOG,
-        config="YAML, the one that coloured will do",
+        config="YAML; the one used for colouring works",
         shipped="colorize",
     )
     parser.add_places(output="the output of colouring runs")
-    parser.add_argument("--apply", action="store_true", help="remove them, and say so in the ledger")
+    parser.add_argument("--apply", action="store_true", help="remove the files, and record it in the ledger")
     return parser
 
 

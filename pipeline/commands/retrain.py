@@ -17,41 +17,42 @@ example:
   fiat-color retrain --config champion --registry s3://models/faces \\
       --photos s3://archive/new --held-out s3://archive/held-out --output s3://models/retraining
 
-Run it on a schedule. A cycle reads only photographs that no earlier cycle has read, and without new ones it
-does nothing. The same command continues a cycle that was stopped. jobs/promote.py --first begins a registry.
-Exit status: 0 promoted, or nothing new; 3 trained and not promoted (the table says why); 1 did not finish,
-or another process is at work at the output: run it again; 2 bad usage or configuration.
+Run it on a schedule. A cycle reads only photographs that no earlier cycle has read; if there are none, it
+does nothing. Run the same command again to continue a stopped cycle. jobs/promote.py --first starts a
+registry.
+Exit status: 0 promoted, or nothing new; 3 trained and not promoted (the table says why); 1 did not finish, or
+another process is using the output: run it again; 2 bad usage or configuration.
 """
 
 
 def make_parser() -> JobParser:
     """Build the command-line parser."""
     parser = JobParser(
-        description="Retrain the champion of a registry on new photographs, and promote what is better.",
+        description="Retrain the champion of a registry on new photographs; promote the result if better.",
         epilog=EPILOG,
         config="YAML, or a shipped name: champion",
         shipped="retrain",
     )
     add = parser.add_argument
-    add("--registry", required=True, metavar="URI/NAME", help="whose champion is retrained")
+    add("--registry", required=True, metavar="URI/NAME", help="the registry whose champion to retrain")
     add(
         "--photos",
         default=[],
         action="append",
         metavar="URI",
-        help="colour photographs, as jobs/prepare_photos.py takes them; repeatable",
+        help="colour photographs, in the forms that jobs/prepare_photos.py accepts; repeatable",
     )
     add(
         "--decisions",
         default=[],
         action="append",
         metavar="OUT",
-        help="an output of colouring runs: results in it that people accepted are photographs, too; "
-        "repeatable, in place of retrain.decisions",
+        help="an output of colouring runs: also train on the results that people accepted; "
+        "repeatable, instead of retrain.decisions",
     )
-    add("--held-out", required=True, metavar="URI", help="colour photographs to judge on, none of --photos")
+    add("--held-out", required=True, metavar="URI", help="colour photographs to compare on, not in --photos")
     add("--output", required=True, metavar="URI", help="folder or s3://bucket/prefix of all cycles")
-    add("--dry-run", action="store_true", help="print what is new, and write nothing")
+    add("--dry-run", action="store_true", help="print what is new and write nothing")
     return parser
 
 

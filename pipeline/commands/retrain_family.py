@@ -17,8 +17,8 @@ EPILOG = """\
 example:
   fiat-color retrain-family --photos photos/open --held-out photos/eval --output family
 
-The same command continues where it was stopped. OUTPUT/weights/NAME.safetensors are for --weights;
-the tables and picture sheets are in OUTPUT/evaluation.
+Run the same command again to continue after a stop. Use OUTPUT/weights/NAME.safetensors with --weights; the
+tables and picture sheets are in OUTPUT/evaluation.
 """
 
 

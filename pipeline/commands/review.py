@@ -15,11 +15,11 @@ from pipeline.storage import Store
 
 EPILOG = """\
 examples: fiat-color review colored/            # write colored/gallery/index.html
-          fiat-color review colored/ --serve    # and take decisions from the browser
+          fiat-color review colored/ --serve    # also accept decisions from the browser
 
-Writes below OUTPUT/gallery/ and OUTPUT/decisions/ alone. With --apply it also removes files of rejected
-images, with a ledger part that says so, and colours what people corrected, as the last run did the others.
-Thumbnails are written once: run it again after each colouring run.
+Writes only below OUTPUT/gallery/ and OUTPUT/decisions/. With --apply it also removes the files of rejected
+images, records that in the ledger, and colours corrected images again with the settings of the last run. Run
+it again after each colouring run; it writes only the missing thumbnails.
 Exit status: 0 done; 3 done, some images failed; 1 did not finish, run it again; 2 bad usage or configuration.
 """
 
@@ -27,22 +27,22 @@ Exit status: 0 done; 3 done, some images failed; 1 did not finish, run it again;
 def make_parser() -> JobParser:
     """Build the command-line parser."""
     parser = JobParser(
-        description="The gallery: every image of an output before and after, and what people decide.",
+        description="Show every image of an output before and after, and record and apply decisions.",
         epilog=EPILOG,
-        config="YAML, the one that coloured will do",
+        config="YAML; the one used for colouring works",
         shipped="colorize",
     )
     parser.add_places(output="the output of colouring runs")
     parser.add_argument("--input", metavar="URI", help="the sources; default: where the last run read them")
-    parser.add_argument("--decisions", metavar="FILE", help="take in what the page downloaded")
+    parser.add_argument("--decisions", metavar="FILE", help="import a decisions file that the page saved")
     parser.add_argument(
         "--apply",
         action="store_true",
-        help="carry decisions out: remove the results of rejected images, colour the corrected ones again",
+        help="apply the decisions: remove the results of rejected images, colour corrected ones again",
     )
-    parser.add_argument("--serve", action="store_true", help="serve it to a browser of this machine")
-    parser.add_argument("--who", metavar="NAME", help="who decides; default: the account's name")
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="serve at this port; default: any")
+    parser.add_argument("--serve", action="store_true", help="serve the gallery to a browser on this machine")
+    parser.add_argument("--who", metavar="NAME", help="name for the decisions; default: the account's name")
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="port to serve at; default: any")
     return parser
 
 
@@ -51,7 +51,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = make_parser()
     args = parser.parse_args(argv)
     if not 0 <= args.port <= 65535:
-        parser.error(f"argument --port: {args.port} is no port: give 0 to 65535")
+        parser.error(f"argument --port: {args.port} is not a port: give 0 to 65535")
     return args
 
 

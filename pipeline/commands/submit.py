@@ -14,9 +14,9 @@ examples:
   fiat-color submit --no-wait -- verify s3://archive-color/1920s
   fiat-color submit --attach raysubmit_AbC123
 
-What stands behind -- is a command of fiat-color, which runs on the cluster. Ctrl-C leaves it running there;
-ray job stop ends it. A cluster with a token wants RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH here, too.
-Exit status: that of the command; 1 also where the cluster does not answer or the job died.
+What follows -- is a command of fiat-color, which runs on the cluster. Ctrl-C leaves it running there;
+`ray job stop` ends it. If the cluster uses a token, set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH here, too.
+Exit status: that of the command; also 1 if the cluster does not answer or the job dies.
 """
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 
@@ -24,7 +24,7 @@ DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 def make_parser() -> JobParser:
     """Build the command-line parser."""
     parser = JobParser(
-        description="Send a command to a Ray cluster from outside, follow it, end with its exit status.",
+        description="Run a command on a Ray cluster, follow its output, and exit with its status.",
         epilog=EPILOG,
         config=None,
         usage="%(prog)s [options] -- COMMAND ...",
@@ -33,14 +33,14 @@ def make_parser() -> JobParser:
         "--address",
         metavar="URL",
         default=DEFAULT_ADDRESS,
-        help=f"of the dashboard; default: {DEFAULT_ADDRESS}",
+        help=f"address of the Ray dashboard; default: {DEFAULT_ADDRESS}",
     )
     parser.add_argument(
-        "--working-dir", metavar="DIR", help="a checkout to send along; default: what is installed there"
+        "--working-dir", metavar="DIR", help="a checkout to upload; default: use what is installed there"
     )
-    parser.add_argument("--no-wait", action="store_true", help="print the id of the job and leave")
-    parser.add_argument("--attach", metavar="ID", help="follow a job that was submitted before")
-    parser.add_argument("command", nargs="*", metavar="COMMAND", help="behind --: a command and its options")
+    parser.add_argument("--no-wait", action="store_true", help="print the job id and exit")
+    parser.add_argument("--attach", metavar="ID", help="follow a job that was submitted earlier")
+    parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --: a command and its options")
     return parser
 
 
@@ -50,11 +50,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if args.overrides:
-        parser.error("--set belongs to the command: put it behind --")
+        parser.error("--set belongs to the command: put it after --")
     if bool(args.command) == bool(args.attach):
-        parser.error("give a command behind --, such as -- colorize IN OUT, or --attach ID")
+        parser.error("give a command after --, such as -- colorize IN OUT, or --attach ID")
     if not re.fullmatch(r"auto|[a-z]+://[^/].*", args.address):
-        parser.error(f"argument --address: {args.address!r} is no address, such as {DEFAULT_ADDRESS}")
+        parser.error(f"argument --address: {args.address!r} is not an address such as {DEFAULT_ADDRESS}")
     if args.working_dir is not None and not Path(args.working_dir).is_dir():
         parser.error(f"argument --working-dir: there is no folder {args.working_dir}")
     if args.command:
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             return cluster.follow(job)
         except KeyboardInterrupt:
-            print(f"\nthe job {job} goes on: fiat-color submit --address {args.address} --attach {job}")
+            print(f"\nthe job {job} still runs: fiat-color submit --address {args.address} --attach {job}")
             return 1
 
     return exit_status(work, args.log_format)

@@ -22,33 +22,33 @@ T = TypeVar("T", bound=TrainSettings)
 def make_parser() -> JobParser:
     """Build the command-line parser."""
     parser = JobParser(
-        description="Train a colouring network. The same command resumes a run that was stopped.",
+        description="Train a colouring network. Run the same command again to resume a stopped run.",
         config="YAML, or a shipped name: own, open, faithful ...",
         shipped="train",
     )
-    parser.add_argument("--run", metavar="NAME", help="a run of a family: configs/train_family/methods.yaml")
+    parser.add_argument("--run", metavar="NAME", help="name of a run in configs/train_family/methods.yaml")
     parser.add_argument("--photos", metavar="URI", help="short for --set data.photos=URI")
     parser.add_argument("--storage", metavar="URI", help="short for --set train.storage=URI")
     parser.add_argument(
         "--export",
         metavar="FILE",
-        help="write the newest checkpoint's weights, NAME.onnx: as ONNX; no training",
+        help="do not train; write the newest checkpoint's weights (as ONNX if FILE is NAME.onnx)",
     )
-    parser.add_argument("--licence", metavar="TEXT", help="with --export NAME.onnx: stated in the file")
+    parser.add_argument("--licence", metavar="TEXT", help="with --export NAME.onnx: its licence")
     parser.add_argument(
-        "--non-commercial", action="store_true", help="likewise; where no licence is stated it is so"
+        "--non-commercial", action="store_true", help="likewise: non-commercial; default without --licence"
     )
     parser.add_argument(
         "--steps",
         nargs="+",
         type=int,
         metavar="N",
-        help="with --export: the mean of the checkpoints of these steps; train.keep says how many are kept",
+        help="with --export: average the checkpoints of these steps; train.keep sets how many are kept",
     )
     parser.add_argument(
-        "--average", nargs="+", metavar="WEIGHTS", help="with --export: the mean of these weights instead"
+        "--average", nargs="+", metavar="WEIGHTS", help="with --export: average these weights instead"
     )
-    parser.add_argument("--variant", metavar="NAME", help="with --export: one head of a network with both")
+    parser.add_argument("--variant", metavar="NAME", help="with --export: only this head of the network")
     parser.add_argument(
         "--decoding",
         metavar="name=X,...",
@@ -79,9 +79,9 @@ def check(args: argparse.Namespace, settings: TrainSettings) -> dict[str, float]
     """
     storage, places = settings.storage, settings.train.storage
     if args.average and not args.export:
-        raise ConfigError("--average wants --export FILE, where the mean is to go")
+        raise ConfigError("--average needs --export FILE for the averaged weights")
     if args.steps and (args.average or not args.export):
-        raise ConfigError("--steps wants --export FILE, and no --average beside it")
+        raise ConfigError("--steps needs --export FILE and cannot be used with --average")
     if args.export:
         weights_place(args.export, storage)
     else:

@@ -12,8 +12,9 @@ from pipeline.verify.verification import VerifyRequest, run_verify
 EPILOG = """\
 example: fiat-color verify s3://archive-color/1920s --input s3://archive/1920s
 
-Images are only read. Verify when no colouring run is under way: what it has not yet committed is unexpected.
-Exit status: 0 all is as the ledger says; 3 there are findings (see the report); 1 did not finish, run it
+Only reads images. Verify while no colouring run is working on the output: files that it has not committed yet
+would be reported as unexpected.
+Exit status: 0 everything matches the ledger; 3 there are findings (see the report); 1 did not finish, run it
 again; 2 bad usage or configuration.
 """
 
@@ -23,11 +24,11 @@ def make_parser() -> JobParser:
     parser = JobParser(
         description="Fixity: compare every delivered image with the SHA-256 in the ledger.",
         epilog=EPILOG,
-        config="YAML, the one that coloured will do",
+        config="YAML; the one used for colouring works",
         shipped="colorize",
     )
     parser.add_places(output="the output of colouring runs")
-    parser.add_argument("--input", metavar="URI", help="compare the sources too, from where they were read")
+    parser.add_argument("--input", metavar="URI", help="compare the sources, too; where the runs read them")
     parser.add_argument("--report", metavar="URI", help="default: OUTPUT/runs/<time>-verify")
     return parser
 

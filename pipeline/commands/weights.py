@@ -10,8 +10,8 @@ from pipeline.models.shipped_cards import shipped_cards
 EPILOG = """\
 example: fiat-color colorize scans/ colored/ --weights vivid
 
-What weights were made from is on their cards, in the folder pipeline/weights of the package. Networks of
-others come as ONNX files: fiat-color import-weights.
+The cards in the package folder pipeline/weights say what each file was made from. To use a third-party ONNX
+network: fiat-color import-weights.
 """
 
 

@@ -26,7 +26,7 @@ def _listed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if re.fullmatch(r"\[.*[*?,].*\]", value):  # invalid as YAML, and as one pattern it matches nothing
-        raise ValueError('write patterns of a list in quotation marks, ["*.jpg", "*.png"]')
+        raise ValueError('quote the patterns in a list: ["*.jpg", "*.png"]')
     return (value,)
 
 
@@ -41,29 +41,27 @@ class PlanConfig(Section):
     include: Globs = Field((), description="keys to keep, as glob patterns; empty: all")
     exclude: Globs = Field((), description="keys to leave out, as glob patterns")
     strict: bool = Field(
-        False, description="end with an error, not a warning, where a pattern or key matches nothing"
+        False, description="stop with an error, not a warning, if a pattern or key matches nothing"
     )
     keys: str | tuple[str, ...] | None = Field(
-        None, description="the only keys to colour: a file (path or URI) with one a line; null: all"
+        None, description="colour only these keys: a file (path or URI), one key per line; null: all"
     )
     inventory: str | None = Field(
         None,
-        description="manifest.json of an S3 Inventory of the input's bucket, in place of a listing",
+        description="manifest.json of an S3 Inventory of the input's bucket, instead of listing it",
     )
     limit: int | None = Field(None, ge=1, description="work on the first N files that are not done")
-    retry_failed: bool = Field(False, description="also take images whose ledger row says failed")
+    retry_failed: bool = Field(False, description="also retry images whose ledger row says failed")
     recolor: Literal["changed-model", "changed-settings", "accepted"] | None = Field(
         None,
         description="colour again what another model has coloured, or only what other settings have; "
-        "accepted: as changed-model, and what people accepted too; null: changed-settings where the weights "
-        "are registry:, else changed-model",
+        "accepted: like changed-model, and also what people accepted; null: changed-settings with registry: "
+        "weights, else changed-model",
     )
-    drop_guides: bool = Field(
-        False, description="colour without a guide what has been coloured with one, where there is none now"
-    )
+    drop_guides: bool = Field(False, description="colour images whose guide is gone without a guide")
     replace_input: bool = Field(
         False,
-        description="colour images over those of the same names of another input, which this one replaces",
+        description="overwrite results of another input with the same names, which this input replaces",
     )
 
 
@@ -75,7 +73,7 @@ class ModelConfig(Section):
     """Which network predicts the chroma, and how."""
 
     method: str = Field(
-        DEFAULT_METHOD, description="a method, see docs/methods.md; left out: what the weights are for"
+        DEFAULT_METHOD, description="a method, see docs/methods.md; left out: the method of the weights"
     )
     weights: str | None = Field(
         None, description="shipped name, path or URI, optional #sha256=..., registry:URI/NAME; null: shipped"
@@ -89,20 +87,20 @@ class ModelConfig(Section):
     chroma: float = Field(1.0, ge=0.0, le=3.0, description="factor on the predicted chroma")
     skip_color: bool = Field(True, description="leave images alone that already have real colour")
     keep_color: bool = Field(
-        True, description="leave real colour inside a black-and-white scan as it is: targets, stamps, mounts"
+        True, description="keep real colour in a black-and-white scan: colour targets, stamps, mounts"
     )
     color_threshold: float = Field(
         REAL_COLOUR_SPREAD, ge=0.0, description="colour spread (ab units) of real colour"
     )
     style: str | None = Field(
-        None, description="picture whose style all images borrow, path or URI; null: none; for iizuka"
+        None, description="path or URI of a picture whose style all images take; null: none; only iizuka"
     )
     reference: str | None = Field(
         None, description="colour picture that all images are coloured after, path or URI; null: none"
     )
     pictures: str | None = Field(
         None,
-        description="folder or bucket of other tools' colour pictures, whose chroma is taken; null: none",
+        description="folder or bucket of other tools' colour pictures whose chroma to use; null: none",
     )
     neutral_borders: bool = Field(False, description="no chroma in uniform paper margins and film rebates")
 
@@ -113,8 +111,8 @@ PICTURES = ("style", "reference")  # of ModelConfig: guides that all images shar
 class GuidesConfig(Section):
     """Where the guides of single images are: scribbles, points, references, styles, methods."""
 
-    file: str | None = Field(None, description="Parquet, CSV or JSON Lines, one row an image; null: none")
-    sidecars: bool = Field(True, description="also take NAME.scribbles.png and the like beside a source")
+    file: str | None = Field(None, description="Parquet, CSV or JSON Lines, one row per image; null: none")
+    sidecars: bool = Field(True, description="also use NAME.scribbles.png and the like next to a source")
     side: int = Field(512, ge=64, le=8192, description="longest side on which scribbles are spread, pixels")
 
 
@@ -127,23 +125,23 @@ class LimitsConfig(Section):
     stream_bytes: Quantity = Field(
         256 * 2**20,
         ge=1,
-        description="TIFFs from this size on are read and written in strips (TIFF output)",
+        description="TIFFs of at least this size are read and written in strips (TIFF output)",
     )
-    attempts: int = Field(2, ge=1, le=10, description="tries of a shard before its images run alone")
-    stall_seconds: int = Field(1800, ge=30, description="end the run when nothing moves for so long")
+    attempts: int = Field(2, ge=1, le=10, description="attempts at a shard before its images run one by one")
+    stall_seconds: int = Field(1800, ge=30, description="stop the run after this long without progress")
 
 
 class RunConfig(Section):
     """Where and on how many workers the job runs."""
 
     engine: Literal["auto", "ray", "processes"] = Field(
-        "auto", description="ray, or processes of the job's own machine; auto: those for small plans"
+        "auto", description="ray, or processes on the job's machine; auto: processes for small plans"
     )
     topology: Literal["auto", "fused", "staged"] = "auto"
     workers: int | None = Field(None, ge=1, description="colouring workers; null: one per core or GPU")
-    gpus: int | None = Field(None, ge=0, description="GPUs to ask for; null: those the cluster has now")
+    gpus: int | None = Field(None, ge=0, description="GPUs to request; null: those that the cluster has now")
     compose: Literal["cpu", "gpu"] = Field(
-        "cpu", description="gpu: fused workers, one per core, share the GPUs and lay the colours on there"
+        "cpu", description="gpu: fused workers, one per core, share the GPUs and compose there"
     )
     threads: int = Field(4, ge=1, le=256, description="parallel downloads per worker")
     address: str | None = Field(None, description="Ray cluster; null: the job's own, else a local one")
@@ -151,17 +149,17 @@ class RunConfig(Section):
         0.0,
         ge=0.0,
         le=10080.0,
-        description="longest wait for another run at this output; 0: leave at once",
+        description="longest wait for another run on this output; 0: exit immediately",
     )
     max_failed: float = Field(
-        1.0, ge=0.0, le=1.0, description="a run of which a larger share fails exits with 4; 1: never"
+        1.0, ge=0.0, le=1.0, description="a run with a larger share of failures exits with 4; 1: never"
     )
 
     @model_validator(mode="after")
     def _composable(self) -> RunConfig:
         if self.compose == "gpu" and self.topology == "staged":
             raise ValueError(
-                "compose=gpu has no place in topology=staged, where pixels stay with the CPUs: leave one "
+                "compose=gpu does not work with topology=staged, where CPUs handle the pixels: leave one "
                 "of them out"
             )
         return self
@@ -191,13 +189,13 @@ class ReportConfig(Section):
         description="write thumbnails, and renew OUT/gallery at the end of each run (docs/review.md); null: "
         "where at most 10,000 files are under the input",
     )
-    keep: int | None = Field(None, ge=1, description="finished runs whose OUT/runs folder stays; null: all")
+    keep: int | None = Field(None, ge=1, description="finished runs whose OUT/runs folder to keep; null: all")
     chroma_mean: float | None = Field(
         None, gt=0.0, description="mean_chroma that images usually have; null: of the shipped weights"
     )
     chroma_spread: float | None = Field(None, gt=0.0, description="its standard deviation over images")
     doubt: bool = Field(
-        True, description="say in the ledger how doubtful each result is, as far as the weights allow"
+        True, description="record in the ledger how doubtful each result is, if the weights support it"
     )
     price_core_hour: float | None = Field(None, ge=0.0, description="money per core and hour; null: unknown")
     price_gpu_hour: float | None = Field(None, ge=0.0, description="money per GPU and hour; null: unknown")
@@ -215,14 +213,16 @@ class NotifyConfig(Section):
     webhook: str | None = Field(
         None, pattern=r"^https?://[^/\s]+\S*$", description="URL that gets a JSON POST; null: none"
     )
-    seconds: float = Field(10.0, gt=0, le=300, description="longest wait for it, each of up to 4 tries")
+    seconds: float = Field(
+        10.0, gt=0, le=300, description="longest wait for an answer, for each of up to 4 tries"
+    )
 
     @field_validator("webhook")
     @classmethod
     def _whole(cls, webhook: str | None) -> str | None:
         if webhook is not None and webhook.endswith(f"/{HIDDEN}"):
             raise ValueError(
-                "a run leaves the rest of it out of the configuration that it keeps: give it whole"
+                "this is only the host: a run does not save the rest of the URL; give the full URL"
             )
         return webhook
 

@@ -78,7 +78,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
     for part in parts[:-1]:
         data = data.setdefault(part, {}) if data.get(part) is not None else _fresh(data, part)
         if not isinstance(data, dict):
-            raise ConfigError(f"--set {override!r}: {part!r} is a value, it has no keys below it")
+            raise ConfigError(f"--set {override!r}: {part!r} is a value and has no keys below it")
     data[parts[-1]] = value
 
 

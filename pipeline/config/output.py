@@ -28,7 +28,7 @@ class C2paConfig(Section):
     certificates: str | None = Field(
         None, description="PEM file: signer's certificate, then its issuers'; null: no manifest"
     )
-    key: str | None = Field(None, description="PEM file of the private key; null: FIAT_COLOR_C2PA_KEY has it")
+    key: str | None = Field(None, description="PEM file of the private key; null: use FIAT_COLOR_C2PA_KEY")
     algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = "es256"
     timestamp_url: str | None = Field(None, description="RFC 3161 time stamping authority; null: no stamp")
 
@@ -87,14 +87,14 @@ class OutputConfig(Section):
     format: Literal["jpeg", "png", "webp", "tiff", "jp2"] = "jpeg"
     quality: int = Field(92, ge=1, le=100, description="JPEG and WebP quality")
     subsampling: Subsampling = Field(
-        "auto", description="of JPEG's chroma: auto is 4:4:4 from quality 90 on, 4:2:0 below"
+        "auto", description="chroma subsampling of JPEG; auto: 4:4:4 from quality 90 on, 4:2:0 below"
     )
     compression: Literal["auto", "none", "lzw", "deflate"] = Field(
-        "auto", description="of TIFF, with horizontal differences: auto is deflate"
+        "auto", description="compression of TIFF, with horizontal differencing; auto: deflate"
     )
     depth: Literal["auto", 8] = Field(
         "auto",
-        description="bits per sample of TIFF, PNG, JP2: auto keeps those of the source, 8 or 16",
+        description="bits per sample of TIFF, PNG and JP2; auto: those of the source, 8 or 16",
     )
     suffix: str = Field(
         "append",
@@ -103,7 +103,7 @@ class OutputConfig(Section):
     )
     pages: Literal["auto", "separate", "tiff"] = Field(
         "auto",
-        description="of a TIFF of several: separate: KEY/page-0001.jpg and so on; tiff: all in one TIFF; "
+        description="pages of a TIFF: separate: KEY/page-0001.jpg and so on; tiff: all in one TIFF; "
         "auto: tiff if the format is tiff, else separate",
     )
     digital_source_type: Literal[
@@ -139,7 +139,7 @@ class OutputConfig(Section):
         _refuse_idle(self, "output", "depth", ("tiff", "png", "jp2"))
         if self.format == "jp2" and self.c2pa.certificates is not None:
             raise ValueError(
-                "output.c2pa cannot sign output.format=jp2, C2PA has no place for manifests there: "
+                "output.c2pa cannot sign output.format=jp2, because C2PA does not support it: "
                 "leave it out or change the format"
             )
         return self

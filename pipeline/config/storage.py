@@ -22,8 +22,8 @@ class StorageConfig(Section):
     )
     verify_reads: bool = Field(
         True,
-        description="compare what is read with the server's checksums; "
-        "false: for a server whose ETags look like MD5 and are not",
+        description="compare read data with the server's checksums; "
+        "false: for a server whose ETags look like MD5 but are not",
     )
     connect_seconds: float = Field(10.0, gt=0)
     read_seconds: float = Field(60.0, gt=0)
@@ -31,7 +31,7 @@ class StorageConfig(Section):
     pool: int = Field(32, ge=1, le=1024, description="connections per process")
     verify_tls: bool = True
     encryption: Literal["bucket", "AES256", "aws:kms", "aws:kms:dsse"] = Field(
-        "bucket", description="asked for with each object that is written; bucket: the bucket's own default"
+        "bucket", description="encryption to request for each written object; bucket: the bucket's default"
     )
     kms_key: str | None = Field(None, description="id or ARN of the KMS key; null: the bucket's or AWS's own")
     request_payer: bool = Field(
@@ -54,6 +54,4 @@ class StorageConfig(Section):
 def refuse_credentials(endpoint: str | None) -> None:
     """Raises ValueError for `http://user:password@host`: S3 does not accept it, and URLs are printed."""
     if "@" in urlsplit(endpoint or "").netloc:
-        raise ValueError(
-            "credentials do not belong into a URL: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        )
+        raise ValueError("do not put credentials into a URL: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")

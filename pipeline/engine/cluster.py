@@ -134,7 +134,7 @@ def _start_local(
             )
     except Exception as error:  # Ray raises a bare Exception if its processes do not start in time
         reason = " ".join(str(error).split())
-        raise RunError(f"Ray did not start on this machine, is it overloaded? ({reason})") from error
+        raise RunError(f"Ray did not start on this machine, which may be overloaded ({reason})") from error
 
 
 @contextmanager

@@ -46,8 +46,8 @@ def session_folder() -> Iterator[str | None]:
         link.symlink_to(Path(chosen).absolute())
     except OSError as error:
         raise RunError(
-            f"Ray did not start on this machine: paths in {chosen} are too long for its sockets, and there "
-            f"can be no link to it in {_SHORT} ({error.strerror}); set TMPDIR to a folder with a shorter path"
+            f"Ray did not start on this machine: paths in {chosen} are too long for its sockets, and it "
+            f"cannot be linked in {_SHORT} ({error.strerror}); set TMPDIR to a folder with a shorter path"
         ) from None
     try:
         yield str(link)

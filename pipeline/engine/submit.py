@@ -81,7 +81,7 @@ class Cluster:
             except Exception as error:
                 if time.monotonic() - answered > _UNREACHABLE_FOR:
                     raise RunError(
-                        f"{self._address} answers no more ({_words(error)}); the job may go on: "
+                        f"{self._address} no longer answers ({_words(error)}); the job may still run: "
                         f"fiat-color submit --address {self._address} --attach {job}"
                     ) from None
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -97,15 +97,15 @@ class Cluster:
         if code is not None and 0 < code <= EXIT_TOO_MANY_FAILED:
             return code
         if status == JobStatus.STOPPED:
-            raise RunError(f"the job {job} was stopped; submit it again to go on")
+            raise RunError(f"the job {job} was stopped; submit it again to continue")
         ended = "without an exit status" if code is None else f"with {code}"
-        raise RunError(f"the job {job} ended {ended}: {_words(message or '')}; submit it again to go on")
+        raise RunError(f"the job {job} ended {ended}: {_words(message or '')}; submit it again to continue")
 
     def _explained(self, error: Exception) -> FiatColorError:
         words = _words(error)
         if isinstance(error, ConnectionError) or "Failed to connect" in words:
             return RunError(
-                f"no Ray head answers at {self._address}: is it up, and its dashboard within reach?"
+                f"no Ray head answers at {self._address}: is it running, and is its dashboard reachable?"
             )
         return ConfigError(f"the Ray head at {self._address} refuses the job: {words}")
 

@@ -44,6 +44,6 @@ def map_tasks(
 def _next(running: set[Any], seconds: int) -> Any:
     done, _ = ray.wait(list(running), num_returns=1, timeout=seconds)
     if not done:
-        raise RunError(f"nothing was finished for {seconds} s (limits.stall_seconds); run it again")
+        raise RunError(f"no task finished for {seconds} s (limits.stall_seconds); run it again")
     running.discard(done[0])
     return ray.get(done[0])

@@ -29,7 +29,7 @@ def _in_one_line(record: logging.LogRecord) -> bool:
     if not text.startswith(_FAILURE):
         return True
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    record.msg, record.args, record.exc_info = f"workers start again: {lines[-1][:_LONGEST]}", (), None
+    record.msg, record.args, record.exc_info = f"workers restart: {lines[-1][:_LONGEST]}", (), None
     return "RETRY" in lines[0]
 
 

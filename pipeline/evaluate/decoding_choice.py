@@ -95,7 +95,7 @@ def _photographs(config: ChoiceConfig) -> Iterator[_Photo]:
     data = Dataset.open(config.data, config.storage)
     held = data.validation(config.data)
     if held is None or data.val is None:
-        raise ConfigError(f"{config.data.photos} holds no photographs that are set aside to choose on")
+        raise ConfigError(f"{config.data.photos} holds no photographs that were set aside from training")
     short = data.val.short_sides()
     large = np.flatnonzero(short >= settings.side)  # others would be enlarged: blurred as no scan is
     if not large.size:
@@ -179,7 +179,7 @@ def _table(weights: str, loaded: Weights, tried: list[Tried], chosen: Tried, set
         f"sha256 {loaded.digest}; {count} photographs that were set aside, {settings.side} pixels; "
         f"{settings.old_light:.0%} of the error is that of old prints of them. In brackets: 95 % of the "
         "paired difference to the first. Right: of the plainly coloured pixels, those whose guess has that "
-        "colour and is no gray (`right_share` of `pipeline/color/metrics.py`).",
+        "colour and is not gray (`right_share` of `pipeline/color/metrics.py`).",
         "",
         "| decoding | CIEDE2000 | as they are | old prints | chroma of the truth's, % | old prints, % "
         "| right, % | old prints, % |",

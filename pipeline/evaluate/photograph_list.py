@@ -73,7 +73,7 @@ def open_input(uri: str, storage: StorageConfig) -> tuple[Store, str | None]:
     store = open_store((root or ("/" if uri.startswith("/") else ".")) if part else uri, storage)
     store.check_readable()
     if part and not store.exists(part):
-        raise ConfigError(f"{uri} is not there")
+        raise ConfigError(f"{uri} does not exist")
     return store, part
 
 
@@ -134,7 +134,7 @@ def _parquet(store: Store, key: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(io.BytesIO(store.get(key).data))
     except pa.ArrowInvalid as error:
-        raise ConfigError(f"{store.uri}/{key} is no Parquet file: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{store.uri}/{key} is not Parquet: {' '.join(str(error).split())}") from None
 
 
 def manifest_rows(store: Store) -> dict[str, dict[str, str]]:

@@ -46,7 +46,7 @@ class NetworkEntry(Section):
 
     name: str = Field(min_length=1, description="as the table and the sheets call it")
     method: str | None = Field(
-        None, description="a method, see docs/methods.md; null: what the weights are for"
+        None, description="a method, see docs/methods.md; null: the method of the weights"
     )
     weights: str | None = Field(None, description="shipped name, path or URI, optional #sha256=...")
     contract: str | dict[str, Any] | None = Field(None, description="of ONNX weights, as model.contract")
@@ -87,7 +87,7 @@ def entries_of(methods: str) -> list[dict[str, str]]:
                 .removesuffix(".onnx")
             )
         if not name or not weights:
-            raise ConfigError(f"--methods {methods!r}: want names of shipped weights, files, or name=file")
+            raise ConfigError(f"--methods {methods!r}: give names of shipped weights, files, or name=file")
         entries.append({"name": name, "weights": weights})
     return entries
 
@@ -130,7 +130,7 @@ class EvaluateSection(Section):
         None, description="a*, b* of the constant tint; null: the training mean of the first entry's weights"
     )
     max_unreadable: float = Field(
-        0.01, ge=0, le=1, description="share of unreadable photographs that stops it"
+        0.01, ge=0, le=1, description="a larger share of unreadable photographs stops it"
     )
     pixels: Quantity = Field(100_000_000, ge=1, description="larger photographs count as unreadable")
     seed: int = Field(0, ge=0, description="of the bootstrap")
@@ -145,20 +145,20 @@ class EvaluateSection(Section):
     workers: int | None = Field(None, ge=1, description="null: one per core or GPU")
     address: str | None = Field(None, description="Ray cluster; null: the job's own, else a local one")
     shard: int = Field(8, ge=1, le=1000, description="photographs that a worker takes at a time")
-    stall_seconds: int = Field(1800, ge=30, description="end the run when nothing moves for so long")
+    stall_seconds: int = Field(1800, ge=30, description="stop the run after this long without progress")
     sheets: tuple[Sheet, ...] = ()
 
     @model_validator(mode="after")
     def _names(self) -> EvaluateSection:
         names = [entry.name for entry in self.entries]
         if len(set(self.plates)) < len(self.plates):
-            raise ValueError("evaluate.plates names one twice")
+            raise ValueError("evaluate.plates names a plate twice")
         twice = next((name for name in names if names.count(name) > 1 or name in (*BASELINES, SEEN)), None)
         if twice is not None:
             raise ValueError(f"every entry needs a name of its own, {twice!r} is taken")
         if self.against not in (GRAY, TINT, *names):
             known = ", ".join((GRAY, TINT, *names))
-            raise ValueError(f"against={self.against!r} is none of: {known}")
+            raise ValueError(f"against={self.against!r} is not one of: {known}")
         sheets = [sheet.name for sheet in self.sheets]
         if len(set(sheets)) < len(sheets):
             raise ValueError("every sheet needs a name of its own")
@@ -167,7 +167,7 @@ class EvaluateSection(Section):
             unknown = [who for who in sheet.columns.values() if who not in shown]
             if unknown:
                 known = ", ".join(shown)
-                raise ValueError(f"the sheet {sheet.name!r} shows {unknown[0]!r}, which is none of: {known}")
+                raise ValueError(f"the sheet {sheet.name!r} shows {unknown[0]!r}, not one of: {known}")
         return self
 
 

@@ -135,7 +135,7 @@ def finish_bag(bag: Path, target: Path, info: Sequence[tuple[str, str]]) -> None
     except bagit.BagError as error:
         reason = printable(str(error))[:300]
         raise StorageError(
-            f"the bag was not valid when it was read again, and is removed: {reason}"
+            f"the bag was not valid when it was read back, and was removed: {reason}"
         ) from None
     bag.rename(target)
 

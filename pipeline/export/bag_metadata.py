@@ -31,10 +31,10 @@ def parse_labels(pairs: Iterable[str]) -> list[tuple[str, str]]:
         label, _, value = (part.strip() for part in pair.partition("="))
         if not label or not value or ":" in label or not label.isprintable():
             raise ConfigError(
-                f"--bag-info {pair!r} is not LABEL=VALUE; give Source-Organization='City Archive'"
+                f"--bag-info {pair!r} is not LABEL=VALUE; example: Source-Organization='City Archive'"
             )
         if label.lower() in _RESERVED:
-            raise ConfigError(f"--bag-info {label}: every bag gets its own; leave it out")
+            raise ConfigError(f"--bag-info {label}: every bag sets this itself; leave it out")
         labels.append((label, value))
     return labels
 

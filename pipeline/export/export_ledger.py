@@ -60,7 +60,7 @@ def run_export(request: ExportRequest) -> int:
     try:
         return _export(request)
     except KeyboardInterrupt:
-        raise FiatColorError("interrupted; nothing was exported, run it again") from None
+        raise FiatColorError("interrupted; nothing was exported: run it again") from None
 
 
 def _export(request: ExportRequest) -> int:
@@ -72,7 +72,7 @@ def _export(request: ExportRequest) -> int:
     target = open_target(request.to, request.config.storage)
     if request.format == "bagit" and target.path is None:
         raise ConfigError(
-            f"a bag is a folder, and {target.uri} is none; give a local --to and upload it then"
+            f"a bag must be a local folder, and {target.uri} is not; give a local --to and upload it later"
         )
     refuse_occupied(out, target)
     parts = open_ledger(out)
@@ -150,10 +150,10 @@ def _bagit(request: ExportRequest, parts: LedgerParts, target: Target, started: 
         finish_bag(bag, target.path, [*bag_info(request.output, payload), *labels])
     if objects.unexpected:
         left_out = counted(objects.unexpected, "file")
-        log.say("unexpected", f"left out {left_out} that no ledger part names (see docs/verify.md)")
+        log.say("unexpected", f"omitted {left_out} that no ledger part names (see docs/verify.md)")
     if objects.superseded:
         left_out = counted(objects.superseded, "file")
-        log.say("superseded", f"left out {left_out} of earlier results (fiat-color prune lists them)")
+        log.say("superseded", f"omitted {left_out} of superseded results (fiat-color prune lists them)")
     _done(f"a bag of {counted(payload.objects, 'file')}, {payload.bytes / 1e6:,.1f} MB,", target, started)
     return _left_out(unfit, target, request.config) if unfit.num_rows else EXIT_DONE
 
@@ -170,12 +170,12 @@ def _left_out(unfit: pa.Table, target: Target, config: JobConfig) -> int:
 
 def _require_images(request: ExportRequest, objects: DeliveredObjects) -> None:
     if not objects.present.num_rows and not objects.findings.num_rows:
-        raise ConfigError(f"no image was coloured below {request.output}, so there is nothing to export")
+        raise ConfigError(f"{request.output} has no coloured images, so there is nothing to export")
 
 
 def _refused(findings: pa.Table, target: Target, config: JobConfig) -> int:
     report = write_findings(findings, target, config.storage)
-    message = f"{counted(findings.num_rows, 'finding')}, nothing was exported"
+    message = f"{counted(findings.num_rows, 'finding')}; nothing was exported"
     for row in findings.sort_by("key").to_pylist() if log.is_json() else ():
         log.detail("finding", row["message"], level="warning", key=row["key"], finding=row["finding"])
     log.say("summary", message, text=findings_text(findings, report), exit_status=EXIT_FINDINGS)

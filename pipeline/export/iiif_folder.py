@@ -103,7 +103,7 @@ def _size(out: Store, row: Row) -> tuple[int, int]:
             return picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise StorageError(
-            f"{out.uri}/{info.key} does not say its size ({error}): see jobs/verify.py"
+            f"cannot read the size of {out.uri}/{info.key} ({error}); check it with fiat-color verify"
         ) from None
 
 
@@ -118,4 +118,4 @@ def refuse_taken(to: Store) -> None:
         ConfigError: it has. StorageError: the store does not say.
     """
     if to.exists(COLLECTION):
-        raise ConfigError(f"{to.uri}/{COLLECTION} is there already; move it away, or give another --to")
+        raise ConfigError(f"{to.uri}/{COLLECTION} exists already; move it away, or give another --to")

@@ -36,12 +36,12 @@ class IiifPlaces:
             if value is None and name.endswith("_service"):
                 continue
             if value is None:
-                raise ConfigError(f"IIIF manifests hold whole addresses: give {option} https://...")
+                raise ConfigError(f"IIIF manifests need full addresses: give {option} https://...")
             _check_address(option, value)
         if self.rights is not None and not _RIGHTS.fullmatch(self.rights):
             raise ConfigError(
-                f"--rights {self.rights!r} is no URI of creativecommons.org or rightsstatements.org; give it "
-                "as they write it, with http: http://rightsstatements.org/vocab/NoC-US/1.0/"
+                f"--rights {self.rights!r} is not a URI of creativecommons.org or rightsstatements.org; "
+                "write it as they do, with http: http://rightsstatements.org/vocab/NoC-US/1.0/"
             )
 
     def published(self, name: str) -> str:
@@ -72,8 +72,8 @@ def _check_address(option: str, value: str) -> None:
         parts = urlsplit(value)
         right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        raise ConfigError(f"{option} {value!r} is no address to publish at; give https://HOST/PATH") from None
+        raise ConfigError(f"{option} {value!r} is not a web address; give https://HOST/PATH") from None
     if parts.username is not None:
-        raise ConfigError(f"{option} has a name or password in it, and manifests are for everybody")
+        raise ConfigError(f"{option} contains a user name or password, but manifests are public")
     if not right or parts.query or parts.fragment or re.search(r"\s", value):
-        raise ConfigError(f"{option} {value!r} is no address to publish at; give https://HOST/PATH")
+        raise ConfigError(f"{option} {value!r} is not a web address; give https://HOST/PATH")

@@ -32,5 +32,5 @@ def findings_text(findings: pa.Table, report: Target) -> str:
     count = findings.num_rows
     if count > len(shown):
         lines.append(f"and {count - len(shown):,} more")
-    lines.append(f"{count:,} findings, so nothing was exported; docs/verify.md says what to do about each")
+    lines.append(f"{count:,} findings, so nothing was exported; see docs/verify.md for what to do")
     return "\n".join([*lines, f"report   {report.uri}"])

@@ -76,7 +76,7 @@ def open_target(uri: str, storage: StorageConfig) -> Target:
         return Target(uri, location, open_store(str(location.parent), storage), location.name)
     folder, _, name = location.prefix.rpartition("/")
     if not name:
-        raise ConfigError(f"{uri!r} is a whole bucket; give {location.root}/NAME for the export")
+        raise ConfigError(f"{uri!r} is a whole bucket; give a name in it, {location.root}/NAME")
     parent = f"{location.root}/{folder}"
     return Target(uri, None, open_store(parent, storage), name)
 
@@ -91,7 +91,7 @@ def refuse_occupied(out: Store, target: Target) -> None:
         refuse_overlap(f"{out.uri}/{folder}", target.uri, own=())
     exists = target.store.exists(target.key) if target.path is None else _exists(target.path)
     if exists:
-        raise ConfigError(f"{target.uri} is there already; move it away, or give another --to")
+        raise ConfigError(f"{target.uri} exists already; move it away, or give another --to")
 
 
 def _exists(path: Path) -> bool:

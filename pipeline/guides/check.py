@@ -196,6 +196,6 @@ def _plan_lines(
     if orphans:
         more = f" and {len(orphans) - 1:,} more" if len(orphans) > 1 else ""
         yield (
-            f"note     {orphans[0]!r}{more} named like sidecars, but there is no photograph of that name: "
-            "taken for photographs"
+            f"note     {orphans[0]!r}{more} named like sidecars, but no photograph has that name: "
+            "treated as photographs"
         )

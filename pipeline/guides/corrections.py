@@ -81,7 +81,7 @@ def counting(
         count = counted(len(others), "correction")
         warnings.append(
             f"{count} of another version of the source, such as {others[0].key!r} by {others[0].who}, "
-            "do not count: look at the images again"
+            "do not count: review the images again"
         )
     return counts, warnings
 

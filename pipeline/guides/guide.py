@@ -137,19 +137,19 @@ def parse_points(value: object) -> tuple[Point, ...]:
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
-            raise ValueError(f"points {text[:60]!r} are not JSON: want {_WANTED}") from None
+            raise ValueError(f"points {text[:60]!r} are not JSON: give {_WANTED}") from None
     if not isinstance(value, list):
-        raise ValueError(f"points {value!r:.60} are no list: want {_WANTED}")
+        raise ValueError(f"points {value!r:.60} are not a list: give {_WANTED}")
     return tuple(_point(one) for one in value)
 
 
 def _point(value: Any) -> Point:
     if isinstance(value, dict):
         if unknown := set(value) - set(Point._fields):
-            raise ValueError(f"a point has no {sorted(unknown)[0]!r}: there are x, y, color, radius")
+            raise ValueError(f"a point has no {sorted(unknown)[0]!r}, only x, y, color, radius")
         value = [value.get("x"), value.get("y"), value.get("color"), value.get("radius", DEFAULT_RADIUS)]
     if not isinstance(value, list | tuple) or len(value) not in (3, 4):
-        raise ValueError(f'point {value!r:.60}: want [x, y, "#rrggbb", radius]')
+        raise ValueError(f'point {value!r:.60}: give [x, y, "#rrggbb", radius]')
     x, y, color, radius = [*value, DEFAULT_RADIUS][:4]
     radius = DEFAULT_RADIUS if radius is None else radius
     if not all(_is_number(n) for n in (x, y, radius)) or radius <= 0:
@@ -158,7 +158,7 @@ def _point(value: Any) -> Point:
         raise ValueError(f"point ({x:g}, {y:g}) lies outside the image")
     if not isinstance(color, str) or not _COLOR.fullmatch(color):
         raise ValueError(
-            f"point ({x:g}, {y:g}) has the colour {color!r:.40}: want #rrggbb, two hex digits each"
+            f"point ({x:g}, {y:g}) has the colour {color!r:.40}: give #rrggbb, two hex digits each"
         )
     return Point(float(x), float(y), color.lower(), float(radius))
 

@@ -60,7 +60,7 @@ def read_table(uri: str, storage: StorageConfig) -> Table:
     folder, name = split_uri(uri)
     store = open_store(folder, storage)
     if not name:
-        raise ConfigError(f"the guides {uri!r} are no file; give one that ends in {_FORMATS}")
+        raise ConfigError(f"the guides {uri!r} are not a file; give one that ends in {_FORMATS}")
     try:
         data = store.get(name).data
     except ObjectMissing as error:
@@ -74,7 +74,7 @@ def read_table(uri: str, storage: StorageConfig) -> Table:
             problems.append(f"{where}: {error}")
             continue
         if row.key in rows:
-            problems.append(f"{where}: the key {row.key!r} has a row already, {rows[row.key].where}")
+            problems.append(f"{where}: the key {row.key!r} already has a row, {rows[row.key].where}")
         else:
             rows[row.key] = row
     return Table(store, rows, tuple(problems))
@@ -95,7 +95,7 @@ def _records(data: bytes, uri: str) -> Iterator[_Record]:
     suffix = uri.rpartition("/")[2].rpartition(".")[2].lower()
     read = {"parquet": _parquet, "csv": _csv, "jsonl": _json_lines, "ndjson": _json_lines}.get(suffix)
     if read is None:
-        raise ConfigError(f"the guides {uri!r} are of no known format; give a file that ends in {_FORMATS}")
+        raise ConfigError(f"the guides {uri!r} have an unknown format; give a file that ends in {_FORMATS}")
     try:
         yield from read(data)
     except (pa.ArrowException, csv.Error, UnicodeDecodeError, ValueError, OSError) as error:
@@ -117,7 +117,7 @@ def _csv(data: bytes) -> Iterator[_Record]:
         ragged = None in values or None in values.values()
         yield (
             where,
-            "it has not as many fields as the first line: quote what holds commas" if ragged else values,
+            "its number of fields differs from the first line: quote commas" if ragged else values,
         )
 
 
@@ -131,9 +131,9 @@ def _json_lines(data: bytes) -> Iterator[_Record]:
             yield f"line {number}", f"it is not JSON ({error})"
             continue
         if not isinstance(values, dict):
-            values = "it is no JSON object"
+            values = "it is not a JSON object"
         elif unknown := set(values) - set(COLUMNS):
-            values = f"it has a {sorted(unknown)[0]!r}; there are: {', '.join(COLUMNS)}"
+            values = f"it has an unknown {sorted(unknown)[0]!r}; allowed: {', '.join(COLUMNS)}"
         yield f"line {number}", values
 
 
@@ -141,7 +141,7 @@ def _check_columns(names: Any) -> None:
     if "key" not in names:
         raise ValueError("it has no column 'key'")
     if unknown := [name for name in names if name not in COLUMNS]:
-        raise ValueError(f"unknown column {unknown[0]!r}; there are: {', '.join(COLUMNS)}")
+        raise ValueError(f"unknown column {unknown[0]!r}; allowed: {', '.join(COLUMNS)}")
 
 
 def _row(where: str, values: dict[str, Any]) -> Row:
@@ -150,7 +150,7 @@ def _row(where: str, values: dict[str, Any]) -> Row:
     texts = {name: value for name, value in present.items() if name != "points"}
     for name, value in texts.items():
         if not isinstance(value, str):
-            raise ValueError(f"{name} is {value!r:.60}: want text")
+            raise ValueError(f"{name} is {value!r:.60}: give text")
     if "key" not in texts:
         raise ValueError("the key is missing")
     points = parse_points(present["points"]) if "points" in present else ()

@@ -36,7 +36,7 @@ class Methods:
             ValueError: there is none, or it does not take a guide, or a guide that it needs is missing.
         """
         if stated is not None and stated not in self.takes:
-            raise ValueError(f"unknown method {stated!r}; there are: {', '.join(sorted(self.takes))}")
+            raise ValueError(f"unknown method {stated!r}; allowed: {', '.join(sorted(self.takes))}")
         pictures = given & _PICTURES
         able = [name for name in (self.job, *self.takes) if pictures <= self.takes[name]]
         if not able:

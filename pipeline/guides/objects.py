@@ -68,10 +68,10 @@ def misfit(kind: str, name: str, head: bytes, sizes: Sizes) -> str | None:
     If no size is known, only the object itself is checked; the worker checks the rest.
     """
     if kind != "scribbles":
-        return None if readable_format(head) else f"{kind} {name!r} is no picture of a format that is read"
+        return None if readable_format(head) else f"{kind} {name!r} is not a picture in a supported format"
     png = png_head(head)
     if png is None:
-        return f"scribbles {name!r} are no PNG"
+        return f"scribbles {name!r} are not a PNG"
     if png.kind in ("RGB", "gray"):
         return f"scribbles {name!r} have no alpha channel ({png.kind}): it says where colour is given"
     if sizes and not any(proportional((png.width, png.height), size) for size in sizes):

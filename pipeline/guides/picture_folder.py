@@ -125,8 +125,8 @@ def _opened(source: Store, config: JobConfig) -> Store:
         raise ConfigError(f"configuration key 'model.pictures': {error}") from None
     if store.uri.rstrip("/") == source.uri.rstrip("/"):
         raise ConfigError(
-            f"configuration key 'model.pictures' has the value {uri!r}: the input; put the pictures into a "
-            "folder of their own"
+            f"configuration key 'model.pictures' has the value {uri!r}, the input; put the pictures in a "
+            "separate folder"
         )
     return store
 
@@ -144,6 +144,4 @@ def _with_picture(own: Guide, candidates: list[ObjectInfo], store: Store, method
 def _ambiguous(candidates: list[ObjectInfo]) -> Refusal:
     names = ", ".join(repr(one.key) for one in candidates[:_NAMED])
     more = f" and {len(candidates) - _NAMED} more" if len(candidates) > _NAMED else ""
-    return Refusal(
-        FailureCode.GUIDE_INVALID, f"several pictures may be meant: {names}{more}; leave only one of them"
-    )
+    return Refusal(FailureCode.GUIDE_INVALID, f"several pictures match: {names}{more}; keep only one of them")

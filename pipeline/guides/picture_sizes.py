@@ -107,7 +107,7 @@ class _Ranges(io.RawIOBase):
     def _block(self, index: int) -> bytes:
         if index not in self.blocks:
             if len(self.blocks) == _MOST_BLOCKS:
-                raise ValueError("the header has no end")
+                raise ValueError("the header is too long")
             start = index * _BLOCK_BYTES
             try:
                 fetched = self.store.get(self.key, if_etag=self.etag, start=start, max_bytes=_BLOCK_BYTES)

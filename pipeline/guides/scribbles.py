@@ -41,7 +41,7 @@ def read_scribbles(png: bytes, width: int, height: int, side: int) -> F32:
     """
     head = png_head(png)
     if head is None:
-        raise _invalid("the scribbles are no PNG")
+        raise _invalid("the scribbles are not a PNG")
     if not proportional((head.width, head.height), (width, height)):
         raise _invalid(
             f"the scribbles of {head.width} x {head.height} do not fit a photograph of {width} x {height}: "

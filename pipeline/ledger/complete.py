@@ -32,7 +32,7 @@ def check_complete(out: Store, job_digest: str, shards: Mapping[str, int]) -> No
         lost = sum(wanted[key] - rows.get(key, 0) for key in short)
         names = ", ".join(short[:_NAMED]) + (", ..." if len(short) > _NAMED else "")
         raise RunError(
-            f"{lost:,} of {sum(wanted.values()):,} images of this run lack their row: the storage confirmed "
-            f"ledger parts that it does not have ({names} in {out.uri}); run the same command again, and let "
-            "somebody look at the storage"
+            f"{lost:,} of {sum(wanted.values()):,} images of this run have no row: the storage confirmed "
+            f"ledger parts that it does not have ({names} in {out.uri}); run the same command again, and "
+            "have the storage checked"
         )

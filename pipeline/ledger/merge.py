@@ -98,8 +98,8 @@ def _remove(out: Store, merged: Merged, keys: list[str]) -> bool:
     _, data = read_part_and_bytes(out, merged.key)
     if f"-{_sha256(data)[:16]}." not in merged.key:
         raise DamagedLedgerPart(
-            f"the ledger part {merged.key} in {out.uri} is not as it was written, and {len(keys)} of the "
-            "parts that it was made of are still there; restore it from a backup"
+            f"the ledger part {merged.key} in {out.uri} has changed since it was written, and {len(keys)} of "
+            "the parts merged into it still exist; restore it from a backup"
         )
     for key, digest in zip(keys, map_parts(lambda key: _sha256(out.get(key).data), keys), strict=True):
         if digest == merged.parts[key]:

@@ -54,7 +54,7 @@ def list_some_parts(out: Store) -> Iterator[str]:
     parts = list_parts(out)
     first = next(parts, None)
     if first is None:
-        raise ConfigError(f"there is no ledger below {out.uri}/ledger; give the --output of a colouring run")
+        raise ConfigError(f"there is no ledger below {out.uri}/ledger; give the output of a colouring run")
     yield first
     yield from parts
 
@@ -131,7 +131,7 @@ def _parse(data: bytes, columns: Sequence[str]) -> pa.Table:
     known = [name for name in columns if name in file.schema_arrow.names]
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     if file.metadata.num_rows > _MOST_ROWS or sum(group.total_byte_size for group in groups) > _MOST_BYTES:
-        raise ValueError(f"no part has more than {_MOST_ROWS:,} rows, nor {_MOST_BYTES:,} bytes unpacked")
+        raise ValueError(f"it has more than {_MOST_ROWS:,} rows or {_MOST_BYTES:,} bytes when unpacked")
     table, rows = file.read(columns=known, use_threads=False), file.metadata.num_rows
     schema = pa.schema([LEDGER_SCHEMA.field(name) for name in columns])
     arrays = [
@@ -149,9 +149,9 @@ def _defect(table: pa.Table) -> str | None:
             return f"the column {name} is missing or has empty cells"
         texts = pc.list_flatten(column) if pa.types.is_list(column.type) else column
         if name in CHECKSUMS and not _all(pc.match_substring_regex(texts, "^[0-9a-f]{64}$")):
-            return f"the column {name} holds what is no SHA-256"
+            return f"the column {name} holds a value that is not a SHA-256"
         if name == "status" and not _all(pc.is_in(column, value_set=_STATUSES)):
-            return "the column status holds what is no status"
+            return "the column status holds an unknown status"
     return _uneven(table)
 
 

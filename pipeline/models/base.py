@@ -64,7 +64,7 @@ class Colorizer(nn.Module, ABC):
         """Raises ValueError if the arguments of `predict_ab` are invalid."""
         shape = tuple(L_B1HW.shape)
         if len(shape) != 4 or shape[1] != 1 or shape[2] % 8 or shape[3] % 8 or not all(shape):
-            raise ValueError(f"{self.method} wants L as B x 1 x H x W, H and W multiples of 8; got {shape}")
+            raise ValueError(f"{self.method} needs L as B x 1 x H x W, H and W multiples of 8; got {shape}")
         unknown = set(guides or {}) - self.guides
         if unknown:
             raise ValueError(f"{self.method} takes no guide {', '.join(sorted(unknown))}")
@@ -91,7 +91,7 @@ class Colorizer(nn.Module, ABC):
             or not all(shape)
         ):
             raise ValueError(
-                f"{self.method} wants the guide {name} as {batch} x {channels} x h x w, h and w multiples "
+                f"{self.method} needs the guide {name} as {batch} x {channels} x h x w, h and w multiples "
                 f"of 8; got {shape}"
             )
         return guide
@@ -149,7 +149,7 @@ class TrainableColorizer(Colorizer):
         unknown = [name for name in options if name not in cls.options]
         if unknown:
             raise ValueError(
-                f"{unknown[0]} is no option of the method {cls.method}: {', '.join(cls.options)}"
+                f"{unknown[0]} is not an option of the method {cls.method}; allowed: {', '.join(cls.options)}"
             )
         hints = get_type_hints(cls.__init__, include_extras=True)
         fields: Any = {name: (hints[name] | None, None) for name in cls.options}
@@ -246,7 +246,7 @@ def resolve_precision(precision: str, device: str) -> str:
     Raises ValueError for a name that is none of PRECISIONS.
     """
     if precision not in PRECISIONS:
-        raise ValueError(f"precision {precision!r} is none of {', '.join(PRECISIONS)}")
+        raise ValueError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision != "auto":
         return precision
     if torch.device(device).type == "cuda":

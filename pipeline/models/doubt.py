@@ -114,7 +114,7 @@ class Calibration:
         """
         features = np.zeros(0) if features_F is None else features_F.astype(np.float64)
         if len(features) != self.info.features or not set(self.info.numbers) <= set(numbers):
-            raise ValueError("the calibration is for other signals than the network gives")
+            raise ValueError("the calibration is for other signals than the network provides")
         signals_N = np.concatenate([[numbers[name] for name in self.info.numbers], features])
         if not np.isfinite(signals_N).all():
             return Judgement()
@@ -203,7 +203,7 @@ def decode_calibration(data: bytes, name: str) -> Calibration:
         _check(calibration)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{name} is no calibration of doubt: {type(error).__name__} {line}") from None
+        raise WeightsError(f"{name} is not a calibration of doubt: {type(error).__name__} {line}") from None
     return calibration
 
 
@@ -216,7 +216,7 @@ def _check(one: Calibration) -> None:
         "distance_S": (STEPS,),
     }  # fmt: skip
     if unknown := set(one.info.numbers) - {*SPREAD, HEADS, *PICTURE, LOOK}:
-        raise ValueError(f"{min(unknown)} is no number that this version knows")
+        raise ValueError(f"{min(unknown)} is not a signal that this version knows")
     for name, shape in shapes.items():
         if getattr(one, name).shape != shape or not np.isfinite(getattr(one, name)).all():
             raise ValueError(f"{name} is not finite, of shape {shape}")

@@ -44,22 +44,22 @@ def location(method: str | None, weights: str | None) -> str:
     Raises ConfigError for an unknown method and one without weights, WeightsError where none ship for it.
     """
     if method is not None and method not in METHOD_NAMES:
-        raise ConfigError(f"unknown method {method!r}; there are: {', '.join(METHOD_NAMES)}")
+        raise ConfigError(f"unknown method {method!r}; allowed: {', '.join(METHOD_NAMES)}")
     if method in SOLVER_NAMES:
         raise ConfigError(f"the method {method!r} has no weights; leave them out")
     if weights is None:
         method = method or DEFAULT_METHOD
         shipped = SHIPPED / f"{DEFAULT_WEIGHTS.get(method, method)}.safetensors"
         if not shipped.exists():
-            raise WeightsError(f"no weights ship with the method {method!r}; name some with --weights")
+            raise WeightsError(f"no weights ship for the method {method!r}; name some with --weights")
         return str(shipped)
     name, mark, digest = weights.partition("#")
     if name in shipped_names():
         return f"{SHIPPED / name}.safetensors{mark}{digest}"
     if "/" not in name and "." not in name:
         raise WeightsError(
-            f"no weights {name!r} ship with the package; there are: {', '.join(shipped_names())} "
-            "(a file is named with its folder: ./weights)"
+            f"no weights {name!r} ship with the package; shipped: {', '.join(shipped_names())} "
+            "(to name a file, add its folder: ./weights)"
         )
     return weights
 
@@ -68,4 +68,4 @@ def _no_method(name: str) -> str:
     if name in (cards := shipped_cards()):
         of = cards[name].method
         return f"{name!r} is the name of weights, not of a method: --weights {name} (its method is {of})"
-    return f"configuration key 'model.method' has the value {name!r}: allowed is {', '.join(METHOD_NAMES)}"
+    return f"configuration key 'model.method' has the value {name!r}; allowed: {', '.join(METHOD_NAMES)}"

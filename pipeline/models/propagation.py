@@ -83,7 +83,7 @@ def _check(L_HW: F32, ab_2HW: F32, confidence_HW: F32, toward_2HW: F32 | None, r
         if name != "ab" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that are not finite")
     if L_HW.size < 2:
-        raise ValueError("there is nothing to propagate to: want two pixels or more")
+        raise ValueError("there is nothing to propagate to: give two pixels or more")
     if confidence_HW.min() < 0 or confidence_HW.max() > 1:
         raise ValueError("confidence must lie in [0, 1]")
     if not np.isfinite(ab_2HW[:, confidence_HW > 0]).all():

@@ -19,8 +19,8 @@ def registry_name(uri: str) -> str:
     place, _, name = uri.rstrip("/").rpartition("/")
     if not _NAME.fullmatch(name) or place.endswith(("/", ":")) or "#" in place:
         raise ConfigError(
-            f"{uri!r} names no weights registry; give FOLDER/NAME or s3://BUCKET/PREFIX/NAME, "
-            "the name of letters, digits, '.', '_' and '-'"
+            f"{uri!r} is not the name of a weights registry; give FOLDER/NAME or s3://BUCKET/PREFIX/NAME "
+            "with a NAME of letters, digits, '.', '_' and '-'"
         )
     return name
 
@@ -83,7 +83,7 @@ class RegistryEntry(Section):
         if self.weights not in (relative_weights(self.sha256), relative_weights(self.sha256, ".onnx")):
             raise ValueError("the weights' name and their digest differ")
         if (self.reason == "rollback") != (self.restores is not None):
-            raise ValueError("a rollback restores an entry, and nothing else does")
+            raise ValueError("only a rollback restores an entry, and it must restore one")
         if (self.previous or 0) >= self.number or (self.restores or 0) >= self.number:
             raise ValueError("an entry can only follow earlier ones")
         return self

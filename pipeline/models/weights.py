@@ -87,6 +87,6 @@ def decode_weights(data: bytes, name: str) -> tuple[dict[str, Tensor], WeightsIn
         info = WeightsInfo(**fields)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"{name} is no weights file of this project: {type(error).__name__} {error}"
+            f"{name} is not a weights file of this project: {type(error).__name__} {error}"
         ) from None
     return {key: tensor.float() for key, tensor in tensors.items()}, info

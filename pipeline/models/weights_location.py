@@ -32,10 +32,10 @@ def refuse_no_onnx(source: str) -> None:
     name = source.partition("#")[0]
     if Path(name).suffix.lower() in _CHECKPOINTS:
         raise ConfigError(
-            f"{name} is a checkpoint: to read one can run code that is in it. Export it to ONNX with the "
-            "network's own program where you trust it (docs/models.md), and import that"
+            f"{name} is a checkpoint, and reading one can run code in it. If you trust it, export it to ONNX "
+            "with the network's own program (docs/models.md), and import that"
         )
-    raise ConfigError(f"{name} is no ONNX file by its name: it must end with .onnx")
+    raise ConfigError(f"{name} is not an ONNX file: its name must end with .onnx")
 
 
 def split_digest(uri: str) -> tuple[str, str | None]:

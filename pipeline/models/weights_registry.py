@@ -164,12 +164,12 @@ class WeightsRegistry:
         """
         numbers = self.numbers()
         if not numbers:
-            raise ConfigError(f"the registry {self.uri} is empty, there is nothing to roll back")
+            raise ConfigError(f"the registry {self.uri} is empty; there is nothing to roll back")
         if number is None:
             before = self._origin(self.read(numbers[-1])).previous
             if before is None:
                 raise ConfigError(
-                    f"the registry {self.uri} has nothing before the weights in use; --rollback N names one"
+                    f"the registry {self.uri} has no entry before the weights in use; give --rollback N"
                 )
             number = before
         return self._origin(self.read(number))
@@ -220,8 +220,8 @@ class WeightsRegistry:
         except AlreadyExists:
             if self.store.get(key).data != data:
                 raise WeightsError(
-                    f"{self.uri}/{key} is another contract for this file: entries mean that one; delete it "
-                    "if no job has used it, or import into a registry of another name"
+                    f"{self.uri}/{key} is another contract for this file, and entries use it; delete it "
+                    "if no job has used it, or import into a registry with another name"
                 ) from None
         return self._keep(onnx.data, relative)
 
@@ -234,8 +234,8 @@ class WeightsRegistry:
             # Ours after all, where the answer to a first try was lost on its way.
             if self.store.get(key).data != data:
                 raise RunError(
-                    f"another promoter wrote entry {entry.number} of {self.uri} first; nothing was changed, "
-                    "run again to be judged against the new champion"
+                    f"another promotion wrote entry {entry.number} of {self.uri} first; nothing was changed; "
+                    "run again to compare with the new champion"
                 ) from None
         return entry
 

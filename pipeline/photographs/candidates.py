@@ -106,13 +106,13 @@ def _parquet_rows(store: Store, name: str, key: str, source: str) -> Iterator[Ca
         with at_most(MOST_BYTES):
             file = pq.ParquetFile(io.BytesIO(data))
     except (pa.ArrowInvalid, TooMuchUnpacked) as error:
-        raise ConfigError(f"{place} is no Parquet file, leave it out with photos.exclude: {error}") from None
+        raise ConfigError(f"{place} is not a Parquet file; exclude it with photos.exclude: {error}") from None
     schema = file.schema_arrow
     for column in ("key", "image"):
         if column not in schema.names:
             raise ConfigError(
                 f"{place} has no column {column!r} (it has {', '.join(schema.names)}); photographs in "
-                "Parquet need 'key' and 'image', leave other files out with photos.exclude"
+                "Parquet need 'key' and 'image'; leave other files out with photos.exclude"
             )
     stored = schema.field("image").type
     if not (pa.types.is_binary(stored) or pa.types.is_large_binary(stored)):
@@ -135,7 +135,7 @@ def _batches(file: pq.ParquetFile, columns: list[str], place: str) -> Iterator[l
                 rows = None if batch is None else batch.to_pylist()
         except (pa.ArrowException, OSError, TooMuchUnpacked) as error:
             reason = " ".join(str(error).split())[:200]
-            raise ConfigError(f"cannot read {place}, leave it out with photos.exclude: {reason}") from None
+            raise ConfigError(f"cannot read {place}; leave it out with photos.exclude: {reason}") from None
         if rows is None:
             return
         yield rows

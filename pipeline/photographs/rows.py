@@ -76,7 +76,7 @@ def open_part(store: Store, part: ObjectInfo) -> pq.ParquetFile:
             return pq.ParquetFile(file, metadata=footer, pre_buffer=True, page_checksum_verification=True)
         except pa.ArrowInvalid as error:
             if tried + 1 == _TRIES:
-                raise ConfigError(f"{store.uri}/{part.key} is no Parquet file: {error}") from None
+                raise ConfigError(f"{store.uri}/{part.key} is not a Parquet file: {error}") from None
     raise AssertionError
 
 

@@ -12,7 +12,7 @@ class PhotosConfig(Section):
     """How colour photographs become training rows."""
 
     short_side: int = Field(
-        256, ge=32, le=4096, description="larger photographs are scaled down to it, pixels"
+        256, ge=32, le=4096, description="short side in pixels; larger photographs are scaled down to it"
     )
     quality: int = Field(
         95, ge=50, le=100, description="JPEG quality of scaled photographs, without subsampling"
@@ -23,7 +23,7 @@ class PhotosConfig(Section):
     pixels: Quantity = Field(100_000_000, ge=1, description="larger photographs are not decoded")
     exclude: tuple[str, ...] = Field((), description="files to leave out, as glob patterns of their keys")
     licences: tuple[str, ...] = Field((), description="licences to take, as glob patterns; none: all")
-    not_licences: tuple[str, ...] = Field((), description="licences not to take even so, likewise")
+    not_licences: tuple[str, ...] = Field((), description="licences to exclude nevertheless, likewise")
     max_unreadable: float = Field(0.05, ge=0, le=1, description="a larger share stops the run")
     part_images: int = Field(1000, ge=1, description="photographs in one Parquet file")
     group_images: int = Field(250, ge=1, description="photographs in one row group, read as one in training")

@@ -58,8 +58,8 @@ class RowShuffler:
 
 def _no_room(error: OSError) -> StorageError:
     return StorageError(
-        f"photographs cannot be kept in {tempfile.gettempdir()} until all are read ({error.strerror}): "
-        "it needs as much room as the result; set TMPDIR to a folder that has it"
+        f"photographs cannot be stored in {tempfile.gettempdir()} until all are read ({error.strerror}): "
+        "it needs as much space as the result; set TMPDIR to a folder that has it"
     )
 
 

@@ -121,7 +121,7 @@ def _corrected(
     if name not in results:
         return ImageCorrection(*of, decision.correction, problem=f"its reference {name!r} has no result")
     if _in_circle(decision.key, name, next_of):
-        problem = f"its reference {name!r} is coloured after this image itself"
+        problem = f"its reference {name!r} itself takes its colours from this image"
         return ImageCorrection(*of, decision.correction, problem=problem)
     return ImageCorrection(*of, decision.correction, results[name]["output_key"])
 

@@ -55,8 +55,8 @@ def refuse_dropped_guides(
     if dropped:
         named = ", ".join(repr(key) for key in dropped[:_NAMED]) + (", ..." if len(dropped) > _NAMED else "")
         raise ConfigError(
-            f"{counted(len(dropped), 'image')} that guides or corrections have coloured would be coloured "
-            f"without: {named}; {_advice(out, dropped)}; or --drop-guides, to colour without"
+            f"{counted(len(dropped), 'image')} that had guides or corrections would now be coloured without "
+            f"them: {named}; {_advice(out, dropped)}; or give --drop-guides to drop them"
         )
 
 
@@ -71,9 +71,9 @@ def _advice(out: Store, dropped: Sequence[str]) -> str:
         methods.update(rows.filter(theirs)["method"].to_pylist())
     ways = []
     if methods - {_PICTURES}:
-        ways.append("add --guides with the file you used before")
+        ways.append("give --guides with the file that you used before")
         if out.exists(f"{GALLERY}index.html") or any(True for _ in out.list(DECISIONS)):
             ways.append(f"restore OUT/{DECISIONS.rstrip('/')} if people corrected them in the gallery")
     if _PICTURES in methods:
-        ways.append("set model.pictures to the folder of before")
+        ways.append("set model.pictures to the folder that you used before")
     return "; ".join(ways)

@@ -94,21 +94,21 @@ def _open(uri: str, storage: StorageConfig) -> _Inventory:
             f"cannot read the inventory {uri}: {error}; give the URI of its manifest.json"
         ) from None
     except (ValueError, RecursionError):
-        raise ConfigError(f"{uri} is no manifest of an S3 Inventory: it is not JSON") from None
+        raise ConfigError(f"{uri} is not the manifest of an S3 Inventory: it is not JSON") from None
     if not isinstance(manifest, dict) or not {"sourceBucket", "fileFormat", "fileSchema", "files"} <= {
         *manifest
     }:
         raise ConfigError(
-            f"{uri} is no manifest of an S3 Inventory: it lacks sourceBucket, fileFormat or files"
+            f"{uri} is not the manifest of an S3 Inventory: it lacks sourceBucket, fileFormat or files"
         )
     files = manifest["files"]
     if not isinstance(files, list) or not all(
         isinstance(file, dict) and {"key", "MD5checksum"} <= {*file} for file in files
     ):
-        raise ConfigError(f"{uri} is no manifest of an S3 Inventory: its files lack key or MD5checksum")
+        raise ConfigError(f"{uri} is not the manifest of an S3 Inventory: its files lack key or MD5checksum")
     if manifest["fileFormat"] not in _FORMATS:
         raise ConfigError(
-            f"{uri} has files of the format {manifest['fileFormat']!r}, not {', '.join(_FORMATS)}"
+            f"{uri} has files in the format {manifest['fileFormat']!r}, not {', '.join(_FORMATS)}"
         )
     location = parse_uri(folder or ".")
     data = open_store(location.root, storage) if isinstance(location, BucketLocation) else place
@@ -119,11 +119,11 @@ def _place(uri: str, source: Store, manifest: dict[str, Any]) -> tuple[str, str]
     """The bucket and prefix of the source; checks that the inventory lists this bucket."""
     location, of = parse_uri(source.uri), str(manifest["sourceBucket"]).rpartition(":")[2]
     if not isinstance(location, BucketLocation):
-        raise ConfigError(f"plan.inventory lists a bucket, and the input {source.uri} is a folder")
+        raise ConfigError(f"plan.inventory lists a bucket, but the input {source.uri} is a folder")
     if location.scheme != "s3":
-        raise ConfigError(f"plan.inventory is of S3 alone, and the input is {source.uri}")
+        raise ConfigError(f"plan.inventory works only with S3, but the input is {source.uri}")
     if location.bucket != of:
-        raise ConfigError(f"the inventory {uri} is of the bucket {of}, and the input is {source.uri}")
+        raise ConfigError(f"the inventory {uri} lists the bucket {of}, but the input is {source.uri}")
     return location.bucket, f"{location.prefix}/" if location.prefix else ""
 
 
@@ -132,8 +132,8 @@ def _read(inventory: _Inventory, file: dict[str, Any], bucket: str, prefix: str)
     data = _data(inventory, str(file["key"]))
     if hashlib.md5(data, usedforsecurity=False).hexdigest() != str(file["MD5checksum"]).lower():
         raise ConfigError(
-            f"the inventory file {file['key']} is not the one that {inventory.uri} names: its MD5 differs; "
-            "take another inventory"
+            f"the inventory file {file['key']} differs from the one that {inventory.uri} names (MD5); "
+            "use another inventory"
         )
     try:
         with at_most(MOST_BYTES):
@@ -149,8 +149,8 @@ def _with_fields(inventory: _Inventory, table: pa.Table) -> pa.Table:
     table = table.rename_columns([_field(name) for name in table.column_names])
     if missing := [name for name in _NEEDED if name not in table.column_names]:
         raise ConfigError(
-            f"the inventory {inventory.uri} has no field {missing[0]!r}: let it have Size and ETag, and take "
-            "the next one"
+            f"the inventory {inventory.uri} has no field {missing[0]!r}: add Size and ETag to its fields, "
+            "and use the next one"
         )
     return table.select([name for name in (*_NEEDED, *_MORE) if name in table.column_names])
 
@@ -167,7 +167,7 @@ def _data(inventory: _Inventory, key: str) -> bytes:
             return store.get(place).data
         except (ObjectMissing, BadKey):
             continue
-    raise ConfigError(f"the inventory {inventory.uri} names the file {key}, which is not there")
+    raise ConfigError(f"the inventory {inventory.uri} names the file {key}, which does not exist")
 
 
 def _parse(data: bytes, manifest: dict[str, Any]) -> pa.Table:
@@ -177,7 +177,7 @@ def _parse(data: bytes, manifest: dict[str, Any]) -> pa.Table:
         return pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
     with gzip.open(io.BytesIO(data)) as file:
         if len(text := file.read(_MOST_BYTES + 1)) > _MOST_BYTES:
-            raise ValueError(f"it has over {_MOST_BYTES:,} bytes, unpacked")
+            raise ValueError(f"it has over {_MOST_BYTES:,} bytes when unpacked")
     names = [name.strip() for name in str(manifest["fileSchema"]).split(",")]
     table = pc_csv.read_csv(
         io.BytesIO(text),
@@ -197,7 +197,7 @@ def _field(name: str) -> str:
 def _current(table: pa.Table, bucket: str, prefix: str, uri: str) -> pa.Table:
     """_SCHEMA: the objects below the prefix, keys relative to it, in their latest existing versions."""
     if table.num_rows and not pc.all(pc.equal(table["bucket"], bucket)).as_py():
-        raise ConfigError(f"the inventory {uri} has objects of other buckets than {bucket}")
+        raise ConfigError(f"the inventory {uri} lists objects of buckets other than {bucket}")
     keep = pc.and_(pc.starts_with(table["key"], prefix), pc.not_equal(table["key"], prefix))
     for name, wanted in (("islatest", "true"), ("isdeletemarker", "false")):
         if name in table.column_names:
@@ -224,5 +224,5 @@ def _current(table: pa.Table, bucket: str, prefix: str, uri: str) -> pa.Table:
         else nulls,
     ]
     if pc.any(pc.less(columns[2], 0)).as_py():
-        raise ValueError("an object has less than no bytes")
+        raise ValueError("an object has a negative size")
     return pa.table(columns, schema=_SCHEMA)

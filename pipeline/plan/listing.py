@@ -97,10 +97,10 @@ def chosen_keys(keys: str | tuple[str, ...] | None, storage: StorageConfig) -> f
     except StorageError as error:
         raise ConfigError(f"cannot read the keys in {keys}: {error}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"the keys in {keys} are not UTF-8 text; write one key a line") from None
+        raise ConfigError(f"the keys in {keys} are not UTF-8 text; write one key per line") from None
     chosen = frozenset(key for line in lines if (key := line.removesuffix("\r")))
     if not chosen:
-        raise ConfigError(f"{keys} holds no keys; write one a line")
+        raise ConfigError(f"{keys} holds no keys; write one per line")
     return chosen
 
 

@@ -162,7 +162,7 @@ def _chunks(source: Store, info: ObjectInfo) -> Iterator[bytes]:
 def _refusal(present: str, out: str, before: str | None, keys: Sequence[str]) -> str:
     named = ", ".join(repr(key) for key in keys[:_NAMED]) + (", ..." if len(keys) > _NAMED else "")
     return (
-        f"{named} of {present}: other images than those of the same names of {before}, whose results are in "
-        f"{out}; give each input an output of its own, or add --set plan.replace_input=true if this input "
-        "takes the place of that one"
+        f"{named} of {present} are not the images with the same names from {before}, whose results are in "
+        f"{out}; give each input its own output, or add --set plan.replace_input=true if this input "
+        "replaces that one"
     )

@@ -126,7 +126,7 @@ class _Outputs:
             owner = self.keys[int(owners[first])]
             self.refusals[int(owners[at])] = Refusal(
                 FailureCode.OUTPUT_COLLISION,
-                f"its result would overwrite {self.name(owner)!r}, that of {owner!r}; rename one of them",
+                f"its result would overwrite {self.name(owner)!r}, result of {owner!r}; rename one of them",
             )
 
     def _refuse_nested(self, both: NDArray[np.int64]) -> None:
@@ -175,7 +175,7 @@ def _refuse_among_pages(outputs: _Outputs, output: OutputConfig) -> None:
         if at == len(keys) or keys[at] != source:
             continue
         loser, other = (at, index) if finished[index] and not finished[at] else (index, at)
-        message = f"its result could be that of a page of {keys[other]!r}, or the other way round; rename it"
+        message = f"its result would collide with a page of {keys[other]!r}; rename it"
         outputs.refusals.setdefault(loser, Refusal(FailureCode.OUTPUT_COLLISION, message))
 
 

@@ -109,9 +109,9 @@ class Summary(Section):
     failed_before: int = Field(0, ge=0, description="of done_before: rows that say failed")
     todo: int = Field(ge=0, description="files this run set out to do")
     counts: dict[str, int] = Field(description="rows of this run by status")
-    guided: int = Field(0, ge=0, description="of the colorized: by scribbles, a reference or the like")
+    guided: int = Field(0, ge=0, description="of the colorized: with scribbles, a reference or another guide")
     second_files: int = Field(
-        0, ge=0, description="of the colorized: finished before, got a second file alone"
+        0, ge=0, description="of the colorized: finished before, only got a second file"
     )
     failures: dict[str, FailureGroup] = Field(default_factory=dict, description="by failure code")
     images_per_second: float | None = Field(None, description="colorized images by seconds.run; null: none")

@@ -48,7 +48,7 @@ def summary_text(summary: Summary, report: bool = True, gallery: bool = False) -
 def headline(summary: Summary) -> str:
     """One line: how much was done in which time, what failed, and what is archived."""
     if not summary.listed:
-        return f"Nothing to do: there is nothing under {summary.input}."
+        return f"Nothing to do: {summary.input} holds no files."
     if not summary.todo:
         files = f"{counted(summary.listed, 'file')} under {summary.input}"
         return f"Nothing to do: all {files} are in the ledger already."
@@ -74,7 +74,7 @@ def _counts(summary: Summary) -> list[str]:
 def _archived(summary: Summary) -> list[str]:
     if not (count := summary.counts.get(Status.ARCHIVED, 0)):
         return []
-    advice = "Restore them in S3 (s3:RestoreObject); the next run takes them by itself."
+    advice = "Restore them in S3 (s3:RestoreObject); the next run will colour them."
     return ["", f"  archived: {count:,} in a Glacier class. {advice}"]
 
 
@@ -112,7 +112,7 @@ def _speed(summary: Summary) -> list[str]:
         lines.append(f"Doubt   {doubt_text(summary.doubt)}")
     if summary.max_delta_l is not None:
         lines.append(
-            f"Detail  the lightness of no pixel moved by more than {summary.max_delta_l:.2f} L* (of 100)"
+            f"Detail  the lightness of every pixel changed by at most {summary.max_delta_l:.2f} L* (of 100)"
         )
     return lines
 
@@ -120,8 +120,8 @@ def _speed(summary: Summary) -> list[str]:
 def _balance(balance: Balance) -> str:
     return (
         f"{balance.bottleneck} is the bottleneck: {balance.predictors} predict worker(s) "
-        f"{balance.predict_busy:.0%} busy, {balance.cpus} CPU(s) around them {balance.cpu_busy:.0%}; "
-        f"{balance.cpus_per_predictor:.1f} CPUs for each would keep both busy"
+        f"{balance.predict_busy:.0%} busy, {balance.cpus} CPU(s) for other tasks {balance.cpu_busy:.0%}; "
+        f"{balance.cpus_per_predictor:.1f} CPUs per predict worker would keep both busy"
     )
 
 
@@ -130,7 +130,7 @@ def _chroma(chroma: Chroma) -> str:
     if chroma.drift is None:
         return means
     less = "less" if chroma.drift < 0 else "more"
-    usual = f"usual is {chroma.reference_mean:.1f}"
+    usual = f"usually {chroma.reference_mean:.1f}"
     return f"{means}; {usual}: this run has {less}, by {abs(chroma.drift):.2f} of the usual spread"
 
 

@@ -98,7 +98,7 @@ def begin_cycle(
     say(f"prepared {cycle.photographs:,} photographs; left out: {dict(prepared.dropped)}")
     if cycle.photographs < config.retrain.least_new:
         folder.keep_rows(earlier.parts)
-        say(f"no cycle begins with fewer than {config.retrain.least_new:,} (retrain.least_new)")
+        say(f"a cycle needs at least {config.retrain.least_new:,} (retrain.least_new)")
         return None
     try:
         _check_held_out(request, config, folder)

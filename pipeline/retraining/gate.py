@@ -68,7 +68,7 @@ class GateSection(Section):
     def _once(cls, metrics: tuple[GateMetric, ...]) -> tuple[GateMetric, ...]:
         names = [metric.name for metric in metrics]
         if len(set(names)) < len(names):
-            raise ValueError("every metric may be named once")
+            raise ValueError("each metric may be named only once")
         return metrics
 
 

@@ -55,7 +55,7 @@ def refuse_request(request: RetrainRequest, config: RetrainSettings) -> None:
     """Raises ConfigError where there is nothing to train on, for places that overlap, and for settings that
     the cycle makes itself."""
     if not request.photos and not config.retrain.decisions:
-        raise ConfigError("give photographs with --photos, or with --decisions what people accepted")
+        raise ConfigError("give photographs with --photos, or accepted results with --decisions")
     for uri in (*request.photos, *config.retrain.decisions, request.held_out, request.registry):
         refuse_overlap(uri, request.output, own=FOLDERS)
     given = {"data": config.data.model_fields_set, "train": config.train.model_fields_set}

@@ -52,7 +52,7 @@ class DecisionRunner:
         except FiatColorError as error:
             self._state = replace(self._state, state="failed", message=" ".join(str(error).split()))
         except BaseException as error:
-            self._state = replace(self._state, state="failed", message=f"a defect: {type(error).__name__}")
+            self._state = replace(self._state, state="failed", message=f"a bug: {type(error).__name__}")
             raise
         else:
             self._renew(cards)

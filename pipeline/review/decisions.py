@@ -42,7 +42,7 @@ _AHEAD = timedelta(minutes=10)
 def _in_time(when: datetime) -> datetime:
     when = when.astimezone(UTC)
     if when < _EARLIEST or when > datetime.now(UTC) + _AHEAD:
-        raise ValueError("is no time at which a decision can have been taken: look at the clock")
+        raise ValueError("is not a possible time of a decision: check the clock")
     return when
 
 
@@ -67,16 +67,16 @@ class Decision(Section):
     )
     verdict: Verdict
     correction: Correction | None = Field(None, description="of correct: what is wanted")
-    undoes: Identifier | None = Field(None, description="of undo: the id of the decision it takes back")
+    undoes: Identifier | None = Field(None, description="of undo: the id of the decision that it cancels")
     who: Annotated[str, AfterValidator(_one_line)] = Field(min_length=1, max_length=200)
     when: Annotated[AwareDatetime, AfterValidator(_in_time)] = Field(description="ISO 8601 with a time zone")
 
     @model_validator(mode="after")
     def _verdict_has_its_field(self) -> Decision:
         if (self.verdict == "undo") != (self.undoes is not None):
-            raise ValueError("undo, and nothing else, names the decision that it takes back")
+            raise ValueError("only undo names a decision that it cancels, and it must name one")
         if (self.verdict == "correct") != (self.correction is not None):
-            raise ValueError("correct, and nothing else, has a correction")
+            raise ValueError("only correct has a correction, and it must have one")
         return self
 
     @property
@@ -103,8 +103,8 @@ def write_decision(out: Store, decision: Decision) -> bool:
     except AlreadyExists:
         if _read(out, decision.object_key) != decision:
             raise StorageError(
-                f"{out.uri}/{decision.object_key} is another decision than the one to keep; both say who and "
-                "when: let somebody look at them"
+                f"{out.uri}/{decision.object_key} is not the decision to store; both say who and "
+                "when: check them"
             ) from None
         return False
     return True
@@ -167,7 +167,7 @@ def _parsed(out: Store, key: str, text: bytes) -> Decision:
         return Decision.model_validate_json(text)
     except ValueError:  # pydantic's errors are among them
         raise StorageError(
-            f"{out.uri}/{key} is no decision: move it away, or restore it from a backup"
+            f"{out.uri}/{key} is not a decision: move it away, or restore it from a backup"
         ) from None
 
 
@@ -196,14 +196,14 @@ def read_file(path: str) -> Sequence[Decision]:
             f"cannot read the decisions {path!r}: {getattr(error, 'strerror', error)}"
         ) from None
     if len(data) > MOST_FILE_BYTES:
-        raise ConfigError(f"{path!r} has over {MOST_FILE_BYTES // 2**20} MiB, more than any page downloads")
+        raise ConfigError(f"{path!r} has over {MOST_FILE_BYTES // 2**20} MiB, more than any page saves")
     try:
         return DecisionFile.model_validate_json(data).decisions
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])[:200]
         raise ConfigError(
-            f"{path!r} is no file of decisions: {place or 'JSON'}: {first['msg'][:200]}"
+            f"{path!r} is not a decisions file: {place or 'JSON'}: {first['msg'][:200]}"
         ) from None
 
 
@@ -217,4 +217,4 @@ def refuse_unknown(decisions: Iterable[Decision], known: Iterable[str]) -> None:
     for decision in decisions:
         if decision.key not in keys:
             name = json.dumps(decision.key)[:200]
-            raise ConfigError(f"the decisions name {name}, which the ledger does not have: another output's?")
+            raise ConfigError(f"the decisions name {name}, which is not in the ledger: for another output?")

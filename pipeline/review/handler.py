@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         except KeyError:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such picture")
         except Superseded:
-            self._refuse(HTTPStatus.CONFLICT, "a later request came")
+            self._refuse(HTTPStatus.CONFLICT, "superseded by a later request")
         except (ImageFailure, FiatColorError, ValueError) as error:
             self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, " ".join(str(error).split())[:500])
         else:
@@ -135,9 +135,9 @@ class Handler(BaseHTTPRequestHandler):
     def _apply(self, body: bytes) -> None:
         applying = self.server.applying
         if applying is None:
-            self._refuse(HTTPStatus.NOT_FOUND, "there is nothing that could carry the decisions out")
+            self._refuse(HTTPStatus.NOT_FOUND, "this server cannot apply decisions")
         elif not applying.start():
-            self._refuse(HTTPStatus.CONFLICT, "it is at work already")
+            self._refuse(HTTPStatus.CONFLICT, "decisions are already being applied")
         else:
             self._json(applying.state())
 
@@ -193,7 +193,7 @@ class Handler(BaseHTTPRequestHandler):
             return True
         self.close_connection = True
         self._refuse(
-            HTTPStatus.FORBIDDEN, "open the gallery by the address that fiat-color review OUT --serve printed"
+            HTTPStatus.FORBIDDEN, "open the gallery at the address that fiat-color review OUT --serve printed"
         )
         return False
 

@@ -61,7 +61,7 @@ def reject(out: Store, decisions: Mapping[str, Decision], run_id: str, lease: Le
     lease.check()
     for digest, of_digest in fresh.items():
         if not commit_part(out, digest, _part_name(of_digest), of_digest):
-            raise StorageError(f"the ledger of {digest} has these rejections already; run it again")
+            raise StorageError(f"the ledger {digest} has these rejections already; run it again")
     files = [key for row in rows for key in _files(row)]
     for key in not_in_use(open_ledger(out), files) if files else ():
         lease.check()

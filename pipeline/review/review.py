@@ -76,7 +76,7 @@ def run_review(request: ReviewRequest) -> int:
         return _review(request)
     except KeyboardInterrupt:
         raise FiatColorError(
-            "interrupted; the gallery is as it was, or partly renewed: run it again"
+            "interrupted; the gallery is unchanged or partly updated: run it again"
         ) from None
 
 
@@ -106,8 +106,8 @@ def _taken_in(kept: int, given: int) -> str:
     if not given:
         return "the file holds no decisions"
     there = given - kept
-    already = f"; {there:,} {'was' if there == 1 else 'were'} there already" if there else ""
-    return (f"took in {counted(kept, 'decision')}" if kept else "took in 0") + already
+    already = f"; {there:,} {'was' if there == 1 else 'were'} stored already" if there else ""
+    return (f"imported {counted(kept, 'decision')}" if kept else "imported 0") + already
 
 
 def refresh_gallery(
@@ -137,7 +137,7 @@ def refresh_gallery(
     if of_run is None:
         words.append(f"{counted(pictures.made, 'thumbnail')} written")
     if pictures.unreadable or of_run is None:
-        words.append(f"{counted(pictures.unreadable, 'picture')} that cannot be shown")
+        words.append(f"{counted(pictures.unreadable, 'picture')} cannot be shown")
     if pictures.left:
         advice = f"fiat-color review {shlex.quote(out.uri)} writes them"
         words.append(f"{counted(pictures.left, 'image')} without thumbnails: {advice}")
@@ -161,11 +161,11 @@ def _apply(request: ReviewRequest, out: Store) -> tuple[int, str]:
     return status, "; ".join(filter(None, [message, outcome]))
 
 
-def _nothing_to_apply(current_decisions: Mapping[str, Decision]) -> str:
+def _nothing_to_apply(decisions: Mapping[str, Decision]) -> str:
     """A message that says why there is nothing to apply."""
-    if any(decision.verdict in _CARRIED_OUT for decision in current_decisions.values()):
-        return "nothing to apply: all decisions are carried out already"
-    return "nothing to apply: no image is rejected, corrected or to be kept gray"
+    if any(decision.verdict in _CARRIED_OUT for decision in decisions.values()):
+        return "nothing to apply: all decisions are applied already"
+    return "nothing to apply: no image is rejected, corrected or kept gray"
 
 
 def _serve(
@@ -184,13 +184,13 @@ def _serve(
     try:
         server = ReviewServer(source, out, _by_key(cards), who, port, preview=preview, apply=apply)
     except OSError as error:
-        raise ConfigError(f"cannot serve at port {port}: {error.strerror}; give another --port") from None
+        raise ConfigError(f"cannot serve on port {port}: {error.strerror}; give another --port") from None
     with server:
-        log.say("serving", f"open {server.address} (good once; Ctrl-C ends)", address=server.address)
+        log.say("serving", f"open {server.address} (works once; Ctrl-C to stop)", address=server.address)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            log.say("served", "ended; the decisions are in " + f"{out.uri}/decisions/")
+            log.say("served", "stopped; the decisions are in " + f"{out.uri}/decisions/")
 
 
 def _by_key(cards: pa.Table) -> Cards:
@@ -207,7 +207,7 @@ def _preview(
     try:
         config = request.config if last is None else settings_of(out, last.run_id, request.config)
     except (ConfigError, StorageError) as error:
-        log.say("no_preview", f"{error}; corrections are not previewed", level="warning")
+        log.say("no_preview", f"{error}; there will be no previews of corrections", level="warning")
         return None
     return request.open_preview(source, out, config)
 
@@ -217,9 +217,9 @@ def _who(name: str | None) -> str:
         try:
             name = getpass.getuser()
         except (OSError, KeyError):  # a container without accounts
-            raise ConfigError("this account has no name; give --who NAME for the decisions") from None
+            raise ConfigError("this account has no name; give one with --who NAME") from None
     if not name or len(name) > 200 or not name.isprintable() or name != name.strip():
-        raise ConfigError(f"--who {name!r} is no name: give one line of at most 200 characters")
+        raise ConfigError(f"--who {name!r} is not a valid name: give one line of at most 200 characters")
     return name
 
 
@@ -236,7 +236,7 @@ def _source(request: ReviewRequest, last: LastRun | None) -> Store | None:
     """The source store; None if it is unknown, or if the last run's input cannot be read."""
     uri = request.input or (None if last is None else last.input)
     if uri is None:
-        log.say("no_input", "no run says where the sources are; give --input to see them", level="warning")
+        log.say("no_input", "the place of the sources is unknown; give --input to see them", level="warning")
         return None
     refuse_overlap(uri, request.output, own=(GALLERY, DECISIONS))
     source = open_store(uri, request.config.storage)

@@ -97,12 +97,12 @@ class ReviewServer(ThreadingHTTPServer):
         """
         card = self.cards.get(wish.key)
         if card is None or card["etag"] != wish.etag:
-            raise ValueError("the gallery is older than the ledger: start the review again")
+            raise ValueError("the gallery is older than the ledger: restart the review")
         with self.lock:
             if wish.undoes is not None:
                 decided = self.log.current_decisions().get(wish.key)
                 if decided is None or decided.id != wish.undoes:
-                    raise ValueError("somebody decided meanwhile: look again")
+                    raise ValueError("somebody else has decided meanwhile: look again")
             if wish.correction is not None:
                 self._lender(wish.correction)
             decision = Decision(**wish.model_dump(), who=self.who, when=datetime.now(UTC))
@@ -152,5 +152,5 @@ class ReviewServer(ThreadingHTTPServer):
             return None
         card = self.cards.get(correction.reference)
         if card is None or not card["output_key"]:
-            raise ValueError("the image whose colours are wanted has no result")
+            raise ValueError("the reference image has no result")
         return card

@@ -175,7 +175,7 @@ class _Maker:
     def _result(self, card: Mapping[str, Any]) -> bytes:
         data = self.out.get(str(card["output_key"]), max_bytes=_MOST_BYTES).data
         if hashlib.sha256(data).hexdigest() != card["output_sha256"]:
-            raise ValueError("its bytes are not those of the ledger")
+            raise ValueError("its bytes differ from the ledger")
         return data
 
     def _write(self, name: str, read: Callable[[], bytes]) -> _One:

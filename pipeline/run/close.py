@@ -161,8 +161,8 @@ def _alarm(summary: Summary, worked_on: int, max_failed: float) -> str:
     failed = summary.counts[Status.FAILED]
     code, group = next(iter(summary.failures.items()))
     return (
-        f"{failed:,} of {worked_on:,} images failed ({failed / worked_on:.1%}), run.max_failed allows "
-        f"{max_failed:.1%}; most often {code} ({group.count:,}): {group.advice}"
+        f"{failed:,} of {worked_on:,} images failed ({failed / worked_on:.1%}); run.max_failed allows "
+        f"{max_failed:.1%}. The most frequent failure is {code} ({group.count:,}): {group.advice}"
     )
 
 

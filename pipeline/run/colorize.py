@@ -125,7 +125,7 @@ def _say_config(request: ColorizeRequest, config: JobConfig) -> None:
 def _dry_run(job: Job, plan: Plan) -> Outcome:
     text = estimate_text(_with_plan(job, plan), plan)
     log.say("estimate", " ".join(text.split()), text=text)
-    text = "Dry run: nothing was written. (--show-config prints the configuration.)"
+    text = "Dry run: nothing was written. (Add --show-config to print the configuration.)"
     log.say("dry_run", "dry run: nothing was written", text=text)
     return Outcome(EXIT_DONE, "dry run")
 
@@ -177,13 +177,13 @@ def _interrupted(job: Job, plan: Plan, out: Store, observer: Observer | None) ->
     done = {shard for shard in counts if part_key(job.job_digest, shard) in present}
     begun = {} if observer is None else observer.uncommitted
     uncommitted = sum(images for shard, images in begun.items() if shard not in done)
-    more = f" ({uncommitted:,} more are written, and will be coloured again)" if uncommitted else ""
+    more = f" ({uncommitted:,} more are not committed and will be coloured again)" if uncommitted else ""
     of_all = f"{sum(counts[shard] for shard in done):,} of {counted(plan.todo_items, 'image')}{more}"
-    return FiatColorError(f"interrupted after {of_all}; the same command goes on where this one stopped")
+    return FiatColorError(f"interrupted after {of_all}; run the same command again to continue")
 
 
 def _say_start(job: Job, layout: Layout) -> None:
-    by = "on Ray" if layout.engine == "ray" else "in processes of this machine"
+    by = "on Ray" if layout.engine == "ray" else "in processes on this machine"
     message = f"run {job.run_id}: {layout.topology}, {counted(layout.workers, 'worker')} {by}"
     fields = {name: getattr(layout, name) for name in ("engine", "topology", "workers", "precision")}
     log.say("start", message, **fields)

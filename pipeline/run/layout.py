@@ -69,8 +69,8 @@ def layout_for(config: JobConfig, cpus: int, gpus: int) -> Layout:
     gpus = gpus if run.gpus is None else run.gpus
     if on_gpu and not gpus:
         raise ConfigError(
-            "run.compose=gpu, but the cluster has no GPU: leave it out, or set run.gpus for a cluster that "
-            "grows on demand"
+            "run.compose=gpu, but the cluster has no GPU: leave it out, or set run.gpus for an "
+            "autoscaling cluster"
         )
     topology = run.topology if run.topology != "auto" else ("staged" if gpus and not on_gpu else "fused")
     if topology == "fused" and not on_gpu:

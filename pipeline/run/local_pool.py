@@ -75,7 +75,7 @@ class LocalPool:
             moved = wait(self.workers, timeout=self.stall_seconds)
             if not moved:
                 raise RunError(
-                    f"the run stopped: nothing has moved for {self.stall_seconds} s (limits.stall_seconds); "
+                    f"the run stopped: no progress for {self.stall_seconds} s (limits.stall_seconds); "
                     "committed shards stay, run again"
                 )
             for connection in moved:
@@ -141,7 +141,7 @@ class LocalPool:
         if attempt > job.config.limits.attempts + len(lost) + _BLAMELESS:
             raise RunError(
                 f"the run stopped: {attempt - 1} workers died over one shard, from {shard.items[0].key} to "
-                f"{shard.items[-1].key}, perhaps for want of memory; committed shards stay, run again with "
+                f"{shard.items[-1].key}, perhaps for lack of memory; committed shards stay, run again with "
                 "fewer run.workers"
             )
         self._send(worker, Order(shard.shard_id, shard.items, attempt, lost))
@@ -161,7 +161,7 @@ class LocalPool:
             return
         self.false_starts += 1
         if self.false_starts >= _FALSE_STARTS:
-            words = f"workers end before they have begun: {self.server.last_words()}"
+            words = f"workers exit before they start work: {self.server.last_words()}"
             raise RunError(f"{words}; committed shards stay, run again")
 
     def _forget(self, worker: _Worker) -> None:

@@ -94,7 +94,7 @@ def deliver(config: NotifyConfig, message: dict[str, Any]) -> bool:
         reason = type(error).__name__  # its text repeats the URL, which may hold a secret
     if reason:
         host = urlsplit(config.webhook).hostname
-        warning = f"the webhook at {host} did not receive the end of the run: {reason}"
+        warning = f"the webhook at {host} was not notified of the end of the run: {reason}"
         log.say("warning", warning, level="warning", text=f"warning: {warning}")
     return not reason
 

@@ -89,7 +89,7 @@ def _second_file_lines(plan: Plan) -> list[str]:
     """A line on finished images that only get a second file; empty if there are none."""
     if not plan.second_files:
         return []
-    return [f"         {plan.second_files:,} of these are finished and get their second file alone"]
+    return [f"         {plan.second_files:,} of these are finished and only get a second file"]
 
 
 def _archived_lines(plan: Plan) -> list[str]:
@@ -97,7 +97,7 @@ def _archived_lines(plan: Plan) -> list[str]:
     if not plan.archived_items:
         return []
     count, size = counted(plan.archived_items, "file"), _size(plan.archived_bytes)
-    return [f"archived {count} of these, {size}: restore them, and the next run takes them by itself"]
+    return [f"archived {count} of these, {size}: restore them, and the next run will colour them"]
 
 
 def estimate_text(job: Job, plan: Plan) -> str:

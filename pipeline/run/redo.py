@@ -35,10 +35,10 @@ def recolor_decided(output: str, config: JobConfig, input: str | None = None) ->
     out = open_store(output, config.storage)
     keys = _known(out, redone_keys(read_decisions(out)))
     if not keys:
-        return Outcome(EXIT_DONE, "no correction, and none taken back")
+        return Outcome(EXIT_DONE, "no corrections to apply, and none undone")
     last = last_run(out)
     if last is None:
-        raise ConfigError(f"no finished run below {out.uri}/runs says how to colour: run fiat-color colorize")
+        raise ConfigError(f"there is no finished run below {out.uri}/runs: run fiat-color colorize first")
     settings = _of_keys(settings_of(out, last.run_id, config), keys)
     request = ColorizeRequest(input or last.input, output, settings)
     return run_to_its_end(request)

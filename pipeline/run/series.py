@@ -48,18 +48,18 @@ STAGE_SECONDS = Series(
 IMAGE_SECONDS = Series(
     "histogram", "fiat_color_image_seconds", "Seconds of one image in a stage", ("stage",), _SECONDS
 )
-RETRIES = Series("counter", "fiat_color_shard_retries", "Attempts at a shard after its first: lost workers")
-RUNS = Series("counter", "fiat_color_runs", "Runs whose work ended, by how", ("outcome",))
+RETRIES = Series("counter", "fiat_color_shard_retries", "Retries of a shard after a lost worker")
+RUNS = Series("counter", "fiat_color_runs", "Runs whose work has ended, by outcome", ("outcome",))
 RUN_INFO = Series("gauge", "fiat_color_run_info", "1 while the run works", ("run", "method", "topology"))
 SHARDS = Series("gauge", "fiat_color_shards", "Shards of the run: queued, working, done", ("run", "state"))
 OLDEST_SHARD = Series(
     "gauge",
     "fiat_color_oldest_shard_seconds",
-    "Since the first attempt at the oldest shard at work",
+    "Seconds since the first attempt at the oldest shard in progress",
     ("run",),
 )
 SINCE_COMMIT = Series(
-    "gauge", "fiat_color_seconds_since_commit", "Since the last commit, or the start of the work", ("run",)
+    "gauge", "fiat_color_seconds_since_commit", "Seconds since the last commit or the start of work", ("run",)
 )
 FAILED_SHARE = Series("gauge", "fiat_color_failed_share", "Failed images by all of the run so far", ("run",))
 CHROMA = Series("gauge", "fiat_color_chroma_mean", "Mean CIELAB chroma of the run's images so far", ("run",))

@@ -54,11 +54,11 @@ def source_of(inputs: Sequence[str], storage: StorageConfig) -> Source:
     for place in inputs:
         if (file := _photograph(place, storage)) is None:
             _refuse_no_photograph(place)
-            raise ConfigError(f"{place} is no photograph: give one folder, or files, and the output last")
+            raise ConfigError(f"{place} is not a photograph: give one folder, or files, and the output last")
         files.append(file)
     roots = sorted({file.root or "folders" for file in files})
     if len(roots) > 1:
-        raise ConfigError(f"the photographs lie in {' and '.join(roots)}: colour those of each by themselves")
+        raise ConfigError(f"the photographs lie in {' and '.join(roots)}: colour them in separate runs")
     shared = os.path.commonpath([file.folder for file in files])
     paths = (Path(file.folder, file.name).relative_to(shared) for file in files)
     keys = {"/".join(map(escape_name, path.parts)) for path in paths}
@@ -72,7 +72,7 @@ def _refuse_no_photograph(place: str) -> None:
         return
     if location.is_file():
         raise ConfigError(
-            f"{place} is no photograph, by its name or its first bytes; give photographs, or a folder"
+            f"{place} is not a photograph, by its name and its first bytes; give photographs, or a folder"
         )
     if claims_image(location.name, None) and not location.exists():
         raise ConfigError(f"there is no photograph {place}; check the path")

@@ -54,7 +54,7 @@ def request_of(
     if source.keys is None:
         return ColorizeRequest(source.folder, output, config, dry_run, show_config)
     if config.plan.keys is not None:
-        raise ConfigError("plan.keys chooses from a folder; leave it out, or give the folder as the input")
+        raise ConfigError("plan.keys selects from a folder; leave it out, or give the folder as the input")
     config = config.model_copy(update={"plan": config.plan.model_copy(update={"keys": source.keys})})
     return ColorizeRequest(source.folder, output, config, dry_run, show_config, tuple(places))
 

@@ -83,7 +83,7 @@ def _close(job: Job, plan: Plan, source: Store, out: Store, run_id: str, start: 
         began, ended = min(began, times["min"].timestamp()), max(ended, times["max"].timestamp())
     if not tally.rows:
         return None
-    text = f"run {run_id} has coloured its images and was not closed: closing it now"
+    text = f"run {run_id} coloured its images but was not closed: closing it now"
     log.say("closing", text, text=text)
     # As if the run had ended just now. The lengths of its phases are known; the pause since then is not
     # counted.

@@ -81,7 +81,7 @@ class SecondFiles:
         try:
             return self._made(image, self._row(image.item, part))
         except _UNUSABLE as error:
-            return replace(image, note=f"coloured again, its finished image cannot be used: {error}")
+            return replace(image, note=f"coloured again, because its finished image cannot be used: {error}")
         except Exception as error:
             return self.rows.of_error(image, error)
 
@@ -91,7 +91,7 @@ class SecondFiles:
         same = pc.and_(pc.equal(table["key"], item.key), pc.equal(table["etag"], item.etag))
         found = newest_in_job(pa.table(table.filter(same)), ["key"]).to_pylist()
         if not found or found[0]["status"] != Status.COLORIZED:
-            raise ObjectMissing(f"{part} has no row of it")
+            raise ObjectMissing(f"{part} has no row for it")
         return LedgerRow(**{**found[0], "status": Status.COLORIZED})
 
     def _made(self, image: SourceImage, row: LedgerRow, keep: bool = True) -> LedgerRow:
@@ -129,7 +129,7 @@ class SecondFiles:
         with on_disk(), temporary_folder() as folder:
             finished, second = folder / "finished", folder / "second"
             if get_file(self.out, key, finished).sha256 != sha256:
-                raise ObjectChanged(f"{key} has not the bytes that the ledger names")
+                raise ObjectChanged(f"the bytes of {key} differ from the ledger")
             if second_key is None:
                 return DeliveredFile(key, str(sha256)), ()
             report = derive_file(finished, second, metadata_of(finished), output.derivative)

@@ -243,7 +243,7 @@ def _painted(
 
 def colour_note(real: RealColour, model: ModelConfig) -> str:
     """For the ledger: the real colour in a black-and-white scan, and what was done with it."""
-    kept = "was left as it is" if model.keep_color else "was coloured anew, for model.keep_color is false"
+    kept = "was kept" if model.keep_color else "was recoloured, because model.keep_color is false"
     return f"real colour on {max(real.share, 0.001):.1%} of its area {kept}"
 
 

@@ -56,13 +56,13 @@ class GuideReader:
         """
         if (lacking := self.methods.lacking(image.method, image.guide.given)) is not None:
             place = self.job.config.model.pictures
-            where = "this image has no such guide" if place is None else f"{place} has none of its name"
+            where = "this image has none" if place is None else f"{place} has none with its name"
             return Skip(Status.SKIPPED_OTHER, f"{lacking}, and {where}")
         if image.guide.has_hints and is_streamed(image.item, self.job.config):
             raise ImageFailure(
                 FailureCode.GUIDE_INVALID,
-                "its scribbles, points and strokes cannot be spread over a picture coloured in strips; "
-                "colour it apart with a higher limits.stream_bytes",
+                "scribbles, points and strokes do not work with a picture coloured in strips; "
+                "colour it separately with a higher limits.stream_bytes",
             )
         return None
 
@@ -75,10 +75,10 @@ class GuideReader:
         """
         guide = image.guide
         if guide.has_hints and pages > 1:
-            message = "scribbles, points and strokes are for one picture, and it has several pages"
+            message = "scribbles, points and strokes need a single picture, but it has several pages"
             raise ImageFailure(FailureCode.GUIDE_INVALID, message)
         if guide.picture is not None and pages > 1:
-            message = f"its picture {guide.picture.name!r} is for one picture, and it has {pages} pages"
+            message = f"its picture {guide.picture.name!r} needs a single picture, but it has {pages} pages"
             raise ImageFailure(FailureCode.GUIDE_INVALID, message)
         pictures, sha256 = self._all_pictures(guide), None
         if guide.picture is not None:
@@ -121,7 +121,7 @@ class GuideReader:
         try:
             fetched = self._stores[named.folder].get(named.key, if_etag=named.etag, max_bytes=most + 1)
         except ObjectMissing:
-            raise ImageFailure(FailureCode.SOURCE_MISSING, f"{name}: gone since the plan was made") from None
+            raise ImageFailure(FailureCode.SOURCE_MISSING, f"{name}: deleted since planning") from None
         except ObjectChanged:
             raise ImageFailure(
                 FailureCode.SOURCE_CHANGED, f"{name}: changed since the plan was made; run again"

@@ -69,7 +69,7 @@ def guided_chroma(
     if guide.has_hints and spreads:
         return times_chroma(spread_hints(l_u16, ab_2hw, guide, png), guide)
     if ab_2hw is None:
-        raise ImageFailure(FailureCode.GUIDE_INVALID, "nothing gives it colours: no method, and no hint")
+        raise ImageFailure(FailureCode.GUIDE_INVALID, "it has no source of colours: no method and no hint")
     return times_chroma(ab_2hw, guide)
 
 
@@ -96,7 +96,7 @@ def spread_hints(l_u16: NDArray[np.uint16], ab_2hw: F32 | None, guide: Guide, pn
     known = hints_of(guide, png, width, height)
     if not known[2].any():
         if ab_2hw is None:
-            raise ImageFailure(FailureCode.GUIDE_INVALID, "nothing is left of its strokes: all are erased")
+            raise ImageFailure(FailureCode.GUIDE_INVALID, "nothing remains of its strokes: all are erased")
         return ab_2hw
     L_hw = downscale_luminance(l_u16, guide.side)
     toward = None if ab_2hw is None else _resized(ab_2hw, L_hw.shape)

@@ -91,5 +91,5 @@ def shared_picture(uri: str, storage: StorageConfig) -> bytes:
     except ObjectMissing as error:
         raise ConfigError(str(error)) from None
     if mark and hashlib.sha256(data).hexdigest() != wanted:
-        raise ConfigError(f"{place} has changed: its SHA-256 is not {wanted} any more")
+        raise ConfigError(f"{place} has changed: its SHA-256 is no longer {wanted}")
     return data

@@ -22,8 +22,8 @@ def pin_onnx(model: ModelConfig, onnx: OnnxWeights) -> ModelConfig:
     """
     if model.precision == "bf16":
         raise ConfigError(
-            "configuration key 'model.precision' has the value 'bf16': an ONNX graph computes in the types "
-            "that it was written in; leave it out"
+            "configuration key 'model.precision' has the value 'bf16': an ONNX graph computes in its own "
+            "data types; leave it out"
         )
     onnx.probe()
     assert model.weights is not None

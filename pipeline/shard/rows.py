@@ -146,13 +146,11 @@ class Rows:
     def unreadable(self, image: SourceImage, error: Exception) -> LedgerRow:
         """Of a source that cannot be fetched, for one of the reasons in `UNREADABLE`."""
         if isinstance(error, ObjectArchived):
-            return self.row(image, Status.ARCHIVED, message=f"{error}, and the next run takes it by itself")
+            return self.row(image, Status.ARCHIVED, message=f"{error}; the next run after that colours it")
         if isinstance(error, ObjectMissing):
-            return self.failed(image, FailureCode.SOURCE_MISSING, "gone since the plan was made")
+            return self.failed(image, FailureCode.SOURCE_MISSING, "deleted since planning")
         if isinstance(error, ObjectChanged):
-            return self.failed(
-                image, FailureCode.SOURCE_CHANGED, "changed since the plan was made; run again"
-            )
+            return self.failed(image, FailureCode.SOURCE_CHANGED, "changed since planning; run again")
         damaged = isinstance(error, ObjectDamaged)
         return self.failed(
             image, FailureCode.SOURCE_DAMAGED if damaged else FailureCode.SOURCE_DENIED, str(error)

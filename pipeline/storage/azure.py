@@ -42,7 +42,7 @@ _ARCHIVE = "Archive"
 _HIGH = re.compile("[\ue000-\U0010ffff]")
 _BUSY = (408, 429)
 _PAGE = 5000  # the most that the server gives
-_GOES_ON = "the same command goes on where this one stopped"
+_GOES_ON = "run the same command again to continue"
 _clients: dict[tuple[str, StorageConfig, int], ContainerClient] = {}
 _clients_lock = threading.Lock()
 
@@ -111,7 +111,7 @@ class AzureStore(BucketStore):
 
     def _check_name(self, name: str) -> None:
         if "\\" in name:
-            raise BadKey(f"{self._whole(name)} cannot be a key: Azure takes a backslash for a slash")
+            raise BadKey(f"{self._whole(name)} cannot be a key: Azure treats a backslash as a slash")
 
     def _write(self, name: str, data: bytes, content_type: str | None, absent: bool) -> None:
         self._check_name(name)
@@ -176,8 +176,8 @@ class AzureStore(BucketStore):
 
     def _unreachable(self, error: Exception, name: str) -> Transient:
         return Transient(
-            f"cannot reach Azure for {self._whole(name)}: {_one_line(error)}; check the name of the account "
-            "and the network, and run the same command again"
+            f"cannot reach Azure for {self._whole(name)}: {_one_line(error)}; check the account name and "
+            "the network, and run the same command again"
         )
 
     def _refused(self, error: Any, action: str, name: str) -> StorageError | ConfigError:
@@ -185,11 +185,11 @@ class AzureStore(BucketStore):
         if code in ("ContainerNotFound", "ContainerBeingDeleted"):
             return ConfigError(f"there is no container {self.bucket!r}; check its name, or create it")
         if code in ("BlobArchived", "BlobBeingRehydrated"):
-            return ObjectArchived(f"{whole} is archived and cannot be read; restore it (set its tier to Hot)")
+            return ObjectArchived(f"{whole} is archived and cannot be read; set its tier to Hot first")
         if code == "BlobAlreadyExists":
             return PreconditionFailed(f"{whole} already exists")
         if status == 412 or (status == 304 and action == "read"):
-            return ObjectChanged(f"{whole} is not the version that was asked for")
+            return ObjectChanged(f"{whole} is not the requested version")
         if status == 404:
             return ObjectMissing(f"{whole} does not exist")
         if status == 401 or code in ("AuthenticationFailed", "InvalidAuthenticationInfo"):
@@ -236,7 +236,7 @@ def _make_client(container: str, config: StorageConfig) -> ContainerClient:
         if text := os.environ.get(CONNECTION):
             return ContainerClient.from_connection_string(text, container, **how)
         if not (account := os.environ.get(ACCOUNT)):
-            raise CredentialsMissing(f"az://{container} is of no account that is known here: {_ADVICE}")
+            raise CredentialsMissing(f"no account is configured for az://{container}: {_ADVICE}")
         place = f"https://{account}.blob.core.windows.net"
         return ContainerClient(place, container, credential=_credential(), **how)
     except ValueError as error:

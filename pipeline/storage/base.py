@@ -131,14 +131,14 @@ def printable(text: str) -> str:
 
 
 #: How an object uploaded in parts differs, in words.
-OTHER_PARTS = "the MD5s of its parts are not those that the server states"
+OTHER_PARTS = "the MD5s of its parts differ from those that the server states"
 
 
 def damaged(name: str, difference: str, times: int) -> ObjectDamaged:
     """The error for an object that was read this many times and always had other bytes than were stored."""
     return ObjectDamaged(
         f"{name} is damaged in the store or on the way from it: {difference}; it was read {times} times; "
-        "restore it from a backup, or check what lies between"
+        "restore it from a backup, or check the network in between"
     )
 
 

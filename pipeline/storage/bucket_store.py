@@ -69,7 +69,7 @@ class BucketStore(ABC):
 
     @abstractmethod
     def _write(self, name: str, data: bytes, content_type: str | None, absent: bool) -> None:
-        """Write atomically. `absent`: only if the object does not exist, else raise Unmet."""
+        """Write atomically. `absent`: only if the object does not exist, else raise PreconditionFailed."""
 
     @abstractmethod
     def _write_file(self, name: str, path: Path, content_type: str | None) -> None:
@@ -108,8 +108,8 @@ class BucketStore(ABC):
                 continue
             if info.key < before:
                 raise StorageError(
-                    f"{self.uri} lists {printable(info.key)} behind {printable(before)}, which is not the "
-                    "order of their letters; give a bucket without a hierarchical namespace"
+                    f"{self.uri} lists {printable(info.key)} after {printable(before)}, which is not in "
+                    "code point order; give a bucket without a hierarchical namespace"
                 )
             before = info.key
             yield info._replace(key=info.key[len(self.prefix) :])
@@ -138,7 +138,7 @@ class BucketStore(ABC):
         total = body.total if size is None else size
         wanted = max(0, total - start) if count is None else min(count, max(0, total - start))
         if len(body.data) != wanted:
-            return f"{len(body.data):,} bytes come, and {wanted:,} are stored"
+            return f"{len(body.data):,} bytes were read, but {wanted:,} are stored"
         if not self.config.verify_reads or body.md5 is None or len(body.data) != body.total:
             return None
         md5 = hashlib.md5(body.data, usedforsecurity=False).hexdigest()

@@ -47,7 +47,7 @@ _RANGE = re.compile(r"bytes \d+-\d+/(\d+)")
 _BUSY = (408, 429)
 _PAGE = 1000  # the most that the server gives
 _ADVICE = "set GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login"
-_GOES_ON = "the same command goes on where this one stopped"
+_GOES_ON = "run the same command again to continue"
 _sessions: dict[tuple[StorageConfig, int], requests.Session] = {}
 _sessions_lock = threading.Lock()
 
@@ -85,7 +85,7 @@ class GcsStore(BucketStore):
                 data = got.raw.read(decode_content=False)
             except Exception as error:  # from urllib3, ssl or the socket
                 whole, reason = self._whole(name), _one_line(error)
-                raise Transient(f"the download of {whole} broke off: {reason}") from None
+                raise Transient(f"the download of {whole} was interrupted: {reason}") from None
         stated = _RANGE.fullmatch(got.headers.get("content-range", ""))
         total = int(stated[1]) if stated else int(got.headers.get("content-length", len(data)))
         return Body(data, generation, total, got.headers.get("content-type"), _md5_of(got))
@@ -98,7 +98,7 @@ class GcsStore(BucketStore):
         return Body(b"", about["generation"], int(about["size"]), about.get("contentType"), md5)
 
     def _changed(self, name: str) -> ObjectChanged:
-        return ObjectChanged(f"{self._whole(name)} is not the version that was asked for")
+        return ObjectChanged(f"{self._whole(name)} is not the requested version")
 
     def _write(self, name: str, data: bytes, content_type: str | None, absent: bool) -> None:
         about = self._about(name, content_type, hashlib.md5(data, usedforsecurity=False).digest())
@@ -173,7 +173,7 @@ class GcsStore(BucketStore):
             ) from None
         except (requests.RequestException, google_errors.TransportError) as error:
             raise Transient(
-                f"cannot reach the server of Google for {whole}: {_one_line(error)}; check the network, and "
+                f"cannot reach Google Cloud Storage for {whole}: {_one_line(error)}; check the network, and "
                 "run the same command again"
             ) from None
         if answer.status_code < 300 or answer.status_code in (308, 416):  # 308: a part of an upload

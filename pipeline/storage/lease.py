@@ -118,8 +118,8 @@ class Lease:
     def _renew(self) -> None:
         if self._newest() != self._number:
             self._lost = (
-                f"another process has taken over at {self._store.uri}, for this one was silent for "
-                f"{STALE_SECONDS / 60:.0f} minutes; what was committed stays, and the other one goes on"
+                f"another process has taken over at {self._store.uri}, because this one did not respond "
+                f"for {STALE_SECONDS / 60:.0f} minutes; committed work stays, and the other process continues"
             )
             self._done.set()
             return
@@ -238,15 +238,15 @@ def _is_dead(sign: LeaseRecord, silent: float) -> bool:
 def _waiting(store: Store, sign: LeaseRecord, alive: bool | None) -> str:
     name = f"{sign.what} (process {sign.process} on {sign.host})"
     if alive:
-        return f"{name} is at work at {store.uri}: waiting for its end"
-    return f"{name} was at work at {store.uri}: watching for a sign of life, {STALE_SECONDS:.0f} s at most"
+        return f"{name} is using {store.uri}: waiting for it to end"
+    return f"{name} was using {store.uri}: waiting up to {STALE_SECONDS:.0f} s for a sign of life"
 
 
 def _refusal(store: Store, sign: LeaseRecord) -> str:
     since = datetime.fromtimestamp(sign.since, UTC)
     return (
-        f"{sign.what} is at work at {store.uri} since {since:%Y-%m-%d %H:%M:%S} UTC "
-        f"(process {sign.process} on {sign.host}); wait for its end and run again"
+        f"{sign.what} has been using {store.uri} since {since:%Y-%m-%d %H:%M:%S} UTC "
+        f"(process {sign.process} on {sign.host}); wait until it ends and run again"
     )
 
 
@@ -269,4 +269,4 @@ def _read(store: Store, folder: str, number: int) -> LeaseRecord | None:
         return None
     except ValidationError:
         key = f"{store.uri}/{lease_key(folder, number)}"
-        raise RunError(f"{key} is damaged: if nothing is at work there, delete it") from None
+        raise RunError(f"{key} is damaged; if nothing is working there, delete it") from None

@@ -105,7 +105,7 @@ class LocalStore:
                     raise ObjectMissing(f"{printable(str(path))} is not a regular file")
                 etag = _etag(before)
                 if if_etag not in (None, etag):
-                    raise ObjectChanged(f"{printable(str(path))} has changed since it was listed")
+                    raise ObjectChanged(f"{printable(str(path))} was changed after it was listed")
                 file.seek(start)
                 data = file.read(-1 if max_bytes is None else max_bytes)
                 if _etag(os.fstat(file.fileno())) != etag:
@@ -200,7 +200,7 @@ class LocalStore:
                 return
             _write_temporary(self.root / "check", io.BytesIO()).unlink()
         except (FileExistsError, NotADirectoryError):
-            raise ConfigError(f"{self.root} lies below a file; give a folder for the results") from None
+            raise ConfigError(f"{self.root} is below a file; give a folder for the results") from None
         except OSError as error:
             raise translated(error, self.root, "write to") from None
 
@@ -214,7 +214,7 @@ def _refuse_working_dir(root: Path) -> None:
     it is on one machine and disappears after the job."""
     if _WORKING_DIR in str(resolved(root)):
         raise ConfigError(
-            f"{root} lies in the job's own working directory, which Ray has unpacked and will remove; give "
+            f"{root} is in the job's working directory, which Ray has unpacked and will remove; give "
             "the absolute path of a folder that all machines share, or s3://BUCKET/PREFIX"
         )
 

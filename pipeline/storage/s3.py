@@ -120,7 +120,7 @@ class S3Store:
             time.sleep(min(5.0, 0.1 * 2**tried))
         if isinstance(broken, WrongBody):
             raise damaged(self._name(key), str(broken), tried + 1)
-        raise StorageError(f"the download of {self._name(key)} broke off: {broken}")
+        raise StorageError(f"the download of {self._name(key)} was interrupted: {broken}")
 
     def put(self, key: str, data: bytes, content_type: str | None = None) -> None:
         self._put(key, data, content_type)
@@ -268,9 +268,7 @@ class S3Store:
             time.sleep(0.1 * 2**tried)
         if isinstance(wrong, UploadGone):
             raise wrong
-        raise StorageError(
-            f"{self._name(key)} arrives at the server with other bytes than were sent: {wrong}"
-        )
+        raise StorageError(f"{self._name(key)} reaches the server with other bytes than were sent: {wrong}")
 
     def _client(self, tries: int | None = None) -> Any:
         return client_of(self.config, tries)

@@ -107,4 +107,4 @@ def check_md5(data: bytes, answer: Any) -> None:
 
 def _check_length(size: int | None, wanted: int | None) -> None:
     if wanted is not None and size != wanted:
-        raise WrongBody(f"{size:,} bytes come, and {wanted:,} are stored")
+        raise WrongBody(f"{size:,} bytes were read, but {wanted:,} are stored")

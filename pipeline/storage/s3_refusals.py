@@ -33,7 +33,7 @@ _CREDENTIALS = {
 }
 _CLOCK = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
 _BUSY = {"RequestTimeout", "RequestTimeoutException", "SlowDown", "Throttling", "ThrottlingException"}
-_GOES_ON = "the same command goes on where this one stopped"
+_GOES_ON = "run the same command again to continue"
 
 
 class Busy(StorageError):
@@ -70,7 +70,7 @@ def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> Stor
         return ConfigError(f"there is no bucket {bucket!r}; check its name and the endpoint, or create it")
     if status in (409, 412):
         words = f"another request is changing {name} ({code})"
-        unmet = f"{name} is not the version that was asked for"
+        unmet = f"{name} is not the requested version"
         conflict = Conflict(words) if status == 409 else PreconditionFailed(unmet)
         conflict.retried = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
         return conflict
@@ -92,7 +92,7 @@ def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> Stor
     if status == 403:
         return AccessDenied(f"not allowed to {action} {name} ({code}); check the credentials and policy")
     if status == 301 or code in ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException"):
-        return ConfigError(f"the bucket {bucket!r} is elsewhere ({code}); set storage.region")
+        return ConfigError(f"the bucket {bucket!r} is in another region ({code}); set storage.region")
     if code.startswith("KMS."):
         return AccessDenied(
             f"not allowed to {action} {name}: its KMS key refuses ({code}); give the job kms:Decrypt and "

@@ -35,6 +35,6 @@ def at_most(most: int) -> Iterator[None]:
     try:
         yield
     except MemoryError:
-        raise TooMuchUnpacked(f"unpacked it takes over {most:,} bytes of memory") from None
+        raise TooMuchUnpacked(f"it needs over {most:,} bytes of memory when unpacked") from None
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -48,7 +48,7 @@ def parse_uri(uri: str) -> BucketLocation | Path:
         ConfigError: empty, an unknown scheme, no valid bucket, or "." and ".." in a prefix.
     """
     if not uri.strip() or "\0" in uri:
-        raise ConfigError(f"{uri!r} names no place; give a folder or s3://bucket/prefix")
+        raise ConfigError(f"{uri!r} is not a valid place; give a folder or s3://bucket/prefix")
     match = _SCHEME.match(uri)
     scheme = match[1].lower() if match else ""
     if not match:
@@ -59,7 +59,7 @@ def parse_uri(uri: str) -> BucketLocation | Path:
     if scheme == "file" and rest.startswith("//"):
         return _one_root(unquote(rest[1:]))
     raise ConfigError(
-        f"{uri!r} is no place this job knows; give a folder, file:///folder, s3://bucket/prefix, "
+        f"{uri!r} is not a supported place; give a folder, file:///folder, s3://bucket/prefix, "
         "gs://bucket/prefix or az://container/prefix"
     )
 
@@ -68,7 +68,7 @@ def _folder(uri: str) -> Path:
     try:
         return _one_root(str(Path(uri).expanduser().absolute()))
     except RuntimeError as error:  # "~somebody" without a home folder
-        raise ConfigError(f"{uri!r} names no place: {error}") from None
+        raise ConfigError(f"{uri!r} is not a valid place: {error}") from None
 
 
 def _one_root(path: str) -> Path:
@@ -86,7 +86,7 @@ def _in_bucket(uri: str, scheme: str, rest: str) -> BucketLocation:
         raise ConfigError(f"{uri!r} has no valid bucket name ({bucket!r}); give {scheme}://bucket/prefix")
     prefix = prefix.strip("/")
     if {".", ".."} & set(prefix.split("/")):
-        raise ConfigError(f'{uri!r} has "." or ".." in its prefix; buckets have no such folders')
+        raise ConfigError(f'{uri!r} has "." or ".." in its prefix, which buckets do not support')
     return BucketLocation(bucket, prefix, scheme)
 
 
@@ -118,9 +118,9 @@ def refuse_overlap(input_uri: str, output_uri: str, own: Sequence[str] = OWN_FOL
     else:
         return
     if inside:
-        raise ConfigError(f"the output {output_uri} lies in the input {input_uri}; give a place outside it")
+        raise ConfigError(f"the output {output_uri} is inside the input {input_uri}; give a place outside it")
     if among:
-        raise ConfigError(f"the input {input_uri} lies among the results of the output {output_uri}")
+        raise ConfigError(f"the input {input_uri} is among the results of the output {output_uri}")
 
 
 def _bucket_parts(location: BucketLocation) -> list[str]:
@@ -157,7 +157,7 @@ def resolved(path: Path) -> Path:
     try:
         return _whole(path)
     except OSError as error:
-        raise ConfigError(f"{path} is no place: {error.strerror}; check its symbolic links") from None
+        raise ConfigError(f"{path} is not a valid path: {error.strerror}; check its symbolic links") from None
 
 
 def _whole(path: Path) -> Path:

@@ -119,7 +119,7 @@ def share_unreadable(worker: Worker) -> None:
     worker.unreadable |= added
     worker.newly_unreadable = set()
     for key in sorted(added) if worker.rank == 0 else ():
-        print(f"unreadable, another photograph stands in for it: {key}", flush=True)
+        print(f"unreadable, replaced by another photograph: {key}", flush=True)
     bad, rows = len(worker.unreadable), worker.data.train.table.num_rows
     if bad > worker.config.data.max_unreadable * rows:
         raise UnusableData(

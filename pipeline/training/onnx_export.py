@@ -172,6 +172,6 @@ def _apart(network: TrainableColorizer, exported: OnnxColorizer, size: tuple[int
 
 def _refusal(method: str, reason: str) -> ConfigError:
     return ConfigError(
-        f"the method {method!r} cannot be exported to ONNX, a part of it is computed outside of the network: "
+        f"the method {method!r} cannot be exported to ONNX, because a part of it runs outside the network: "
         f"{reason}"
     )

@@ -38,12 +38,12 @@ def parse_decoding(text: str) -> dict[str, float]:
         pairs = [part.split("=") for part in text.split(",")]
         return {name.strip(): float(value) for name, value in pairs}
     except ValueError:
-        raise ConfigError(f"--decoding {text!r}: want name=number, comma between several") from None
+        raise ConfigError(f"--decoding {text!r}: give name=number, separated by commas") from None
 
 
 def weights_place(target: str, storage: StorageConfig) -> tuple[Store, str]:
     """The store and the name of a weights file at a path or URI. Raises ConfigError where it is a folder."""
     folder, _, name = target.rpartition("/")
     if not name:
-        raise ConfigError(f"cannot write weights to {target!r}: name a file, not a folder")
+        raise ConfigError(f"cannot write weights to {target!r}: give a file, not a folder")
     return open_store(folder or ("/" if target.startswith("/") else "."), storage), name

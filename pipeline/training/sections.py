@@ -38,7 +38,7 @@ class DataConfig(Section):
         224, ge=64, le=1024, multiple_of=8, description="side of the crops and in validation, pixels"
     )
     crops: tuple[Annotated[int, Field(ge=64, le=1024, multiple_of=8)], ...] = Field(
-        (), description="sides by turns, one a step, of photographs at least as large; none: `crop` of all"
+        (), description="crop sides, one per step in turn, from photographs at least as large; none: `crop`"
     )
     scale: tuple[float, float] = Field((0.4, 1.0), description="area of a crop over the largest square")
     source_exponent: float = Field(0.7, ge=0, le=1, description="a source of n photographs weighs n**this")
@@ -78,7 +78,7 @@ class AdversarialConfig(Section):
     with `model.weights` that an error has trained."""
 
     weight: float = Field(0.0, ge=0, description="unet; of the discriminator's verdict; 0: no discriminator")
-    matching: float = Field(0.0, ge=0, description="weight of feature matching, beside the verdict's 1")
+    matching: float = Field(0.0, ge=0, description="weight of feature matching, relative to the verdict's 1")
     warmup: int = Field(
         300,
         ge=0,
@@ -91,9 +91,7 @@ class AdversarialConfig(Section):
     context: bool = Field(
         True, description="it sees the encoder's features too, to know what is in a picture"
     )
-    blend: float = Field(
-        0.5, ge=0, le=1, description="with both heads: decoding of what is judged and exported"
-    )
+    blend: float = Field(0.5, ge=0, le=1, description="with both heads: decoding for judging and export")
     gain: float = Field(1.15, ge=0, le=4, description="likewise")
 
     def decoding(self) -> dict[str, float]:

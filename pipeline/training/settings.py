@@ -38,7 +38,7 @@ class NetworkConfig(Section):
             return data
         method = data.get("method", DEFAULT_METHOD)
         if not isinstance(method, str) or method not in NETWORKS:
-            raise ValueError(f"no method {method!r} can be trained; there are: {', '.join(NETWORKS)}")
+            raise ValueError(f"the method {method!r} cannot be trained; allowed: {', '.join(NETWORKS)}")
         options = {name: value for name, value in data.items() if name not in cls.model_fields}
         return data | NETWORKS[method].checked_options(options)
 

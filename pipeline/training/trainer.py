@@ -58,7 +58,7 @@ def train(config: TrainConfig) -> str:
     settings["train"]["storage"] = folder.uri.rpartition("/")[0]
     with hold_lease(open_store(folder.uri, config.storage)):
         if mended := folder.mend_record(config.train.keep):
-            log.say("mended", f"{folder.uri}: Ray's record was torn; it names {', '.join(mended)} again")
+            log.say("mended", f"{folder.uri}: repaired Ray's record; it names {', '.join(mended)} again")
         folder.remove_strays()
         _fit(config, settings, folder)
         folder.remove_strays()

@@ -38,8 +38,8 @@ def warm_start(
     )
     if odd and all(name.startswith(_ENCODER) and name in given for name in odd):
         raise ConfigError(
-            f"model.weights={weights} have an encoder of their own, and model.frozen=16 stands for the "
-            "package's: set model.frozen=15 or less"
+            f"model.weights={weights} have their own encoder, but model.frozen=16 uses the package's: "
+            "set model.frozen=15 or less"
         )
     if odd:
         raise ConfigError(

@@ -52,7 +52,7 @@ FINDINGS_SCHEMA = pa.schema(
 
 #: Rows turned into Python objects at a time.
 _BATCH = 10_000
-_NOT_THERE = "the ledger names it, and it is not there"
+_NOT_THERE = "the ledger names it, but it does not exist"
 _NO_CHECKSUM = "its ledger row has no SHA-256 to compare with"
 
 

@@ -99,9 +99,9 @@ def check(
     try:
         digest = read(store, info).hex()
     except ObjectMissing:
-        return Finding(info.key, codes.missing, "it was listed and is gone, or is no regular file", expected)
+        return Finding(info.key, codes.missing, "it was listed and is gone, or not a regular file", expected)
     except ObjectChanged:
-        return Finding(info.key, codes.changed, "it was replaced while it was read: try again", expected)
+        return Finding(info.key, codes.changed, "it was replaced while being read; try again", expected)
     except StorageError as error:
         finding = Finding(info.key, codes.unreadable, str(error), expected)
         return finding_unless_store_fails(store, error, finding)

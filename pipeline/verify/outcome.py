@@ -48,7 +48,7 @@ def plan_text(output: str, tally: VerificationTally, hashed: list[pa.Table]) -> 
     """The text about what will be read."""
     size = sum(table["bytes"].to_numpy().sum() for table in hashed) / 1e6
     earlier = counted(tally.superseded, "file")
-    left_out = f"\nearlier  {earlier} of earlier results are left out: fiat-color prune lists them"
+    left_out = f"\nearlier  {earlier} of superseded results are not checked: fiat-color prune lists them"
     return (
         f"output   {output}: {counted(tally.parts, 'ledger part')}, "
         f"{counted(tally.expected, 'file')} named\n"

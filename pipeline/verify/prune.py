@@ -60,14 +60,14 @@ def run_prune(request: PruneRequest) -> int:
     out.check_readable()
     try:
         if not request.apply:
-            return _say(superseded_files(out), "superseded; --apply removes them")
+            return _say(superseded_files(out), "listed; --apply removes them")
         out.check_writable()
         run_id = make_run_id("prune")
         with hold_lease(out, LEASE, what=f"prune {run_id}") as lease:
             drop_half_written(out)
             return _say(prune(out, run_id, lease), "removed")
     except KeyboardInterrupt:
-        raise FiatColorError("interrupted; some files are left: run it again") from None
+        raise FiatColorError("interrupted; some files remain: run it again") from None
 
 
 def superseded_files(out: Store) -> pa.Table:
@@ -96,7 +96,7 @@ def prune(out: Store, run_id: str, lease: Lease) -> pa.Table:
     lease.check()
     for digest, rows in _rows(parts, set(files["key"].to_pylist()), run_id).items():
         if not commit_part(out, digest, _part_name(rows), rows):
-            raise StorageError(f"the ledger of {digest} has these rows already: run it again")
+            raise StorageError(f"the ledger {digest} has these rows already; run it again")
     for key in files["key"].to_pylist():
         lease.check()
         out.delete(key)
@@ -139,7 +139,7 @@ def _without(row: dict[str, Any], gone: set[str], run_id: str) -> LedgerRow:
     has_output, has_second = row["output_key"] in gone, row["derivative_key"] in gone
     return replace(
         kept,
-        message="another result stands; its files were removed",
+        message="superseded by a newer result; its files were removed",
         attempts=kept.attempts + 1,
         run_id=run_id,
         finished_at=kept.finished_at + _AGAIN,
@@ -166,8 +166,8 @@ def _say(files: pa.Table, what: str) -> int:
         line = f"{row['bytes']:>14,}  {printable(row['key'])}"
         log.say("file", line, text=line, key=row["key"], bytes=row["bytes"])
     size = pc.sum(files["bytes"]).as_py() or 0
-    text = f"{counted(files.num_rows, 'file')} of earlier results, {size:,} bytes: {what}"
+    text = f"{counted(files.num_rows, 'file')} of superseded results, {size:,} bytes: {what}"
     if not files.num_rows:
-        text = "every file is of a result that stands: nothing to remove"
+        text = "every file belongs to a current result: nothing to remove"
     log.say("summary", text, files=files.num_rows, bytes=size)
     return EXIT_DONE

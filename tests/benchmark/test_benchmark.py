@@ -68,7 +68,7 @@ def test_the_job_and_the_loops_on_six_images(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("--sizes", "3mp"), "invalid choice"),
-        (("--workers", "4096"), "want a core each"),
+        (("--workers", "4096"), "need a core each"),
         (("--counts", "0"), "at least 1"),
         (("--set", "model.sides=64"), "model.sides"),
         (("--page-only",), "measure first"),

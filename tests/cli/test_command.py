@@ -17,7 +17,7 @@ def test_ctrl_c_before_the_work_is_one_line(capsys) -> None:
 
     assert exit_status(work) == EXIT_UNFINISHED
     assert capsys.readouterr().err.splitlines() == [
-        "error: interrupted; the same command begins anew, or goes on where this one stopped"
+        "error: interrupted; run the same command again: it starts over, or continues where this one stopped"
     ]
 
 

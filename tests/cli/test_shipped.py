@@ -26,7 +26,7 @@ def test_a_file_of_the_user_s_goes_before(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_word_that_is_neither_is_refused_with_what_there_is() -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=r"'dmeo' is no file and no .*: archive-scan,"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"'dmeo' is neither a file nor .*: archive-scan,"):
         shipped_config("colorize", "dmeo")
 
 

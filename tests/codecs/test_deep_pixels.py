@@ -81,7 +81,7 @@ def test_floating_point_is_light_from_0_to_1_or_what_its_values_span() -> None:
     assert (spread.array.min(), spread.array.max()) == (0, 65535)
     assert "were taken as black to white" in spread.notes[0]
     unit[3, 3] = np.nan
-    with pytest.raises(ImageFailure, match="no numbers") as caught:
+    with pytest.raises(ImageFailure, match="not numbers") as caught:
         pixels(vips(unit, ".tif"))
     assert caught.value.code == FailureCode.CORRUPT
 

@@ -65,5 +65,5 @@ def test_rows_that_are_missing_or_too_many_are_refused() -> None:
         reducing.result()
     reducing.add(picture((8, 12), np.uint8))
     for rows in (picture((3, 12), np.uint8), picture((2, 11), np.uint8), picture((2, 12, 3), np.uint8)):
-        with pytest.raises(ValueError, match="want uint8 or uint16"):
+        with pytest.raises(ValueError, match="expected uint8 or uint16"):
             reducing.add(rows)

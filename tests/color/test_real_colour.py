@@ -55,7 +55,7 @@ def test_what_is_narrow_or_too_small_is_none() -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 400, 3), (7, 7, 3), (400, 3, 3)])
 def test_any_size_has_an_answer(shape: tuple[int, ...]) -> None:
     find_real_colour(np.random.default_rng(1).integers(0, 256, shape, np.uint8))
-    with pytest.raises(ValueError, match="want uint8"):
+    with pytest.raises(ValueError, match="expected uint8"):
         find_real_colour(np.zeros(shape[:2], np.uint8))
 
 

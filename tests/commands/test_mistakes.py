@@ -34,7 +34,7 @@ for words in json.load(sys.stdin):
 _CPU_SECONDS = 8.0  # of all calls together, on a busy machine
 _NO_FOLDER = "error: there is no folder {no}; check the path"
 _FAITHFULL = "error: no weights 'faithfull' ship with the package"
-_OUTPUT_INSIDE = "error: the output {photos}/out lies in the input {photos}; give a place outside it"
+_OUTPUT_INSIDE = "error: the output {photos}/out is inside the input {photos}; give a place outside it"
 _UNKNOWN = "error: unknown configuration key"
 
 CASES = [
@@ -47,23 +47,23 @@ CASES = [
     ("prune {no}", _NO_FOLDER),
     ("prune {photos} --set outputt=3", _UNKNOWN),
     ("weights nothing", "fiat-color weights: error: unrecognized arguments: nothing"),
-    ("import-weights {no}/a.pth", "error: {no}/a.pth is a checkpoint: to read one can run code"),
+    ("import-weights {no}/a.pth", "error: {no}/a.pth is a checkpoint, and reading one can run code"),
     ("import-weights {no}/a.onnx", "error: cannot read the weights {no}/a.onnx: "),
-    ("import-weights {photos}/a.onnx --registry x/#", "error: 'x/#' names no weights registry"),
+    ("import-weights {photos}/a.onnx --registry x/#", "error: 'x/#' is not the name of a weights registry"),
     ("prepare --input {no} --output {out}", _NO_FOLDER),
     ("prepare --input {photos} --output {photos}/out", _OUTPUT_INSIDE),
     ("prepare --input {photos} --output {out} --set photos.sied=3", f"{_UNKNOWN} 'photos.sied'"),
     ("train --photos {no} --storage {out}", _NO_FOLDER),
     ("train --photos {photos} --storage gs://bucket/runs", "error: a training run cannot be kept in gs://"),
     ("train --photos {photos} --storage az://box/runs", "error: a training run cannot be kept in az://"),
-    ("train --photos {photos} --storage {file}/runs", "error: {file}/runs lies below a file"),
+    ("train --photos {photos} --storage {file}/runs", "error: {file}/runs is below a file"),
     ("train --photos {photos} --set data.corp=64", f"{_UNKNOWN} 'data.corp'"),
     ("train --photos {photos} --set model.weights=faithfull --storage {out}", _FAITHFULL),
     ("train --run unett", "error: "),
-    ("train --average a b", "error: --average wants --export FILE, where the mean is to go"),
-    ("train --export {out}/", "error: cannot write weights to '{out}/': name a file, not a folder"),
+    ("train --average a b", "error: --average needs --export FILE for the averaged weights"),
+    ("train --export {out}/", "error: cannot write weights to '{out}/': give a file, not a folder"),
     ("train --export {out}/a.safetensors --average faithfull open", _FAITHFULL),
-    ("train --export {out}/a.safetensors --decoding gain", "error: --decoding 'gain': want name=number"),
+    ("train --export {out}/a.safetensors --decoding gain", "error: --decoding 'gain': give name=number"),
     ("retrain-family --photos {no} --held-out {photos} --output {out}", _NO_FOLDER),
     ("retrain-family --photos {photos} --held-out {photos} --output {photos}/out", _OUTPUT_INSIDE),
     ("retrain-family --photos {photos} --held-out {photos} --output {out} --only unett", "error: "),
@@ -72,7 +72,7 @@ CASES = [
     ("choose-decoding --weights faithful --set data.photos={no}", _NO_FOLDER),
     ("doubt --weights faithfull --fit {photos}", _FAITHFULL),
     ("doubt --weights faithful --fit {no}", _NO_FOLDER),
-    ("doubt --weights faithful --input {photos}", "error: --input wants --output, the folder of the tables"),
+    ("doubt --weights faithful --input {photos}", "error: --input needs --output, the folder for the tables"),
     ("doubt --weights faithful --input {photos} --output {photos}/out", _OUTPUT_INSIDE),
     ("evaluate --input {no} --output {out}", _NO_FOLDER),
     ("evaluate --input {photos} --output {out} --methods faithfull", _FAITHFULL),
@@ -80,7 +80,7 @@ CASES = [
     ("promote --registry r/x --challenger faithfull --photos {photos}", _FAITHFULL),
     ("promote --registry r/x --challenger vivid --photos {no}", _NO_FOLDER),
     ("promote --registry r/x --challenger vivid --photos {photos} --trained-on {no}", _NO_FOLDER),
-    ("promote --registry r/# --history", "error: 'r/#' names no weights registry"),
+    ("promote --registry r/# --history", "error: 'r/#' is not the name of a weights registry"),
     ("retrain --registry r/x --photos {no} --held-out {photos} --output {out}", _NO_FOLDER),
     ("retrain --registry r/x --held-out {photos} --output {out}", "error: give photographs with --photos"),
     ("retrain --registry r/x --photos {photos} --held-out {photos} --output {out} --set model.weights=vivid",

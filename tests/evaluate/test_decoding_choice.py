@@ -84,5 +84,5 @@ def test_refusals(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     write_parts(tmp_path / "none", training_rows({"one": 4}))
     config = ChoiceConfig.model_validate({"data": {"photos": str(tmp_path / "none")}})
-    with pytest.raises(ConfigError, match="no photographs that are set aside"):
+    with pytest.raises(ConfigError, match="no photographs that were set aside"):
         choose_decoding("faithful", config, lambda line: None)

@@ -241,12 +241,12 @@ def test_user_mistakes(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     for given, message in [
         (["--photos", tmp_path / "empty", "--methods", weights], "no photographs"),
         (["--photos", tmp_path / "none", "--methods", weights], "none"),
-        (["--photos", photos, "--methods", photos / "a.png"], "no weights file"),
+        (["--photos", photos, "--methods", photos / "a.png"], "not a weights file"),
         (["--photos", photos, "--methods", "magic"], "magic"),
         (["--photos", photos, "--methods", f"{weights},{weights}"], "'tinted' is taken"),
         (["--photos", photos, "--set", "evaluate.sides=3"], "evaluate.sides"),
         (["--photos", photos, "--limit", "0"], "evaluate.limit"),
-        (["--photos", photos, "--methods", weights, "--output", photos / "out"], "lies in the input"),
+        (["--photos", photos, "--methods", weights, "--output", photos / "out"], "is inside the input"),
     ]:
         status = main([str(argument) for argument in ["--output", tmp_path / "out", *given]])
         text = capsys.readouterr()

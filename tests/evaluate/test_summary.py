@@ -87,7 +87,7 @@ def test_differences_to_another_entry() -> None:
 
 
 def test_differences_to_nothing_that_is_measured_are_refused() -> None:
-    with pytest.raises(ValueError, match="against='net' is none of: gray, constant tint, faithful"):
+    with pytest.raises(ValueError, match="against='net' is not one of: gray, constant tint, faithful"):
         EvaluateSection(against="net")
 
 

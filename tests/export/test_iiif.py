@@ -178,9 +178,9 @@ def test_a_source_has_the_same_manifest_in_every_export() -> None:
     ("changes", "message"),
     [
         ({"base": None}, "give --base https"),
-        ({"images": "s3://bucket/out"}, "--images 's3://bucket/out' is no address"),
+        ({"images": "s3://bucket/out"}, "--images 's3://bucket/out' is not a web address"),
         ({"sources": "https://a.example/?token=1"}, "--sources"),
-        ({"sources": "https://me:word@a.example"}, r"^--sources has a name or password"),
+        ({"sources": "https://me:word@a.example"}, r"^--sources contains a user name or password"),
         ({"image_service": "https://["}, "--image-service"),
         ({"rights": "https://creativecommons.org/licenses/by/4.0/"}, "with http:"),
     ],

@@ -145,7 +145,8 @@ def test_only_images_whose_guide_is_new_changed_or_gone_are_done_again(archive):
     assert todo(new) == ["b.tif"]
     archive.finish(new)
     with pytest.raises(
-        ConfigError, match=r"'a\.tif', 'b\.tif'; add --guides with the file you used before; or --drop-"
+        ConfigError,
+        match=r"'a\.tif', 'b\.tif'; give --guides with the file that you used before; or give --drop-",
     ):
         archive.plan()
     gone = archive.plan(drop_guides=True)
@@ -208,23 +209,23 @@ def test_every_problem_is_counted_and_the_first_are_named(archive):
         '{"key": "x.tif", "scribbles": "wide.png"}': "line 1: the key 'x.tif' is not in",
         '{"key": "a.tif", "scribbles": "wide.png"}': "scribbles 'wide.png' of 50 x 36 do not fit a source of",
         '{"key": "a.tif", "scribbles": "opaque.png"}': "'opaque.png' have no alpha channel (RGB)",
-        '{"key": "a.tif", "scribbles": "notes.png"}': "'notes.png' are no PNG",
+        '{"key": "a.tif", "scribbles": "notes.png"}': "'notes.png' are not a PNG",
         '{"key": "a.tif", "scribbles": "gone.png"}': "line 1: scribbles: there is no 'gone.png'",
         '{"key": "a.tif", "scribbles": "../a.png"}': "the part '..'",
-        '{"key": "a.tif", "scribbles": "ftp://h/a.png"}': "is no place this job knows",
-        '{"key": "a.tif", "reference": "notes.png"}': "reference 'notes.png' is no picture",
+        '{"key": "a.tif", "scribbles": "ftp://h/a.png"}': "is not a supported place",
+        '{"key": "a.tif", "reference": "notes.png"}': "reference 'notes.png' is not a picture",
         '{"key": "a.tif", "reference": "wide.png", "method": "unet"}': "takes no reference; leave it out, or",
         '{"key": "a.tif", "reference": "wide.png", "style": "wide.png"}': "no method takes both reference",
-        '{"key": "a.tif", "method": "sepia"}': "unknown method 'sepia'; there are: iizuka, reference",
+        '{"key": "a.tif", "method": "sepia"}': "unknown method 'sepia'; allowed: iizuka, reference",
         '{"key": "a.tif", "method": "scribble"}': "the method 'scribble' needs scribbles or points",
         '{"key": "a.tif", "points": [[96, 3, "#aabbcc"]]}': "point (96, 3) lies outside the image of 96 x 72",
-        '{"key": "a.tif", "points": [[1, 3, "#aabbcg"]]}': "want #rrggbb",
-        '{"key": "a.tif", "scribbles": 3}': "scribbles is 3: want text",
-        '{"key": "a.tif", "scribble": "x"}': "it has a 'scribble'; there are: key, scribbles",
+        '{"key": "a.tif", "points": [[1, 3, "#aabbcg"]]}': "give #rrggbb",
+        '{"key": "a.tif", "scribbles": 3}': "scribbles is 3: give text",
+        '{"key": "a.tif", "scribble": "x"}': "it has an unknown 'scribble'; allowed: key, scribbles",
         '{"key": "a.tif"}': "has no guide",
         '{"scribbles": "wide.png"}': "the key is missing",
         "{": "line 1: it is not JSON",
-        "[]": "it is no JSON object",
+        "[]": "it is not a JSON object",
     }
     for line, message in lines.items():
         with pytest.raises(ConfigError) as error:
@@ -244,15 +245,15 @@ def test_every_problem_is_counted_and_the_first_are_named(archive):
         (
             "g.csv",
             "key,scribbles\na.tif,[[1, 2]]\n",
-            "guides: line 2: it has not as many fields",
+            "guides: line 2: its number of fields differs",
         ),
         (
             "g.csv",
             "key,method\na.tif,unet\na.tif,unet\n",
-            "a row already",
+            "already has a row",
         ),
         ("g.parquet", "PAR1", "cannot be read"),
-        ("g.txt", "", "no known format"),
+        ("g.txt", "", "an unknown format"),
         ("gone.csv", None, "cannot read the guides"),
     ],
 )

@@ -127,7 +127,9 @@ def test_without_the_decisions_a_run_stops_before_it_undoes_them(archive: Archiv
     for decision in decisions:
         archive.out.delete(decision.object_key)
     for digest in ("digest", "of other weights"):
-        with pytest.raises(ConfigError, match=r"^2 images .*without: 'a\.tif', 'b\.tif'; .*--drop-guides"):
+        with pytest.raises(
+            ConfigError, match=r"^2 images .*without them: 'a\.tif', 'b\.tif'; .*--drop-guides"
+        ):
             archive.plan(digest=digest)
     assert archive.plan(keys=("c.tif",)).todo_items == 0
     assert todo(archive.plan(drop_guides=True)) == ["a.tif", "b.tif"]
@@ -165,7 +167,7 @@ def test_a_reference_is_the_result_of_another_image(archive: Archive) -> None:
     [
         ({"reference": "c.tif"}, "its reference 'c.tif' has no result"),
         ({"reference": "../../etc/passwd"}, "'../../etc/passwd' has no result"),
-        ({"reference": "a.tif"}, "is coloured after this image itself"),
+        ({"reference": "a.tif"}, "itself takes its colours from this image"),
         ({"method": "no-such"}, "unknown method 'no-such'"),
         ({"method": "iizuka", "reference": "b.tif"}, "takes no reference"),
         ({"method": "scribble"}, "needs scribbles"),

@@ -83,7 +83,7 @@ def test_any_png_with_transparency(mode: str) -> None:
 def test_what_is_no_scribble_says_so_in_one_line() -> None:
     fine = drawing(40, 30)
     fine[3, 3] = (*GREEN, 255)
-    with refused("are no PNG") as raised:
+    with refused("are not a PNG") as raised:
         read_scribbles(b"GIF89a", 40, 30, 512)
     assert raised.value.code == FailureCode.GUIDE_INVALID
     with refused("of 40 x 30 do not fit a photograph of 50 x 30"):

@@ -194,7 +194,7 @@ def test_bad_usage_is_one_line_and_exit_2(tmp_path, in_process, args, said):
     [
         ("missing", "out", "missing"),
         ("in", "in", "the input"),
-        ("in", "in/../in/sub/", "lies in the input"),
+        ("in", "in/../in/sub/", "is inside the input"),
         ("ftp://host/x", "out", "ftp"),
     ],
 )

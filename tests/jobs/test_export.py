@@ -67,7 +67,7 @@ def test_csv_and_premis_are_written_beside_and_nothing_else_is_touched(place, ex
         assert done.status == 0, done.stderr
         assert done.stdout.startswith("exported 4 ")
         again = export(*args)
-        assert (again.status, "is there already" in again.stderr) == (2, True)
+        assert (again.status, "exists already" in again.stderr) == (2, True)
     assert listed(beside).keys() == {"ledger.csv", "premis.xml"}
     assert listed(out) == before
     assert len(pd.read_csv(io.BytesIO(beside.get("ledger.csv").data))) == 4
@@ -95,7 +95,7 @@ def test_manifests_are_written_once_and_nothing_else_is_touched(place, export):
     assert listed(to).keys() == {"collection.json", *names}
     assert listed(out) == before
     again = export(*args)
-    assert (again.status, "is there already" in again.stderr) == (2, True)
+    assert (again.status, "exists already" in again.stderr) == (2, True)
 
 
 def test_no_manifests_where_an_object_is_gone_or_an_address_missing(tmp_path, export, no_storage):
@@ -105,7 +105,7 @@ def test_no_manifests_where_an_object_is_gone_or_an_address_missing(tmp_path, ex
     done = export(*args, *WEB[:4])
     assert (done.status, done.stderr) == (
         2,
-        "error: IIIF manifests hold whole addresses: give --sources https://...\n",
+        "error: IIIF manifests need full addresses: give --sources https://...\n",
     )
     out.delete("images/b.jpg")
     assert export(*args, *WEB).status == 3
@@ -137,7 +137,7 @@ def test_a_bag_holds_what_the_ledger_names_and_is_valid(place, export, tmp_path)
     args = ("--output", out.uri, "--format", "bagit", "--to", str(to), *settings)
     done = export(*args, "--bag-info", "Source-Organization=City Archive")
     assert done.status == 0, done.stderr
-    assert "left out 1 file " in done.stdout
+    assert "omitted 1 file " in done.stdout
     assert "exported a bag of 4 files" in done.stdout
     bag = bagit.Bag(str(to))
     bag.validate()
@@ -227,7 +227,7 @@ def test_a_terminated_job_leaves_no_half_made_bag(tmp_path, no_storage):
         job.terminate()
         _, errors = job.communicate(timeout=60)
     assert job.returncode == 1
-    assert errors.splitlines()[-1] == "error: interrupted; nothing was exported, run it again"
+    assert errors.splitlines()[-1] == "error: interrupted; nothing was exported: run it again"
     assert "Traceback" not in errors
     assert list(output.iterdir()) == []
 
@@ -255,14 +255,14 @@ def test_what_a_real_run_delivers_becomes_a_valid_bag(tmp_path, colorize, export
     [
         (("--output", "HERE/nowhere", "--to", "HERE/x.csv"), "no folder"),
         (("--output", "HERE", "--to", "HERE/x.csv"), "no ledger"),
-        (("--output", "HERE", "--to", "HERE/images/x.csv"), "lies in"),
-        (("--output", "HERE", "--to", "HERE/ledger/x.csv"), "lies in"),
+        (("--output", "HERE", "--to", "HERE/images/x.csv"), "is inside the input"),
+        (("--output", "HERE", "--to", "HERE/ledger/x.csv"), "is inside the input"),
         (("--output", "HERE", "--to", "s3://bucket"), "whole bucket"),
-        (("--output", "OUT", "--format", "bagit", "--to", "s3://bucket/bag"), "is a folder"),
+        (("--output", "OUT", "--format", "bagit", "--to", "s3://bucket/bag"), "must be a local folder"),
         (("--output", "OUT", "--format", "bagit", "--to", "HERE/bag", "--bag-info", "A"), "LABEL=VALUE"),
         (
             ("--output", "OUT", "--format", "bagit", "--to", "HERE/bag", "--bag-info", "Bagging-Date=x"),
-            "its own",
+            "sets this itself",
         ),
         (("--output", "HERE", "--to", "HERE/x.csv", "--set", "run.workerz=1"), "run.workerz"),
     ],

@@ -27,7 +27,7 @@ def test_the_gallery_is_made_and_made_again(tmp_path: Path, capsys: pytest.Captu
     sample_output(tmp_path)
     line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in")]
     assert main(line) == 0
-    assert "6 images, 9 thumbnails written, 1 picture that cannot be shown" in capsys.readouterr().out
+    assert "6 images, 9 thumbnails written, 1 picture cannot be shown" in capsys.readouterr().out
     assert main(line) == 0
     assert "6 images, 0 thumbnails written" in capsys.readouterr().out
     assert (tmp_path / "out/gallery/index.html").is_file()
@@ -42,7 +42,7 @@ def test_what_is_no_image_is_no_picture_that_cannot_be_shown(
         out, "digest", "notes", [row("notes.txt", Status.SKIPPED_OTHER, etag=etag_of(source, "notes.txt"))]
     )
     assert main(["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in")]) == 0
-    assert "7 images, 9 thumbnails written, 1 picture that cannot be shown" in capsys.readouterr().out
+    assert "7 images, 9 thumbnails written, 1 picture cannot be shown" in capsys.readouterr().out
 
 
 def left_by_run(out: Store, run_id: str, source: str) -> None:
@@ -75,9 +75,9 @@ def test_decisions_of_the_page_are_taken_in_once(tmp_path: Path, capsys: pytest.
     file.write_text(json.dumps({"decisions": [one]}))
     line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in"), "--decisions", str(file)]
     assert main(line) == 0
-    assert "took in 1 decision\n" in capsys.readouterr().out
+    assert "imported 1 decision\n" in capsys.readouterr().out
     assert main(line) == 0
-    assert "took in 0; 1 was there already\n" in capsys.readouterr().out
+    assert "imported 0; 1 was stored already\n" in capsys.readouterr().out
     file.write_text('{"decisions": []}')
     assert main(line) == 0
     assert "the file holds no decisions\n" in capsys.readouterr().out
@@ -89,8 +89,8 @@ def test_decisions_of_the_page_are_taken_in_once(tmp_path: Path, capsys: pytest.
     ("more", "message"),
     [
         (["--decisions", "missing.json"], "cannot read the decisions"),
-        (["--who", "two\nlines"], "is no name"),
-        (["--input", "gopher://x"], "no place this job knows"),
+        (["--who", "two\nlines"], "is not a valid name"),
+        (["--input", "gopher://x"], "not a supported place"),
         (["--set", "report.thumbnail=0"], "report.thumbnail"),
     ],
 )
@@ -109,7 +109,7 @@ def test_sources_inside_the_gallery_are_refused(tmp_path: Path, capsys: pytest.C
     sample_output(tmp_path)
     line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "out/gallery/scans")]
     assert main(line) == 2
-    assert "lies among the results" in capsys.readouterr().err
+    assert "is among the results" in capsys.readouterr().err
 
 
 def test_an_output_without_a_ledger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,16 +144,16 @@ def test_apply_removes_what_is_rejected(tmp_path: Path, capsys: pytest.CaptureFi
     file.write_text(json.dumps({"decisions": [one]}))
     line = ["--output", str(tmp_path / "out"), "--input", str(tmp_path / "in"), "--decisions", str(file)]
     assert main([*line[:4], "--apply"]) == 0
-    none = "nothing to apply: no image is rejected, corrected or to be kept gray\n"
+    none = "nothing to apply: no image is rejected, corrected or kept gray\n"
     assert none in capsys.readouterr().out
     assert main(line) == 0
     assert out.exists(f"images/{key}"), "nothing is removed unless that is asked for"
     with hold_lease(out, LEASE, what="run 1"):
         assert main([*line, "--apply"]) == 1
-    assert "run 1 is at work" in capsys.readouterr().err
+    assert "run 1 has been using" in capsys.readouterr().err
     assert main([*line, "--apply"]) == 0
     assert "removed the results of 1 rejected image\n" in capsys.readouterr().out
     assert main([*line, "--apply"]) == 0
-    assert "nothing to apply: all decisions are carried out already\n" in capsys.readouterr().out
+    assert "nothing to apply: all decisions are applied already\n" in capsys.readouterr().out
     assert not out.exists(f"images/{key}")
     assert source.exists(key)

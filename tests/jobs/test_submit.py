@@ -67,12 +67,12 @@ def test_the_status_is_that_of_the_run(cluster: Cluster, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "give a command behind --"),
+        ([], "give a command after --"),
         (["--", "colour", "a", "b"], "no command colour"),
         (["--", "submit", "--", "verify", "b"], "no command submit"),
         (["--", "colorize", "a"], "the following arguments are required: --output"),
         (["--attach", "x", "--", "verify", "b"], "or --attach ID"),
-        (["--set", "run.workers=2", "--", "verify", "b"], "put it behind --"),
+        (["--set", "run.workers=2", "--", "verify", "b"], "put it after --"),
     ],
 )
 def test_a_mistake_costs_a_line_here(

@@ -138,8 +138,8 @@ def test_what_a_real_run_delivers_is_fine_and_the_report_disturbs_nothing(tmp_pa
         (("--output", "OUT/nowhere"), "no folder"),
         (("--output", "OUT", "--input", "OUT/nowhere"), "no folder"),
         (("--output", "OUT"), "no ledger"),
-        (("--output", "OUT", "--report", "OUT/images/report"), "lies in"),
-        (("--output", "OUT", "--input", "OUT/in", "--report", "OUT/in/report"), "lies in"),
+        (("--output", "OUT", "--report", "OUT/images/report"), "is inside the input"),
+        (("--output", "OUT", "--input", "OUT/in", "--report", "OUT/in/report"), "is inside the input"),
         (("--output", "OUT", "--set", "run.workerz=1"), "run.workerz"),
     ],
 )

@@ -32,7 +32,7 @@ def test_all_there_is_no_error(out: Store) -> None:
 
 def test_a_part_that_is_gone_is_named_with_its_images(out: Store) -> None:
     out.delete(part_key("d", "3"))
-    with pytest.raises(RunError, match=r"^3 of 6 images of this run lack their row: .*part-3.parquet in /"):
+    with pytest.raises(RunError, match=r"^3 of 6 images of this run have no row: .*part-3.parquet in /"):
         check_complete(out, "d", SHARDS)
 
 

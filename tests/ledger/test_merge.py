@@ -178,7 +178,7 @@ def test_a_merged_part_that_is_not_as_it_was_written_costs_no_part(out, rows_lef
     data = out.get(first).data
     parts = pq.read_metadata(io.BytesIO(data)).metadata[b"fiat-color.parts"]
     LocalStore.put(out, first, rewritten(data, parts, rows_left))
-    with pytest.raises(DamagedLedgerPart, match="is not as it was written"):
+    with pytest.raises(DamagedLedgerPart, match="has changed since it was written"):
         merge_parts(out, "d", LATER)
     assert len(names(out)) == 9
     assert rows(out) == EVERY_ROW

@@ -87,7 +87,7 @@ def test_what_is_larger_than_any_part_is_not_unpacked(out, at_once, monkeypatch,
     """Its footer says so before a page is read."""
     monkeypatch.setattr(read, limit, most)
     out.put(PART, parquet_bytes(ROWS))
-    with pytest.raises(DamagedLedgerPart, match=r"is damaged \(no part has more than [\d,]+ rows, nor "):
+    with pytest.raises(DamagedLedgerPart, match=r"is damaged \(it has more than [\d,]+ rows or "):
         read_part(out, PART)
 
 

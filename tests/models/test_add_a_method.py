@@ -116,9 +116,9 @@ def test_a_training_takes_its_options_and_no_others() -> None:
     assert TrainConfig.model_validate(config.model_dump(mode="json")) == config
     for setting, problem in {
         "model.steps=9": "steps has the value 9: input should be less than or equal to 4",
-        "model.width=1": "width is no option of the method toy: steps",
+        "model.width=1": "width is not an option of the method toy; allowed: steps",
         "loss.perceptual=1": "have no effect on model.method=toy",
-        "model.method=toys": "no method 'toys' can be trained; there are: .*toy",
+        "model.method=toys": "the method 'toys' cannot be trained; allowed: .*toy",
     }.items():
         with pytest.raises(ConfigError, match=problem):
             parse(TrainConfig, {"model": {"method": "toy"}}, [setting])

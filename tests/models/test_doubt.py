@@ -114,12 +114,12 @@ def test_the_file_holds_all_of_it() -> None:
 )
 def test_a_damaged_file_is_one_line(damage: object) -> None:
     data = encode_calibration(damage(small()))  # type: ignore[operator]
-    with pytest.raises(WeightsError, match=r"^x\.doubt is no calibration of doubt: "):
+    with pytest.raises(WeightsError, match=r"^x\.doubt is not a calibration of doubt: "):
         decode_calibration(data, "x.doubt")
 
 
 def test_bytes_of_another_kind_are_refused() -> None:
-    with pytest.raises(WeightsError, match="is no calibration of doubt"):
+    with pytest.raises(WeightsError, match="is not a calibration of doubt"):
         decode_calibration(b"no safetensors", "x.doubt")
 
 

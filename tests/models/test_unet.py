@@ -86,5 +86,5 @@ def test_nobody_asked() -> None:
 
 
 def test_without_a_vector_there_is_nothing_to_classify() -> None:
-    with pytest.raises(ValueError, match="classify wants global_branch: true"):
+    with pytest.raises(ValueError, match="classify needs global_branch: true"):
         NetworkConfig.model_validate({"method": "unet", "classify": True})

@@ -89,10 +89,10 @@ def _cases() -> dict[str, tuple[bytes, str]]:
     odd = WeightsInfo("iizuka", {"depth": 3}, (0, 0), AB_RANGE, IizukaColorizer.normalisation)
     fewer = {name: tensor for name, tensor in state.items() if "fusion.conv.bias" not in name}
     return {
-        "text": (b"these are not weights", "no weights file"),
-        "empty": (b"", "no weights file"),
-        "cut off": (good[: len(good) // 2], "no weights file"),
-        "foreign": (save({"x": torch.zeros(2)}), "no weights file"),
+        "text": (b"these are not weights", "not a weights file"),
+        "empty": (b"", "not a weights file"),
+        "cut off": (good[: len(good) // 2], "not a weights file"),
+        "foreign": (save({"x": torch.zeros(2)}), "not a weights file"),
         "other method": (make(method="unet")[1], "for the method 'unet', not 'iizuka'"),
         "other width": (encode_weights(state, wider), "do not fit"),
         "other arguments": (encode_weights(state, odd), "do not fit"),
@@ -116,7 +116,7 @@ def test_missing_file_and_unknown_names(tmp_path: Path) -> None:
         load_colorizer("iizuka", str(tmp_path / "none.safetensors"))
     with pytest.raises(WeightsError, match="name a file"):
         load_colorizer("iizuka", f"{tmp_path}/")
-    with pytest.raises(ConfigError, match=r"unknown method 'magic'; there are: .*iizuka"):
+    with pytest.raises(ConfigError, match=r"unknown method 'magic'; allowed: .*iizuka"):
         load_colorizer("magic", None)
 
 

@@ -125,7 +125,7 @@ def test_of_two_promoters_one_wins_and_the_other_is_told(
         outcomes = list(pool.map(promote, files[1:]))
     (won,) = [result for result in outcomes if isinstance(result, RegistryEntry)]
     (lost,) = [result for result in outcomes if isinstance(result, RunError)]
-    assert "another promoter wrote entry 2" in str(lost)
+    assert "another promotion wrote entry 2" in str(lost)
     assert lost.exit_status == 1
     assert WeightsRegistry(*place).history()[1:] == [won]
 
@@ -136,7 +136,7 @@ def test_rollbacks_go_further_and_further_back(catalog: WeightsRegistry, files: 
     assert (back.number, back.reason, back.restores, back.previous) == (4, "rollback", 2, 3)
     assert (back.sha256, back.source) == (output[1].sha256, "entry 2")
     assert catalog.roll_back().sha256 == output[0].sha256
-    with pytest.raises(ConfigError, match="nothing before the weights in use"):
+    with pytest.raises(ConfigError, match="no entry before the weights in use"):
         catalog.roll_back()
     forward = catalog.roll_back(3)
     assert (forward.sha256, forward.restores, forward.number) == (output[2].sha256, 3, 6)
@@ -202,7 +202,7 @@ def test_a_damaged_entry_is_one_clear_line_and_can_be_rolled_over(
 
 def test_names_that_are_none(tmp_path: Path) -> None:
     for uri in ("", "/", "s3://bucket", "s3://", f"{tmp_path}/..", f"{tmp_path}/a b", f"{tmp_path}/x#1/y"):
-        with pytest.raises(ConfigError, match="names no weights registry"):
+        with pytest.raises(ConfigError, match="is not the name of a weights registry"):
             WeightsRegistry(uri)
     with pytest.raises(WeightsError, match=r"no champion.*promote"):
         pin_weights(f"registry:{tmp_path}/nothing")

@@ -173,7 +173,7 @@ def test_parquet_inputs_beside_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"val-1.parquet has no column 'key' \(it has numbers\)"):
         prepare_photos([str(album)], str(tmp_path / "other"), PrepareConfig())
     (album / "val-1.parquet").write_bytes(b"PAR1 and nothing")
-    with pytest.raises(ConfigError, match=r"val-1.parquet is no Parquet file"):
+    with pytest.raises(ConfigError, match=r"val-1.parquet is not a Parquet file"):
         prepare_photos([str(album)], str(tmp_path / "other"), PrepareConfig())
 
 
@@ -191,8 +191,8 @@ def test_rows_that_unpack_to_more_than_memory_are_one_line(
     with pytest.raises(ConfigError) as raised:
         prepare_photos([str(tmp_path / "album")], str(tmp_path / "out"), PrepareConfig())
     assert str(raised.value) == (
-        f"cannot read {tmp_path / 'album' / 'a.parquet'}, leave it out with photos.exclude: unpacked it "
-        "takes over 536,870,912 bytes of memory"
+        f"cannot read {tmp_path / 'album' / 'a.parquet'}; leave it out with photos.exclude: it needs "
+        "over 536,870,912 bytes of memory when unpacked"
     )
 
 

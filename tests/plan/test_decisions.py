@@ -159,5 +159,5 @@ def test_a_guided_result_stays_when_its_guides_do_not(archive: Archive, guides: 
 def test_a_damaged_decision_stops_the_run(archive: Archive) -> None:
     decision = archive.decide("1.jpg", "accept")
     archive.out.put(decision.object_key, b"damaged")
-    with pytest.raises(StorageError, match="is no decision"):
+    with pytest.raises(StorageError, match="is not a decision"):
         archive.plan()

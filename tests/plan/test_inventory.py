@@ -53,7 +53,7 @@ def test_an_inventory_of_current_versions_alone_needs_few_fields(tmp_path, forma
     uri = write(tmp_path, format_, current.select(["bucket", "key", "size", "e_tag"]))
     assert [info[:3] for info in listed(uri)] == [info[:3] for info in LISTED]
     uri = write(tmp_path, format_, current.select(["bucket", "key", "size"]))
-    with pytest.raises(ConfigError, match="no field 'etag': let it have Size and ETag"):
+    with pytest.raises(ConfigError, match="no field 'etag': add Size and ETag"):
         listed(uri)
 
 
@@ -90,7 +90,7 @@ def test_a_file_that_unpacks_to_more_than_memory_is_one_line(tmp_path, format_, 
     with pytest.raises(ConfigError) as raised:
         listed(uri)
     assert str(raised.value).endswith(
-        f"0.{format_.lower()}: unpacked it takes over 536,870,912 bytes of memory"
+        f"0.{format_.lower()}: it needs over 536,870,912 bytes of memory when unpacked"
     )
     assert resource.getrlimit(resource.RLIMIT_AS) == limit
 
@@ -114,22 +114,22 @@ def test_a_plan_of_an_inventory_asks_the_bucket_for_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sourceBucket": "another"}, "is of the bucket another, and the input is s3://archive/photos"),
-        ({"fileFormat": "Avro"}, "files of the format 'Avro', not CSV, ORC, Parquet"),
+        ({"sourceBucket": "another"}, "lists the bucket another, but the input is s3://archive/photos"),
+        ({"fileFormat": "Avro"}, "files in the format 'Avro', not CSV, ORC, Parquet"),
         (
             {"files": [{"key": "x/0.parquet", "size": 1, "MD5checksum": "0" * 32}]},
-            "is not the one that .* names",
+            "differs from the one that .* names",
         ),
         (
             {"files": [{"key": "x/9.parquet", "size": 1, "MD5checksum": "0" * 32}]},
-            "x/9.parquet, which is not there",
+            "x/9.parquet, which does not exist",
         ),
         ({"files": [{"size": 1}]}, "its files lack key or MD5checksum"),
         ({"fileFormat": "ORC"}, "cannot read the inventory file"),
-        ({"files": 5}, "is no manifest of an S3 Inventory"),
-        ({"files": None}, "is no manifest of an S3 Inventory"),
-        ({"files": [{"key": "x/..", "MD5checksum": "0" * 32}]}, "which is not there"),
-        ({"files": [{"key": "../../etc/passwd", "MD5checksum": "0" * 32}]}, "which is not there"),
+        ({"files": 5}, "is not the manifest of an S3 Inventory"),
+        ({"files": None}, "is not the manifest of an S3 Inventory"),
+        ({"files": [{"key": "x/..", "MD5checksum": "0" * 32}]}, "which does not exist"),
+        ({"files": [{"key": "../../etc/passwd", "MD5checksum": "0" * 32}]}, "which does not exist"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, change, message):
@@ -150,9 +150,9 @@ OBJECT = {"bucket": ["archive"], "key": ["photos/a.tif"], "size": [1], "e_tag": 
         (ROW, FIELDS, "Not a gzipped file"),
         (gzip.compress(100 * ROW, mtime=0)[:-9], FIELDS, "ended before"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\3" + b"\xff" * 50, FIELDS, "while decompressing"),
-        (gzip.compress(b"\0" * 2**16, mtime=0), FIELDS, "it has over 10,000 bytes, unpacked"),
+        (gzip.compress(b"\0" * 2**16, mtime=0), FIELDS, "it has over 10,000 bytes when unpacked"),
         (gzip.compress(ROW.replace(b'"1"', b'"many"'), mtime=0), FIELDS, "Failed to parse string: 'many'"),
-        (gzip.compress(ROW.replace(b'"1"', b'"-5"'), mtime=0), FIELDS, "an object has less than no bytes"),
+        (gzip.compress(ROW.replace(b'"1"', b'"-5"'), mtime=0), FIELDS, "an object has a negative size"),
         (gzip.compress(ROW.replace(b'"1"', b'""'), mtime=0), FIELDS, "an object has no size"),
         (gzip.compress(ROW.replace(b'"e"', b'""'), mtime=0), FIELDS, "an object has no etag"),
         (gzip.compress(ROW.replace(b"a.tif", b"%ff"), mtime=0), FIELDS, "can't decode byte"),
@@ -197,12 +197,12 @@ def assert_one_line(uri: str, data: bytes, message: str) -> None:
 
 def test_what_is_no_manifest_is_one_line(tmp_path):
     uri = write(tmp_path, "Parquet", table(ROWS))
-    with pytest.raises(ConfigError, match="inventory lists a bucket, and the input"):
+    with pytest.raises(ConfigError, match="inventory lists a bucket, but the input"):
         listed(uri, str(tmp_path))
-    with pytest.raises(ConfigError, match="of other buckets than archive"):
+    with pytest.raises(ConfigError, match="of buckets other than archive"):
         listed(write(tmp_path, "Parquet", table(ROWS, "another")))
     Path(uri).write_text("[]")
-    with pytest.raises(ConfigError, match="is no manifest of an S3 Inventory"):
+    with pytest.raises(ConfigError, match="is not the manifest of an S3 Inventory"):
         listed(uri)
     for text in ("{", "[" * 100_000):
         Path(uri).write_text(text)

@@ -74,7 +74,7 @@ def test_a_pattern_by_itself_is_a_list_of_one(text: str) -> None:
 
 
 def test_a_list_that_yaml_does_not_read_is_no_pattern() -> None:
-    with pytest.raises(ConfigError, match="in quotation marks"):
+    with pytest.raises(ConfigError, match="quote the patterns in a list"):
         load(JobConfig, None, ["plan.include=[*.jpg, *.png]"])
     assert load(JobConfig, None, ['plan.exclude=["*.jpg", "b"]']).plan.exclude == ("*.jpg", "b")
 

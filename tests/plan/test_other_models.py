@@ -130,7 +130,7 @@ def test_what_another_model_skipped_is_skipped(archive: Archive) -> None:
 def test_a_guide_that_is_gone_makes_work_of_another_models_image_too(archive: Archive) -> None:
     archive.ran(A, "1.jpg")
     archive.ran(A, "2.jpg", guide="g")
-    with pytest.raises(ConfigError, match=r"would be coloured without: '2\.jpg'; .*--drop-guides"):
+    with pytest.raises(ConfigError, match=r"would now be coloured without them: '2\.jpg'; .*--drop-guides"):
         archive.plan(B, "changed-settings")
     plan = archive.plan(B, "changed-settings", "plan.drop_guides=true")
     assert (todo(plan), plan.others) == (["2.jpg", "sub/3.jpg"], 1)

@@ -144,7 +144,7 @@ def test_doubt_names_first_what_to_look_at() -> None:
 def test_chroma_is_compared_in_words() -> None:
     chroma = Chroma(images=30, mean=6.4, spread=2.0, colorfulness=9.0, reference_mean=7.7, drift=-0.45)
     text = summary_text(a_summary(chroma=chroma))
-    assert "mean 6.4 (0 is gray), colourfulness 9.0; usual is 7.7: this run has less, by 0.45 of" in text
+    assert "mean 6.4 (0 is gray), colourfulness 9.0; usually 7.7: this run has less, by 0.45 of" in text
 
 
 def test_archived_objects_are_no_failures_and_have_their_advice() -> None:
@@ -164,7 +164,7 @@ def test_summary_text_of_nothing_to_do() -> None:
     assert "2 images failed in earlier runs" in text
     assert "--set plan.retry_failed=true" in text
     empty = summary_text(a_summary(listed=0, todo=0, counts={}), report=False)
-    assert empty.startswith("Nothing to do: there is nothing under s3://in.")
+    assert empty.startswith("Nothing to do: s3://in holds no files.")
 
 
 def test_spread_is_even_and_keeps_the_first() -> None:
@@ -228,7 +228,12 @@ def test_the_cost_is_a_line_and_without_prices_says_nothing_of_money() -> None:
     ("stages", "cpus", "bottleneck", "line"),
     [
         (StageSeconds(decode=30, predict=95, compose=50), 4, "predict", "1 predict worker(s) 95% busy"),
-        (StageSeconds(decode=90, predict=40, compose=100), 2, "decode and compose", "4.8 CPUs for each"),
+        (
+            StageSeconds(decode=90, predict=40, compose=100),
+            2,
+            "decode and compose",
+            "4.8 CPUs per predict worker",
+        ),
     ],
 )
 def test_a_staged_run_names_its_bottleneck_and_the_ratio_that_removes_it(

@@ -142,7 +142,7 @@ def test_a_dry_run_says_what_is_new_and_writes_nothing(place: Place, capsys) -> 
 
 def test_too_few_new_photographs_begin_no_cycle_and_leave_none_behind(place: Place, capsys) -> None:
     assert main([*place.arguments, "--set", "retrain.least_new=5"]) == 0
-    assert "no cycle begins with fewer than 5" in capsys.readouterr().out
+    assert "a cycle needs at least 5" in capsys.readouterr().out
     assert not left_in(place)
     assert main([*place.arguments, "--set", "photos.exclude=['*']"]) == 0
     assert "0 new files" in capsys.readouterr().out
@@ -207,10 +207,10 @@ def test_accepted_results_are_in_a_dry_run_and_too_few_of_them_begin_no_cycle(
     assert main([*alone, "--set", f"retrain.decisions=[{reviewed.uri}]"]) == 0
     printed = capsys.readouterr().out
     assert "0 new files, 2 new accepted results" in printed
-    assert "no cycle begins with fewer than 3" in printed
+    assert "a cycle needs at least 3" in printed
     assert not left_in(place)
     assert main(alone) == 2
-    assert "give photographs with --photos, or with --decisions" in capsys.readouterr().err
+    assert "give photographs with --photos, or accepted results with --decisions" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_user_mistakes(photos: str, tmp_path: Path, capsys) -> None:
     challenge = ["--challenger", weights, "--photos", photos]
     for arguments, message in [
         (["--registry", registry, *challenge], "no champion to compare with.*--first"),
-        (["--registry", "s3://", *challenge], "names no weights registry"),
+        (["--registry", "s3://", *challenge], "is not the name of a weights registry"),
         (["--registry", registry, "--rollback"], "is empty"),
         (["--registry", registry, "--rollback", "0"], "is empty"),
         (["--registry", registry, "--history"], "has no entry"),

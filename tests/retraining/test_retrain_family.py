@@ -63,7 +63,9 @@ def test_mistakes(family: Path) -> None:
     with pytest.raises(ConfigError, match="'common' and 'runs'"):
         family_of(str(family), TrainConfig)
     family.write_text("common: {}\nruns: {a: {model: {method: regression_cnn, head: both}}}\n")
-    with pytest.raises(ConfigError, match="head is no option of the method regression_cnn: width"):
+    with pytest.raises(
+        ConfigError, match="head is not an option of the method regression_cnn; allowed: width"
+    ):
         family_of(str(family), TrainConfig)
 
 

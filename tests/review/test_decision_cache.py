@@ -68,7 +68,7 @@ def test_an_empty_decision_is_named_whether_it_is_cached_or_not(out: Store, cach
     out.put(empty, b"")
     if cached:
         compact_decisions(out)
-    with pytest.raises(StorageError, match=f"{empty} is no decision"):
+    with pytest.raises(StorageError, match=f"{empty} is not a decision"):
         read_decisions(out)
 
 
@@ -86,7 +86,7 @@ def test_a_decision_that_changed_or_went_is_not_taken_from_the_cache(out: Store)
     out.delete(gone.object_key)
     decide(out, LEAST + 1)
     out.put(changed.object_key, b"damaged")
-    with pytest.raises(StorageError, match=f"{changed.id}.json is no decision"):
+    with pytest.raises(StorageError, match=f"{changed.id}.json is not a decision"):
         read_decisions(out)
     out.delete(changed.object_key)
     out.put(f"{DECISIONS}notes.txt", b"somebody's own")

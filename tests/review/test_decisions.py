@@ -48,7 +48,7 @@ def test_a_decision_that_is_there_is_kept_once_and_never_changed(out: Store) -> 
     first = decision("accept")
     assert write_decision(out, first)
     assert not write_decision(out, first)
-    with pytest.raises(StorageError, match="another decision"):
+    with pytest.raises(StorageError, match="is not the decision to store"):
         write_decision(out, first.model_copy(update={"verdict": "reject"}))
     assert read_decisions(out) == [first]
 
@@ -156,7 +156,7 @@ def test_a_hostile_file_is_one_line(tmp_path: Path, content: bytes) -> None:
 
 def test_a_file_without_end_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decisions, "MOST_FILE_BYTES", 1000)
-    with pytest.raises(ConfigError, match="more than any page downloads"):
+    with pytest.raises(ConfigError, match="more than any page saves"):
         read_file("/dev/zero")
     with pytest.raises(ConfigError, match="cannot read"):
         read_file(str(tmp_path / "missing.json"))

@@ -120,7 +120,7 @@ def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path)
     driver.terminate()
     _, stderr = driver.communicate(timeout=60)
     assert driver.returncode == 1
-    assert "the same command goes on where this one stopped" in stderr
+    assert "run the same command again to continue" in stderr
     assert "Traceback" not in stderr
     until(lambda: not any(map(is_worker, children_of(os.getpid()))), 60, "workers outlive a stopped driver")
 

@@ -118,7 +118,7 @@ def test_workers_that_do_not_start_end_the_run(tmp_path: Path, monkeypatch: pyte
     job, plan = job_of(tmp_path, files=1)
     monkeypatch.setenv("NUMBA_CACHE_LOCATOR_CLASSES", "nonsense")  # numba then refuses to be imported
     with (
-        pytest.raises(RunError, match=r"workers end before they have begun: .*nonsense"),
+        pytest.raises(RunError, match=r"workers exit before they start work: .*nonsense"),
         local_pool(1, AttemptRegistry()) as pool,
     ):
         list(pool.results(job, plan))
@@ -138,7 +138,7 @@ def test_a_worker_that_hangs_ends_the_run_and_is_gone(
             stopped[0].suspend()
 
     with (
-        pytest.raises(RunError, match="nothing has moved for 1 s"),
+        pytest.raises(RunError, match="no progress for 1 s"),
         local_pool(1, AttemptRegistry()) as pool,
     ):
         hang_after_the_first(pool)

@@ -53,9 +53,9 @@ def scans(tmp_path: Path) -> Path:
     [
         (("{scans}/nowhere", "{out}"), 2, "error: there is no folder {scans}/nowhere; check the path"),
         (("{scans}/b.jpg", "{out}"), 2, "error: there is no photograph {scans}/b.jpg; check the path"),
-        (("{scans}", "{scans}/out"), 2, "error: the output {scans}/out lies in the input {scans}; give"),
-        (("{scans}", "{scans}/a.jpg/out"), 2, "error: the output {scans}/a.jpg/out lies in the input"),
-        (("{scans}", "{file}/out"), 2, "error: {file}/out lies below a file; give a folder for the results"),
+        (("{scans}", "{scans}/out"), 2, "error: the output {scans}/out is inside the input {scans}; give"),
+        (("{scans}", "{scans}/a.jpg/out"), 2, "error: the output {scans}/a.jpg/out is inside the input"),
+        (("{scans}", "{file}/out"), 2, "error: {file}/out is below a file; give a folder for the results"),
         ((*_RIGHT, "--method", "unnet"), 2, "error: configuration key 'model.method' has the value 'unnet'"),
         ((*_RIGHT, "--method", "vivid"), 2, "error: 'vivid' is the name of weights, not of a method"),
         ((*_RIGHT, "--weights", "faithfull"), 2, "error: no weights 'faithfull' ship with the package"),
@@ -67,7 +67,7 @@ def scans(tmp_path: Path) -> Path:
         ((*_RIGHT, "--set", "plan.include=*.JPG", "--strict"), 2, "error: plan.include has the pattern"),
         ((*_RIGHT, "--keys", "{scans}/keys.txt"), 2, "error: cannot read the keys in {scans}/keys.txt"),
         ((*_RIGHT, "--set", "plan.include=*.JPG"), 0, "warning: plan.include has the pattern '*.JPG', which"),
-        (("{empty}", "{out}"), 0, "Nothing to do: the input holds no files; if that is a surprise, check"),
+        (("{empty}", "{out}"), 0, "Nothing to do: the input holds no files. If you expected some, check"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_before_the_slow_imports(

@@ -60,7 +60,7 @@ def test_each_night_does_what_is_new_or_changed_and_says_how_it_went(tmp_path: P
         ["d", "e truncated"],
     )  # half of the night's work fails: allowed
     assert night({"f": BROKEN, "g": BROKEN}) == (4, ["f truncated", "g truncated"])  # a disk rots
-    assert re.search(r"error: 2 of 2 images failed \(100\.0%\), run\.max_failed allows 50\.0%", told[-1])
+    assert re.search(r"error: 2 of 2 images failed \(100\.0%\); run\.max_failed allows 50\.0%", told[-1])
     assert night({"e": e, "f": f, "g": g}, job=run) == (0, ["e", "f", "g"])  # restored from the backup
 
     assert sorted(path.name for path in (out / "images").iterdir()) == [f"{name}.jpg" for name in "abcdefg"]

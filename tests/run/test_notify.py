@@ -91,7 +91,7 @@ def test_what_the_receiver_refuses_is_one_line_without_the_path(receiver, capsys
     assert len(receiver.seen) == tries
     message = capsys.readouterr().err
     assert message.count("\n") == 1
-    assert f"127.0.0.1 did not receive the end of the run: it answered {answers[0]}" in message
+    assert f"127.0.0.1 was not notified of the end of the run: it answered {answers[0]}" in message
     assert "secret" not in message
 
 
@@ -114,7 +114,9 @@ def test_a_dead_receiver_changes_no_exit_status(at_once, tmp_path, capsys):
     config = JobConfig(notify=NotifyConfig(webhook=f"http://127.0.0.1:{free_port()}/secret"))
     assert run_job(ColorizeRequest(str(tmp_path / "in"), str(tmp_path / "out"), config)) == 0
     message = capsys.readouterr().err
-    assert message.startswith("warning: the webhook at 127.0.0.1 did not receive the end of the run: Conn")
+    assert message.startswith(
+        "warning: the webhook at 127.0.0.1 was not notified of the end of the run: Conn"
+    )
     assert "secret" not in message
 
 

@@ -77,7 +77,7 @@ def test_corrected_gray_and_taken_back(tmp_path: Path, capsys: pytest.CaptureFix
         red, green, blue = image.convert("RGB").split()
         assert red.tobytes() == green.tobytes() == blue.tobytes()
     assert review(["--output", str(tmp_path / "out"), "--apply"]) == 0
-    assert "nothing to apply: all decisions are carried out already\n" in capsys.readouterr().out
+    assert "nothing to apply: all decisions are applied already\n" in capsys.readouterr().out
     assert archive.rows() == after
     archive.decide("b.png", "undo", undoes=gray.id)
     assert colorize([*archive.places, *FAST]) == 0

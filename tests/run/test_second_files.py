@@ -107,7 +107,7 @@ def test_it_is_the_file_that_colouring_writes(
     before = files(later, "images")
     done = colorize("--input", source, "--output", later, *settings(format), *second)
     assert done.returncode == 0, done.stderr
-    assert "6 of these are finished and get their second file alone" in done.stdout
+    assert "6 of these are finished and only get a second file" in done.stdout
     assert "; made the second files of 6." in done.stdout
     made = newest(later)
     assert colorize("--input", source, "--output", at_once, *settings(format), *second).returncode == 0
@@ -230,8 +230,8 @@ def test_an_image_that_is_not_as_the_ledger_says_is_coloured_again(masters: Any)
     assert run(*JPEG).returncode == 0
     rows = {row["key"]: row for row in newest(out)}
     assert [row["key"] for row in rows.values() if row["seconds_predict"] is not None] == ["a.png", "c.png"]
-    why = "images/a.png.tif has not the bytes that the ledger names"
-    assert rows["a.png"]["message"] == f"coloured again, its finished image cannot be used: {why}"
+    why = "the bytes of images/a.png.tif differ from the ledger"
+    assert rows["a.png"]["message"] == f"coloured again, because its finished image cannot be used: {why}"
     assert rows["c.png"]["message"].startswith("coloured again")
     assert rows["b.png"]["message"] is None
     assert files(out, "images") == whole

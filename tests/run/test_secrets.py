@@ -61,7 +61,7 @@ def test_a_run_that_fails_prints_and_writes_none(in_process, places, log_format,
     monkeypatch.setattr(notify, "_BACKOFF_SECONDS", 0)
     done = called(in_process, places, log_format)
     assert done.returncode in (1, 2), done.stdout
-    assert "the webhook at hooks.example.invalid did not receive" in done.stderr
+    assert "the webhook at hooks.example.invalid was not notified" in done.stderr
     assert CANARY not in done.stdout + done.stderr
     written = [path for path in (places / "out").rglob("*") if path.is_file()]
     assert {path.name for path in written} >= {"config.yaml", "shards.parquet"}
@@ -117,7 +117,10 @@ def test_the_configuration_that_a_run_keeps_asks_for_its_webhook(places):
     config = load(JobConfig, str(places / "job.yaml"))
     assert CANARY in str(config.notify.webhook)  # which is what is called
     (places / "kept.yaml").write_text(effective_yaml(config))
-    with pytest.raises(ConfigError, match=r"'notify.webhook' has the value \*\*\*: a run leaves the rest"):
+    with pytest.raises(
+        ConfigError,
+        match=r"'notify.webhook' has the value \*\*\*: this is only the host: a run does not save the rest",
+    ):
         load(JobConfig, str(places / "kept.yaml"))
     again = load(JobConfig, str(places / "kept.yaml"), [f"notify.webhook={config.notify.webhook}"])
     assert again == config

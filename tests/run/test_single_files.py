@@ -51,9 +51,9 @@ def test_a_folder_is_all_that_it_holds(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "alone", "message"),
     [
-        ("sub", False, "is no photograph: give one folder"),
-        ("nowhere", False, "is no photograph: give one folder"),
-        ("notes.md", True, r"notes\.md is no photograph, by its name or its first bytes"),
+        ("sub", False, "is not a photograph: give one folder"),
+        ("nowhere", False, "is not a photograph: give one folder"),
+        ("notes.md", True, r"notes\.md is not a photograph, by its name and its first bytes"),
         ("sub/nowhere.jpg", True, r"there is no photograph .*nowhere\.jpg; check the path"),
     ],
 )

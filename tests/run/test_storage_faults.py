@@ -74,7 +74,7 @@ def test_verifying_what_credentials_no_longer_read(s3_moto, photographs: str, co
     with fault_proxy(s3_moto, expired) as proxy:
         line = error_line(run_job("verify", "--output", f"{root}/out", *proxy.server.settings))
     assert "the S3 server refuses the credentials for s3://" in line
-    assert line.endswith("(ExpiredToken): renew them; the same command goes on where this one stopped")
+    assert line.endswith("(ExpiredToken): renew them; run the same command again to continue")
 
 
 @pytest.mark.ray

@@ -32,9 +32,11 @@ def run(tmp_path: Path, colorize):
 def assert_refused(done, tmp_path: Path, *named: str) -> None:
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: " + ", ".join(map(repr, named)) + f" of {tmp_path / 'b'}: other images ")
-    assert f"of the same names of {tmp_path / 'a'}, whose results are in {tmp_path / 'out'}; " in line
-    assert line.endswith("or add --set plan.replace_input=true if this input takes the place of that one")
+    assert line.startswith(
+        "error: " + ", ".join(map(repr, named)) + f" of {tmp_path / 'b'} are not the images "
+    )
+    assert f"with the same names from {tmp_path / 'a'}, whose results are in {tmp_path / 'out'}; " in line
+    assert line.endswith("or add --set plan.replace_input=true if this input replaces that one")
 
 
 @pytest.mark.job

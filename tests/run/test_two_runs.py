@@ -34,7 +34,7 @@ def test_the_second_run_leaves_or_waits(tmp_path: Path, colorize) -> None:
         third = start(*asked, "--set", "run.wait_minutes=10")
         second = colorize(*asked, "--set", "plan.shard_images=8")
         assert third.stderr is not None
-        assert "waiting for its end" in third.stderr.readline()
+        assert "waiting for it to end" in third.stderr.readline()
     finally:
         at_work.resume()
     assert second.returncode == 1
@@ -67,7 +67,7 @@ def test_a_ledger_part_that_was_confirmed_and_lost_is_no_success(tmp_path: Path,
     gap = colorize(*asked)
     thief.join()
     assert gap.returncode == 1
-    assert "4 of 12 images of this run lack their row" in gap.stderr
+    assert "4 of 12 images of this run have no row" in gap.stderr
     assert lost[0].name in gap.stderr
     assert not list(out.glob("runs/*/summary.json"))
     again = colorize(*asked)

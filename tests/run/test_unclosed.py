@@ -54,7 +54,7 @@ def test_a_disk_that_was_full_at_the_end(missing: str, source: Path, tmp_path: P
         subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
         again = colorize(*job)
         assert again.returncode == 3, again.stderr
-        assert "has coloured its images and was not closed: closing it now" in again.stdout
+        assert "coloured its images but was not closed: closing it now" in again.stdout
         assert "broken.jpg" in again.stdout
         assert ended(disk / "out").keys() == set(END)
         summaries = [json.loads(ended(out)["summary.json"].read_text()) for out in (whole, disk / "out")]

@@ -52,7 +52,7 @@ def test_a_small_job_loads_neither_ray_nor_what_only_others_need(tmp_path: Path)
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
-    assert "fused, 1 worker in processes of this machine" in done.stdout
+    assert "fused, 1 worker in processes on this machine" in done.stdout
     (file,) = (tmp_path / "out").glob("runs/*/summary.json")
     summary = json.loads(file.read_text())
     assert (summary["engine"], summary["workers"], summary["counts"]["colorized"]) == ("processes", 1, 1)

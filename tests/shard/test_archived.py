@@ -37,10 +37,10 @@ def test_an_archived_source_waits_for_its_restore(s3_moto, tmp_path, stream_byte
     assert rows == [("cold.tif", "archived", 1), ("warm.tif", "colorized", 1)]
     text = plan_text("in", "out", config, first, "d")
     assert "archived 1 file of these, " in text
-    assert "restore them, and the next run takes them by itself" in text
+    assert "restore them, and the next run will colour them" in text
     assert plan_fields("in", "out", first, "d", "w")["archived_bytes"] == len(data)
     (message,) = [row["message"] for row in ledger(out) if row["status"] == "archived"]
-    assert message.endswith("cannot be read; restore it, and the next run takes it by itself")
+    assert message.endswith("cannot be read; restore it; the next run after that colours it")
 
     second, rows = night("2")
     assert second.todo_items == 1

@@ -174,7 +174,7 @@ def bomb() -> bytes:
 def test_each_refusal_is_a_row_with_its_reason(archive: Archive) -> None:
     colour = in_colour(shapes(3))
     pictures = {
-        "another": (encoded(in_colour(shapes(40)), "PNG"), "is another one: its detail"),
+        "another": (encoded(in_colour(shapes(40)), "PNG"), "shows something else: its detail"),
         "bomb": (bomb(), "pixels"),
         "gray": (encoded(shapes(3), "PNG"), "has no colour"),
         "mirrored": (encoded(ImageOps.mirror(colour), "PNG"), "is mirrored"),
@@ -199,7 +199,7 @@ def test_each_refusal_is_a_row_with_its_reason(archive: Archive) -> None:
         assert not (archive.root / "out/images" / f"{name}.png").exists()
     several = rows["several.png"]
     assert (several["status"], several["failure_code"]) == ("failed", "guide_invalid")
-    assert "several pictures may be meant: 'several.jpg', 'several_color.webp'" in several["message"]
+    assert "several pictures match: 'several.jpg', 'several_color.webp'" in several["message"]
 
 
 def test_an_image_without_a_picture_is_left_or_coloured_as_the_job_does(archive: Archive) -> None:
@@ -210,7 +210,7 @@ def test_an_image_without_a_picture_is_left_or_coloured_as_the_job_does(archive:
     assert plan.guidance.notices[1].startswith("pictures 1 of 2 images have one in ")
     rows = archive.color()
     assert [rows[key]["status"] for key in ("a.png", "b.png")] == ["colorized", "skipped_other"]
-    assert rows["b.png"]["message"].endswith("/color has none of its name")
+    assert rows["b.png"]["message"].endswith("/color has none with its name")
     assert "'borrowed' needs a picture" in rows["b.png"]["message"]
     lent = np.asarray(archive.result("a.png"))
     rows = archive.color(**{"model.method": "unet", "model.side": 64})
@@ -239,7 +239,7 @@ def test_exactly_the_images_whose_picture_changed_are_to_do(archive: Archive) ->
     archive.put("color", {"b.png": encoded(in_colour(shapes(2)), "PNG", compress_level=1)})
     (archive.root / "color/c.png").unlink()
     archive.put("color", {"d.webp": encoded(in_colour(shapes(4)), "WEBP")})
-    with pytest.raises(ConfigError, match=r"1 image .* without: 'c\.png'; set model.pictures to the"):
+    with pytest.raises(ConfigError, match=r"1 image .* without them: 'c\.png'; set model.pictures to the"):
         archive.job()
     archive.put("color", {"a_color.jpg": encoded(in_colour(shapes(1)))})  # the same key still counts
     again, plan = archive.job(**{"plan.drop_guides": "true"})
@@ -274,7 +274,7 @@ def test_masters_in_strips_take_one_and_documents_of_several_pages_say_no(archiv
     after = lab(archive.result("big.tif"))[..., 1:]
     assert np.abs(after - field(224, 300)).mean(axis=(0, 1)).max() < 0.3
     assert rows["two.tif"]["failure_code"] == "guide_invalid"
-    assert "'two.png' is for one picture, and it has 2 pages" in rows["two.tif"]["message"]
+    assert "'two.png' needs a single picture, but it has 2 pages" in rows["two.tif"]["message"]
 
 
 @pytest.mark.parametrize(

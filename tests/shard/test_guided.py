@@ -152,7 +152,7 @@ def test_guides_that_go_or_change_after_the_plan_are_failed_rows(archive):
     )
     codes = [rows[f"{key}.png"]["failure_code"] for key in "abcd"]
     assert codes == ["source_missing", "source_changed", "guide_invalid", None]
-    assert "its scribbles 'red.png': gone since the plan was made" in rows["a.png"]["message"]
+    assert "its scribbles 'red.png': deleted since planning" in rows["a.png"]["message"]
     assert "its style 'bad.jpg'" in rows["c.png"]["message"]
 
 

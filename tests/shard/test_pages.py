@@ -260,7 +260,7 @@ def test_verification_and_bag_have_every_page(tmp_path: Path, no_storage: Storag
 def test_a_page_in_colour_or_beyond_repair_decides_for_the_file(tmp_path: Path) -> None:
     row, images = coloured(document(PAGES[0], colourful()), tmp_path)
     assert row["status"] == "skipped_color"
-    assert row["message"].startswith("page 2 of 2 has real colour already")
+    assert row["message"].startswith("page 2 of 2 already has real colour")
     assert row["color_spread"] > row["color_threshold"] == 3
     whole = document(*(photo(300, 300, seed=seed) for seed in range(3)))
     with Image.open(io.BytesIO(whole)) as opened:

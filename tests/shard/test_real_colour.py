@@ -64,7 +64,7 @@ def test_it_is_left_and_all_else_is_coloured(
     real = find_real_colour(scanned if dtype == np.uint8 else (scanned >> 8).astype(np.uint8))
     assert real is not None
     assert row["real_color_share"] == without["real_color_share"] == pytest.approx(real.share)
-    assert f"real colour on {real.share:.1%} of its area was left as it is" in row["message"]
+    assert f"real colour on {real.share:.1%} of its area was kept" in row["message"]
     assert "model.keep_color is false" in without["message"]
     lightness = [spaces.srgb_to_lab(one / np.iinfo(dtype).max)[..., 0] for one in (kept, scanned)]
     assert np.abs(lightness[0] - lightness[1]).max() < (1 if dtype == np.uint8 else 0.1)

@@ -63,7 +63,7 @@ def test_what_comes_damaged_is_read_again_and_never_becomes_a_picture(
         assert rows[key]["source_sha256"] == hashlib.sha256(files[key]).hexdigest()
     assert "damaged in the store or on the way from it" in rows["c.tif"]["message"]
     size = len(files["d.tif"])
-    assert f"{size // 2:,} bytes come, and {size:,} are stored" in rows["d.tif"]["message"]
+    assert f"{size // 2:,} bytes were read, but {size:,} are stored" in rows["d.tif"]["message"]
 
 
 def test_what_was_denied_or_damaged_is_tried_again_when_it_can_be_read(s3_moto, photographs, tmp_path):
@@ -108,7 +108,7 @@ def test_credentials_that_expire_stop_the_run_and_leave_no_row(
         text = str(stopped.value)
         assert f"({code}): " in text
         assert advice in text
-        assert text.endswith("the same command goes on where this one stopped")
+        assert text.endswith("run the same command again to continue")
         assert ledger(out) == []
         proxy.faults.clear()
         assert night(proxy.server, bucket, out, "2", strips) == 4

@@ -39,7 +39,7 @@ def test_the_lease_lies_in_its_folder_and_ends_with_the_work(store: Store) -> No
         [name] = [info.key for info in store.list()]
         assert name == "runs/at-work-00000001.json"
         held.check()
-        refusal = r"run 2 is at work at .* since 20.* \(process \d+ on "
+        refusal = r"run 2 has been using .* since 20.* \(process \d+ on "
         with pytest.raises(RunError, match=refusal), hold_lease(store, "runs/"):
             pass
         with hold_lease(store, "other/"):
@@ -117,13 +117,13 @@ def test_another_machine_that_renews_its_lease_is_alive(store: Store, capsys) ->
     alive = threading.Thread(target=beat)
     alive.start()
     with (
-        pytest.raises(RunError, match=r"run 1 is at work at .* since 2026-01-01 00:00:00 UTC"),
+        pytest.raises(RunError, match=r"run 1 has been using .* since 2026-01-01 00:00:00 UTC"),
         hold_lease(store),
     ):
         pass
     ended.set()
     alive.join()
-    assert "watching for a sign of life" in capsys.readouterr().err
+    assert "s for a sign of life" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -156,7 +156,7 @@ def test_a_damaged_lease_is_one_line(store: Store) -> None:
     store.put("at-work-00000001.json", b"{}")
     with (
         pytest.raises(
-            RunError, match=r"at-work-00000001.json is damaged: if nothing is at work there, delete"
+            RunError, match=r"at-work-00000001.json is damaged; if nothing is working there, delete"
         ),
         hold_lease(store),
     ):

@@ -64,9 +64,8 @@ _APART = [("in", "out"), ("in", "in-colour"), ("in/deep", "other"), ("other", ""
 @given(spelled=st.sampled_from(_OVERLAPS).flatmap(lambda pair: spellings(*pair)))
 @example(spelled=("|ROOT/in", "|//ROOT/in/missing"))
 def test_no_spelling_of_a_local_output_leads_into_the_input(spelled, root):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError, match=r"is (inside|among) the") as told:
         refuse_overlap(uri(spelled[0], root), uri(spelled[1], root))
-    assert "lies" in str(told.value)
     assert "\n" not in str(told.value)
 
 
@@ -107,7 +106,7 @@ def s3_spellings(draw: st.DrawFn, place: str) -> str:
     ).flatmap(lambda pair: st.tuples(s3_spellings(pair[0]), s3_spellings(pair[1])))
 )
 def test_no_spelling_of_an_s3_output_leads_into_the_input(pair):
-    with pytest.raises(ConfigError, match=r"lies (in|among)"):
+    with pytest.raises(ConfigError, match=r"is (inside|among) the"):
         refuse_overlap(*pair)
 
 
@@ -129,7 +128,7 @@ def test_a_link_in_the_output_that_leads_into_the_input_is_refused(link, tmp_pat
     (tmp_path / "in" / "box").mkdir(parents=True)
     (tmp_path / link).parent.mkdir(parents=True)
     (tmp_path / link).symlink_to(tmp_path / "in" / "box")
-    with pytest.raises(ConfigError, match="lies in the input"):
+    with pytest.raises(ConfigError, match="is inside the input"):
         refuse_overlap(str(tmp_path / "in"), str(tmp_path / "out"))
 
 
@@ -138,7 +137,7 @@ def test_an_output_that_the_input_reaches_through_links_is_refused(tmp_path):
         (tmp_path / folder).mkdir()
     (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "again").symlink_to(tmp_path / "out")
-    with pytest.raises(ConfigError, match="lies in the input"):
+    with pytest.raises(ConfigError, match="is inside the input"):
         refuse_overlap(str(tmp_path / "in"), str(tmp_path / "out"))
 
 

@@ -76,7 +76,7 @@ def test_overlaps_are_refused_however_they_are_spelled(source, out, tmp_path, mo
     for folder in ("in", "other", "out/images"):
         Path(folder).mkdir(parents=True)
     Path("link").symlink_to("in")
-    with pytest.raises(ConfigError, match=r"lies (in|among)"):
+    with pytest.raises(ConfigError, match=r"is (inside|among) the"):
         refuse_overlap(source, out)
 
 

@@ -116,7 +116,7 @@ def _refuse_among_pages(
         if at == len(keys) or keys[at] != source:
             continue
         loser, other = (at, index) if finished[index] and not finished[at] else (index, at)
-        message = f"its result could be that of a page of {keys[other]!r}, or the other way round; rename it"
+        message = f"its result would collide with a page of {keys[other]!r}; rename it"
         refusals.setdefault(loser, Refusal(FailureCode.OUTPUT_COLLISION, message))
 
 
@@ -164,7 +164,7 @@ def _refuse_equal(
         owner = int(owners[first])
         refusals[int(owners[at])] = Refusal(
             FailureCode.OUTPUT_COLLISION,
-            f"its result would overwrite {outputs[owner]!r}, that of {keys[owner]!r}; rename one of them",
+            f"its result would overwrite {outputs[owner]!r}, result of {keys[owner]!r}; rename one of them",
         )
 
 

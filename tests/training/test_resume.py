@@ -125,7 +125,7 @@ def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: s
     resumed = re.search(begins, output)
     assert resumed
     assert again <= int(resumed[1]) < EPOCHS * EPOCH_STEPS
-    assert "stands in for it: sea/3" in "".join(seen) + output
+    assert "replaced by another photograph: sea/3" in "".join(seen) + output
     kept = folder.checkpoints()
     assert 0 < len(kept) <= KEEP
     assert stray not in kept

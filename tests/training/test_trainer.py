@@ -142,7 +142,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
     record = tmp_path / "small" / "checkpoint_manager_snapshot.json"
     record.write_text(record.read_text()[:-9])  # as a controller does that is killed while it writes
     output = run(command(photos, tmp_path))
-    assert "Ray's record was torn; it names checkpoint_" in output
+    assert "repaired Ray's record; it names checkpoint_" in output
     started = re.search(r"training at step (\d+) of", output)
     assert started
     assert 0 < int(started[1]) < STEPS
@@ -161,7 +161,7 @@ def test_a_second_run_of_the_same_name_leaves(photos: Path, undisturbed: Path, i
     done = in_process("train", *command(photos, undisturbed)[2:])  # leaves before it wants Ray
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: run 1 is at work at ")
+    assert last.startswith("error: run 1 has been using ")
     assert f"(process {other.pid} on " in last
     other.communicate(b"\n")
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith("at-work-")) == kept

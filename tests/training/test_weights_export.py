@@ -62,10 +62,10 @@ def test_what_is_not_there(both: UnetColorizer) -> None:
         exported(weights_of(RegressionCnn(0.125)), decoding={"gain": 1.2})
     with pytest.raises(ConfigError, match=r"--decoding: .*blend 1.5 in \[0, 1\]"):
         exported(weights_of(both), decoding={"blend": 1.5})
-    with pytest.raises(ConfigError, match="want name=number"):
+    with pytest.raises(ConfigError, match="give name=number"):
         parse_decoding("gain")
     assert parse_decoding("gain=1.5, temperature=0.6") == {"gain": 1.5, "temperature": 0.6}
-    with pytest.raises(ConfigError, match="name a file"):
+    with pytest.raises(ConfigError, match="give a file"):
         write_weights(b"", "folder/", StorageConfig())
 
 

@@ -107,7 +107,7 @@ def test_every_reader_means_the_newest_result_and_prune_removes_the_others(
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in printed[:-1]] == [f"images/{n}.jpg" for n in NAMES]
     size = sum(len(f"images/{n}.jpg of day 1") for n in NAMES)
-    assert printed[-1] == f"3 files of earlier results, {size} bytes: superseded; --apply removes them"
+    assert printed[-1] == f"3 files of superseded results, {size} bytes: listed; --apply removes them"
     assert archive.files() == before
     assert archive.prune("--apply") == 0
     assert "removed" in capsys.readouterr().out
@@ -239,7 +239,7 @@ def test_a_run_at_work_keeps_prune_out(archive: Archive, capsys: pytest.CaptureF
     archive.ran("png")
     with hold_lease(archive.out, LEASE, what="run 1"):
         assert archive.prune("--apply") == 1
-        assert "run 1 is at work" in capsys.readouterr().err
+        assert "run 1 has been using" in capsys.readouterr().err
         assert archive.prune() == 0
     assert len(archive.files()) == 6
 

@@ -96,7 +96,7 @@ class IsolatedDecoder:
             )
         except MemoryError:
             raise ImageFailure(
-                FailureCode.OUT_OF_MEMORY, "no memory for the decoded pixels; lower limits.pixels"
+                FailureCode.OUT_OF_MEMORY, "not enough memory for the decoded pixels; lower limits.pixels"
             ) from None
 
     def pixels(
@@ -126,4 +126,4 @@ class IsolatedDecoder:
                     else None
                 )
                 return Pixels(array, alpha, mode, *rest)  # type: ignore[arg-type]
-        raise RunError(f"the decoder process sent what it may not: {reply!r:.200}")
+        raise RunError(f"the decoder process sent an unexpected reply: {reply!r:.200}")

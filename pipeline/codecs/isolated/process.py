@@ -163,10 +163,10 @@ class ChildProcess:
             return self._over_time()
         if status < 0:
             name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-            hint = ", perhaps by the system for want of memory" if -status == signal.SIGKILL else ""
+            hint = ", perhaps by the system for lack of memory" if -status == signal.SIGKILL else ""
             return ImageFailure(FailureCode.DECODER_CRASHED, f"the decoder was killed by {name}{hint}")
         words = self._end_of_stderr()
-        return ImageFailure(FailureCode.DECODER_CRASHED, f"the decoder ended with status {status}: {words}")
+        return ImageFailure(FailureCode.DECODER_CRASHED, f"the decoder exited with status {status}: {words}")
 
     def _over_time(self) -> ImageFailure:
         message = f"decoding took longer than {self.seconds:g} s; raise limits.seconds"

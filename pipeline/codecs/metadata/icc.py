@@ -77,7 +77,7 @@ def _tags(icc: bytes) -> dict[bytes, bytes]:
 
 def _xyz(data: bytes) -> F64:
     if data[:4] != b"XYZ " or len(data) < 20:
-        raise ValueError("a colorant is no XYZ")
+        raise ValueError("a colorant is not of type XYZ")
     return np.array(struct.unpack_from(">3l", data, 8)) / 65536
 
 
@@ -90,7 +90,7 @@ def _curve(data: bytes) -> Curve:
         if kind < len(_PARAMETERS) and len(data) >= 12 + 4 * _PARAMETERS[kind]:
             values = np.array(struct.unpack_from(f">{_PARAMETERS[kind]}l", data, 12)) / 65536
             return _parametric(kind, *values.tolist())
-    raise ValueError("a curve makes no sense")
+    raise ValueError("a curve is invalid")
 
 
 def _sampled(data: bytes) -> Curve:

@@ -73,7 +73,7 @@ def srgb_profile() -> bytes:
 def examine(icc: bytes) -> Profile:
     """Whether and how a profile can be used: opened, and tried on a grid of colours."""
     if len(icc) > _LARGEST:
-        return Profile(None, False, "it is implausibly large")
+        return Profile(None, False, "it is too large")
     try:
         space = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space
         mode = _COLOUR_SPACES.get(space)

@@ -126,7 +126,7 @@ def kept_packet(packet: bytes, most: int | None = None) -> Packet:
         descriptions = list(rdf)
         ours = next((one for one in descriptions if one.get(qualified("fiat:Method")) is not None), None)
         if ours is None:
-            raise ValueError(f"its XMP is none of ours{''.join(f' ({change})' for change in changes)}")
+            raise ValueError(f"its XMP is not ours{''.join(f' ({change})' for change in changes)}")
         descriptions.remove(ours)
         parted = _parted(descriptions, ours, most)
         return parted or Packet(_wrapped([_with_last_event(ours)]), None, (_TOO_LONG,))

@@ -260,7 +260,7 @@ def _to_levels(array: NDArray[Any], image: TiffSource, notes: list[str]) -> Leve
         return (array >> 16).astype(np.uint16)
     values = array.astype(np.float64)
     if not np.isfinite(values).all():
-        raise ImageFailure(FailureCode.CORRUPT, "the TIFF holds samples that are no numbers")
+        raise ImageFailure(FailureCode.CORRUPT, "the TIFF holds samples that are not numbers")
     low, high = _range(values, image, notes)
     return np.rint(np.clip((values - low) / (high - low), 0, 1) * _WHITE).astype(np.uint16)
 

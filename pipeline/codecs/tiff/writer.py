@@ -165,7 +165,7 @@ class TiffWriter:
 def tiff_bytes(pixels: Levels, metadata: ResultMetadata, compression: Compression = "deflate") -> bytes:
     """The file for uint8 or uint16[H,W,3] (RGB) or [H,W,4] (with alpha). Raises ValueError for others."""
     if pixels.ndim != 3 or pixels.dtype not in _DEPTHS:
-        raise ValueError(f"want uint8 or uint16[H,W,3 or 4]; got {pixels.dtype} {pixels.shape}")
+        raise ValueError(f"expected uint8 or uint16[H,W,3 or 4]; got {pixels.dtype} {pixels.shape}")
     height, width, channels = pixels.shape
     page = TiffPage(width, height, channels, _DEPTHS[pixels.dtype], metadata)
     file = io.BytesIO()

@@ -53,7 +53,7 @@ class ComposeSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.chroma <= 10:
-            raise ValueError(f"chroma {self.chroma}: allowed is 0 to 10")
+            raise ValueError(f"chroma {self.chroma} must be 0 to 10")
 
 
 DEFAULT_SETTINGS = ComposeSettings()
@@ -154,7 +154,7 @@ class Measurer:
         arrays."""
         mask = _checked_alpha(l_u16, alpha)
         if rgb.dtype != _DTYPES[self.depth] or rgb.shape != (*l_u16.shape, 3):
-            raise ValueError(f"want uint8 or uint16 {(*l_u16.shape, 3)}; got {rgb.dtype} {rgb.shape}")
+            raise ValueError(f"expected uint8 or uint16 {(*l_u16.shape, 3)}; got {rgb.dtype} {rgb.shape}")
         pixels, lightness, tally = np.ascontiguousarray(rgb), np.ascontiguousarray(l_u16), self._tally
         for rows in _row_blocks(l_u16.shape, LARGEST_STRIP):
             at_rows = (pixels[rows], lightness[rows], mask[rows])
@@ -170,7 +170,7 @@ def measure(rgb: Levels, l_u16: U16, alpha: U8 | U16 | None = None) -> Measures:
     """As `Measurer`, of a whole picture."""
     depth = {np.dtype(dtype): bits for bits, dtype in _DTYPES.items()}.get(rgb.dtype)
     if depth is None:
-        raise ValueError(f"want uint8 or uint16 {(*l_u16.shape, 3)}; got {rgb.dtype} {rgb.shape}")
+        raise ValueError(f"expected uint8 or uint16 {(*l_u16.shape, 3)}; got {rgb.dtype} {rgb.shape}")
     measurer = Measurer(depth)
     measurer.add(rgb, l_u16, alpha)
     return measurer.measures()
@@ -199,7 +199,7 @@ class Composer:
         if not np.isfinite(ab_2hw).all():
             raise ValueError("the predicted chroma holds values that are not finite")
         if depth not in _DTYPES:
-            raise ValueError(f"depth {depth}: allowed is 8 or 16")
+            raise ValueError(f"depth {depth} must be 8 or 16")
         dark, light = spaces.NEUTRAL_FADE_DARK_L, 100 - spaces.NEUTRAL_FADE_LIGHT_L
         if not settings.fades:
             dark = light = _NO_FADE

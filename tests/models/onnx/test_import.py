@@ -71,8 +71,8 @@ def test_refusals_leave_nothing(tmp_path: Path, capsys) -> None:
     gray = saved(tmp_path, constant_ab(0.0))
     before = gray.with_suffix(".yaml").read_bytes()
     for source, problem in {
-        tmp_path / "net.pth": "is a checkpoint: to read one can run code",
-        tmp_path / "net.zip": "it must end with .onnx",
+        tmp_path / "net.pth": "is a checkpoint, and reading one can run code",
+        tmp_path / "net.zip": "its name must end with .onnx",
         gray: "a mean chroma of 0.00",
         tmp_path / "none.onnx": "cannot read the weights",
     }.items():

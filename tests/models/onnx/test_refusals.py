@@ -92,7 +92,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "custom operator": (
         lambda d: saved(d, with_operator("Paint", "com.example")),
-        "use the operator com.example:Paint, which is code from outside ONNX",
+        "use the operator com.example:Paint, which is code outside ONNX",
     ),
     "code in another file": (
         lambda d: saved(d, with_operator("EPContext", "com.microsoft")),
@@ -150,11 +150,14 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
         "plausible is 0.5 to 90",
     ),
     "a gray picture": (lambda d: saved(d, gray_only()), "a mean chroma of 0.00, plausible is 0.5 to 90"),
-    "one colour": (lambda d: saved(d, constant_ab(12.0)), "every place of the probe one colour"),
+    "one colour": (lambda d: saved(d, constant_ab(12.0)), "the whole probe a single colour"),
     "no numbers": (lambda d: saved(d, constant_ab(float("nan"))), "numbers that are not finite"),
-    "no ONNX file": (lambda d: _damaged(d, b"\xff\xfe not a graph"), "are no ONNX file, or a damaged one"),
+    "no ONNX file": (lambda d: _damaged(d, b"\xff\xfe not a graph"), "are not an ONNX file, or are damaged"),
     "an empty file": (lambda d: _damaged(d, b""), "hold no graph"),
-    "half of a file": (lambda d: _damaged(d, tiny().SerializeToString()[:150]), "no ONNX file|hold no graph"),
+    "half of a file": (
+        lambda d: _damaged(d, tiny().SerializeToString()[:150]),
+        "not an ONNX file|hold no graph",
+    ),
 }
 
 
@@ -185,13 +188,13 @@ def test_the_job_refuses_it_in_one_line(case: str, tmp_path: Path, capsys) -> No
 CONTRACTS = {
     "nam: x": "the key 'name' is missing|unknown key 'nam'",
     "size: {fit: crop}": "size.fit has the value 'crop': input should be 'stretch' or 'keep'",
-    "size: {side: 500}": "size: side 500 is no multiple of 32",
+    "size: {side: 500}": "size: side 500 is not a multiple of 32",
     "recombine: yuv601": "as a whole: an output in ab is recombined in lab",
     "output: {scal: 1}": "unknown key 'output.scal'; docs/models.md lists the keys",
     "inputs: []": "inputs has the value []",
     "sha256: [abc]": "sha256.0 has the value 'abc'",
     "inputs: [{name: m, role: hint_mask, range: [0, 1]}]": "no input is a picture",
-    "inputs: [{name: m, holds: L, range: [1, 0]}]": "inputs.0: range wants its smaller number first",
+    "inputs: [{name: m, holds: L, range: [1, 0]}]": "inputs.0: range needs its smaller number first",
     "inputs: [{name: m, holds: L, range: [0, 1], std: 0}]": "inputs.0: std must not be 0",
     "inputs: [{name: m, range: [0, 1]}]": "inputs.0: holds says what a picture holds",
     "inputs: [{name: m, holds: L, range: [0, 1], side: 64}]": "inputs.0: side is the size of a picture_fixed",
@@ -228,7 +231,7 @@ class TestWhichContract:
         for name in ("ddcolor_tiny", "Unknown"):
             (tmp_path / f"{name}.onnx").write_bytes(tiny().SerializeToString())
         assert read_onnx(str(tmp_path / "ddcolor_tiny.onnx")).contract == ready_contracts()["ddcolor_tiny"]
-        with pytest.raises(WeightsError, match=r"write Unknown.yaml beside them .*ready ones: ddcolor, "):
+        with pytest.raises(WeightsError, match=r"write Unknown.yaml next to them .*ready-made: ddcolor, "):
             read_onnx(str(tmp_path / "Unknown.onnx"))
 
     def test_by_digest(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,9 +284,9 @@ def test_what_the_command_line_cannot_mean(tmp_path: Path, capsys) -> None:
     places = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
     for more, problem in {
         ("--method", "unet", "--weights", str(weights)): "are for the method 'onnx', not 'unet'",
-        ("--method", "onnx"): "no weights ship with the method 'onnx'",
+        ("--method", "onnx"): "no weights ship for the method 'onnx'",
         ("--weights", "faithful", "--set", "model.contract=x.yaml"): "only ONNX weights",
-        ("--weights", str(weights), "--set", "model.precision=bf16"): "in the types that it was written in",
+        ("--weights", str(weights), "--set", "model.precision=bf16"): "in its own data types",
         ("--weights", f"{weights}#sha256={'0' * 64}"): "as requested",
         ("--weights", str(tmp_path / "none.onnx")): "cannot read the weights",
     }.items():

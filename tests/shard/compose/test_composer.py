@@ -237,5 +237,5 @@ def test_wrong_arrays_are_refused() -> None:
         compose(l_u16, ab_2hw, np.zeros((2, 2), np.uint8))
     with pytest.raises(ValueError, match="depth 12"):
         compose(l_u16, ab_2hw, depth=12)
-    with pytest.raises(ValueError, match="want uint8 or uint16"):
+    with pytest.raises(ValueError, match="expected uint8 or uint16"):
         measure(np.zeros((4, 5, 3), np.uint8), l_u16)

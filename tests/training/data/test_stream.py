@@ -166,7 +166,7 @@ def test_wrong_columns_are_named(tmp_path: Path, no_storage: StorageConfig) -> N
     with pytest.raises(ConfigError, match="has the column 'image' as string, not binary"):
         read_index(str(tmp_path), no_storage)
     (tmp_path / "photos-00000.parquet").write_bytes(b"PAR1 and nothing")
-    with pytest.raises(ConfigError, match="is no Parquet file"):
+    with pytest.raises(ConfigError, match="is not a Parquet file"):
         read_index(str(tmp_path), no_storage)
     write_parts(tmp_path, rows)
     with pytest.raises(ConfigError, match="no photographs of the split 'val'"):

@@ -64,7 +64,7 @@ class BorrowedColorizer(Colorizer):
         picture_B3hw = guides["picture"]
         if picture_B3hw.ndim != 4 or picture_B3hw.shape[:2] != (L_B1HW.shape[0], 3):
             shape = tuple(picture_B3hw.shape)
-            raise ValueError(f"borrowed wants the picture as {L_B1HW.shape[0]} x 3 x h x w; got {shape}")
+            raise ValueError(f"borrowed needs the picture as {L_B1HW.shape[0]} x 3 x h x w; got {shape}")
         pairs = zip(L_B1HW[:, 0].float().cpu().numpy(), picture_B3hw.float().cpu().numpy(), strict=True)
         ab_B2hw = np.stack([borrowed_chroma(L_HW, picture_3hw) for L_HW, picture_3hw in pairs])
         return torch.from_numpy(ab_B2hw).to(L_B1HW.device)
@@ -87,27 +87,27 @@ def borrowed_chroma(L_HW: F32, picture_3hw: F32) -> F32:
 def check(placement: Placement, L_HW: F32, picture_hw: F32) -> None:
     """Raises ImageFailure (GUIDE_INVALID) with the reason why a picture that lies so is not taken."""
     if placement.alike < SURE and (way := _other_way(L_HW, picture_hw, max(TURNED_ALIKE, placement.alike))):
-        raise _refused(f"the picture is {way}; make it lie as the photograph does")
+        raise _refused(f"the picture is {way}; give it the orientation of the photograph")
     percent = f"{max(0.0, placement.alike):.0%}".replace("%", " %")
     if placement.alike < ALIKE:
         raise _refused(
-            f"the picture is another one: its detail and the photograph's are alike by {percent}, and "
-            f"{ALIKE * 100:.0f} % are wanted"
+            f"the picture shows something else: its detail matches the photograph's by {percent}, but "
+            f"{ALIKE * 100:.0f} % are required"
         )
     if placement.alike < SURE and abs(placement.shear) > _STRAIGHT:
         raise _refused(
-            f"the picture is another one: its detail and the photograph's are alike by {percent} at most, "
-            f"where it is sheared by {abs(placement.shear):.0f} degrees"
+            f"the picture shows something else: its detail matches the photograph's by {percent} at most, "
+            f"if sheared by {abs(placement.shear):.0f} degrees"
         )
     if abs(placement.angle) > ANGLE or abs(placement.shear) > ANGLE:
         raise _refused(
             f"the picture is turned by {_degrees(placement.angle)}, sheared by {abs(placement.shear):.1f} "
-            f"(alike by {percent}), and {ANGLE} degrees are allowed"
+            f"(match {percent}); at most {ANGLE} degrees are allowed"
         )
     if placement.covered < COVERED:
         raise _refused(
-            f"the picture shows {int(placement.covered * 100)} % of the photograph (alike by {percent}), and "
-            f"{COVERED * 100:.0f} % are wanted"
+            f"the picture shows {int(placement.covered * 100)} % of the photograph (match {percent}), but "
+            f"{COVERED * 100:.0f} % are required"
         )
 
 

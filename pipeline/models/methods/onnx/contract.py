@@ -56,11 +56,11 @@ class Input(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Input:
         if (self.role in PICTURES) != (self.holds is not None):
-            raise ValueError("holds says what a picture holds: give it for pictures, and for nothing else")
+            raise ValueError("holds says what a picture holds: give it for pictures only")
         if (self.role == "picture_fixed") != (self.side is not None):
-            raise ValueError("side is the size of a picture_fixed: give it there, and nowhere else")
+            raise ValueError("side is the size of a picture_fixed: give it only there")
         if self.range[0] >= self.range[1]:
-            raise ValueError("range wants its smaller number first")
+            raise ValueError("range needs its smaller number first")
         if any(value == 0 for value in self.std):
             raise ValueError("std must not be 0: it divides")
         return self
@@ -76,7 +76,7 @@ class Size(Section):
     @model_validator(mode="after")
     def _divides(self) -> Size:
         if self.side % self.multiple_of:
-            raise ValueError(f"side {self.side} is no multiple of {self.multiple_of}")
+            raise ValueError(f"side {self.side} is not a multiple of {self.multiple_of}")
         return self
 
 
@@ -110,7 +110,7 @@ class Contract(Section):
     size: Size
     output: Output
     recombine: Literal["lab", "yuv601"] = Field(
-        description="what is kept of the photograph beside its lightness: L* with a, b; or U, V with it"
+        description="what the result combines with the photograph's lightness: a, b with L*; or U, V"
     )
     probe: Probe | None = Field(None, description="null: only that the result is plausible is checked")
 

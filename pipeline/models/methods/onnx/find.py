@@ -48,9 +48,9 @@ def find_contract(
     if contract is None:
         ready = ", ".join(ready_contracts()) or "none are installed"
         raise WeightsError(
-            f"the weights {location} have no contract, which says what the graph wants: write "
-            f"{Path(location).stem}.yaml beside them (docs/models.md), or name one with model.contract; "
-            f"ready ones: {ready}"
+            f"the weights {location} have no contract, which describes the graph's inputs: write "
+            f"{Path(location).stem}.yaml next to them (docs/models.md), or name one with model.contract; "
+            f"ready-made: {ready}"
         )
     if contract.sha256 and sha256 not in contract.sha256:
         raise WeightsError(

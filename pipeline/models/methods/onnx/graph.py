@@ -60,7 +60,7 @@ def read_graph(data: bytes, name: str) -> Graph:
     try:
         model = onnx.load_model_from_string(data)
     except Exception:  # protobuf's DecodeError, whose class is another in each of its implementations
-        raise WeightsError(f"the weights {name} are no ONNX file, or a damaged one") from None
+        raise WeightsError(f"the weights {name} are not an ONNX file, or are damaged") from None
     if not model.HasField("graph") or not model.graph.node:
         raise WeightsError(f"the weights {name} hold no graph: export the network again")
     _refuse_external(model, name)
@@ -114,12 +114,12 @@ def _input_problem(port: Port, one: Input, contract: Contract) -> str | None:
         holds = one.holds or one.role
         return f"has {port.dims[1]} channels, {holds} has {channels}"
     if max(len(one.mean), len(one.std)) > 1 and {len(one.mean), len(one.std)} - {1, channels}:
-        return f"has {channels} channels, mean and std want one number or {channels}"
+        return f"has {channels} channels; mean and std need one number or {channels}"
     side, fixed = one.side or contract.size.side, [d for d in port.dims[2:] if d is not None]
     if any(length != side for length in fixed):
         return f"is fixed to {_shape(port.dims)}, the contract says {side} pixels"
     if fixed and contract.size.fit == "keep" and one.role != "picture_fixed":
-        return f"is fixed to {_shape(port.dims)}, so that size.fit must be stretch"
+        return f"is fixed to {_shape(port.dims)}, so size.fit must be stretch"
     return None
 
 
@@ -160,8 +160,8 @@ def _refuse_foreign_code(model: onnx.ModelProto, name: str) -> None:
             if node.domain not in _DOMAINS or node.op_type in _REACHING:
                 operator = f"{node.domain}:{node.op_type}" if node.domain else node.op_type
                 raise WeightsError(
-                    f"the weights {name} use the operator {operator}, which is code from outside ONNX; "
-                    "export them with standard operators alone"
+                    f"the weights {name} use the operator {operator}, which is code outside ONNX; "
+                    "export them with standard operators only"
                 )
 
 

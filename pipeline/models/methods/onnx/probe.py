@@ -94,8 +94,7 @@ def _plausible(probed: Probed, colorizer: OnnxColorizer) -> None:
     (L_hw,), (values,) = colorizer.run(probe_lightness()[None])
     if float(values.std(axis=(1, 2)).max()) < LEAST_SPREAD * _unit(contract.output.space):
         raise WeightsError(
-            f"the graph {contract.name} gives every place of the probe one colour, as if it saw nothing: "
-            f"{advice}"
+            f"the graph {contract.name} gives the whole probe a single colour, as if it saw nothing: {advice}"
         )
     if contract.output.space == "rgb":
         _copies(L_hw, values, contract.name, advice)

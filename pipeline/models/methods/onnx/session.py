@@ -77,7 +77,7 @@ def _providers(runtime: Any, device: str) -> list[Any]:
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in runtime.get_available_providers():
         raise ConfigError(
-            "ONNX weights on a GPU need the package onnxruntime-gpu in place of onnxruntime; without it set "
+            "ONNX weights on a GPU need the package onnxruntime-gpu instead of onnxruntime; without it set "
             "run.gpus=0"
         )
     return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]

@@ -31,7 +31,7 @@ class ScribbleColorizer(Colorizer):
         assert hints_B3HW is not None
         if hints_B3HW.shape[2:] != L_B1HW.shape[2:]:
             raise ValueError(
-                f"scribble wants the scribbles at the photograph's size {tuple(L_B1HW.shape[2:])}; "
+                f"scribble needs the scribbles at the photograph's size {tuple(L_B1HW.shape[2:])}; "
                 f"got {tuple(hints_B3HW.shape[2:])}"
             )
         pairs = zip(L_B1HW[:, 0].float().cpu().numpy(), hints_B3HW.float().cpu().numpy(), strict=True)

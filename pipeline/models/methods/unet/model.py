@@ -103,7 +103,7 @@ class UnetColorizer(TrainableColorizer):
     def checked_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         checked = super().checked_options(options)
         if checked.get("classify") and not checked.get("global_branch"):
-            raise ValueError("classify wants global_branch: true, whose vector it classifies")
+            raise ValueError("classify needs global_branch: true, whose vector it classifies")
         return checked
 
     @classmethod
