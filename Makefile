@@ -1,22 +1,22 @@
 # `make demo` and `make test` need Python 3.11, 3.12 or 3.13 and nothing else. Variables:
 #   PYTHON=/path/to/python3.12   the interpreter that makes .venv (default: the first that fits, 3.11 before others)
-#   VENV=.venv-3.12              another environment beside .venv, for another PYTHON (default: .venv)
-#   PIP_ARGS="..."               handed to every pip install, e.g. an --index-url of your own mirror; uv is not used then
+#   VENV=.venv-3.12              another environment next to .venv, for another PYTHON (default: .venv)
+#   PIP_ARGS="..."               passed to every pip install, e.g. an --index-url of your own mirror; uv is not used then
 #   TORCH=cpu|cuda|auto          which build of torch (auto: cuda only where an NVIDIA driver is found)
 #   TESTS_AT_ONCE=N              processes of `make check` and `make test` (default: 2)
-#   TEST_ARGS="..."              handed to pytest, e.g. TEST_ARGS="-k ledger"
-#   DEMO_ARGS="..."              handed to the demo, e.g. DEMO_ARGS="--set output.format=png"
-#   BENCH_ARGS="..."             handed to the benchmark, e.g. BENCH_ARGS=--quick; see its --help
+#   TEST_ARGS="..."              passed to pytest, e.g. TEST_ARGS="-k ledger"
+#   DEMO_ARGS="..."              passed to the demo, e.g. DEMO_ARGS="--set output.format=png"
+#   BENCH_ARGS="..."             passed to the benchmark, e.g. BENCH_ARGS=--quick; see its --help
 SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 DEMO_OUTPUT := demo-output
 TESTS_AT_ONCE := 2
 CHECKED := not ray and not s3 and not server and not job and not slow
-# Whole files go to the processes, and those that take long come first (tests/conftest.py puts them there).
+# Each file runs in one process, the longest files first (tests/conftest.py sorts them).
 PYTEST = $(PY) -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 export PYTHON VENV PIP_ARGS TORCH
-# pytest's processes would each compile all tests and all of pipeline/ where this is set.
+# If this were set, each process of pytest would compile all tests and all of pipeline/.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -25,17 +25,17 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## this list
 	@awk -F ':.*##  *' '/^[a-z]+:.*##/ {printf "make %-6s  %s\n", $$1, $$2}' Makefile
 
-setup:  ## make .venv with the packages of the program (no time if that is done already)
+setup:  ## make .venv with the packages of the program (at once if it is up to date)
 	@bash infra/setup_env.sh
 
-tools:  ## the same, with the tools of tests and linters
+tools:  ## the same, with the tools for tests and linters
 	@bash infra/setup_env.sh dev
 
-demo: setup  ## colour the twenty photographs of tests/photos into demo-output/
+demo: setup  ## colour the twenty photographs in tests/photos; results go to demo-output/
 	@$(PY) jobs/colorize_bucket.py --input tests/photos --output $(DEMO_OUTPUT) \
 		--config configs/colorize/demo.yaml $(DEMO_ARGS)
 
-bench: tools  ## measure the job beside plain loops and Ray's script: hours, and docs/performance.md
+bench: tools  ## compare the job with plain loops and Ray's own script; writes docs/performance.md, takes hours
 	@$(PY) jobs/benchmark.py --stages --train --page docs/performance.md $(BENCH_ARGS)
 
 lint: tools  ## ruff, mypy and the import contracts
@@ -44,23 +44,23 @@ lint: tools  ## ruff, mypy and the import contracts
 	$(PY) -m mypy
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-check: tools  ## the linters, and beside them the tests that need no Ray, server, browser or second: 90 seconds
+check: tools  ## the linters and the fast tests, those that need no Ray, server or browser: 90 seconds
 	@$(MAKE) --no-print-directory lint & linters=$$!; \
 	$(PYTEST) -m "$(CHECKED)"; status=$$?; \
 	wait $$linters && exit $$status
 
-test: lint  ## the linters, then every test: the longest
+test: lint  ## the linters, then every test
 	$(PYTEST)
 
-lock:  ## write both lock files anew from pyproject.toml (needs uv)
+lock:  ## write both lock files again from pyproject.toml (needs uv)
 	@bash infra/lock.sh
 
 sbom: setup  ## dist/sbom.json: the packages of a release (CycloneDX)
 	@bash infra/sbom.sh
 
-audit: setup  ## known weaknesses of the packages of a release, as PyPI has them
+audit: setup  ## known vulnerabilities of the packages of a release, from PyPI
 	@bash infra/sbom.sh audit
 
-clean:  ## remove .venv and others of its name, caches and demo-output/
+clean:  ## remove .venv, .venv-*, caches and demo-output/
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis $(DEMO_OUTPUT)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

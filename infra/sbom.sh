@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a release states of its packages:
 #   sbom.sh         writes dist/sbom.json, the packages of requirements.lock in CycloneDX's format
-#   sbom.sh audit   asks PyPI for known weaknesses of them; one that cannot be looked up is an error too
+#   sbom.sh audit   asks PyPI for their known vulnerabilities; one that cannot be looked up is an error too
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
