@@ -1,9 +1,9 @@
 # `make demo` and `make test` need Python 3.11, 3.12 or 3.13 and nothing else. Variables:
-#   PYTHON=/path/to/python3.12   the interpreter that makes .venv (default: the first that fits, 3.11 before others)
+#   PYTHON=/path/to/python3.12   the interpreter that makes .venv (default: the first that fits; 3.11 is tried first)
 #   VENV=.venv-3.12              another environment next to .venv, for another PYTHON (default: .venv)
 #   PIP_ARGS="..."               passed to every pip install, e.g. an --index-url of your own mirror; uv is not used then
-#   TORCH=cpu|cuda|auto          which build of torch (auto: cuda only where an NVIDIA driver is found)
-#   TESTS_AT_ONCE=N              processes of `make check` and `make test` (default: 2)
+#   TORCH=cpu|cuda|auto          which build of torch (auto: cuda only if an NVIDIA driver is found)
+#   TESTS_AT_ONCE=N              number of processes for `make check` and `make test` (default: 2)
 #   TEST_ARGS="..."              passed to pytest, e.g. TEST_ARGS="-k ledger"
 #   DEMO_ARGS="..."              passed to the demo, e.g. DEMO_ARGS="--set output.format=png"
 #   BENCH_ARGS="..."             passed to the benchmark, e.g. BENCH_ARGS=--quick; see its --help

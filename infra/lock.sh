@@ -1,24 +1,24 @@
 #!/usr/bin/env bash
-# Write the two lock files anew from pyproject.toml. Pins that still fit stay as they are; to raise them all, delete
-# both files first. Needs uv.
-#   requirements.lock      what the program needs, with all extras but the tests' own
+# Write the two lock files again from pyproject.toml. Pins that still fit do not change. To update all pins, delete both
+# files first. Needs uv.
+#   requirements.lock      what the program needs, with all extras except those of the tests
 #   requirements-dev.lock  the same, and what the tests and linters need
-# Both are resolved for Python 3.11 on Linux. Then it is checked that the same pins have wheels for Python 3.12 and 3.13,
-# for ARM and for Macs with Apple's processors, and that nothing else is needed there.
+# Both are resolved for Python 3.11 on Linux. Then the script checks that the same pins have wheels for Python 3.12 and
+# 3.13, for ARM and for Macs with Apple's processors, and that no other packages are needed there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# On Linux PyPI serves the CUDA build of torch. It pins NVIDIA's libraries by itself, and the CPU build has none: the
-# lock does not name them.
+# On Linux PyPI serves the CUDA build of torch. That build pins NVIDIA's libraries itself, and the CPU build has none, so
+# the lock does not name them.
 CUDA='^(nvidia|cuda|triton)'
 SOURCE_ONLY=(pyvips bagit) # plain Python without wheels
 PLATFORMS=(x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu aarch64-apple-darwin)
-export MACOSX_DEPLOYMENT_TARGET=14.0 # the oldest that torch has wheels for
+export MACOSX_DEPLOYMENT_TARGET=14.0 # the oldest macOS for which torch has wheels
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-resolve() { # resolve VERSION PLATFORM FILE OPTION...: keeps the pins of FILE that still fit, and writes it
+resolve() { # resolve VERSION PLATFORM FILE OPTION...: writes FILE, and keeps its pins that still fit
     uv pip compile --quiet --no-annotate --no-header --python-version "$1" --python-platform "$2" --output-file "$3" \
         "${@:4}"
     sed -i -E "/$CUDA/d" "$3"
@@ -35,7 +35,7 @@ write() { # write FILE FIRST_LINE OPTION...
     } > "$file"
 }
 
-check() { # check FILE OPTION...: the pins are all that is wanted elsewhere, and there are wheels for them
+check() { # check FILE OPTION...: other platforms need only these pins, and there are wheels for them
     local file=$1 version platform
     shift
     sed -E "/^ *\"($(IFS='|'; echo "${SOURCE_ONLY[*]}"))[>=]/d" pyproject.toml > "$work/pyproject.toml"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Make .venv from requirements.lock, or, called with the word dev, from requirements-dev.lock, which has the tools of
-# the tests too. A second call with an unchanged lock takes no time. If a call was interrupted, the next one goes on
-# where it stopped. uv installs where it is at hand, else pip. The variables PYTHON, VENV, PIP_ARGS and TORCH are
-# explained in the Makefile.
+# Make .venv from requirements.lock. With the argument dev, use requirements-dev.lock, which also has the test tools. A
+# second call with an unchanged lock takes no time. If a call was interrupted, the next one continues where it stopped.
+# uv installs the packages if it is available, otherwise pip. The Makefile explains the variables PYTHON, VENV, PIP_ARGS
+# and TORCH.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,7 +11,7 @@ LOCK=requirements.lock
 [[ ${1:-} == dev ]] && LOCK=$DEV_LOCK
 VENV=${VENV:-.venv}
 STAMP=$VENV/installed.lock # a copy of the lock, written last: if it is there, .venv is complete
-# Where this is set, pip leaves the packages uncompiled, and every process compiles them again: a second or two each.
+# If this is set, pip does not compile the packages, and every process compiles them again: a second or two each time.
 unset PYTHONDONTWRITEBYTECODE
 TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
 
@@ -19,14 +19,14 @@ fail() { printf '%s\n' "$1" >&2; exit 2; }
 
 fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; }
 
-# Who tells pip where packages are (a mirror, a folder) has not told uv.
+# If you tell pip where packages are (a mirror, a folder), uv does not know this, so pip is used.
 with_uv() {
     [[ -z "${PIP_ARGS:-}${PIP_INDEX_URL:-}${PIP_EXTRA_INDEX_URL:-}${PIP_FIND_LINKS:-}" ]] && command -v uv >/dev/null
 }
 
 version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
 
-# An environment that is there keeps its Python: who names another one would be told of tests that ran with the first.
+# An existing environment keeps its Python. If PYTHON named another one, the tests would still run with the first.
 refuse_other_python() {
     [[ -n "${PYTHON:-}" && -x $VENV/bin/python ]] || return 0
     local here wanted
@@ -66,7 +66,7 @@ make_venv() {
 
 install() {
     local installer=("$VENV/bin/python" -m pip install --quiet --disable-pip-version-check)
-    # best match: a package of which the index of torch has a copy is taken in the version of the lock all the same
+    # unsafe-best-match: uv installs the version of the lock even if torch's index has a copy of the package too
     if with_uv; then
         installer=(uv pip install --quiet --python "$VENV/bin/python" --compile-bytecode --index-strategy unsafe-best-match)
     fi
@@ -97,7 +97,7 @@ install_torch() {
 
 complete() {
     [[ -x $VENV/bin/fiat-color ]] && fits "$VENV/bin/python" || return 1
-    cmp -s "$LOCK" "$STAMP" || cmp -s "$DEV_LOCK" "$STAMP" # which has all of the other
+    cmp -s "$LOCK" "$STAMP" || cmp -s "$DEV_LOCK" "$STAMP" # the dev lock has all packages of the other
 }
 
 main() {
@@ -109,7 +109,7 @@ main() {
     echo "Installing $(grep -c '==' "$LOCK") packages into $VENV (once: $size; minutes)"
     install_torch
     install --requirement "$LOCK"
-    # the command fiat-color, which runs what lies here
+    # the command fiat-color, which runs the code in this folder
     install --no-deps --no-build-isolation --editable .
     cp "$LOCK" "$STAMP.part"
     mv "$STAMP.part" "$STAMP"

@@ -1,4 +1,4 @@
-"""What all tests share: markers, turns, and real S3 servers, one of each kind per process of pytest."""
+"""What all tests share: markers, turns, and S3 servers, one of each kind per pytest process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ settings.load_profile("any machine")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Called by pytest-xdist where it starts a process: all get one folder for their turns."""
+    """pytest-xdist calls this when it starts a process: all processes get the same folder for their turns."""
     node.workerinput["turns"] = _folder_for_turns(node.config)
 
 
@@ -51,7 +51,7 @@ _TURNS = pytest.StashKey[TemporaryDirectory[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what uses S3 or a browser; where several processes share the work, long files come first."""
+    """Mark tests that use S3 or a browser; if several processes share the work, long files come first."""
     for item in items:
         asked_for = {*getattr(item, "fixturenames", ()), *_parameters(item)}
         for marker, fixtures in FIXTURES.items():
@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _parameters(item: pytest.Item) -> set[str]:
-    """A test whose parameter is `moto`, say, asks for the fixture by its name."""
+    """The string parameters of a test: `moto`, for example, asks for the fixture of that name."""
     values = item.callspec.params.values() if hasattr(item, "callspec") else ()
     return {value for value in values if isinstance(value, str)}
 
@@ -76,7 +76,7 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """A test starts what its markers allow, and runs with no other where they say so."""
+    """Let a test start only what its markers allow, and run it alone if they say so."""
     folder: str | None = getattr(item.config, "workerinput", {}).get("turns")
     alone = item.get_closest_marker("alone") is not None
     with turn(Path(folder), alone) if folder else contextlib.nullcontext(), needs_of(item):
@@ -84,13 +84,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_sessionfinish() -> None:
-    """End what the tests shared; not at the interpreter's end, which pytest-xdist's processes never see."""
+    """End what the tests shared. Not at the interpreter's end: pytest-xdist's processes never reach it."""
     until_the_end.close()
 
 
 @pytest.fixture(scope="session")
 def aws_credentials() -> Iterator[None]:
-    """The servers' credentials in the environment, where boto3 and child processes find them."""
+    """Put the servers' credentials into the environment, where boto3 and child processes find them."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
             patch.delenv(name, raising=False)
@@ -108,7 +108,7 @@ def s3_moto(aws_credentials: None) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def s3_ceph(aws_credentials: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A Ceph object gateway; skipped only where Ceph is not installed and this is not CI."""
+    """A Ceph object gateway; skips the test only if Ceph is not installed and this is not CI."""
     if missing := ceph.missing_programs():
         message = f"{', '.join(missing)} not installed: apt-get install {ceph.PACKAGES}"
         pytest.fail(message) if servers.in_ci() else pytest.skip(message)
@@ -144,7 +144,7 @@ def _in_environment(server: CloudServer) -> Iterator[None]:
 
 @pytest.fixture
 def in_process(capsys: pytest.CaptureFixture[str]) -> Callable[..., CompletedProcess[str]]:
-    """Runs a job of `jobs/` by its name in this process: most of a job's start goes into imports."""
+    """Runs a job of `jobs/` by its name in this process: imports take most of a job's start."""
 
     def call(job: str, *args: object) -> CompletedProcess[str]:
         words = [str(arg) for arg in args]
@@ -170,7 +170,7 @@ def kept_pool(monkeypatch: pytest.MonkeyPatch) -> None:
 def colorize(
     in_process: Callable[..., CompletedProcess[str]], kept_pool: None
 ) -> Callable[..., CompletedProcess[str]]:
-    """Runs the colouring job in this process, its shards in the pool of processes, without Ray."""
+    """Runs the colouring job in this process and its shards in the process pool, without Ray."""
     from tests.support.job_runner import POOL  # late, too
 
     return partial(in_process, "colorize_bucket", *POOL)

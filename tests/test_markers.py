@@ -1,4 +1,4 @@
-"""`make check` starts neither Ray nor a server: what lacks the markers is refused, in every run."""
+"""`make check` starts neither Ray nor a server: a test without the marker cannot start them, in any run."""
 
 from __future__ import annotations
 

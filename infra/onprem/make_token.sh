@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the secret of a Ray cluster in FILE (default ~/.ray/auth_token): 64 hex digits that only the owner may read.
+# Write the secret of a Ray cluster to FILE (default ~/.ray/auth_token): 64 hex digits that only the owner may read.
 # An existing secret is kept and gets mode 0600. Every machine of the cluster needs the same secret: copy it with
 # `scp -p`.
 set -euo pipefail

@@ -60,25 +60,27 @@ NOTES = (
     "R, G and B; ab-RMSE (Deshpande et al. 2015), AuC (thresholds 0 to 150, Zhang et al. 2016) and CIEDE2000 "
     "(Sharma et al. 2005) in CIELAB D65. Colourfulness: signed is Hasler and Suesstrunk 2003; absolute is "
     "the variant in the code of DDColor and CT2; chroma is the mean of C*ab.",
-    "Lite0 perceptual: a distance in the manner of LPIPS on EfficientNet-Lite0, without learned weights. "
-    "Fréchet distance: between Gaussians of its 1280 pooled features; biased upwards with few photographs: "
-    "compare within one table only; its interval is of {frechet_resamples} resamples, moved to the estimate.",
-    "Δ: absolute difference of the mean colourfulness (absolute) to that of the photographs themselves, "
-    "as papers print it.",
+    "Lite0 perceptual: a distance like LPIPS on EfficientNet-Lite0, without learned weights. "
+    "Fréchet distance: between Gaussians of its 1280 pooled features. With few photographs it is biased "
+    "upwards, so compare it only within one table. Its interval is from {frechet_resamples} resamples, "
+    "centred on the estimate.",
+    "Δ: absolute difference between the mean colourfulness (absolute) and that of the photographs "
+    "themselves, as papers print it.",
     "Top-1: EfficientNet-Lite0 pretrained on ImageNet, on the {labelled} photographs with an ImageNet class. "
-    "It sees 224 x 224 pixels, enlarged from a short side of at most {side}; small sides lower it for all.",
+    "It sees 224 x 224 pixels, enlarged from a short side of at most {side}; small sides lower it for all "
+    "colourings.",
 )
 
 
 FID_NOTE = (
     "FID (Heusel et al. 2017): on the features of {inception}, pictures enlarged bilinearly to 299 x 299. "
-    "It falls with the number of photographs ({photographs} here; papers on ImageNet use 5,000 or more): "
-    "compare it with others' only at their number and size of photographs."
+    "It falls with the number of photographs ({photographs} here; papers on ImageNet use 5,000 or more). "
+    "So compare it with published values only for the same number and size of photographs."
 )
 COST_NOTE = (
-    "CPU and peak memory: of {count} photographs at the size measured, on one core, in a process for each "
-    "network; the first photograph is not counted in the time. The memory is the process's, with Python "
-    "and libraries."
+    "CPU and peak memory: from {count} photographs at the size measured, on one core, with one process for "
+    "each network. The time does not count the first photograph. The memory is that of the process, "
+    "including Python and libraries."
 )
 
 

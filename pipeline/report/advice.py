@@ -40,8 +40,8 @@ ADVICE: dict[str, str] = {
 
 EXIT_MEANING = {
     EXIT_DONE: "everything is done",
-    EXIT_UNFINISHED: "the run did not finish (storage, cluster, interrupted); what is in the ledger stays; "
-    "fix what the last line reports, and run the same command again",
+    EXIT_UNFINISHED: "the run did not finish (storage, cluster or interruption); what is in the ledger "
+    "stays; fix what the last line reports, and run the same command again",
     EXIT_USAGE: "bad usage or configuration; nothing was started",
     EXIT_FAILED_IMAGES: "finished, but some images failed",
     EXIT_TOO_MANY_FAILED: "finished, but a larger share of images failed than run.max_failed allows",

@@ -17,7 +17,7 @@ WORST_TENTH = 0.9
 smaller expected error."""
 MOST = 10
 _REASONS: dict[str, str] = {
-    DoubtReason.UNLIKE_TRAINING: "unlike those the network learned from",
+    DoubtReason.UNLIKE_TRAINING: "unlike the training photographs",
     DoubtReason.NEARLY_GRAY: "nearly gray",
 }
 

@@ -101,13 +101,15 @@ def _details(summary: Summary) -> dict[str, str]:
     model = summary.model
     doubt = {} if summary.doubt is None else {"Doubt": doubt_text(summary.doubt)}
     of_others = (
-        {} if model is None else {"Weights of": f"{model.name}, licence {model.terms}, from {model.source}"}
+        {}
+        if model is None
+        else {"Origin of the weights": f"{model.name}, licence {model.terms}, from {model.source}"}
     )
     return {
         "Run": summary.run_id,
         "Exit status": f"{summary.exit_status}, {EXIT_MEANING.get(summary.exit_status, 'unknown')}",
         "Source": f"{counted(summary.listed, 'file')}, {summary.bytes:,} bytes; {summary.todo:,} to do",
-        "Model": f"{summary.method}, weights {summary.weights_digest}, {summary.precision} numbers",
+        "Model": f"{summary.method}, weights {summary.weights_digest}, {summary.precision} precision",
         **of_others,
         "Job digest": summary.job_digest,
         "Workers": f"{summary.workers}, {summary.topology} topology",

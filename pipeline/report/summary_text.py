@@ -15,8 +15,8 @@ from pipeline.report.summary import Balance, Summary
 
 _LABELS = {
     Status.COLORIZED: "coloured",
-    Status.SKIPPED_COLOR: "left alone, in colour already",
-    Status.SKIPPED_OTHER: "left alone, not images",
+    Status.SKIPPED_COLOR: "unchanged, already in colour",
+    Status.SKIPPED_OTHER: "unchanged, not images",
     Status.FAILED: "failed",
     Status.ARCHIVED: "archived, to be restored",
 }
@@ -48,7 +48,7 @@ def summary_text(summary: Summary, report: bool = True, gallery: bool = False) -
 def headline(summary: Summary) -> str:
     """One line: how much was done in which time, what failed, and what is archived."""
     if not summary.listed:
-        return f"Nothing to do: {summary.input} holds no files."
+        return f"Nothing to do: {summary.input} contains no files."
     if not summary.todo:
         files = f"{counted(summary.listed, 'file')} under {summary.input}"
         return f"Nothing to do: all {files} are in the ledger already."
@@ -65,7 +65,7 @@ def _counts(summary: Summary) -> list[str]:
     rows = [(label, summary.counts.get(status, 0)) for status, label in _LABELS.items()]
     rows[1:1] = [
         ("of these with guides", summary.guided),
-        ("of these second files alone", summary.second_files),
+        ("of these only second files", summary.second_files),
     ]
     rows.append(("done in earlier runs", summary.done_before))
     return [f"  {label:<30}{count:>12,}" for label, count in rows if count or label == "coloured"]
@@ -94,7 +94,7 @@ def _speed(summary: Summary) -> list[str]:
     workers = f"{summary.workers} worker{'s' if summary.workers != 1 else ''}"
     lines = [
         "",
-        f"Speed   {per_second} on {workers} ({summary.topology} topology, {summary.precision} numbers)",
+        f"Speed   {per_second} on {workers} ({summary.topology} topology, {summary.precision} precision)",
         f"        load {seconds.load:.1f} s, plan {seconds.plan:.1f} s, start {seconds.start:.1f} s, "
         f"run {seconds.run:.1f} s, close {seconds.close:.1f} s",
         f"        in the workers: decode {stages.decode:.1f} s, predict {stages.predict:.1f} s, "

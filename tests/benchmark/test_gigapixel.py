@@ -1,4 +1,4 @@
-"""The benchmark of huge masters, small: it measures both, and leaves no file behind."""
+"""The benchmark of huge masters, with small ones: it measures both ways, and leaves no file behind."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""The graph that the job is measured with, and the loop beside it, with a small graph."""
+"""The graph that the job is measured with, and the loop it is compared with, on a small graph."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from pipeline import IMPORT_ROOT
@@ -12,6 +13,7 @@ from pipeline.benchmark.sample_photographs import photographs
 from pipeline.models.methods.onnx.weights import read_onnx
 
 
+@pytest.mark.slow
 def test_the_graph_is_one_that_the_job_takes_and_the_loop_colours_with_it(tmp_path: Path) -> None:
     graph = tmp_path / "heavy.onnx"
     small = ((4, 4, 1), (8, 2, 1))

@@ -1,4 +1,4 @@
-"""The whole job beside the sum of its parts: on small photographs, and on a trace that is known."""
+"""The whole job compared with the sum of its parts: on small photographs, and on a known trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of plans: the simulated archive is listed as S3 lists, each state of a ledger is measured."""
+"""The benchmark of plans: it lists the simulated archive as S3 lists, and measures each state of a ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of the start, on one photograph; its other half needs a Ray and is the same code."""
+"""The benchmark of the start, on one photograph; its other half needs Ray and is the same code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The colouring command's process gives memory back; both ways to call it choose that in time."""
+"""The process of the colouring command returns memory; both ways to call it set this in time."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def test_the_colouring_command_takes_the_allocator_of_the_system(words: list[str
     assert pool(_CALL.format(words=words, call=call)) == "system"
 
 
+@pytest.mark.slow
 def test_a_process_that_has_imported_pyarrow_stays_as_it_is() -> None:
     code = "import os, pyarrow\nfrom pipeline.cli.allocator import give_back_freed_memory as give\ngive()"
     assert pool(code) == pool("")

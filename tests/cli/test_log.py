@@ -1,4 +1,4 @@
-"""The log of a job, as text and as JSON, in processes of its own: whoever prints, each line is one object."""
+"""The log of a job as text and as JSON, in separate processes: whatever prints, each line is one object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places are typed with their options or without, before other options, between them and after them."""
+"""Input and output can be given with or without their options, before, between and after other options."""
 
 from __future__ import annotations
 

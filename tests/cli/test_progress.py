@@ -1,4 +1,4 @@
-"""Progress where it is read: on a real terminal, and in a log that ends up in a mail."""
+"""Progress as people read it: on a real terminal, and in a log that is sent by mail."""
 
 from __future__ import annotations
 

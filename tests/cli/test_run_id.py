@@ -1,4 +1,4 @@
-"""Run ids sort by time: the last run of an output is the one with the greatest."""
+"""Run ids sort by time: the last run of an output has the greatest id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files as archives hold them: which picture, which channels, which way up; each kind with its siblings."""
+"""Files as archives hold them: which picture, which channels, which orientation; kinds and variants."""
 
 from __future__ import annotations
 

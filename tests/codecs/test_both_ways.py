@@ -1,4 +1,4 @@
-"""The same file means the same in memory and in strips: TIFFs of every kind, generated and from the shelf."""
+"""A file gives the same result in memory and in strips: TIFFs of every kind, generated and real."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alpha of 16 bits keeps them where the result has them, and is laid on white as finely."""
+"""16-bit alpha keeps its 16 bits if the result has them, and is composed on white with the same precision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written: the pixels, and all that a result says about itself, read back with Pillow."""
+"""What the encoder writes: the pixels and everything that a result says about itself, read with Pillow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every format and mode: upright lightness out, of the pixels that the file shows."""
+"""Every format and mode: the decoder returns upright lightness of the pixels that the file shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damage: a file that was cut, or lost its middle, fails; it never yields part of a picture."""
+"""Damage: a file that is cut off or lacks its middle fails; it never gives part of a picture."""
 
 from __future__ import annotations
 

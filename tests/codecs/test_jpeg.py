@@ -1,4 +1,4 @@
-"""JPEGs encoded without Pillow's copies: the bytes are those of Pillow."""
+"""JPEGs encoded without Pillow's copies of the pixels: the bytes are the same as Pillow's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What PNG, JP2 and TIFF say of their light beside ICC profiles: each against formulas in float64."""
+"""The colour information of PNG, JP2 and TIFF other than ICC profiles, compared with formulas in float64."""
 
 from __future__ import annotations
 

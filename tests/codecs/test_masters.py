@@ -1,4 +1,4 @@
-"""Masters read in strips: the lightness of every layout, and what cannot be streamed is said."""
+"""Masters read in strips: the lightness of every layout, and a message if a file cannot be streamed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening pictures to show: what the job takes for whole is shown whole, what is cut short is not."""
+"""Opening pictures to show: what the job accepts as complete is shown, what is cut off is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PNGs as we write them, read by others: Pillow for 8 bits, libvips for 16, and the structure by hand."""
+"""PNGs we write, read with other software: Pillow for 8 bits, libvips for 16; the structure by hand."""
 
 from __future__ import annotations
 
@@ -75,6 +75,7 @@ def test_pixels_of_any_order_in_memory_are_written_alike() -> None:
     assert written(turned) == written(pixels) == written(pixels.astype(">u2"))
 
 
+@pytest.mark.slow
 def test_coloured_photographs_are_hardly_larger_than_those_of_pillow() -> None:
     """Pillow with five filters, at the level of zlib that takes four times as long."""
     ours = theirs = 0

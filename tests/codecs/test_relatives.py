@@ -1,4 +1,4 @@
-"""Files of kinds that archives may hold and nobody has sent yet: L* by formula, in memory and in strips."""
+"""Kinds of files that archives may hold but nobody has sent yet: L* by formula, in memory and in strips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What samples mean: L* by the standards' formulas, in float64 without LittleCMS, from every container."""
+"""The meaning of sample values: L* by the standards' formulas, in float64 without LittleCMS, all files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What HEIF, AVIF, BMP and ITULAB say of their light: L* by the standards' formulas, in float64."""
+"""The colour information of HEIF, AVIF, BMP and ITULAB: L* by the standards' formulas, in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures made smaller: each pixel is the mean of its area, however the rows come."""
+"""Reduced pictures: each pixel is the mean of its area, however the rows arrive."""
 
 from __future__ import annotations
 

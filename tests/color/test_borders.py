@@ -1,4 +1,4 @@
-"""Borders are found where they are, and pictures without any keep their colour."""
+"""Borders are found, and pictures without borders keep their colour."""
 
 from __future__ import annotations
 

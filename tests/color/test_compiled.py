@@ -1,4 +1,4 @@
-"""Compiled functions work where nothing can be cached."""
+"""Compiled functions work even if nothing can be cached."""
 
 from __future__ import annotations
 

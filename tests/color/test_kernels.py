@@ -1,4 +1,4 @@
-"""The kernels' vector loops against the definitions that they stand for, one pixel at a time."""
+"""The kernels' vector loops compared with their definitions, one pixel at a time."""
 
 from __future__ import annotations
 

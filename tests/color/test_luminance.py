@@ -1,4 +1,4 @@
-"""Lightness in 16 bits, and its way down to the network's size."""
+"""Lightness in 16 bits, and its reduction to the network's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's mistake is told before torch and Ray are imported, by every command, in one line."""
+"""Every command reports a user's mistake in one line, before torch and Ray are imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`fiat-color` has a command for every job, and both are one code."""
+"""`fiat-color` has a command for every job, and both run the same code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every shipped configuration is valid; `default.yaml` is the whole truth about the defaults."""
+"""Every shipped configuration is valid; `default.yaml` has all defaults."""
 
 from itertools import pairwise
 from pathlib import Path

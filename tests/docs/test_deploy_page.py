@@ -1,4 +1,4 @@
-"""docs/deploy.md keeps to what is there: what needs no server is run, or read as its program reads it."""
+"""docs/deploy.md matches the repository: commands that need no server are run, or parsed by their program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guides of the contact sheets: valid as they lie there, small, each picture with its licence line."""
+"""The guides of the contact sheets are valid and small, and each picture has its licence line."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""docs/operations.md keeps to what is there: statuses, keys, files and commands."""
+"""docs/operations.md matches the code: statuses, keys, files and commands."""
 
 from __future__ import annotations
 

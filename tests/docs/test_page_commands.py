@@ -1,4 +1,4 @@
-"""Every command of every page is run, or read by its program. Newcomers' pages are followed here."""
+"""Every command on every page is run, or parsed by its program. The pages for newcomers are followed here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/performance.md is what its command writes from its template and the measured figures beside it."""
+"""docs/performance.md is what its command writes from the template and the measured figures next to it."""
 
 from __future__ import annotations
 

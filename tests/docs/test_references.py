@@ -1,4 +1,4 @@
-"""Every path, name, command and setting that a page, docstring or comment names is there."""
+"""Every path, name, command and setting that a page, docstring or comment names exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/scale.md has the tables and sentences that its commands print from the inputs beside it."""
+"""docs/scale.md has the tables and sentences that its commands print from the inputs next to it."""
 
 from __future__ import annotations
 

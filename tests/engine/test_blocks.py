@@ -1,4 +1,4 @@
-"""Tables become blocks without a task of Ray's, and no two of them need be in memory at once."""
+"""Tables become blocks without a Ray task, and no two of them need to be in memory at once."""
 
 from __future__ import annotations
 

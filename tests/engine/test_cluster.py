@@ -1,4 +1,4 @@
-"""A Ray that cannot start or does not answer is one line for the user, and soon."""
+"""If Ray cannot start or does not answer, the user soon gets one line about it."""
 
 from __future__ import annotations
 

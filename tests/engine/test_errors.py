@@ -1,4 +1,4 @@
-"""An error in a worker is one line for the user: ours as it was raised, any other with its place."""
+"""An error in a worker gives the user one line: our errors as raised, others with their place in the code."""
 
 from __future__ import annotations
 

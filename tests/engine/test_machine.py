@@ -1,4 +1,4 @@
-"""The environment of workers: memory that a photograph took is there for the next one."""
+"""The environment of workers: memory that one photograph used is available for the next."""
 
 from __future__ import annotations
 

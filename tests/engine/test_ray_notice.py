@@ -1,4 +1,4 @@
-"""Ray's notice is left out, whatever else is said on stderr meanwhile is not."""
+"""Ray's notice is left out of stderr; everything else on stderr stays."""
 
 from __future__ import annotations
 

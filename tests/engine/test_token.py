@@ -1,4 +1,4 @@
-"""The token of a Ray on this machine: the owner's alone, and never another one than there was."""
+"""The token of Ray on this machine: only its owner can read it, and an existing one is never replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watchdog: whatever ended the job, nothing that it started lives on."""
+"""The watchdog: however the job ended, nothing that it started keeps running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bootstrap: it agrees with scipy's, holds what it claims, and skips what has no value."""
+"""The bootstrap: it agrees with scipy's, its intervals have their coverage, and it skips missing values."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def test_the_interval_is_that_of_scipy() -> None:
     assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_as_often_as_it_claims() -> None:
     held = 0
     for seed in range(300):
@@ -25,6 +26,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_claims() -> None:
     assert 0.90 <= held / 300 <= 0.98
 
 
+@pytest.mark.slow
 def test_chunks_do_not_show() -> None:
     values = np.random.default_rng(0).normal(size=50_000)  # 200 resamples of these are drawn in two chunks
     means = resampled_means(values, 200, 0)

@@ -1,4 +1,4 @@
-"""Choosing a decoding: the least error wins, ties go to colour, on nothing that was trained on."""
+"""Choosing a decoding: the smallest error wins, then the better colour; no training photographs are used."""
 
 from __future__ import annotations
 

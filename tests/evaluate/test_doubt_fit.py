@@ -1,4 +1,4 @@
-"""Fitting doubt: maps that ascend, numbers before features."""
+"""Fitting doubt: increasing maps, numbers before features."""
 
 from __future__ import annotations
 

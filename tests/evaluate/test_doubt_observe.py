@@ -1,4 +1,4 @@
-"""Photographs as a network sees them: only those with colours are compared with."""
+"""Photographs as a network sees them: only those with colours are used for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluation: known colourings get the errors they must get, on one worker and on two; its command."""
+"""The evaluation: known colourings get the expected errors, on one worker and on two; its command."""
 
 from __future__ import annotations
 

@@ -154,6 +154,7 @@ def test_what_an_image_costs(tmp_path: Path) -> None:
     assert measure_costs(EvaluateConfig.model_validate({"evaluate": {"entries": entries}}), []) == {}
 
 
+@pytest.mark.slow
 def test_the_columns_of_cost(photos: Path, tmp_path: Path) -> None:
     entries = [{"name": "tinted", "weights": str(write_weights(tmp_path / "tinted.safetensors"))}]
     given = {"entries": entries, "side": 64, "resamples": 100, "frechet_resamples": 0, "precision": "fp32"}
@@ -172,6 +173,6 @@ def test_the_columns_of_cost(photos: Path, tmp_path: Path) -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("| tinted |")][:1]
     assert line.endswith("| 0.250 | 734 |")
     assert "| CPU, s an image ↓ | peak memory, MB ↓ |" in text
-    assert "of 4 photographs at the size measured" in text
+    assert "from 4 photographs at the size measured" in text
     assert CPU_SECONDS not in costed[0].metrics  # the gray image is no network
     assert PEAK_BYTES not in json.dumps([row.colored_by for row in costed])

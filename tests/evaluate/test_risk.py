@@ -1,4 +1,4 @@
-"""The measures of doubt against cases that can be counted by hand."""
+"""The measures of doubt compared with cases that can be counted by hand."""
 
 from __future__ import annotations
 

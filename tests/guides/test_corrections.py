@@ -1,4 +1,4 @@
-"""Corrections of people are guides of every later run, before all other guides."""
+"""People's corrections are guides for every later run, with priority over all other guides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guides as values: there and back, and a digest that changes with all that changes colours."""
+"""Guides as values: round trips, and a digest that changes with everything that changes colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which picture is of which image, by their keys."""
+"""Which picture belongs to which image, by their keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strokes of a brush: exact discs along the path, later over earlier, erasers, and the thinnest line."""
+"""Brush strokes: exact discs along the path, later strokes over earlier ones, erasers, the thinnest line."""
 
 from __future__ import annotations
 

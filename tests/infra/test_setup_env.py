@@ -1,4 +1,4 @@
-"""The script behind `make setup`: it does not keep silent where another Python was asked for."""
+"""The script behind `make setup`: it does not stay silent if another Python was requested."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The Terraform module, as far as it goes without the AWS provider: format, references, and its policies in
-force on moto's S3. `terraform validate` needs the provider, which PyPI does not have."""
+"""The Terraform module, as far as possible without the AWS provider: format, references, and its policies
+applied on moto's S3. `terraform validate` needs the provider, which PyPI does not have."""
 
 from __future__ import annotations
 

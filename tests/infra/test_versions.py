@@ -1,4 +1,4 @@
-"""One Ray, one release: every file of `infra/` and every page that names a version names the lock's."""
+"""One Ray version, one release: every file of `infra/` and every page names the versions of the lock file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of objects in bags: kept where a manifest can hold them, and else a row that says so."""
+"""Names of objects in bags: kept if a manifest can hold them; otherwise a row says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another's network in the real job: an ONNX file on the command line, its licence in all it says."""
+"""Another project's network in the real job: an ONNX file on the command line, its licence in all output."""
 
 from __future__ import annotations
 

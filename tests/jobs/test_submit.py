@@ -1,4 +1,4 @@
-"""`fiat-color submit` ends with the status of the command that it sent, where `ray job submit` has only 1."""
+"""`fiat-color submit` ends with the status of the command that it submitted; `ray job submit` only has 1."""
 
 from __future__ import annotations
 

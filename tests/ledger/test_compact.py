@@ -1,4 +1,4 @@
-"""One row per source object, whatever was tried how often."""
+"""One row per source object, however often it was tried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a run are counted against its plan: what the storage lost is an error that names it."""
+"""The rows of a run are compared with its plan: if the storage lost rows, an error names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of keys agrees with itself and with the one package below it that knows folder names."""
+"""The module of keys agrees with itself and with the one package below it that knows folder names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small parts become large ones, and whenever the process dies, no row is missing and none counts twice."""
+"""Small parts become large ones; whenever the process dies, no row is missing or counted twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two rules of which row counts."""
+"""The two rules that decide which row counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one reader: what it reads, what it calls damaged, and that every caller says so in one line."""
+"""The one ledger reader: what it reads, what it calls damaged, and that every caller says so in one line."""
 
 from __future__ import annotations
 
@@ -97,6 +97,7 @@ def at_once(monkeypatch) -> None:
     monkeypatch.setattr(read, "_PAUSES", (0.0, 0.0))
 
 
+@pytest.mark.slow
 def test_flipped_bits_never_change_what_is_read(out, at_once) -> None:
     """By the checksums of Parquet's pages; the footer fails by itself."""
     table = ledger_table([row(f"{i}.jpg", etag=f"{i:032x}") for i in range(40)])

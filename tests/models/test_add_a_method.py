@@ -131,6 +131,7 @@ def test_its_export_takes_its_decoding(weights: Path, tmp_path: Path) -> None:
     assert ab[0, :, 0, 0].tolist() == pytest.approx([2 * value for value in TRAINING_MEAN])
 
 
+@pytest.mark.slow
 def test_an_evaluation_measures_it(weights: Path, tmp_path: Path) -> None:
     entries = [{"name": "toy", "method": "toy", "weights": str(weights)}]
     settings = {"entries": entries, "side": 64, "precision": "fp32", "resamples": 100}

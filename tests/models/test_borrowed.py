@@ -1,4 +1,4 @@
-"""Chroma of another tool's picture: it lies where it should to a fraction of a pixel, or is refused."""
+"""Chroma of another tool's picture: it is in place to a fraction of a pixel, or is refused."""
 
 from __future__ import annotations
 
@@ -89,6 +89,7 @@ def test_a_border_around_it() -> None:
     assert (placed.alike > 0.9, placed.covered) == (True, 1.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=6, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     shift=st.tuples(st.floats(-5, 5), st.floats(-5, 5)),

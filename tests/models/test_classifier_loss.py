@@ -1,4 +1,4 @@
-"""What a classifier sees differently: nothing in the truth, more in wrong colours, and a way back to them."""
+"""The classifier loss: zero for the true colours, larger for wrong ones, gradients for the prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A calibration of doubt: its maps, its file, and what it says of a picture."""
+"""A calibration of doubt: its maps, its file, and what it says about a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the interface of every method promises, and what sets each apart."""
+"""What the interface of every method promises, and how the methods differ."""
 
 from __future__ import annotations
 

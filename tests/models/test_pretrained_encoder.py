@@ -56,6 +56,7 @@ class TestEfficientNetLite0:
         ):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
+    @pytest.mark.slow
     def test_a_unet_starts_from_it_and_keeps_the_frozen_blocks(self) -> None:
         options = {"encoder": "efficientnet_lite0", "head": "regression", "frozen": 3}
         colorizer = UnetColorizer.start(options, classes=9)

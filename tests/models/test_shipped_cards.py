@@ -1,4 +1,4 @@
-"""The cards name every weights file that ships, by its bytes, and a page that is there."""
+"""The cards name every shipped weights file, by its bytes, and a page that exists."""
 
 from __future__ import annotations
 

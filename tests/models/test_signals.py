@@ -1,4 +1,4 @@
-"""What a network knows of its guess costs no bit of the guess."""
+"""Doubt signals of a network do not change a bit of its prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Borrowed style: another picture's global features in place of the image's own, with the method iizuka."""
+"""Style of another picture: its global features in place of the image's own, with the method iizuka."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The U-Net learns labels from its vector of the whole picture, where it is asked to."""
+"""The U-Net learns labels from its vector of the whole picture, if it is configured to."""
 
 from __future__ import annotations
 

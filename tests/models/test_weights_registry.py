@@ -1,4 +1,4 @@
-"""The weights registry on a folder and on an S3 server: one winner, no entry ever changed, a way back."""
+"""The weights registry on a folder and on an S3 server: one winner, entries never change, rollback."""
 
 from __future__ import annotations
 

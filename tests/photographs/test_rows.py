@@ -1,4 +1,4 @@
-"""Parts of training rows: what is read by ranges, which have no checksum, is what was written."""
+"""Parts of training rows: range reads, which have no checksum, return what was written."""
 
 from __future__ import annotations
 

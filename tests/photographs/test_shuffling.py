@@ -1,4 +1,4 @@
-"""Rows come back whole and in the order of their hash; a full disk is one line."""
+"""Rows come back complete and in the order of their hash; a full disk is reported in one line."""
 
 from __future__ import annotations
 

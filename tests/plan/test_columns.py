@@ -1,4 +1,4 @@
-"""A plan is the same, shard by shard and byte by byte, as one that is made of plain Python objects."""
+"""A plan is the same, shard by shard and byte by byte, as one made of plain Python objects."""
 
 from __future__ import annotations
 

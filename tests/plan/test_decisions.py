@@ -1,4 +1,4 @@
-"""What people accepted stays, whatever a run would otherwise colour again; `recolor` accepted says so."""
+"""Accepted results stay, even if a run would otherwise colour them again; `recolor` can override this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The done-set: what the ledger says, and nothing else."""
+"""The done-set contains what the ledger says, and nothing else."""
 
 from __future__ import annotations
 

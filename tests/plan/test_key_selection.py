@@ -1,4 +1,4 @@
-"""What chooses nothing is a warning that names the nearest key, and an error where the user is strict."""
+"""A pattern or key without a match gives a warning with the nearest key, or an error in strict mode."""
 
 from __future__ import annotations
 

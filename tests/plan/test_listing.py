@@ -1,4 +1,4 @@
-"""What a run colours: everything, chosen keys, without what patterns leave out."""
+"""What a run colours: everything or selected keys, without what patterns leave out."""
 
 from __future__ import annotations
 

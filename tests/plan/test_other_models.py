@@ -1,4 +1,4 @@
-"""What other models did: kept, or coloured again, and never mixed up with other settings."""
+"""Results of other models: kept or coloured again, and never confused with those of other settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where results go, which sources have no place to go, and which keys patterns keep."""
+"""The names of results, sources that can have none, and which keys patterns keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results whose names the output's file system takes for one: the later source is refused, none is lost."""
+"""Results whose names are the same to the output's file system: the later source is refused, none is lost."""
 
 from __future__ import annotations
 

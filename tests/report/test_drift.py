@@ -1,4 +1,4 @@
-"""Chroma drift: the means, what they are compared with, and the shipped table of references."""
+"""Chroma drift: the means, their references, and the shipped table of references."""
 
 from __future__ import annotations
 

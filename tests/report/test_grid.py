@@ -1,4 +1,4 @@
-"""The comparison sheet: pictures stand below their headings, whatever their shapes."""
+"""The comparison sheet: pictures are below their headings, whatever their shapes."""
 
 from __future__ import annotations
 

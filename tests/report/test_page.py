@@ -1,4 +1,4 @@
-"""The HTML page of a run: whatever keys and messages hold, it stays text."""
+"""The HTML page of a run: whatever keys and messages contain, they stay text."""
 
 from __future__ import annotations
 

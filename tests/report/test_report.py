@@ -1,4 +1,4 @@
-"""The report: counts that do not depend on order, words for a person, and pictures that are really there."""
+"""The report: counts that do not depend on order, readable text, and pictures that exist."""
 
 import json
 from datetime import UTC, datetime
@@ -131,13 +131,13 @@ def test_doubt_names_first_what_to_look_at() -> None:
     assert doubt_text(one) == (
         "Look first at: a.jpg, b.jpg (most doubtful). "
         "1 of 15 is as doubtful as the worst tenth of photographs. "
-        "1 picture is unlike those the network learned from."
+        "1 picture is unlike the training photographs."
     )
     calm = one.model_copy(update={"worst_tenth": 0, "reasons": {"nearly_gray": 2}})
     assert doubt_text(calm).endswith("(most doubtful). 2 pictures are nearly gray.")
     assert "0 of" not in doubt_text(calm)
     page = report_html(a_summary(doubt=one), [], [])
-    assert "unlike those the network learned from</td>" in page
+    assert "unlike the training photographs</td>" in page
     assert "unlike_training" not in page
 
 
@@ -164,7 +164,7 @@ def test_summary_text_of_nothing_to_do() -> None:
     assert "2 images failed in earlier runs" in text
     assert "--set plan.retry_failed=true" in text
     empty = summary_text(a_summary(listed=0, todo=0, counts={}), report=False)
-    assert empty.startswith("Nothing to do: s3://in holds no files.")
+    assert empty.startswith("Nothing to do: s3://in contains no files.")
 
 
 def test_spread_is_even_and_keeps_the_first() -> None:

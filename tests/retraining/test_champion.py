@@ -1,4 +1,4 @@
-"""A retraining cycle without its training: what is taken in, what is refused, where a stopped one goes on."""
+"""A retraining cycle without its training: what it accepts and refuses, and where a stopped one continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate: what is clearly better passes, what is clearly worse does not, noise is equal."""
+"""The gate: clearly better networks pass, clearly worse ones do not, and noise counts as equal."""
 
 from __future__ import annotations
 

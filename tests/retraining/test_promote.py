@@ -1,4 +1,4 @@
-"""`jobs/promote.py` as operators meet it: a first champion, a challenger that is worse, and the way back."""
+"""`jobs/promote.py` as operators use it: a first champion, a worse challenger, and the rollback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The family: its file, and the one command from photographs to a table of our own weights."""
+"""The family: its file, and the single command from photographs to a table of our own weights."""
 
 from __future__ import annotations
 

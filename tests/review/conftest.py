@@ -23,7 +23,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    """A page that lets no error and no request to another place pass."""
+    """A page that fails the test on any error and on any request to another site."""
     page = chromium.new_page(viewport=WIDE, locale="en-GB")  # type: ignore[arg-type]
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))

@@ -1,4 +1,4 @@
-"""Accepted results become training photographs, and nothing else of an output does."""
+"""Accepted results, and nothing else in an output, become training photographs."""
 
 from datetime import UTC, datetime
 from pathlib import Path

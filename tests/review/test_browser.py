@@ -88,24 +88,25 @@ def test_decide_by_keyboard_and_take_the_file_in(page: Page, out: Store, tmp_pat
     ]
     page.select_option("#decision", "accept")
     assert keys(page) == [order[0]]
-    assert page.inner_text("#say").startswith(
-        "Downloaded; send decisions.json, or take it in with fiat-color"
-    )
+    assert page.inner_text("#say").startswith("Downloaded. Send decisions.json, or import it with fiat-color")
     page.focus(".card")
     page.keyboard.press("z")
-    until(page, "document.getElementById('say').textContent.startsWith('5 decisions are in this browser')")
+    until(
+        page,
+        "document.getElementById('say').textContent.startsWith('5 decisions exist only in this browser')",
+    )
 
 
 def test_the_name_is_asked_for_where_one_decides(page: Page, out: Store) -> None:
     opened(page, out).locator(".card", has_text="1920s/a.jpg").get_by_text("Open").click()
     page.wait_for_selector("#view[open]")
     page.locator("#view-decide button").first.click()
-    assert page.inner_text("#view-say") == "Give your name first"
+    assert page.inner_text("#view-say") == "Enter your name first"
     assert page.evaluate("document.activeElement.id") == "view-who"
     page.keyboard.type("Kim")
     page.locator("#view-decide button").first.click()
     until(page, "verdictOf(view.row) === 'accept'")
-    assert page.inner_text("#view-say") == "1 decision is in this browser only: download it"
+    assert page.inner_text("#view-say") == "1 decision exists only in this browser: download it"
     assert page.input_value("#who") == "Kim"
     page.evaluate("document.getElementById('view').close()")
 

@@ -1,4 +1,4 @@
-"""Corrections through the server: kept, previewed one at a time, and refused where they are hostile."""
+"""Corrections through the server: kept, previewed one at a time, and refused if they are malicious."""
 
 import json
 import threading

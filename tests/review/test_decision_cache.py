@@ -1,4 +1,4 @@
-"""The cache of decisions saves reading, and is never believed against the decisions themselves."""
+"""The cache of decisions saves reads; the decisions themselves always take precedence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decisions: kept once, in order, none lost; what is no decision is refused with one line."""
+"""Decisions: kept once, in order, none lost; anything else is refused with one line."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Where a network was unsure: from the run's files to a veil over the picture, in a real browser."""
+"""The map of uncertain areas: from the run's files to a veil over the picture, in a real browser."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def test_a_veil_lies_where_the_network_was_unsure(page: Page, out: Store) -> Non
     open_card(page, "a.jpg")
     assert not veil_at(page, 0.9, 0.2)
     button = page.locator("#doubt-map")
-    assert (button.inner_text(), button.get_attribute("aria-pressed")) == ("Where unsure (d)", "false")
+    assert (button.inner_text(), button.get_attribute("aria-pressed")) == ("Uncertain areas (d)", "false")
     page.keyboard.press("d")
     until(page, "doubtMaps.item && doubtMaps.item.getFullyLoaded()")
     page.wait_for_timeout(500)
     assert [veil_at(page, 0.9, 0.2), veil_at(page, 0.1, 0.2), veil_at(page, 0.9, 0.9)] == [True, False, False]
     assert button.get_attribute("aria-pressed") == "true"
-    said = "The more magenta a place is, the less sure the network was of its colour."
+    said = "The stronger the magenta, the less certain the network was of the colour in that place."
     assert page.inner_text("#doubt-note") == said
     assert page.get_attribute("#canvas", "aria-label") == f"a.jpg: {said}"
     page.check("#beside")
@@ -139,7 +139,10 @@ def test_a_page_that_is_older_than_its_files_says_so(page: Page, out: Store) -> 
     out.put("gallery/data/doubt-00000.js", b'fiatDoubt(0, JSON.parse("{}"));')
     open_card(page, "a.jpg")
     page.keyboard.press("d")
-    until(page, "document.getElementById('doubt-note').textContent.startsWith('This cannot be shown')")
+    until(
+        page,
+        "document.getElementById('doubt-note').textContent.startsWith('The uncertain areas cannot be shown')",
+    )
     page.evaluate("document.getElementById('view').close()")
 
 

@@ -259,13 +259,13 @@ def test_doubt_is_shown_sorted_and_filtered(page: Page, out: Store) -> None:
     doubted = page.locator(".card .doubted")
     words = "as doubtful as the worst tenth of photographs, looks like a negative, nearly gray"
     assert doubted.all_inner_texts() == [f"Look closely: {words}"], "of the one that is doubtful alone"
-    assert "0.9 and more is the worst tenth" in str(doubted.get_attribute("title"))
+    assert "0.9 or more is the worst tenth" in str(doubted.get_attribute("title"))
     facts = (
         "[...document.querySelectorAll('#facts dt')].map((dt) => [dt.innerText, dt.nextSibling.innerText])"
     )
     for key, expected in (
-        (MAN, {"Look closely": words, "Doubt": "0.93 (0 to 1; from 0.9 on as doubtful as the worst tenth)"}),
-        (STREET, {"Novelty": "0.50 (0 to 1; from 0.99 on unlike the training photographs)"}),
+        (MAN, {"Look closely": words, "Doubt": "0.93 (0 to 1; 0.9 or more is the worst tenth)"}),
+        (STREET, {"Novelty": "0.50 (0 to 1; 0.99 or more is unlike the training photographs)"}),
     ):
         page.locator(".card", has_text=key).get_by_text("Open").click()
         shown = dict(page.evaluate(facts))

@@ -1,4 +1,4 @@
-"""Which run is the last one, and what its settings are."""
+"""Which run is the last, and its settings."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a person does in the served gallery, played in a real browser against the real command."""
+"""What a person does in the served gallery, automated in a real browser with the real command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rejections carried out: files go, rows say so, and every reader of the ledger agrees."""
+"""Rejections are applied: files are deleted, rows say so, and every reader of the ledger agrees."""
 
 import hashlib
 import io

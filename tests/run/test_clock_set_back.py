@@ -1,4 +1,4 @@
-"""A clock that was ahead when an earlier run wrote its rows, and is right now."""
+"""A clock that was ahead when an earlier run wrote its rows, and is correct now."""
 
 from __future__ import annotations
 

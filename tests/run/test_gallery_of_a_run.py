@@ -1,4 +1,4 @@
-"""A run makes the gallery without being asked, but not of a large archive."""
+"""A run makes the gallery by default, but not for a large archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool of processes, with real ones: workers that are killed, that hang, and that cannot write."""
+"""The process pool, with real processes: workers that are killed, that hang, and that cannot write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's mistakes are told before torch and Ray are imported, in processes of their own."""
+"""A user's mistakes are reported before torch and Ray are imported, in separate processes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def scans(tmp_path: Path) -> Path:
         ((*_RIGHT, "--set", "plan.include=*.JPG", "--strict"), 2, "error: plan.include has the pattern"),
         ((*_RIGHT, "--keys", "{scans}/keys.txt"), 2, "error: cannot read the keys in {scans}/keys.txt"),
         ((*_RIGHT, "--set", "plan.include=*.JPG"), 0, "warning: plan.include has the pattern '*.JPG', which"),
-        (("{empty}", "{out}"), 0, "Nothing to do: the input holds no files. If you expected some, check"),
+        (("{empty}", "{out}"), 0, "Nothing to do: the input contains no files. If you expected some, check"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_before_the_slow_imports(

@@ -1,4 +1,4 @@
-"""Seven nights of one growing folder, each a run of the real job; the last on a standing Ray head."""
+"""Seven nights of one growing folder, each a run of the real job; the last on a permanent Ray head."""
 
 from __future__ import annotations
 

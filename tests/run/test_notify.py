@@ -1,4 +1,4 @@
-"""The webhook, with a real receiver on loopback: delivered, tried again, and never what decides a run."""
+"""The webhook, with a real receiver on loopback: delivered, retried, and never decisive for a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is seen of the real job on a real Ray head while it works: its JSON log, its Prometheus series."""
+"""What operators see while the real job works on a real Ray head: its JSON log, its Prometheus series."""
 
 from __future__ import annotations
 

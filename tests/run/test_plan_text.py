@@ -1,4 +1,4 @@
-"""What a person reads before a run: the weights by name, their licence, warnings, and not more."""
+"""What a person reads before a run: the weights by name, their licence, warnings, and nothing else."""
 
 from __future__ import annotations
 

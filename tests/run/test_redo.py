@@ -1,4 +1,4 @@
-"""People correct, and --apply or the next run does it: one story, and what a decision must never do."""
+"""People correct, and --apply or the next run applies it: one example, and what a decision must never do."""
 
 from __future__ import annotations
 

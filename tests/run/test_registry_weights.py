@@ -1,4 +1,4 @@
-"""`--weights registry:REGISTRY/NAME`: a job takes today's champion, and says by its digest which that was."""
+"""`--weights registry:REGISTRY/NAME`: a job takes today's champion, and names it by its digest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Old reports go; ledger, images, unfinished runs and what is no run of the job stay."""
+"""Old reports are deleted; ledger, images, unfinished runs and what is not a run of the job stay."""
 
 from __future__ import annotations
 

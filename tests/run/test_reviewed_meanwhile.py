@@ -1,4 +1,4 @@
-"""Two people decide while a job colours: each is a process, and nobody waits for another."""
+"""Two people decide while a job colours: each is a process, and none waits for another."""
 
 import subprocess
 import sys

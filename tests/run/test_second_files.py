@@ -1,4 +1,4 @@
-"""A second file that is wanted later comes from the finished image, and is that which colouring writes."""
+"""A second file that is requested later is made from the finished image, and equals what colouring writes."""
 
 from __future__ import annotations
 

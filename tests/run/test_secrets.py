@@ -1,4 +1,4 @@
-"""Secrets that a user gives the job are in nothing that it prints, logs or writes, however it ends."""
+"""Secrets that a user gives the job never appear in what it prints, logs or writes, however it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photographs may be named one by one; they have the keys that they have in their folder."""
+"""Photographs may be named one by one; they keep the keys that they have in their folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs at one output, and a storage that loses what it confirmed."""
+"""Two runs that write to one output, and a storage that loses what it confirmed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that coloured all and was not closed: the same command closes it, with the figures of that run."""
+"""A run that coloured everything but was not closed: the same command closes it, with that run's figures."""
 
 from __future__ import annotations
 

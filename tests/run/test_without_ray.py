@@ -1,4 +1,4 @@
-"""The whole job where it does without Ray, as a user runs it: small plans on one machine."""
+"""The whole job without Ray, as a user runs it: small plans on one machine."""
 
 from __future__ import annotations
 

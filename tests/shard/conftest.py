@@ -1,5 +1,5 @@
-"""What all tests of shards share, since most of them start many workers: the shipped networks, each loaded
-once, and the decoder's processes, each lent to one worker after the other."""
+"""What all tests of shards share, because most of them start many workers: the shipped networks, each loaded
+once, and the decoder's processes, which workers use one after the other."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _load_once = functools.cache(load_colorizer)
 
 
 def _load(method: str | None, weights: str | None, **options: Any) -> Any:
-    """Only what ships: a test's own file may change under its name."""
+    """Share only shipped weights: a test's own file may change but keep its name."""
     if weights in _NAMES and options["contract"] is None:
         return _load_once(method, weights, **options)
     return load_colorizer(method, weights, **options)
 
 
 class _Lent(IsolatedDecoder):
-    """Its process lives on when it is closed, for the next that wants such a one, unless it is at work."""
+    """When closed, it keeps its process for the next worker that needs one like it, unless it is busy."""
 
     free: list[_Lent]
     at_work = False

@@ -261,6 +261,7 @@ def test_own_guides_are_stronger_and_hints_go_over_a_picture(archive: Archive) -
     assert np.abs(after - field(SIZE[1], SIZE[0]))[:40, :40].mean() < 3
 
 
+@pytest.mark.slow
 def test_masters_in_strips_take_one_and_documents_of_several_pages_say_no(archive: Archive) -> None:
     big, page = shapes(5, (300, 224)), shapes(6)
     archive.put("in", {"big.tif": encoded(big, "TIFF")})

@@ -1,4 +1,4 @@
-"""Second files of a shard: beside results in memory, in strips, of several pages; signed; the same bytes."""
+"""Second files of a shard: with results in memory, in strips and of several pages; signed; the same bytes."""
 
 from __future__ import annotations
 

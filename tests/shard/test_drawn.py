@@ -102,6 +102,7 @@ def test_a_run_delivers_what_the_preview_shows(tmp_path: Path) -> None:
         assert (gray == gray[..., :1]).all()
 
 
+@pytest.mark.slow
 def test_what_stays_gray_has_no_colour_of_its_own_either(tmp_path: Path) -> None:
     """Toned, with a real colour that a run would keep, and a label that would say who coloured it."""
     rgb = with_stamp(toned(photo(240, 360), "sepia"))

@@ -1,4 +1,4 @@
-"""Guided images in the fused worker, without Ray: what a guide of each kind does to result and row."""
+"""Guided images in the fused worker, without Ray: the effect of each kind of guide on result and row."""
 
 from __future__ import annotations
 

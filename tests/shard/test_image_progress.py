@@ -1,4 +1,4 @@
-"""What a worker says of the images of a shard while it is at work."""
+"""What a worker reports about the images of a shard while it works."""
 
 from __future__ import annotations
 

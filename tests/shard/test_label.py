@@ -1,4 +1,4 @@
-"""Labels are legible, as large on every picture, and nowhere else than they say."""
+"""Labels are legible, equally large on every picture, and exactly where they say."""
 
 from __future__ import annotations
 

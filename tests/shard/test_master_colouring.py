@@ -1,4 +1,4 @@
-"""Masters coloured in strips: as in memory, skipped where they have colour, and in a bounded memory."""
+"""Masters coloured in strips: as in memory, skipped if they have colour, and with bounded memory."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def isolated(path: Path, **limits: float) -> IsolatedMaster:
     return IsolatedMaster(path, **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_in_strips_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, files = gray(tmp_path / "a.tif"), [io.BytesIO(), io.BytesIO()]
     with isolated(path) as master:

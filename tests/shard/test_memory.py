@@ -1,4 +1,4 @@
-"""A worker keeps the memory of usual images for the next one, and gives that of large ones back."""
+"""A worker keeps the memory of usual images for the next one, and returns that of large ones."""
 
 from __future__ import annotations
 

@@ -74,6 +74,7 @@ def test_a_profile_that_holds_the_lightness_is_kept(name: str, bits: int, tmp_pa
     assert row["max_delta_l"] < (1 if bits == 8 else 0.1)
 
 
+@pytest.mark.slow
 def test_one_that_does_not_hold_it_gives_way_to_srgb(tmp_path: Path) -> None:
     """Of 16 bits of linear light, 8 are too few in the dark."""
     data = tiff((page(16), PROFILES["linear"]))
@@ -92,6 +93,7 @@ def test_of_several_pages_each_has_its_own(tmp_path: Path) -> None:
     assert row["message"].count("written as sRGB") == 1
 
 
+@pytest.mark.slow
 def test_the_second_file_of_a_master_has_the_profile_too(tmp_path: Path) -> None:
     row, _ = coloured(tiff((page(8), PROFILES["Adobe RGB"])), tmp_path, SECOND, STRIPS)
     assert PROFILES["Adobe RGB"] in (tmp_path / "out" / row["derivative_key"]).read_bytes()

@@ -1,4 +1,4 @@
-"""Previews of corrections: as a run colours, quick to repeat, and in one line where it cannot be done."""
+"""Previews of corrections: as a run colours, quick to repeat, and one line if it cannot be done."""
 
 import io
 import time
@@ -48,6 +48,7 @@ def shown(previewer: Previewer, card: Any, lender: Any = None, **fields: Any) ->
     return np.asarray(Image.open(io.BytesIO(data)))
 
 
+@pytest.mark.slow
 def test_a_preview_is_what_a_run_gives(stores: Any, cards: Any, previewer: Previewer) -> None:
     with Image.open(io.BytesIO(stores[0].get(STREET).data)) as image:
         wanted = np.asarray(colorize_image(image))

@@ -1,4 +1,4 @@
-"""Real colour of a scan is left as it is, in memory and in strips, at 8 and 16 bits, and the row says so."""
+"""Real colour in a scan stays unchanged, in memory and in strips, at 8 and 16 bits, and the row says so."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ def test_a_profile_is_kept_beside_it(tmp_path: Path) -> None:
     assert np.median(np.abs(kept.astype(int) - scanned)[mask == 255]) <= 1
 
 
+@pytest.mark.slow
 def test_gray_has_none_and_a_colour_photograph_is_no_scan(tmp_path: Path) -> None:
     row, _ = coloured(tiff(toned(photo(90, 70), "gray")), tmp_path / "gray")
     assert (row["real_color_share"], row["message"]) == (0, None)
@@ -108,6 +109,7 @@ def test_gray_has_none_and_a_colour_photograph_is_no_scan(tmp_path: Path) -> Non
         assert (row["status"], row["real_color_share"]) == ("colorized", None)
 
 
+@pytest.mark.slow
 def test_what_alpha_hides_is_not_looked_at(tmp_path: Path) -> None:
     scanned = with_mount(toned(photo(240, 330), "gray"))
     alpha = np.zeros(scanned.shape[:2], np.uint8)

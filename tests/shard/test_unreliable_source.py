@@ -1,4 +1,4 @@
-"""Sources that do not come as they are stored: read again, and else a row that says so, never a picture."""
+"""Sources that arrive with other bytes than stored: read again, otherwise a row says so, never a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that a file system takes for one."""
+"""Names that are the same to a file system."""
 
 from __future__ import annotations
 

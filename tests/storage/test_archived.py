@@ -1,4 +1,4 @@
-"""Objects in archive storage classes: what the listing and a get say of them, before and after a restore."""
+"""Objects in archive storage classes: what listing and reading say about them, before and after a restore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buckets that keep versions, lock objects or encrypt them with a key of their own, on a real server."""
+"""Buckets that keep versions, lock objects or encrypt them with their own key, on a real server."""
 
 from __future__ import annotations
 

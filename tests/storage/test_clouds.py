@@ -1,4 +1,4 @@
-"""Google Cloud Storage and Azure: what is their own. What all stores promise: `test_contract.py`."""
+"""What is specific to Google Cloud Storage and Azure. `test_contract.py` tests what all stores promise."""
 
 from __future__ import annotations
 

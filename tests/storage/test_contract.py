@@ -1,4 +1,4 @@
-"""What every store promises, held by each of them: a local folder, moto's server, a Ceph object gateway,
+"""What every store promises, tested with each of them: a local folder, moto's server, a Ceph object gateway,
 fake-gcs-server for Google Cloud Storage, Azurite for Azure."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What stores make of faults of network and server, with a real server behind a proxy that makes them."""
+"""How stores handle faults of network and server, with a real server behind a proxy that injects them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disks that refuse: one line with the cause and what to do. What was there stays; nothing is left over."""
+"""Disks that refuse writes: one line with cause and remedy. Existing files stay; nothing is left over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lease: of many that try one wins, a second learns who holds it, a dead holder's is taken over."""
+"""The lease: of many that try, one wins; others learn who holds it; a dead holder's lease is taken over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is particular to local folders: names, links, unfinished writes."""
+"""What is specific to local folders: names, links, unfinished writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listings that several readers share: exactly the sorted keys, whatever is guessed, and sooner."""
+"""Listings that several readers share: exactly the sorted keys, whatever is guessed, and faster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The source is only ever read: no spelling of an output leads into it."""
+"""The source is only read: no spelling of an output leads into it."""
 
 from __future__ import annotations
 

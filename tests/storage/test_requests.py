@@ -1,4 +1,4 @@
-"""What is sent to an S3 server, and what its refusals say, seen by a server that only listens."""
+"""The requests that an S3 server gets, and the messages for its refusals, with a server that only listens."""
 
 from __future__ import annotations
 

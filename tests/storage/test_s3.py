@@ -1,4 +1,4 @@
-"""What is particular to S3: retries, refusals, listing by pages and prefixes, client settings."""
+"""What is specific to S3: retries, refusals, listing by pages and prefixes, client settings."""
 
 from __future__ import annotations
 

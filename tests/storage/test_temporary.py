@@ -1,4 +1,4 @@
-"""Temporary folders: gone after their block, and after a process that was killed in it."""
+"""Temporary folders: deleted after their block, and after a process was killed inside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""URIs, and the refusal of an output that feeds on itself."""
+"""URIs, and the refusal of an output that is its own input."""
 
 from __future__ import annotations
 

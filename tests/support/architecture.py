@@ -1,4 +1,4 @@
-"""The drawing of ARCHITECTURE.md: the layers of `pipeline/` and who imports whom, read from the code.
+"""The diagram in ARCHITECTURE.md: the layers of `pipeline/` and their imports, read from the code.
 
 python -m tests.support.architecture            # print it
 python -m tests.support.architecture --write    # put it into ARCHITECTURE.md
@@ -25,7 +25,7 @@ Arrows = Mapping[str, frozenset[str]]
 
 
 def layers() -> list[list[str]]:
-    """The packages of each layer, the highest first, as the import contract of pyproject.toml has them."""
+    """The packages of each layer, highest layer first, as in the import contract of pyproject.toml."""
     with (REPO / "pyproject.toml").open("rb") as file:
         contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
     (contract,) = [c["layers"] for c in contracts if c.get("containers") == ["pipeline"]]
@@ -33,7 +33,7 @@ def layers() -> list[list[str]]:
 
 
 def arrows(packages: list[str]) -> tuple[Arrows, frozenset[str]]:
-    """Who imports whom, and which packages import Ray themselves."""
+    """Which package imports which, and which packages import Ray directly."""
     graph = grimp.build_graph("pipeline", "jobs", include_external_packages=True, cache_dir=None)
     result: dict[str, set[str]] = {package: set() for package in packages}
     knows_ray = set()
@@ -49,20 +49,20 @@ def arrows(packages: list[str]) -> tuple[Arrows, frozenset[str]]:
 
 
 def _package(module: str) -> str | None:
-    """Of `pipeline.shard.worker`: shard; of a job: jobs; of another package: None."""
+    """For `pipeline.shard.worker`: shard; for a job: jobs; for any other package: None."""
     root, _, rest = module.partition(".")
     return root if root == "jobs" else (rest.partition(".")[0] or None) if root == "pipeline" else None
 
 
 def check(to: Arrows, packages: list[str]) -> None:
-    """Raises ValueError for an arrow that does not point downwards: the drawing has no place for it."""
+    """Raises ValueError for an arrow that does not point downwards: the diagram cannot show it."""
     for i, package in enumerate(packages):
         for other in sorted(to[package] - set(packages[i + 1 :])):
             raise ValueError(f"{package} imports {other}, which is not below it")
 
 
 def drawing() -> str:
-    """One row a package: a line leads right to a dot for each import, then down to the imported package."""
+    """One row per package: a line leads right to a dot for each import, then down to the imported package."""
     by_layer = layers()
     packages = [package for layer in by_layer for package in layer]
     layer_of = {package: len(by_layer) - i for i, layer in enumerate(by_layer) for package in layer}
@@ -90,12 +90,12 @@ def _lanes(packages: list[str], to: Arrows, row: int) -> str:
 
 
 def block() -> str:
-    """What stands in the page between its two marks, with them."""
+    """The text of the page between its two marks, including the marks."""
     return f"{BEGIN}\n```text\n{drawing()}```\n{END}"
 
 
 def replaced(page: str) -> str:
-    """The page with its drawing drawn anew."""
+    """The page with an updated diagram."""
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     if not pattern.search(page):
         raise ValueError(f"{PAGE.name} has no {BEGIN!r} and {END!r}")

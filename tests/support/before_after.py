@@ -1,14 +1,14 @@
-"""Two versions of the project in one run: stages, whole jobs and the start, in turn on the same machine.
+"""Compare two versions of the project: stages, whole jobs and the start, in turn on the same machine.
 
     git worktree add ../before COMMIT
     python -m tests.support.before_after ../before --rounds 2
     python -m tests.support.before_after ../before --set report.gallery=false --set report.doubt=false
 
---set changes the present version alone, to leave out what the other one does not do.
+--set changes only the present version, for example to leave out what the other version does not do.
 
-Each version runs with its own code and this Python, so the packages are those of today. It prints a Markdown
+Each version runs with its own code and this Python, so both use today's packages. It prints a Markdown
 table: medians of the rounds, and how many times faster the present version is. CPU times are those of all
-processes of a command. Nothing else may run meanwhile; "other cores" says what did.
+processes of a command. Nothing else may run at the same time; "other cores" shows what did.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _KINDS = ["*.jpg", "*.png", "*.tif"]
 
 
 class Figure(NamedTuple):
-    """What is measured, and in which unit; less is better."""
+    """What is measured, and in which unit; smaller is better."""
 
     what: str
     unit: str
@@ -58,7 +58,7 @@ class Measuring:
         self.other_cores: list[float] = []
 
     def figures(self) -> Iterator[tuple[Figure, float]]:
-        """Everything once."""
+        """Measure everything once."""
         for size in ("512", "12mp"):
             yield from self._stages(size)
         for name, (size, count, deep) in _JOBS.items():
@@ -119,7 +119,7 @@ def table(values: dict[Figure, dict[str, list[float]]]) -> str:
 
 
 def main() -> int:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("before", type=Path, help="a checkout of the other version")
     parser.add_argument("--rounds", type=int, default=2)

@@ -1,15 +1,15 @@
-"""Judge colours by eye without knowing whose they are: shuffled sheets, and the count of what was judged.
+"""Judge colours by eye without knowing which weights made them: shuffled sheets, and the count of verdicts.
 
 python -m tests.support.blind_look --photos photos/archive --weights faithful,vivid,own --output OUT
 
-writes OUT/sheet-01.png and so on, each row a photograph in gray and coloured with each of the weights, in an
-order that only OUT/order.json knows; and OUT/verdicts.csv, where each picture wants one of the words
-`right`, `brown` (or nearly gray) and `wrong`. Then
+writes OUT/sheet-01.png and so on. Each row shows a photograph in gray and coloured with each of the weights,
+in an order that only OUT/order.json contains. It also writes OUT/verdicts.csv: enter one of the words
+`right`, `brown` (or nearly gray) and `wrong` for each picture. Then
 
 python -m tests.support.blind_look --count OUT
 
-prints how many pictures of each weights have which verdict. Two people or two looks each count a copy of OUT.
-Photographs in folders named `derived` are scans of other ones, and are left out.
+prints how many pictures of each set of weights got each verdict. For two people, or two sessions, make two
+copies of OUT. Photographs in folders named `derived` are scans of other photographs, and are left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
 
 def photographs(folder: Path) -> list[Path]:
-    """Those to judge, by name."""
+    """The photographs to judge, by name."""
     files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS)
     return [path for path in files if "derived" not in path.relative_to(folder).parts]
 
@@ -64,7 +64,7 @@ def sheets(folder: Path, weights: list[str], output: Path, side: int) -> None:
 
 
 def count(output: Path) -> dict[str, Counter[str]]:
-    """Verdicts by weights. Raises SystemExit where one is missing or another word."""
+    """Verdicts by weights. Raises SystemExit if a verdict is missing or is another word."""
     order = {one["row"]: one for one in json.loads((output / "order.json").read_text())}
     counts: dict[str, Counter[str]] = {}
     with (output / "verdicts.csv").open(newline="") as file:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def started() -> Iterator[Browser]:
-    """Chromium, until the block ends; skips the test only where it is not installed and this is not CI."""
+    """Chromium, until the block ends; skips the test only if it is not installed and this is not CI."""
     require("server")
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next((path for name in names if (path := shutil.which(name))), None)

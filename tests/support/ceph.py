@@ -1,8 +1,8 @@
 """A one-node Ceph object gateway on loopback, for the tests.
 
-A monitor, an in-memory OSD and radosgw run as plain processes on free ports, and are up in about 12 s. A
-start now and then fails in the monitor's first election, so it is tried twice. Only processes started here
-are stopped.
+A monitor, an in-memory OSD and radosgw run as plain processes on free ports, and are ready in about 12 s. The
+monitor's first election fails occasionally, so a start is tried twice. Only processes started here are
+stopped.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ def missing_programs() -> list[str]:
 
 @contextmanager
 def gateway(root: Path) -> Iterator[S3Server]:
-    """A Ceph object gateway whose state lives in `root`; everything is stopped at the end.
+    """A Ceph object gateway that keeps its state in `root`; everything is stopped at the end.
 
     Raises:
-        RuntimeError: two starts failed; the message ends with the last lines of the logs.
+        RuntimeError: both starts failed; the message ends with the last lines of the logs.
     """
     require("s3")
     for attempt in (1, 2):
@@ -113,7 +113,7 @@ class _Ceph:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> S3Server:
-        """Monitor, OSD, gateway and a user, each after the one that it needs."""
+        """Start monitor, OSD and gateway and create a user, each after the one that it needs."""
         fsid, osd_id = str(uuid.uuid4()), str(uuid.uuid4())
         mon_port, rgw_port = free_port(), free_port()
         for name in ("mon", "osd", "rgw"):
@@ -145,7 +145,7 @@ class _Ceph:
         return S3Server(endpoint)
 
     def stop(self) -> None:
-        """SIGKILL: the state is thrown away, and a monitor takes its time to shut down in order."""
+        """Stop with SIGKILL: the state is discarded, and a monitor takes long to shut down cleanly."""
         for process in reversed(self._processes):
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)

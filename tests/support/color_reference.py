@@ -1,4 +1,4 @@
-"""Colour functions in float64 that only tests need: what compiled and torch code is compared with."""
+"""Colour functions in float64 that only tests need: the reference for compiled and torch code."""
 
 from __future__ import annotations
 

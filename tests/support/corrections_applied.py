@@ -1,4 +1,4 @@
-"""How long ten corrections take to be carried out: `python -m tests.support.corrections_applied`.
+"""How long it takes to apply ten corrections: `python -m tests.support.corrections_applied`.
 
 Colours `tests/photos` into a temporary folder with the settings of a run, corrects ten of them with a stroke
 and less colour, and measures `jobs/review.py --apply`: the start of Python, the network, and the ten images.
@@ -30,9 +30,9 @@ _STROKE = Stroke(color="#2f6db5", radius=0.05, path=((0.2, 0.3), (0.8, 0.3)))
 
 
 def _job(name: str, *arguments: str) -> tuple[float, float]:
-    """Seconds of wall clock and of CPU, with all processes that the job starts.
+    """Wall-clock and CPU seconds, with all processes that the job starts.
 
-    They are looked at while they run: of a worker that is ended with its pool nobody gets the account.
+    The processes are measured while they run: nobody gets the CPU time of a worker that ends with its pool.
     """
     started = time.monotonic()
     line = [sys.executable, str(REPO / "jobs" / name), *arguments]
@@ -50,7 +50,7 @@ def _job(name: str, *arguments: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure, and print one line."""
+    """Measure and print one line."""
     with tempfile.TemporaryDirectory() as folder:
         out = open_store(str(Path(folder, "out")), StorageConfig())
         _job("colorize_bucket.py", "--input", str(REPO / "tests/photos"), "--output", out.uri)

@@ -1,4 +1,4 @@
-"""A small output as workers leave it: ledger parts and the objects that they name."""
+"""A small output as workers write it: ledger parts and the objects that they name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.storage import Store
 
 
 def row(key: str, data: bytes | None, hour: int = 0, run: str = "run-1", **more: object) -> LedgerRow:
-    """A ledger row, of a coloured image whose bytes are `data`, or (None) of a failed one."""
+    """A ledger row: of a coloured image with the bytes `data`, or of a failed image if `data` is None."""
     at = datetime(2026, 1, 1, hour, tzinfo=UTC)
     source = hashlib.sha256(b"source of " + key.encode()).hexdigest()
     status = Status.FAILED if data is None else Status.COLORIZED

@@ -1,4 +1,4 @@
-"""File systems that are full or that nobody may write to, whoever asks: a mode does not bind root."""
+"""File systems that are full or read-only even for root, whom file modes do not stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, kibibytes: int) -> Iterator[Path]:
-    """A file system of so many KiB in memory, mounted at `folder`; the test is skipped where none may be."""
+    """An in-memory file system of this size, mounted at `folder`; skips the test if it may not mount one."""
     folder.mkdir()
     options = f"size={kibibytes}k"
     try:
@@ -29,5 +29,5 @@ def small_disk(folder: Path, kibibytes: int) -> Iterator[Path]:
 
 
 def make_read_only(disk: Path) -> None:
-    """From now on nothing can be written to a mounted file system."""
+    """Make a mounted file system read-only."""
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

@@ -2,7 +2,7 @@
 
     python -m tests.support.driver_memory 1000 100000
 
-Prints for each number of images seconds, and the most memory that the process held, MiB.
+Prints, for each number of images, the seconds and the peak memory of the process in MiB.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DIGEST, _RUN = "0" * 16, "20260101-000000-simulated"
 
 
 def results(shard: Shard) -> list[LedgerRow]:
-    """What a worker would report: one of twenty images has failed."""
+    """What a worker would report: one image in twenty has failed."""
     now, rows = datetime.now(UTC), []
     for number, item in enumerate(shard.items):
         row = LedgerRow(
@@ -51,7 +51,7 @@ def results(shard: Shard) -> list[LedgerRow]:
 
 
 def drive(scratch: str, count: str) -> dict[str, Any]:
-    """A run over so many images, as `run.colorize` drives it."""
+    """A run over this many images, as `run.colorize` drives it."""
     started = time.time()
     config = JobConfig(report=ReportConfig(sample=0))
     source, out = cast(Store, SimulatedArchive(ArchiveKeys(int(count)))), open_store(scratch, config.storage)

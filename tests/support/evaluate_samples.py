@@ -39,7 +39,7 @@ def write_photographs(folder: Path) -> Path:
 
 
 def write_weights(path: Path, tint: tuple[float, float] = TINT) -> Path:
-    """A network that says `tint` whatever it sees, and TINT as its training mean."""
+    """A network that predicts `tint` for every input, with TINT as its training mean."""
     colorizer = IizukaColorizer(0.05)
     output = colorizer.network.colorization.output
     assert output.bias is not None

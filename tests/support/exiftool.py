@@ -1,4 +1,4 @@
-"""The real exiftool, started once for all tests: the start of a Perl program is most of what a call takes."""
+"""The real exiftool, started once for all tests: most of the time of a call is the start of Perl."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.support.needs import until_the_end
 
 
 def tags_of(file: Path, *options: str) -> dict[str, Any]:
-    """Every tag of a file, by `group:name` with `-G1` among the options; warnings and errors are tags too."""
+    """Every tag of a file; the names are `group:name` if `-G1` is among the options. Warnings and errors are
+    tags too."""
     (tags,) = json.loads(_call("-j", *options, str(file)))
     return dict(tags)
 
@@ -27,7 +28,7 @@ def write_tags(file: Path, tags: dict[str, str]) -> None:
 
 
 def _call(*arguments: str) -> str:
-    """What exiftool prints on stdout for these arguments; not `-q`, which leaves the last line out too."""
+    """What exiftool prints on stdout for these arguments. Not with `-q`: it also omits the last line."""
     process = _started()
     assert process.stdin is not None
     assert process.stdout is not None

@@ -1,11 +1,11 @@
-"""A proxy on loopback in front of an S3 server that does to answers what networks and servers do.
+"""A proxy on loopback in front of an S3 server that injects the faults of networks and servers.
 
     with fault_proxy(s3_moto, Fault("flip", method="GET", path=r"/in/.*jpg", chance=0.1)) as proxy:
         run("--input", ..., *proxy.server.settings)
     assert proxy.count("flip") > 0
 
-The first fault that fits a request is done to it; a request that none fits goes through. What happens to the
-n-th request for a path depends on the seed, the path and n alone, whatever the order of the threads.
+The first fault that matches a request is applied; without a match it goes through. What happens to the
+n-th request for a path depends only on the seed, the path and n, not on the order of the threads.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ class Fault:
     """One rule.
 
     Args:
-        kind: flip: `bits` of the body are others, at its right length; flip_put: those of a request's body,
-            before the server has it; cut: half of the body, then the connection ends; shorten: a body of half
-            the length, complete in itself; refuse: `status` and `code` in place of the server's answer;
-            reset: the connection is reset before the server hears of the request; stall: `seconds` without
-            a byte, then as always; lose_answer: the server does it, and the connection is reset.
-        method: of the requests that are meant, a regular expression over the whole of it.
+        kind: flip: change `bits` of the body, but not its length; flip_put: change those of a request's body,
+            before the server gets it; cut: send half of the body, then close the connection; shorten: send a
+            complete body of half the length; refuse: answer with `status` and `code` in place of the server;
+            reset: reset the connection before the server gets the request; stall: send nothing for `seconds`,
+            then go on as usual; lose_answer: let the server do it, then reset the connection.
+        method: a regular expression that matches the whole method of the request.
         path: a regular expression, searched in path and query as they are sent.
-        chance: of a request that fits, 0 to 1.
-        times: requests that it befalls at most; None: no limit.
-        after: requests that fit and go through before the first that it befalls.
+        chance: probability for a request that matches, 0 to 1.
+        times: maximum number of requests with the fault; None: no limit.
+        after: number of matching requests that go through before the first one with the fault.
     """
 
     kind: Kind
@@ -64,7 +64,7 @@ class Fault:
 
 @dataclass
 class FaultProxy:
-    """A running proxy. `server` leads to it; `seen` are all requests, with the fault of each, or None."""
+    """A running proxy. `server` is its address; `seen` has all requests, with the fault of each, or None."""
 
     server: S3Server
     faults: list[Fault]
@@ -76,12 +76,12 @@ class FaultProxy:
     _done: Counter[Fault] = field(default_factory=Counter)
 
     def count(self, kind: Kind) -> int:
-        """How many requests it befell."""
+        """The number of requests with this fault."""
         with self._lock:
             return sum(1 for _, _, fault in self.seen if fault == kind)
 
     def choose(self, method: str, path: str) -> tuple[Fault | None, random.Random]:
-        """The fault of this request, and the source of its chances."""
+        """The fault for this request, and its random number generator."""
         with self._lock:
             self._asked[method, path] += 1
             nth = self._asked[method, path]
@@ -105,7 +105,7 @@ class FaultProxy:
 def fault_proxy(backend: S3Server, *faults: Fault, seed: int = 0) -> Iterator[FaultProxy]:
     """A proxy in front of `backend` on a free port, in threads of this process.
 
-    Its list `faults` may be changed while it runs: an empty one lets everything through.
+    You may change its list `faults` while it runs: an empty list lets everything through.
     """
     require("s3")
     listener = _Listener(("127.0.0.1", 0), _Handler)
@@ -129,7 +129,7 @@ class _Listener(ThreadingHTTPServer):
     backend: str
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Quiet: a client that gives up is what many faults are for."""
+        """Print nothing: many faults are meant to make a client give up."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, headers | {"Content-Length": length}, answer, cut=kind == "cut")
 
     def _ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        """The server's own answer. The signature covers the header Host: it goes on as it came."""
+        """The server's own answer. The signature covers the header Host, so it is passed on unchanged."""
         connection = http.client.HTTPConnection(self.server.backend, timeout=_BACKEND_SECONDS)
         try:
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(fault.status, headers, b"" if self.command == "HEAD" else text)
 
     def _reset(self) -> None:
-        """With RST and not FIN: no byte of an answer, and no polite end either."""
+        """Close with RST, not FIN: without a byte of an answer and without an orderly end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
         self.rfile.close()
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def log_message(self, *args: object) -> None:
-        """Quiet."""
+        """Print nothing."""
 
 
 def _flipped(data: bytes, bits: int, chances: random.Random) -> bytes:

@@ -1,8 +1,8 @@
-"""Commands in processes of their own that import nothing: they are forked from one that has imported all.
+"""Commands in separate processes that import nothing: they are forked from one that imported everything.
 
-More than half of what a small job takes are Python's imports. A forked command has its own arguments, folder,
-environment, output and exit status, like one that is typed. It differs where a library but Ray reads the
-environment when it is imported: such variables are those of the first command.
+Python's imports take more than half of the time of a small job. A forked command has its own arguments,
+folder, environment, output and exit status, like one that a user types. There is one difference: if a library
+other than Ray reads environment variables when it is imported, it gets those of the first command.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ WITHOUT_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OMP_NUM_T
 def run_forked(
     words: Sequence[str], env: dict[str, str], *, cwd: Path | None = None, timeout: float = 240
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python WORDS` to its end; as `subprocess.run` with `capture_output` and `text`.
+    """Run `python WORDS` to its end, like `subprocess.run` with `capture_output` and `text`.
 
     Args:
         words: a script and its arguments, or `-m`, a module and its arguments.
@@ -62,7 +62,7 @@ def run_forked(
 
 
 def _server(env: dict[str, str]) -> socket.socket:
-    """The channel to the server of this process for commands that tell Ray the same."""
+    """The channel to this process's server for commands with the same environment variables for Ray."""
     told = {name: value for name, value in env.items() if name.startswith("RAY_") and name != "RAY_ADDRESS"}
     same = tuple(sorted(told.items()))
     if same not in _channels:
@@ -92,7 +92,7 @@ def _send(channel: socket.socket, request: dict[str, object], files: list[int]) 
 
 
 def _line(channel: socket.socket) -> bytes:
-    """What is sent up to the end of a line."""
+    """Read one line from the channel."""
     line = b""
     while not line.endswith(b"\n"):
         part = channel.recv(1)
@@ -103,7 +103,7 @@ def _line(channel: socket.socket) -> bytes:
 
 
 def serve(listener: socket.socket) -> None:
-    """Fork a command for each connection, of which each brings one request."""
+    """Fork a command for each connection; each connection brings one request."""
     while True:
         channel, _ = listener.accept()
         with channel:
@@ -120,7 +120,7 @@ def _serve(channel: socket.socket) -> None:
 
 
 class Process(Enum):
-    """Which process goes on after a request: ours, that of the command at its end, or none."""
+    """Which process continues after a request: ours, that of the command at its end, or none."""
 
     SERVER = 0
     COMMAND = 1
@@ -128,7 +128,7 @@ class Process(Enum):
 
 
 def _answer(channel: socket.socket, listened: socket.socket) -> Process:
-    """Fork a command for the next request of the channel. The command does not keep what is `listened` to."""
+    """Fork a command for the next request of the channel. The command does not keep the `listened` socket."""
     head, files, _, _ = socket.recv_fds(channel, 8, 3)
     if not head:
         return Process.NONE
@@ -151,7 +151,7 @@ def _answer(channel: socket.socket, listened: socket.socket) -> Process:
 
 
 def _watch(request: dict[str, object], out: int, err: int, answer: int) -> None:
-    """Fork the command, tell its process id and how it ended; returns in the command alone, at its end."""
+    """Fork the command; report its process id and exit status. Returns only in the command, at its end."""
     process = os.fork()
     if process == 0:
         os.close(answer)

@@ -1,10 +1,10 @@
-"""Ray workers that import nothing: they are forked from a process that has imported all, as commands are.
+"""Ray workers that import nothing: like commands, they are forked from a process that imported everything.
 
-Two thirds of what a worker of a small job takes are Python's imports. Ray starts `worker_client.py` in place
-of Python (a runtime environment's `py_executable`), which asks the process of `serve` for the worker. The
+Python's imports take two thirds of the time of a worker in a small job. Ray starts `worker_client.py` instead
+of Python (a runtime environment's `py_executable`); it asks the process of `serve` for the worker. The
 worker registers with Ray under its own process id, and Ray's signals reach it.
 
-A test of how workers start or die, or of what they do with their environment, takes those that Ray starts.
+Tests of how workers start or die, or of what they do with their environment, use workers that Ray starts.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _STARTED_BY = "TESTS_WORKERS_STARTED_BY"
 
 
 def forked_workers(env: Mapping[str, str]) -> dict[str, str]:
-    """What a command needs in its environment so that its workers are forked. What forks them is started
-    here, and its clients wait for it.
+    """The environment variables that a command needs so that its workers are forked. This starts the process
+    that forks them; its clients wait for it.
 
     Args:
-        env: of the head that the workers belong to.
+        env: environment of the head that the workers belong to.
     """
     place = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="workers-"))) / "socket"
     server = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Every kind of source file through decoder, composition and encoder: what comes out of it, as a table.
+"""A table of what comes out of decoder, composition and encoder for every kind of source file.
 
 python -m tests.support.formats_table > docs/formats.md
 """
@@ -89,7 +89,7 @@ def _gamma_bmp(image: Image.Image) -> bytes:
 
 
 def _tiff(array: Any, *, more_tags: list[Any] | None = None, **options: Any) -> bytes:
-    """What libvips does not write."""
+    """A TIFF of a kind that libvips does not write."""
     file, tags = io.BytesIO(), [(700, 1, len(XMP), XMP, True), *(more_tags or [])]
     tifffile.imwrite(
         file, array, description=WORDS, resolution=(DPI, DPI), resolutionunit=2, extratags=tags, **options
@@ -154,7 +154,7 @@ def sources() -> Iterator[tuple[str, Callable[[], bytes]]]:
 
 
 def _as_archives_hold_them() -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Kinds that are found where scanners and old programs have left their files."""
+    """Kinds of files that scanners and old programs wrote."""
     lightness = np.dstack([GRAY, np.zeros_like(GRAY), np.zeros_like(GRAY)])
     infrared = np.dstack([GRAY] * 4)
     rising = np.repeat(np.arange(256, dtype=np.uint16)[None], 3, axis=0)
@@ -187,7 +187,7 @@ def _with_thumbnail(array: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row: `kept` by column, None where the source has no such thing; `said`: why it failed, a note."""
+    """One row. `kept`: by column, None if the source has no such thing; `said`: why it failed, or a note."""
 
     name: str
     decoded: bool
@@ -200,7 +200,7 @@ COLUMNS = ("depth", "size", "ICC", "EXIF", "XMP", "DPI")
 
 
 def outcome(name: str, data: bytes, decoder: IsolatedDecoder) -> Outcome:
-    """The file through the decoder's child, composition and a TIFF, read back with Pillow and libvips."""
+    """The file after the decoder's child, composition and a TIFF encoder, read with Pillow and libvips."""
     try:
         result = decoder.decode(
             data, "scan", None, DecodeLimits(10**7), model_side=64, skip_color=True, color_threshold=3.0

@@ -1,9 +1,9 @@
-"""What the gallery costs beside colouring: CPU milliseconds an image, as docs/review.md states them.
+"""The cost of the gallery compared with colouring: CPU milliseconds per image, as in docs/review.md.
 
 `python -m tests.support.gallery_cost` colours gray JPEGs of 512 x 512 and of 12 megapixels in this process.
-What only the gallery needs is measured in these runs, by the CPU clock of the thread that does it: thumbnails
-from pixels, their encoding, their writing. The interval is two standard errors of the mean over the rounds.
-What the end of a run does, a page of all images, is measured apart, on a ledger of many rows.
+What only the gallery needs is measured in these runs, by the CPU clock of the thread that does it: making,
+encoding and writing thumbnails. The interval is two standard errors of the mean over the rounds. The work at
+the end of a run, a page of all images, is measured separately, on a ledger of many rows.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def watched() -> Iterator[list[float]]:
 
 
 def cost(size: str, count: int, folder: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """By round, CPU milliseconds an image: of all but the gallery, and what its thumbnails take."""
+    """By round, CPU milliseconds per image: of everything but the gallery, and of its thumbnails."""
     source, tree = photographs(SAMPLES, folder, size, count), Tree(os.getpid())
     config = load(JobConfig, None, ["report.gallery=true"])  # without a plan nothing else switches it on
     job = Job(config, str(source), str(folder / f"out-{size}"), "run", "d", digest_of("faithful"))
@@ -94,7 +94,7 @@ def cost(size: str, count: int, folder: Path) -> tuple[NDArray[np.float64], NDAr
 
 
 def closing(folder: Path) -> tuple[float, float]:
-    """CPU milliseconds of the end of a run that finds all thumbnails: of one image, and for each more."""
+    """CPU milliseconds of the end of a run that finds all thumbnails: for one image, and for each more."""
     spent, tree = [], Tree(os.getpid())
     for count in (1, ROWS):
         out = open_store(str(folder / f"closed-{count}"), StorageConfig())
@@ -115,7 +115,7 @@ def closing(folder: Path) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print all three."""
+    """Print all three costs."""
     with tempfile.TemporaryDirectory() as folder:
         fixed, each = closing(Path(folder))
         print(f"end of a run: {fixed:.0f} ms, and {each:.2f} ms for each image of the output")

@@ -1,4 +1,4 @@
-"""The gallery's page in a browser of a test: how it is opened, waited for and drawn on."""
+"""The gallery's page in a test's browser: functions to open it, wait for it and draw on it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def opened(page: Page, out: Store) -> Page:
 
 
 def until(page: Page, expression: str) -> None:
-    """Wait for it to be true. Playwright's own way evaluates text in the page, whose policy forbids that."""
+    """Wait until the expression is true. Playwright's own function evaluates text in the page, whose policy
+    forbids that."""
     deadline = time.monotonic() + 10
     while not page.evaluate(f"Boolean({expression})"):
         assert time.monotonic() < deadline, expression
@@ -37,7 +38,7 @@ def until(page: Page, expression: str) -> None:
 
 
 def served(page: Page, server: ReviewServer) -> Page:
-    """The page of a server that is at work."""
+    """The page of a running server."""
     page.goto(server.address)
     page.wait_for_selector("body[data-ready]")
     return page
@@ -45,7 +46,7 @@ def served(page: Page, server: ReviewServer) -> Page:
 
 @contextmanager
 def serving(server: ReviewServer) -> Iterator[ReviewServer]:
-    """The server at work, in a thread."""
+    """Run the server in a thread."""
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,4 +1,4 @@
-"""An output with a gallery's every kind of card, made without a run."""
+"""An output with every kind of gallery card, made without a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stores(folder: Path) -> tuple[Store, Store]:
 
 
 def coloured(source: Store, out: Store, key: str, number: int = 0, chroma: float = 5.0) -> LedgerRow:
-    """Put a photograph and its result, and return the row that a run would write."""
+    """Write a photograph and its result, and return the row that a run would write."""
     gray = photo(40, 60 + number)
     before = encoded(gray, "JPEG")
     source.put(key, before)
@@ -50,7 +50,7 @@ def coloured(source: Store, out: Store, key: str, number: int = 0, chroma: float
 
 
 def failed(source: Store, key: str, data: bytes, message: str) -> LedgerRow:
-    """Put a file that is no photograph, and return the row of its failure."""
+    """Write a file that is not a photograph, and return the row of its failure."""
     source.put(key, data)
     ledger_row = row(key, Status.FAILED, finished_at=NOON, etag=etag_of(source, key))
     ledger_row.failure_code, ledger_row.message = str(FailureCode.CORRUPT), message
@@ -59,7 +59,7 @@ def failed(source: Store, key: str, data: bytes, message: str) -> LedgerRow:
 
 
 def etag_of(source: Store, key: str) -> str:
-    """The ETag that a listing states."""
+    """The ETag in a listing."""
     return next(info.etag for info in source.list(key) if info.key == key)
 
 
@@ -79,7 +79,7 @@ def sample_output(folder: Path) -> tuple[Store, Store]:
 
 
 def warm(gray: Image.Image) -> Image.Image:
-    """A cheap result."""
+    """A result that is cheap to compute."""
     return Image.merge(
         "RGB", [gray.point(lambda level, share=share: level * share) for share in (1, 0.9, 0.75)]
     )
@@ -91,8 +91,8 @@ def photographs(
     side: int = 320,
     colour: Callable[[Image.Image], Image.Image] = warm,
 ) -> tuple[Store, Store]:
-    """Source and output: these of tests/photos under their names, gray, at most `side` pixels long, as JPEG;
-    and what `colour` makes of them."""
+    """Source and output: these photographs of tests/photos under their names, gray, at most `side` pixels
+    long, as JPEG; and what `colour` makes of them."""
     source, out = stores(folder)
     rows = []
     for name in names:

@@ -1,9 +1,9 @@
-"""The screenshots of docs/review.md, of the real gallery in a real browser.
+"""Makes the screenshots of docs/review.md from the real gallery in a real browser.
 
 python -m tests.support.gallery_screenshots
 
-One real job colours `tests/photos`; `fiat-color review --serve` shows them to Chromium, where a person's
-clicks, keys and strokes are played. The pictures are written to `docs/review`. It takes a minute.
+One real job colours `tests/photos`; `fiat-color review --serve` shows them in Chromium, and this program
+clicks, types and draws like a person. It writes the pictures to `docs/review`. It takes a minute.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STROKES: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
 
 @contextmanager
 def gallery(folder: Path) -> Iterator[str]:
-    """The address of the served gallery of a run that coloured the samples."""
+    """Colour the samples and serve the gallery of this run; yields its address."""
     photos, out = str(REPO / "tests" / "photos"), str(folder / "out")
     job = [sys.executable, "-m", "fiat_color"]
     subprocess.run(
@@ -69,21 +69,21 @@ def gallery(folder: Path) -> Iterator[str]:
 
 
 def shoot(page: Page, name: str) -> None:
-    """What the window shows, as docs/review/NAME.jpg."""
+    """Save what the window shows as docs/review/NAME.jpg."""
     with Image.open(io.BytesIO(page.screenshot())) as picture:
         picture.convert("RGB").save(SHOTS / f"{name}.jpg", quality=QUALITY, optimize=True)
     print(SHOTS / f"{name}.jpg", flush=True)
 
 
 def entered(page: Page, address: str) -> None:
-    """The gallery, with the whole first screen loaded."""
+    """Open the gallery and wait until the whole first screen is loaded."""
     page.goto(address)
     page.wait_for_selector("body[data-ready]")
     page.wait_for_timeout(1500)
 
 
 def strokes(page: Page) -> None:
-    """Draw `STROKES`, and wait for what comes of them."""
+    """Draw `STROKES`, and wait for their result."""
     for name, places in STROKES:
         page.locator(f'#palette [title*="{name}" i]').first.click()
         page.keyboard.press("b")

@@ -1,9 +1,9 @@
-"""Contact sheets of every guided method on archive photographs, with guides a person made for them.
+"""Contact sheets of every guided method on archive photographs, with guides that a person made for them.
 
 python -m tests.support.guided_sheet
 
 One real job (`jobs/colorize_bucket.py`) colours four photographs of `tests/photos` once for each column,
-after the guides files of `tests/photo_guides`; the sheets are written to `docs/guided`. It takes two minutes.
+with the guides files of `tests/photo_guides`; the sheets are written to `docs/guided`. It takes two minutes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def prepare(folder: Path) -> None:
 
 
 def color(folder: Path) -> None:
-    """The job. Raises RuntimeError with what it said where it did not colour everything."""
+    """Run the job. Raises RuntimeError with its output if it did not colour everything."""
     done = run(
         *("--input", folder / "in", "--output", folder / "out", "--guides", folder / "guides.jsonl"),
         *("--weights", WEIGHTS, "--set", "output.format=png", "--set", "report.sample=0"),
@@ -84,14 +84,14 @@ def color(folder: Path) -> None:
 
 
 def over(photo: Image.Image, drawn: Image.Image) -> Image.Image:
-    """What was drawn, as it lies on the photograph."""
+    """The photograph with the drawing on top."""
     laid = photo.convert("RGBA")
     laid.alpha_composite(drawn.convert("RGBA").resize(photo.size))
     return laid.convert("RGB")
 
 
 def dots(photo: Image.Image, points: list[tuple[float, float, str, float]]) -> Image.Image:
-    """The points as discs, ringed in white: they are small."""
+    """The points as discs with a white ring, because they are small."""
     laid = photo.convert("RGB")
     draw = ImageDraw.Draw(laid)
     for x, y, rgb, radius in points:
@@ -114,7 +114,7 @@ def picture(column: Column, key: str, out: Path) -> Image.Image:
 
 
 def write(name: str, columns: dict[str, Column], title: str, out: Path) -> Path:
-    """One sheet, as good as MOST_BYTES allows."""
+    """Write one sheet, in the best quality that MOST_BYTES allows."""
     lines = [GridRow([picture(c, key, out) for c in columns.values()], key) for key in rows("points")]
     sheet, file = grid_sheet(list(columns), lines, HEIGHT, title), SHEETS / f"{name}.jpg"
     SHEETS.mkdir(exist_ok=True)
@@ -126,7 +126,7 @@ def write(name: str, columns: dict[str, Column], title: str, out: Path) -> Path:
 
 
 def main() -> int:
-    """Colour, draw, say where."""
+    """Colour, write the sheets, and print where they are."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         prepare(folder)

@@ -1,4 +1,4 @@
-"""ICC profiles made byte by byte (ICC.1:2022), and what they mean by the standard's formulas, in float64."""
+"""ICC profiles made byte by byte (ICC.1:2022), and their meaning by the standard's formulas, in float64."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def xyz(values: Sequence[float]) -> bytes:
 
 
 def sampled(values: F64) -> bytes:
-    """curveType of entries in [0, 1]."""
+    """curveType with entries in [0, 1]."""
     entries = np.rint(np.asarray(values) * 65535).astype(">u2")
     return b"curv\0\0\0\0" + struct.pack(">L", len(entries)) + entries.tobytes()
 
 
 def gamma_curve(gamma: float) -> bytes:
-    """curveType of one entry, u8Fixed8Number."""
+    """curveType with one entry, u8Fixed8Number."""
     return b"curv\0\0\0\0" + struct.pack(">LH", 1, round(gamma * 256))
 
 
@@ -44,7 +44,7 @@ def parametric(kind: int, *values: float) -> bytes:
 
 
 def profile(space: bytes, tags: dict[bytes, bytes], *, pcs: bytes = b"XYZ ", kind: bytes = b"mntr") -> bytes:
-    """A profile of version 4 with these tags and those that every profile must have."""
+    """A version 4 profile with these tags and the tags that every profile must have."""
     text = "x".encode("utf-16-be")
     words = b"mluc\0\0\0\0" + struct.pack(">LL2s2sLL", 1, 12, b"en", b"US", len(text), 28) + text
     tags = {b"desc": words, b"cprt": words, b"wtpt": xyz(D50), **tags}
@@ -59,18 +59,18 @@ def profile(space: bytes, tags: dict[bytes, bytes], *, pcs: bytes = b"XYZ ", kin
 
 
 def gray_profile(curve: bytes, *, pcs: bytes = b"XYZ ") -> bytes:
-    """A gray profile of one curve."""
+    """A gray profile with one curve."""
     return profile(b"GRAY", {b"kTRC": curve}, pcs=pcs)
 
 
 def matrix_profile(curves: Sequence[bytes], columns: F64 = ADOBE_RGB) -> bytes:
-    """An RGB profile of three curves and its colorants."""
+    """An RGB profile with three curves and its colorants."""
     tags: dict[bytes, Any] = {name: xyz(columns[:, i]) for i, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
     return profile(b"RGB ", tags | dict(zip((b"rTRC", b"gTRC", b"bTRC"), curves, strict=True)))
 
 
 def dot_gain(percent: float) -> F64:
-    """256 entries: light of a gray whose halftone dots grow by so much at 50 %, after Yule and Nielsen."""
+    """256 entries: light of a gray whose halftone dots grow by this percentage at 50 % (Yule and Nielsen)."""
     ink = 1 - np.linspace(0, 1, 256)
     spread = ink + percent / 100 * 4 * ink * (1 - ink)
     return np.asarray(np.clip(1 - spread, 0, 1), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The commands that pages and comments show, read by the parser and the configuration of the job itself."""
+"""Checks the commands that pages and comments show with the parser and configuration of the job itself."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ JOB_COMMAND = re.compile(
 
 
 class _Parser(Exception):
-    """Carries a job's parser out of its `parse`, complete, before it has read anything."""
+    """Carries a job's complete parser out of its `parse` before it has read anything."""
 
     def __init__(self, parser: JobParser) -> None:
         self.parser = parser
 
 
 class _Refused(Exception):
-    """What a parser says of a command line."""
+    """A parser's error message about a command line."""
 
 
 def _hand_over(self: JobParser, *_: Any, **__: Any) -> None:
@@ -101,11 +101,11 @@ def options() -> frozenset[str]:
 
 @cache
 def configs_of(name: str) -> tuple[type[BaseModel], ...]:
-    """The configuration models that a module hands to `load`, itself or through a function of its own; all of
-    them where it leaves that to others.
+    """The configuration models that a module passes to `load`, directly or through one of its own functions;
+    all models if it leaves this to other modules.
 
-    Not those of only a part, by which a command finds mistakes before it imports torch: they take what the
-    whole one refuses.
+    Leaves out models of only a part, which a command uses to find mistakes before it imports torch: they
+    accept what the whole model refuses.
     """
     tree = ast.parse(inspect.getsource(importlib.import_module(name)))
     modules = {
@@ -127,9 +127,9 @@ def configs_of(name: str) -> tuple[type[BaseModel], ...]:
 
 
 def problem(command: str, *, whole: bool) -> str | None:
-    """What is wrong with `python jobs/NAME.py ...` or `fiat-color NAME ...`, None where nothing is.
+    """What is wrong with `python jobs/NAME.py ...` or `fiat-color NAME ...`; None if nothing is wrong.
 
-    whole: a line to be typed as it stands; otherwise required options may be missing, as in the middle of a
+    whole: a complete line to type; otherwise required options may be missing, as in the middle of a
     sentence.
     """
     result = JOB_COMMAND.search(command)
@@ -183,9 +183,9 @@ def _settings(parser: JobParser, args: argparse.Namespace) -> list[str]:
 
 
 def setting_problem(setting: str, models: tuple[type[BaseModel], ...] = CONFIGS) -> str | None:
-    """What is wrong with `section.key=value` for all of the models; None where one of them takes it.
+    """What is wrong with `section.key=value` for all of the models; None if one of them accepts it.
 
-    A value in capitals stands for the reader's own: then the key must exist.
+    A value in capitals is a placeholder for the reader's own value: then only the key must exist.
     """
     key, _, value = setting.partition("=")
     if key == "section.key" or key.endswith((".KEY", "...")):
@@ -217,13 +217,13 @@ def has_key(model: type[BaseModel], dotted: str) -> bool:
 
 
 def is_key(dotted: str) -> bool:
-    """Whether it is a key of some configuration, written from the top or from one of its sections."""
+    """Whether it is a key of some configuration, with its full path or from one of its sections."""
     below = [dotted, *(f"{section}.{dotted}" for section in sections())]
     return dotted == "section.key" or any(has_key(model, key) for model in CONFIGS for key in below)
 
 
 class _Leaf(BaseModel):
-    """Has no keys below it."""
+    """A key without keys below it."""
 
 
 def sections() -> frozenset[str]:

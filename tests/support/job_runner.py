@@ -1,4 +1,4 @@
-"""Running the real job as a user does, and reading what it left."""
+"""Run the real job as a user does, and read its results."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def command(*args: object) -> list[str]:
 
 
 def shared_head(*, forked: bool = True) -> dict[str, str]:
-    """The environment of a job on the one Ray head of all tests, which starts with the first that asks.
+    """The environment of a job on the Ray head that all tests share. The first call starts the head.
 
-    The job's workers are forked (see forked_workers.py), or are started by Ray as at a user's.
+    The job's workers are forked (see forked_workers.py), or Ray starts them as it does for users.
 
-    A job of its own takes twice as long: Ray's processes start anew for it, and end. For a test that is not
-    marked `ray` no head is started: its jobs end before they want one, or fail.
+    A job with its own Ray takes twice as long: Ray's processes start and end with it. For a test without the
+    marker `ray`, no head is started: its jobs end before they need one, or fail.
     """
     if not allowed("ray"):
         return {}
@@ -63,7 +63,7 @@ def _head() -> dict[str, str]:
 def run(
     *args: object, env: dict[str, str] | None = None, own_ray: bool = False, timeout: float = 240
 ) -> subprocess.CompletedProcess[str]:
-    """Run the job to its end, on the shared head unless `own_ray`, `env` or the engine say otherwise."""
+    """Run the job to its end, on the shared head unless `own_ray`, `env` or the engine set something else."""
     given = env or {}
     elsewhere = own_ray or "RAY_ADDRESS" in given or "run.engine=processes" in args
     head = {} if elsewhere else shared_head()
@@ -90,7 +90,7 @@ def photograph(seed: int, width: int = 96, height: int = 72) -> Image.Image:
 
 
 def encoded(image: Image.Image, format: str = "JPEG", **options: Any) -> bytes:
-    """The picture as a file."""
+    """The bytes of the picture in this file format."""
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
@@ -115,7 +115,7 @@ def ledger(uri: str, storage: StorageConfig | None = None) -> list[dict[str, Any
 
 
 def lasting(rows: list[dict[str, Any]], *more: str) -> list[dict[str, Any]]:
-    """Rows without the columns that may differ between two runs."""
+    """The rows without the columns that may differ between two runs."""
     return [{k: v for k, v in row.items() if k not in VOLATILE_COLUMNS and k not in more} for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""One fork server for many jobs of a process of pytest: most of the start of such a job are imports."""
+"""One fork server for many jobs of a pytest process: imports take most of the start of such a job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _kept: dict[str, KeptServer] = {}
 
 
 class KeptServer(ForkServer):
-    """Lives on when a job closes it. Its workers have ended by then: each was forked for that job."""
+    """Keeps running when a job closes it. By then its workers have ended: each was forked for that job."""
 
     def __init__(self) -> None:
         self.surroundings = _surroundings()
@@ -29,7 +29,7 @@ class KeptServer(ForkServer):
 
 
 def lend() -> KeptServer:
-    """The server that lives, unless it was started with another environment or in another folder."""
+    """The running server; a new one if the environment or the folder has changed."""
     kept = _kept.get("server")
     if kept is None or not kept.lives() or kept.surroundings != _surroundings():
         if kept is None:

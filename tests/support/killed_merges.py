@@ -1,8 +1,8 @@
-"""Kill a process that merges the ledger, again and again: `python -m tests.support.killed_merges`.
+"""Repeatedly kill a process that merges the ledger: `python -m tests.support.killed_merges`.
 
-A process of its own merges the parts of a ledger, on a clock that goes hours in a moment, while late twins
-commit their shards again. It is killed with SIGKILL at random moments, and after each death every reader of
-the ledger counts the images. It prints one line a death, and ends with 1 where a reader counts wrong.
+A separate process merges the parts of a ledger, on a clock that advances hours in a moment, while late
+duplicate workers commit their shards again. It is killed with SIGKILL at random moments, and after each kill
+every reader of the ledger counts the images. Prints one line per kill, and ends with 1 if a count is wrong.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LONGEST = 1.5  # seconds before a process is killed
 
 
 def counts(out: Store) -> dict[str, int]:
-    """How many images, or results of images, each reader of the ledger counts."""
+    """The number of images, or results of images, that each reader of the ledger counts."""
     compact_ledger(out, "d", "run")
     return {
         "plan": len(done_images(read_ledger(out, "in").of("d"), retry_failed=False).identities.hashes),
@@ -50,7 +50,7 @@ def counts(out: Store) -> dict[str, int]:
 
 
 def commit(out: Store, shard: int, when: datetime) -> bool:
-    """A worker, or its late twin, commits a shard; False: its part is there."""
+    """A worker, or its late duplicate, commits a shard; False if its part already exists."""
     rows = [row(f"{shard:04}-{image}", finished_at=when) for image in range(IMAGES)]
     for one in rows:
         one.output_key, one.output_sha256 = f"images/{one.key}.jpg", "0" * 64
@@ -58,7 +58,7 @@ def commit(out: Store, shard: int, when: datetime) -> bool:
 
 
 def merge_for_ever(folder: str, seed: int) -> None:
-    """Merge, let a grace pass, and commit some shard again."""
+    """Merge, let the grace period pass, and commit some shard again."""
     merge.MOST_PARTS, merge.MOST_ROWS = 20, 90
     out, chance = open_store(folder, StorageConfig()), random.Random(seed)
     now = datetime.now(UTC)
@@ -70,7 +70,7 @@ def merge_for_ever(folder: str, seed: int) -> None:
 
 
 def main() -> int:
-    """Prints a line for each death; 1 where an image is missing or counted twice."""
+    """Print a line for each kill; return 1 if an image is missing or counted twice."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--deaths", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)

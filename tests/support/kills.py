@@ -1,9 +1,9 @@
-"""Kill processes of colouring runs at random moments, again and again: `python -m tests.support.kills`.
+"""Repeatedly kill processes of colouring runs at random moments: `python -m tests.support.kills`.
 
-At moments drawn by the seed a process gets SIGKILL that the seed draws, too. Where that ends the run, the
-same command goes on. When the archive is done, files and ledger are compared with those of an undisturbed
-run, and processes and temporary files that are left are counted. Then the next archive begins, until there
-was the wanted number of kills. It prints a table, and ends with 1 where something is wrong.
+The seed determines the moments and which process gets SIGKILL. If that ends the run, the same command is run
+again. When the archive is done, files and ledger are compared with those of an undisturbed run, and remaining
+processes and temporary files are counted. Then the next archive begins, until the requested number of kills
+is reached. Prints a table, and ends with 1 if something is wrong.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _GONE_SECONDS = 30  # for processes to end whose driver was killed
 
 @dataclass
 class Running:
-    """A run of the job, and all processes that it ever had."""
+    """A run of the job, and all processes that it has had."""
 
     process: subprocess.Popen[str]
     family: set[psutil.Process] = field(default_factory=set)
@@ -51,7 +51,7 @@ class Running:
 
 
 def kind_of(process: psutil.Process) -> str | None:
-    """What the process is to a run."""
+    """The role of the process in a run."""
     try:
         name, words = process.name(), process.cmdline()
         line = " ".join(words)
@@ -87,7 +87,7 @@ class Trial:
         return Running(subprocess.Popen(command(*self.asked), **pipes, text=True, env=environment))
 
     def finish(self, running: Running) -> int:
-        """Its exit status; -SIGKILL where it takes too long."""
+        """Its exit status; -SIGKILL if it takes too long."""
         try:
             _, errors = running.process.communicate(timeout=_LONGEST)
             self.last_words = (errors.strip().splitlines() or [""])[-1]
@@ -99,7 +99,7 @@ class Trial:
         return running.process.returncode
 
     def victims(self, running: Running) -> dict[str, list[psutil.Process]]:
-        """The living processes of a run by what they are to it; of a cluster's head only the GCS."""
+        """The running processes of a run by their role; from a cluster's head only the GCS."""
         found = defaultdict[str, list[psutil.Process]](list)
         for one in running.look() | (self.cluster.processes() if self.cluster else set()):
             kind = kind_of(one)
@@ -110,7 +110,7 @@ class Trial:
         return found
 
     def left(self) -> list[str]:
-        """Processes and temporary files of ours."""
+        """Our processes and temporary files that remain."""
         deadline = time.monotonic() + _GONE_SECONDS
         while (alive := [one for one in self.family if _runs(one)]) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -119,7 +119,7 @@ class Trial:
 
 
 def _runs(process: psutil.Process) -> bool:
-    """False for a zombie, too: only its new parent can end that."""
+    """False for a zombie too: only its new parent can remove it."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -128,7 +128,7 @@ def _runs(process: psutil.Process) -> bool:
 
 @contextmanager
 def _watched(running: Running) -> Iterator[None]:
-    """Take note of all its processes, twice a second."""
+    """Record all its processes, twice a second."""
     over = threading.Event()
 
     def watch() -> None:
@@ -145,14 +145,14 @@ def _watched(running: Running) -> Iterator[None]:
 
 
 class Killer:
-    """Draws moments and victims, until it has killed so many."""
+    """Draws moments and victims until it has killed this many."""
 
     def __init__(self, kills: int, seed: int, longest: float) -> None:
         self.left, self.chance, self.longest = kills, random.Random(seed), longest
         self.killed = Counter[str]()
 
     def at_work(self, trial: Trial, running: Running) -> None:
-        """Kill now and then, until the run ends or there is no kill left."""
+        """Kill processes at intervals, until the run ends or no kill is left."""
         while self.left:
             with suppress(subprocess.TimeoutExpired):
                 running.process.wait(self.chance.uniform(0.0, self.longest))
@@ -168,7 +168,7 @@ class Killer:
 
 
 def to_its_end(trial: Trial, killer: Killer, wanted: Delivered | None = None) -> Toll:
-    """Runs until one succeeds, and what the kills have cost."""
+    """Repeat the run until it succeeds, and return what the kills cost."""
     puts, start, runs, status = Puts(trial.out / "images"), time.monotonic(), 0, -1
     while status != 0:
         runs += 1
@@ -190,7 +190,7 @@ def to_its_end(trial: Trial, killer: Killer, wanted: Delivered | None = None) ->
 
 
 def main() -> int:
-    """Prints the table; 1 where something is lost, doubled, false or left behind."""
+    """Print the table; return 1 if something is lost, doubled, false or left behind."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)

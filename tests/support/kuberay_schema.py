@@ -1,8 +1,8 @@
 """Strict schemas for what `infra/kuberay` makes: unknown fields are errors.
 
-Kubernetes' own kinds, and the pod templates in KubeRay's: the schemas that kubernetes-validate brings.
-KubeRay publishes no package of schemas, so its fields are listed here, those of v1.7 (docs.ray.io, "KubeRay
-CRD API reference").
+The schemas for Kubernetes' own kinds, and for pod templates in KubeRay's kinds, come from
+kubernetes-validate. KubeRay publishes no package of schemas, so the fields of v1.7 are listed here
+(docs.ray.io, "KubeRay CRD API reference").
 """
 
 from __future__ import annotations

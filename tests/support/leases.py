@@ -1,4 +1,4 @@
-"""Leases of other holders, written as their processes would."""
+"""Leases of other holders, written as their processes would write them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ELSEWHERE = LeaseRecord(
 
 
 def sign_of(process: int) -> LeaseRecord:
-    """The sign of a living process of this machine, renewed now."""
+    """The sign of a running process of this machine, renewed now."""
     started = psutil.Process(process).create_time()
     mine = {"machine": this_machine(), "process": process, "process_started": started, "at": time.time()}
     return ELSEWHERE.model_copy(update=mine)

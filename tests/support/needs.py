@@ -1,8 +1,8 @@
-"""What the running test may start: its markers say so.
+"""What the running test may start, according to its markers.
 
-A test without the marker `ray` finds an address in RAY_ADDRESS where nothing answers, so that every job that
-wants Ray fails, in this process and in its children. Without a marker of a server no socket of this process
-listens, without `job` no process of the pool starts.
+For a test without the marker `ray`, RAY_ADDRESS has an address where nothing answers, so that every job that
+needs Ray fails, in this process and in its children. Without a server marker, no socket of this process can
+listen; without `job`, no process of the pool starts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def allowed(need: str) -> bool:
 
 
 def require(*needs: str) -> None:
-    """Raises RuntimeError where the running test has none of these markers."""
+    """Raises RuntimeError if the running test has none of these markers."""
     if not _allowed & {*needs}:
         wanted = " or ".join(map(repr, needs))
         raise RuntimeError(f"this test lacks the marker {wanted}: see tests/README.md")
@@ -46,7 +46,7 @@ def require(*needs: str) -> None:
 
 @contextmanager
 def needs_of(item: pytest.Item) -> Iterator[None]:
-    """Allow what the markers of a test name, for as long as the block, fixtures included."""
+    """Allow what the markers of a test name until the block ends, fixtures included."""
     global _allowed
     before = _allowed
     _allowed = {need for need in NEEDS if item.get_closest_marker(need)}
@@ -63,7 +63,7 @@ def needs_of(item: pytest.Item) -> Iterator[None]:
 
 
 def _listen(listener: socket.socket, *backlog: int) -> None:
-    """What `listen` is while a test runs: on the network only where a marker says so."""
+    """Replaces `listen` while a test runs: it allows network sockets only with a marker."""
     if listener.family != socket.AF_UNIX:
         require("server", "s3", "ray")
     _listen_at_all(listener, *backlog)

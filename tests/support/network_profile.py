@@ -1,10 +1,10 @@
-"""Where the time of a prediction goes: parts of the network, their products, and their share of the peak.
+"""Where a prediction spends its time: parts of the network, their multiplications, their share of the peak.
 
     python -m tests.support.network_profile --side 384 --precision bf16
 
 One photograph on one thread; CPU milliseconds, the shortest of 30 predictions for each part. Multiplications
-are counted on the network as it was trained. The peak is a product of two matrices of 2048 x 2048 in the same
-precision, through the same library.
+are counted on the network as it was trained. The peak is the rate of a product of two 2048 x 2048 matrices in
+the same precision, with the same library.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Stopwatch:
 
 
 def multiplications(name: str, L_11HW: Tensor) -> dict[str, int]:
-    """By part, and of "all", of one prediction."""
+    """Multiplications of one prediction, by part and for "all"."""
     plain = build_colorizer(load_weights(location(None, name), None))
     with FlopCounterMode(display=False, depth=2) as counter:
         plain.predict_ab(L_11HW)
@@ -67,12 +67,12 @@ def multiplications(name: str, L_11HW: Tensor) -> dict[str, int]:
 
 
 def modules_of(network: Any, part: str) -> list[nn.Module]:
-    """Those that this network has."""
+    """The modules of this part that the network has."""
     return [module for name in _PARTS[part] if (module := getattr(network, name, None)) is not None]
 
 
 def peak(dtype: torch.dtype) -> float:
-    """Multiplications a second."""
+    """Multiplications per second."""
     size = 2048
     a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
     return size**3 / min(_seconds(lambda: a @ b) for _ in range(10))
@@ -85,7 +85,7 @@ def _seconds(call: Any) -> float:
 
 
 def least(network: Any, L_11HW: Tensor) -> dict[str, float]:
-    """Seconds of each part, and of "all": the shortest of each."""
+    """The shortest time of each part, and of "all", in seconds."""
     watch = Stopwatch({part: modules_of(network, part) for part in _PARTS})
     shortest = defaultdict[str, float](lambda: float("inf"))
     for _ in range(_CALLS):
@@ -97,7 +97,7 @@ def least(network: Any, L_11HW: Tensor) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--weights", default="faithful", help="of a U-Net that ships")
     parser.add_argument("--side", type=int, default=384)

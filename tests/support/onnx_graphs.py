@@ -1,4 +1,4 @@
-"""ONNX graphs with the names, shapes, ranges and quirks of the published ones, and colours that are known.
+"""ONNX graphs with the names, shapes, ranges and quirks of the published graphs, but with known colours.
 
 Each is a closed-form function of the lightness, so that a wrong number in a contract shows in the colours.
 """
@@ -51,7 +51,7 @@ def build(
     opset: int = 17,
     domains: Sequence[str] = (),
 ) -> onnx.ModelProto:
-    """A model of these nodes; a dimension that is a word is free."""
+    """A model of these nodes; a dimension given as a word is dynamic."""
     graph = helper.make_graph(
         list(nodes),
         "graph",
@@ -108,7 +108,7 @@ def deoldify() -> onnx.ModelProto:
 
 
 def eccv16() -> onnx.ModelProto:
-    """L* of 0 to 100 in, centred inside, a and b by a quarter of the size and back, in Lab units."""
+    """L* of 0 to 100 in, centred inside, a and b reduced to a quarter of the size and back, in Lab units."""
     shape, quarter = (1, 1, 256, 256), np.array([1, 1, 0.25, 0.25], np.float32)
     nodes = [
         helper.make_node("Sub", ["input", "middle"], ["centred"]),
@@ -147,7 +147,7 @@ def siggraph17() -> onnx.ModelProto:
 
 @dataclass(frozen=True)
 class Published:
-    """A graph as it is published, and the a and b, [2,...], that it gives for lightness [...]."""
+    """A graph as published, and the a and b, [2,...], that it returns for lightness [...]."""
 
     make: Callable[[], onnx.ModelProto]
     ab: Callable[[F64], F64]
@@ -168,7 +168,7 @@ PUBLISHED = {
 
 
 def soft_picture(height: int = 420, width: int = 600) -> F64:
-    """L* float64[height,width] between 43 and 67, without a step, and level at its ends: there the samples of
-    a coarse grid stop, as in the published graphs."""
+    """L* float64[height,width] between 43 and 67, without steps, and flat at its ends, where the samples of a
+    coarse grid end, as in the published graphs."""
     across, down = (np.pi * (np.arange(n) + 0.5) / n for n in (width, height))
     return np.asarray(55 + 8 * np.cos(2 * across) * np.cos(2 * down)[:, None] + 4 * np.cos(across))

@@ -1,7 +1,7 @@
-"""The commands of docs/operations.md, and a place where they are run in their order.
+"""The commands of docs/operations.md, and a class that runs them in order.
 
-What stands on the page for an operator's own is replaced as `Operator` is told; what cannot run in a test is
-named in `NOT_RUN` with the reason, and read as its program would.
+`Operator` replaces the placeholders of the page with its own values. `NOT_RUN` names the commands that cannot
+run in a test, with the reason; these are only read as their programs would read them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOT_RUN = {
 
 
 def commands() -> list[str]:
-    """Every line of every block without a language, comments and line breaks taken out."""
+    """Every line of every block without a language, without comments and line breaks."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     lines = [
         line for language, block in blocks if not language for line in block.replace("\\\n", " ").splitlines()
@@ -42,20 +42,20 @@ def night_yaml() -> str:
 
 
 def ray_head(command: str, environment: dict[str, str], log: Path) -> AbstractContextManager[int]:
-    """The page's `ray start`, on loopback and without its dashboard, for as long as the block."""
+    """The page's `ray start`, on loopback and without its dashboard, until the block ends."""
     words = [*shlex.split(command)[1:], "--num-cpus=3", "--node-ip-address=127.0.0.1"]
     return started([*words, "--include-dashboard=false"], environment, log)
 
 
 class Operator:
-    """Types commands: variables that are exported stay, as in a shell."""
+    """Runs commands; exported variables stay, as in a shell."""
 
     def __init__(self, folder: Path, substitutes: dict[str, str], environment: dict[str, str]) -> None:
         self.folder, self.substitutes = folder, substitutes
         self.environment = dict(environment)
 
     def here(self, command: str) -> str:
-        """The command with what stands for an operator's own replaced."""
+        """The command with its placeholders replaced."""
         for named, own in self.substitutes.items():
             command = re.sub(rf"(?<![\w/]){re.escape(named)}(?!\w)", lambda _, own=own: own, command)
         return command

@@ -1,4 +1,4 @@
-"""The commands that pages show: every line of every block without a language is one."""
+"""The commands that pages show: every line of every block without a language is a command."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ OTHERS = {
 
 
 def commands(text: str, language: str = "") -> list[str]:
-    """The command lines of a page, comments and line breaks taken out, in order.
+    """The command lines of a page in order, without comments and line breaks.
 
     Args:
-        text: of the page.
-        language: of the blocks to read; "": those that name none.
+        text: the text of the page.
+        language: language of the blocks to read; "": blocks that name none.
     """
     joined = "".join(blocks(text, language)).replace("\\\n", " ")
     lines = joined.splitlines()
@@ -56,11 +56,11 @@ def commands(text: str, language: str = "") -> list[str]:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The contents of a page's blocks that name this language; "": none."""
+    """The contents of a page's blocks that name this language; "": blocks that name none."""
     every = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [block for named, block in every if named == language]
 
 
 def name_of(path: Path) -> str:
-    """Of a page, from the root."""
+    """The path of a page, relative to the root."""
     return str(path.relative_to(REPO))

@@ -1,4 +1,4 @@
-"""Where tests find things: the checkout, its samples, and the photographs beside it where there are any."""
+"""Paths for tests: the checkout, its samples, and the photographs next to it if there are any."""
 
 from __future__ import annotations
 

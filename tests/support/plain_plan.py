@@ -1,4 +1,4 @@
-"""A plan in plain lists: what the columns of `pipeline.plan` must agree with."""
+"""A plan in plain lists: the reference for the columns of `pipeline.plan`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pipeline.storage import check_key
 
 @dataclass(frozen=True)
 class ItemList:
-    """Items as `pipeline.plan.shards.Items`."""
+    """Items with the interface of `pipeline.plan.shards.Items`."""
 
     items: list[Item]
 
@@ -40,14 +40,14 @@ class ItemList:
 
 
 def plain_cut(items: list[Item], job_digest: str, config: PlanConfig, workers: int) -> list[Shard]:
-    """As `cut`."""
+    """Like `cut`."""
     least = min(4, max(1, -(-len(items) // workers)))
     most = min(config.shard_images, max(least, -(-len(items) // (4 * workers))))
     return [_shard(part, job_digest) for part in _portions(items, most, config.shard_bytes)]
 
 
 def plain_plan_bytes(shards: Sequence[Shard], row_group: int) -> bytes:
-    """The plan's file, with so many shards in a row group."""
+    """The plan's file, with this many shards in a row group."""
     rows = [asdict(shard) for shard in shards]
     buffer = io.BytesIO()
     with pq.ParquetWriter(buffer, PLAN_SCHEMA, compression="zstd") as writer:
@@ -88,7 +88,7 @@ def plain_refusals(
     finished: NDArray[np.bool_],
     comparable: Callable[[str], str] = str,
 ) -> dict[int, Refusal]:
-    """As `find_refusals`."""
+    """Like `find_refusals`."""
     outputs = [output_key(key, output) for key in keys]
     refusals: dict[int, Refusal] = {}
     _refuse(keys, outputs, finished, refusals, comparable)
@@ -106,7 +106,7 @@ def _refuse_among_pages(
     finished: NDArray[np.bool_],
     refusals: dict[int, Refusal],
 ) -> None:
-    """Results named like pages of another source: only a bucket can hold an object and others below it."""
+    """Refuse results named like pages of another source: only buckets hold an object and others below it."""
     page = re.compile(rf"page-\d{{4,}}{re.escape(added_text(output))}\.[a-z0-9]+")
     for index, (key, result) in enumerate(zip(keys, outputs, strict=True)):
         source, _, name = key.rpartition("/")
@@ -127,7 +127,7 @@ def _refuse(
     refusals: dict[int, Refusal],
     comparable: Callable[[str], str],
 ) -> None:
-    """Refuse what cannot stand at its place in `outputs`, among those that are not refused yet."""
+    """Refuse results that cannot have their name in `outputs`, among those not refused yet."""
     _refuse_bad(keys, outputs, refusals)
     owners = np.array(
         [i for i in range(len(keys)) if i not in refusals and not is_folder_marker(keys[i])], int
@@ -156,7 +156,8 @@ def _refuse_equal(
     hashes: NDArray[np.int64],
     refusals: dict[int, Refusal],
 ) -> None:
-    """`owners` are sorted by `hashes`, the hashes of their outputs: in a run of equals the first one owns."""
+    """Refuse equal names. `owners` are sorted by `hashes`, the hashes of their outputs: of equal ones, the
+    first keeps the name."""
     first = 0
     for at in (np.flatnonzero(hashes[1:] == hashes[:-1]) + 1).tolist():
         if hashes[at] != hashes[first]:
@@ -177,7 +178,7 @@ def _refuse_nested(
     refusals: dict[int, Refusal],
     comparable: Callable[[str], str],
 ) -> None:
-    """A result cannot be a file and the folder of other results: S3 could hold both, a folder cannot."""
+    """Refuse a result that is a file and the folder of other results: S3 can hold both, a folder cannot."""
     folders = sorted(_folders(outputs[i] for i in owners.tolist()))
     folder_hashes = hash_texts(comparable(folder).encode() for folder in folders)
     for at in np.flatnonzero(np.isin(folder_hashes, hashes)).tolist():

@@ -11,7 +11,7 @@ def children_of(pid: int) -> set[int]:
 
 
 def command_line(pid: int) -> str:
-    """Of a process, NUL between its arguments; empty where it is gone."""
+    """The command line of a process, with NUL between its arguments; empty if it has ended."""
     try:
         return "\0".join(psutil.Process(pid).cmdline())
     except psutil.NoSuchProcess:

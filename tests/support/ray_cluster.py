@@ -1,4 +1,4 @@
-"""Several Ray nodes on loopback as one cluster, whose nodes may die and are started again."""
+"""Several Ray nodes on loopback as one cluster; nodes may die and can be restarted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _ports() -> list[str]:
 
 
 class Cluster:
-    """A head without CPUs of its own, and `nodes` - 1 nodes that work."""
+    """A head without CPUs, and `nodes` - 1 worker nodes."""
 
     def __init__(self, folder: Path, nodes: int) -> None:
         self._folder, self._nodes = folder, nodes
@@ -46,11 +46,11 @@ class Cluster:
         return {child for node in nodes for child in _children(node)}
 
     def is_of_head(self, process: psutil.Process) -> bool:
-        """Whether it is one of the head node's, with which the cluster goes."""
+        """Whether the process belongs to the head node; the cluster dies with the head."""
         return self._head is not None and process in _children(self._head)
 
     def mend(self) -> None:
-        """Start what has died: a node, or after the death of its head the whole cluster."""
+        """Restart what has died: a node, or the whole cluster if its head has died."""
         if self._head is None or not _has(self._head, "gcs_server", "raylet"):
             self._stack.close()
             self._stack, self._workers = ExitStack(), []
@@ -80,7 +80,7 @@ def _children(node: psutil.Process) -> list[psutil.Process]:
 
 
 def _has(node: psutil.Process, *names: str) -> bool:
-    """Whether the processes of these names are among the node's."""
+    """Whether the node has processes with these names."""
     there = set()
     for child in _children(node):
         try:

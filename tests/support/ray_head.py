@@ -1,4 +1,4 @@
-"""A real Ray head of a test's own, as the systemd unit starts it."""
+"""A separate Ray head for a test, started as the systemd unit starts it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ _ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") el
 
 @contextmanager
 def ray_head(folder: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[tuple[str, int]]:
-    """Its address and process id; ended with all its processes. `env` goes to the head."""
+    """Start a head; yields its address and process id, and ends all its processes afterwards. The head gets
+    `env`."""
     port = free_port()
     command = ("start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=3")
     environment = os.environ | TOKEN | _HEAD | (env or {})
@@ -42,8 +43,8 @@ def ray_head(folder: Path, *options: str, env: dict[str, str] | None = None) -> 
 
 @contextmanager
 def started(arguments: list[str], environment: dict[str, str], log: Path) -> Iterator[int]:
-    """`ray ARGUMENTS` with `--block`, so that it ends with the block: `ray stop` would end every Ray of the
-    machine. Its process id."""
+    """Run `ray ARGUMENTS` with `--block`, so that it ends with the block: `ray stop` would end every Ray on
+    the machine. Yields its process id."""
     require("ray")
     ray = str(Path(sys.executable).with_name("ray"))
     with log.open("w") as written:

@@ -1,4 +1,4 @@
-"""Black-and-white and toned scans with real colour in them; and what is found of it in any folder.
+"""Black-and-white and toned scans with real colour added, and the real colour that is found in any folder.
 
 python -m tests.support.real_colour FOLDER ...     lists the pictures in which real colour is found
 """
@@ -40,19 +40,19 @@ def toned(gray: U8, tone: str) -> U8:
 
 
 def with_target(rgb8: U8) -> U8:
-    """A target of 18 fields in the lower right corner, a quarter of the width wide."""
+    """Add a colour target of 18 fields in the lower right corner, a quarter of the width wide."""
     return _drawn(rgb8, _target)
 
 
 def with_stamp(rgb8: U8) -> U8:
-    """A red stamp in the upper right corner."""
+    """Add a red stamp in the upper right corner."""
     return _drawn(
         rgb8, lambda d, w, h: d.rectangle([w - w // 10 - 9, 8, w - 9, 8 + w // 8], fill=(150, 20, 30))
     )
 
 
 def with_mount(rgb8: U8) -> U8:
-    """A dark red mount around it, as wide as a fifteenth of its longer side."""
+    """Add a dark red mount around it, as wide as a fifteenth of its longer side."""
     wide = max(rgb8.shape) // 15
     mounted = np.empty((rgb8.shape[0] + 2 * wide, rgb8.shape[1] + 2 * wide, 3), np.uint8)
     mounted[:] = (120, 20, 25)
@@ -64,7 +64,7 @@ KINDS: dict[str, Callable[[U8], U8]] = {"target": with_target, "stamp": with_sta
 
 
 def with_stains(rgb8: U8) -> U8:
-    """Foxing, a yellowed edge, and a bluish silver mirror along another."""
+    """Add foxing, a yellowed edge, and bluish silver mirroring along another edge."""
     height, width = rgb8.shape[:2]
     y, x = np.mgrid[:height, :width]
     spots = np.zeros((height, width))
@@ -93,8 +93,8 @@ def _target(draw: ImageDraw.ImageDraw, width: int, height: int) -> None:
 
 
 def find_in(folder: Path) -> tuple[int, list[tuple[str, float]]]:
-    """How many pictures Pillow reads below a folder, and those with real colour and its share, as they are
-    and (name with a note) as JPEGs of quality 30."""
+    """The number of pictures below a folder that Pillow reads, and those with real colour and its share, as
+    they are and (name with a note) as JPEGs of quality 30."""
     count, result = 0, []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
@@ -113,7 +113,7 @@ def find_in(folder: Path) -> tuple[int, list[tuple[str, float]]]:
 
 
 def find_added(folder: Path) -> dict[str, tuple[int, int]]:
-    """For each of KINDS, added to every picture of a folder in every tone: found in how many, of all."""
+    """For each of KINDS, added to every picture of a folder in every tone: how many are found, of all."""
     counts = dict.fromkeys(KINDS, (0, 0))
     for path in sorted(folder.glob("*.[jp][pn]g")):
         with Image.open(path) as opened:

@@ -1,4 +1,4 @@
-"""What pages, docstrings and comments name, and whether it is there: paths, names, commands, settings."""
+"""Whether the paths, names, commands and settings that pages, docstrings and comments name exist."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SUFFIXES = re.compile(r"py|md|yaml|jsonl?|csv|toml|sh|tf|jpg|png|parquet|html|tx
 
 
 def in_page(path: Path, text: str | None = None) -> list[str]:
-    """What a Markdown page names and is not there, as `page:line: what`."""
+    """What a Markdown page names but does not exist, as `page:line: what`."""
     text = path.read_text(encoding="utf-8") if text is None else text
     blocks, prose = _split(text)
     result = list(_paths(text)) + list(_from_a_root(text)) + list(_settings(text))
@@ -50,7 +50,7 @@ def in_page(path: Path, text: str | None = None) -> list[str]:
 
 
 def in_code(path: Path) -> list[str]:
-    """What the docstrings and comments of a Python file name and is not there."""
+    """What the docstrings and comments of a Python file name but does not exist."""
     problems, source = [], code_names.source(path)
     for line, prose in source.prose:
         result = list(_paths(prose)) + list(_from_a_root(prose)) + list(_settings(prose))
@@ -69,7 +69,7 @@ def in_code(path: Path) -> list[str]:
 
 
 def in_comments(path: Path) -> list[str]:
-    """What the comments of a configuration or script name and is not there."""
+    """What the comments of a configuration or script name but does not exist."""
     lines = path.read_text(encoding="utf-8").splitlines()
     text = "\n".join(line.partition("#")[2].strip() if "#" in line else "" for line in lines)
     result = list(_paths(text)) + list(_from_a_root(text)) + list(_settings(text))
@@ -83,7 +83,7 @@ def _named(path: Path, text: str, found: list[tuple[int, str]]) -> list[str]:
 
 
 def _split(text: str) -> tuple[list[tuple[int, str]], str]:
-    """The blocks of code of a page with their offsets, and the page with those blanked out."""
+    """The blocks of code of a page with their offsets, and the page with these blocks blanked out."""
     pattern = re.compile(r"^```.*?\n(.*?)^```|((?:^    .*\n)+)", re.MULTILINE | re.DOTALL)
     blocks = [(m.start(1 if m[1] else 2), m[1] or m[2]) for m in pattern.finditer(text)]
     return blocks, pattern.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
@@ -116,7 +116,7 @@ def _paths(text: str) -> Iterator[tuple[int, str]]:
 
 @cache
 def _is_a_file(name: str) -> bool:
-    """Whether a Python file is there: from the root, or as the end of a path of the project's."""
+    """Whether a Python file exists: from the root, or as the end of a path in the project."""
     ends = [f"/{path.relative_to(REPO)}" for path in _python_files()]
     return any(end.endswith(f"/{name}") for end in ends)
 
@@ -139,7 +139,7 @@ def _settings(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _lines_of_commands(at: int, block: str) -> Iterator[tuple[int, str]]:
-    """Commands of a block, each a line of its own, continued where it ends with a backslash."""
+    """Commands of a block, one per line; a line that ends with a backslash continues."""
     joined = re.sub(r"\\\n\s*", " ", block)
     for line in joined.splitlines():
         line = re.sub(r"\s+# .*", "", line)
@@ -222,7 +222,7 @@ def _dotted(span: str) -> Iterator[str]:
 
 
 def _key(name: str) -> Iterator[str]:
-    """What is wrong with a key that stands in a sentence without marks."""
+    """What is wrong with a key in a sentence without code marks."""
     if name.partition(".")[0] in job_commands.sections() and not name.rpartition(".")[2].isupper():
         yield from _dotted(name)
 

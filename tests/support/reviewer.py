@@ -1,8 +1,7 @@
-"""A person at a served gallery, as a process of its own: `python -m tests.support.reviewer OUT WHO STOP`.
+"""A simulated person at a served gallery, as a process: `python -m tests.support.reviewer OUT WHO STOP`.
 
-Decides about all images but the last, by turns, until the file STOP is there, and takes every third decision
-back.
-Prints a line when it begins, then what it kept, one id and verdict a line.
+Decides about all images except the last, in turn, until the file STOP exists. Undoes every third decision.
+Prints a line when it begins, then the decisions that it kept, one id and verdict per line.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _VERDICTS = ("accept", "reject", "gray")
 
 
 def main(output: str, who: str, stop: str) -> None:
-    """Decide, as the page does through the server."""
+    """Decide through the server, as the page does."""
     out = open_store(output, StorageConfig())
     cards = {card["key"]: card for card in read_cards(out).to_pylist()}
     kept: list[str] = []

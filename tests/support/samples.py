@@ -1,4 +1,4 @@
-"""Images made on the spot, in every format and mode that the codecs read."""
+"""Generated images, in every format and mode that the codecs read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIMITS = DecodeLimits(pixels=50_000_000, memory=2 * 2**30)
 
 
 def photo(height: int = 60, width: int = 90, seed: int = 3) -> NDArray[np.uint8]:
-    """A gray picture, uint8[H,W], with edges, ramps and grain; no side like another, nothing symmetric."""
+    """A gray picture, uint8[H,W], with edges, ramps and grain; all sides differ, nothing is symmetric."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     picture = 40 + 120 * x / width + 50 * np.sin(y / 7) + 25 * (x + 2 * y > width)
     grain = np.random.default_rng(seed).normal(0, 6, picture.shape)
@@ -25,7 +25,7 @@ def photo(height: int = 60, width: int = 90, seed: int = 3) -> NDArray[np.uint8]
 
 
 def encoded(image: Image.Image | NDArray[np.uint8], format: str, **options: Any) -> bytes:
-    """The image in a file format of Pillow's."""
+    """The image in one of Pillow's file formats."""
     buffer = io.BytesIO()
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     image.save(buffer, format, **options)
@@ -41,7 +41,7 @@ def opened(
 
 
 def decoded(data: bytes, **options: Any) -> Decoded:
-    """`opened`, for what must be a photograph."""
+    """Like `opened`, for data that must be a photograph."""
     result = opened(data, **options)
     assert isinstance(result, Decoded), result
     return result
@@ -54,13 +54,13 @@ def toned(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def colourful(height: int = 60, width: int = 90) -> NDArray[np.uint8]:
-    """A picture with real colour, uint8[H,W,3]: hue has nothing to do with lightness or place."""
+    """A picture with real colour, uint8[H,W,3]: hue does not depend on lightness or position."""
     blocks = np.random.default_rng(5).integers(0, 255, (6, 9, 3), np.uint8)
     return np.asarray(Image.fromarray(blocks).resize((width, height), Image.Resampling.NEAREST))
 
 
 def png(width: int, height: int, rows: bytes, depth: int = 8, color_type: int = 0) -> bytes:
-    """A PNG with right checksums around any image data; `rows` as filtered scanlines, not yet compressed."""
+    """A PNG with valid checksums around any image data; `rows` as filtered scanlines, not yet compressed."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return (

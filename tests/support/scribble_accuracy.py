@@ -1,9 +1,9 @@
-"""What it costs to solve scribbles at a reduced size, and what it saves: the figures of docs/guided.md.
+"""The accuracy and time of solving scribbles at a reduced size: the figures of docs/guided.md.
 
     python -m tests.support.scribble_accuracy --photos FOLDER_OF_KODAK_24
 
-A megapixel is put together from four photographs of 512 x 512, with 300 short strokes in the median colour of
-what lies under each; the same at 4000 x 3000 is coloured from JPEG to JPEG by one process on one core.
+One megapixel is composed of four photographs of 512 x 512, with 300 short strokes; each has the median colour
+below it. One process on one core colours the same picture at 4000 x 3000 from JPEG to JPEG.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def mosaic(photos: Path) -> Image.Image:
 
 
 def strokes(photograph: Image.Image) -> Image.Image:
-    """RGBA of the photograph's size: what a careful person would have drawn."""
+    """RGBA of the photograph's size: strokes that a careful person could have drawn."""
     rng = np.random.default_rng(1)
     lab = spaces.srgb_to_lab(np.asarray(photograph, np.float64) / 255)
     drawn = Image.new("RGBA", photograph.size)
@@ -70,7 +70,7 @@ def png(drawn: Image.Image) -> bytes:
 
 
 def solve(l_u16: U16, drawn: bytes, side: int) -> tuple[F32, F32, float]:
-    """The chroma at this side, its L*, and the seconds of one core that the solution took."""
+    """The chroma at this side, its L*, and the seconds that the solution took on one core."""
     height, width = l_u16.shape
     hints, L_hw = read_scribbles(drawn, width, height, side), downscale_luminance(l_u16, side)
     start = time.process_time()
@@ -113,7 +113,7 @@ def _bilinear(plane: F32) -> F32:
 
 
 def colour(jpeg: bytes, drawn: bytes, side: int) -> bytes:
-    """From JPEG and PNG to a colour JPEG, as the job does it but for metadata."""
+    """From JPEG and PNG to a colour JPEG, as the job does it, but without metadata."""
     with Image.open(io.BytesIO(jpeg)) as image:
         l_u16 = luminance_u16_from_gray8(np.asarray(image.convert("L")))
     ab_2hw, L_hw, _ = solve(l_u16, drawn, side)

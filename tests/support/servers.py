@@ -1,4 +1,4 @@
-"""Real S3 servers on loopback: what both kinds have in common, and moto's; `ceph.py` has the other."""
+"""S3 servers on loopback: what both kinds have in common, and moto's server; `ceph.py` has the other."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ class S3Server:
         )
 
     def bucket(self, **options: Any) -> str:
-        """Make a new bucket; its name."""
+        """Make a new bucket, and return its name."""
         name = f"bucket-{uuid.uuid4().hex[:12]}"
         self.client.create_bucket(Bucket=name, **options)
         return name
 
 
 def free_port() -> int:
-    """A port that nobody listens at, below those that Linux gives to connections and above those of Ray's
-    workers: until a server takes it, nobody else is likely to."""
+    """A port that nobody listens on, below those that Linux gives to connections and above those of Ray's
+    workers, so that probably nobody else takes it before the server does."""
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)
         with socket.socket() as probe, suppress(OSError):

@@ -1,12 +1,12 @@
-"""Many tiny images through a storage that fails in every way.
+"""Colours many tiny images through a storage that fails in every way.
 
     python -m tests.support.soak --images 100000 --keep soak/
 
-The S3 server of the tests stands behind the proxy of the tests, and each fault befalls its share of all
-requests, drawn by a seed. The same images are coloured archive after archive, each with another seed, and
-the job's command is repeated until it succeeds. Images and ledger of each archive are then compared with what
-the same images gave in a folder, without faults. It prints a table, and ends with 1 where something is wrong.
-A command that was stopped goes on after the last whole archive, if it is given the same folder.
+The tests' S3 server runs behind the tests' proxy, and each fault hits its share of all requests, drawn by a
+seed. The same images are coloured archive after archive, each with another seed, and the job's command is
+repeated until it succeeds. Images and ledger of each archive are then compared with the results of the same
+images in a folder, without faults. Prints a table, and ends with 1 if something is wrong. A command that was
+stopped continues after the last complete archive if it gets the same folder.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ _SOURCE = "soak-source"
 
 
 class Archive(NamedTuple):
-    """What became of one archive: its seed, how often each fault was done, and what it has cost.
+    """The results of one archive: its seed, how often each fault occurred, and what the faults cost.
 
-    failed: rows of images that failed, and were tried again by a later run.
+    failed: rows of images that failed and that a later run tried again.
     """
 
     seed: int
@@ -69,12 +69,12 @@ def name_of(number: int) -> str:
 
 
 def without_etag(delivered: Delivered) -> Delivered:
-    """A folder and a bucket have ETags of different kinds."""
+    """Leave out ETags: folders and buckets have different kinds."""
     return replace(delivered, rows=[{k: v for k, v in row.items() if k != "etag"} for row in delivered.rows])
 
 
 def undisturbed(folder: Path, images: dict[str, bytes], settings: tuple[str, ...]) -> Delivered:
-    """The same images under the same keys, coloured from a folder into a folder; what is there stays."""
+    """The same images under the same keys, coloured from a folder into a folder; existing results stay."""
     fill(str(folder / "in"), images)
     done = run("--input", folder / "in", "--output", folder / "out", *settings, env=_DAY, timeout=_TIMEOUT)
     assert done.returncode == 0, done.stderr
@@ -94,7 +94,7 @@ def until_it_succeeds(proxy: FaultProxy, bucket: str, settings: tuple[str, ...])
 
 
 def puts_again(proxy: FaultProxy, images: int) -> int:
-    """Puts of images that reached the server, beyond one for each."""
+    """Extra puts of images that reached the server, beyond one for each image."""
     unheard = {"refuse", "reset", "flip_put"}
     put = Counter(
         path
@@ -125,7 +125,7 @@ def disturbed(
 
 
 def remove(server: S3Server, bucket: str) -> None:
-    """Empty a bucket, which moto keeps in memory."""
+    """Delete all objects of a bucket, because moto keeps them in memory."""
     pages = server.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     keys = [{"Key": one["Key"]} for page in pages for one in page.get("Contents", [])]
     for start in range(0, len(keys), 1000):
@@ -133,7 +133,7 @@ def remove(server: S3Server, bucket: str) -> None:
 
 
 def kept(file: Path, stated: dict[str, Any]) -> list[Archive]:
-    """The archives that a command of the same settings has finished before; the file then has these."""
+    """Archives that an earlier command with the same settings finished. The file then has the settings."""
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     if lines and lines[0] != stated:
         raise SystemExit(f"{file} is of a command with {lines[0]}: take another folder")
@@ -143,7 +143,7 @@ def kept(file: Path, stated: dict[str, Any]) -> list[Archive]:
 
 
 def soak(server: S3Server, args: argparse.Namespace, folder: Path) -> list[Archive]:
-    """All archives, those that were finished before too."""
+    """All archives, including those that were finished before."""
     settings = (*FAST[:2], "--set", "run.engine=processes", "--set", f"run.workers={args.workers}")
     settings += ("--set", f"storage.retries={args.retries}", "--set", "report.sample=0")
     settings += ("--set", "report.gallery=false")  # its pictures are not compared, and double the requests
@@ -167,7 +167,7 @@ def soak(server: S3Server, args: argparse.Namespace, folder: Path) -> list[Archi
 
 
 def main() -> int:
-    """Prints the table; 1 where an image is lost, there twice or false."""
+    """Print the table; return 1 if an image is lost, doubled or false."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--archive", type=int, default=2000, help="images of each archive")

@@ -1,4 +1,4 @@
-"""The stages of a shard one by one, with what travels between them pickled, as in the staged topology."""
+"""Runs the stages of a shard one by one, with pickled data between them, as in the staged topology."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.shard.stages import without_pixels
 
 
 def colour_apart(fused: FusedWorker, items: list[Item]) -> list[LedgerRow | Future[LedgerRow]]:
-    """The rows of a shard whose images were coloured so; not committed."""
+    """The rows of a shard whose images were coloured in this way; not committed."""
     reader, travelled = fused.shard_worker.reader, []
     for item in items:
         image = fused.job.source_image(item)

@@ -1,4 +1,4 @@
-"""TIFFs of every kind, made by a program that shares nothing with ours, and both of our ways to read them.
+"""TIFFs of every kind, made without our own code, and both of our ways to read them.
 
 python -m tests.support.tiff_product       reads the whole product, some thousands of files: minutes
 """
@@ -54,7 +54,7 @@ AXES: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Kind:
-    """One point of the product, by the names of `AXES`."""
+    """One combination of the product, by the names of `AXES`."""
 
     choices: tuple[tuple[str, Any], ...]
 
@@ -78,7 +78,7 @@ def _sensible(kind: dict[str, Any]) -> bool:
 
 
 def sample(count: int, seed: int) -> list[Kind]:
-    """So many points at random."""
+    """This many random combinations."""
     rng, result = random.Random(seed), []
     while len(result) < count:
         kind = {axis: rng.choice(values) for axis, values in AXES.items()}
@@ -151,7 +151,7 @@ def _write(writer: Any, kind: Kind) -> None:
 
 
 def untagged(data: bytes) -> bytes:
-    """The file without its ExtraSamples: the tag gets a number that says nothing."""
+    """The file without its ExtraSamples: the tag gets a number without a meaning."""
     order = "little" if data[:2] == b"II" else "big"
     old, new = (338).to_bytes(2, order), (337).to_bytes(2, order)  # type: ignore[arg-type]
     type_ = (3).to_bytes(2, order)  # type: ignore[arg-type]
@@ -160,13 +160,13 @@ def untagged(data: bytes) -> bytes:
 
 
 def file_of(kind: Kind) -> bytes:
-    """`made`, and without the tag where the kind says so."""
+    """Like `made`, and without the tag if the kind says so."""
     return untagged(made(kind)) if kind["extra"] == "untagged" else made(kind)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one way gave: `failure` and nothing else, or lightness, alpha, and what the row says."""
+    """The result of one way to read: only `failure`, or lightness, alpha and what the row says."""
 
     failure: FailureCode | None = None
     l_u16: np.ndarray[Any, Any] | None = None
@@ -177,7 +177,7 @@ class Reading:
 
 
 def in_memory(data: bytes) -> Reading:
-    """As a picture that fits into memory."""
+    """Read it as a picture that fits into memory."""
     limits = DecodeLimits(pixels=10**8)
     try:
         result = decode(data, "a.tif", None, limits, model_side=64, skip_color=False, color_threshold=3.0)
@@ -188,7 +188,7 @@ def in_memory(data: bytes) -> Reading:
 
 
 def in_strips(data: bytes, folder: Path) -> Reading:
-    """As a master; what cannot be streamed goes the other way, as in a run."""
+    """Read it as a master; what cannot be streamed is read in memory, as in a run."""
     path = folder / f"{hashlib.sha256(data).hexdigest()}.tif"  # libvips knows files by their names
     path.write_bytes(data)
     try:
@@ -207,7 +207,7 @@ def in_strips(data: bytes, folder: Path) -> Reading:
 
 
 def difference(one: Reading, two: Reading) -> str | None:
-    """What tells two readings apart, None where they are the same."""
+    """The difference between two readings; None if they are the same."""
     if one.failure != two.failure:
         return f"{one.failure} and {two.failure}"
     if one.l_u16 is None or two.l_u16 is None:
@@ -228,7 +228,7 @@ def difference(one: Reading, two: Reading) -> str | None:
 
 
 def main() -> None:
-    """Read all of it both ways."""
+    """Read the whole product both ways."""
     total, wrong = 0, 0
     with tempfile.TemporaryDirectory() as folder:
         for kind in itertools.chain(product(), sample(1000, 0)):

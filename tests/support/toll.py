@@ -1,6 +1,6 @@
-"""What faults have cost a run: images that are lost, there twice, or false, work that was done again.
+"""What faults cost a run: images that are lost, doubled or false, and work that was repeated.
 
-Everything is counted from outside: files, ledger parts, and the kernel's own notes of which files were put.
+Everything is counted from outside: files, ledger parts, and the kernel's events for written files.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _EVENT = struct.Struct("iIII")
 
 @dataclass
 class Toll:
-    """Of one run or of many.
+    """The cost of one run or of many.
 
     Attributes:
-        runs: of the job's command, until the last one succeeded.
+        runs: how often the job's command ran, until the last run succeeded.
         lost: sources without a coloured row, or whose row names no file.
         doubled: rows beyond one for each source, and files that no row names.
         false: files and rows that differ from those of an undisturbed run.
-        repeated: images that were put again, beyond once each.
-        left: processes and temporary files of ours that are still there; None where nobody looked.
+        repeated: extra writes of images, beyond one for each image.
+        left: our processes and temporary files that still exist; None if nobody looked.
         seconds: from the first start to the end of the run that finished.
     """
 
@@ -51,7 +51,7 @@ class Toll:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether it may not be so; work that is done again may."""
+        """Whether there is an error; repeated work is not an error."""
         return bool(self.lost or self.doubled or self.false or self.left)
 
 
@@ -60,14 +60,14 @@ _COUNTS = [one for one in fields(Toll) if one.name != "left"]
 
 @dataclass(frozen=True)
 class Delivered:
-    """What stands below OUT: SHA-256 by image key, and the ledger's rows without what differs by run."""
+    """What is below OUT: SHA-256 by image key, and the ledger's rows without what differs by run."""
 
     images: Mapping[str, str]
     rows: list[dict[str, Any]]
 
     @classmethod
     def of(cls, uri: str, storage: StorageConfig | None = None) -> Delivered:
-        """Reads all of it. A failed row that a later, coloured one follows is no row: it was tried again."""
+        """Read everything. A failed row before a later coloured row does not count: it was retried."""
         rows = ledger(uri, storage)
         coloured = {row["key"] for row in rows if row["status"] == Status.COLORIZED}
         kept = [row for row in rows if row["status"] == Status.COLORIZED or row["key"] not in coloured]
@@ -75,7 +75,7 @@ class Delivered:
 
 
 def toll(here: Delivered, wanted: Delivered) -> Toll:
-    """Compare what stands with what an undisturbed run has left of the same sources."""
+    """Compare the results with those of an undisturbed run on the same sources."""
     by_key = {row["key"]: row for row in here.rows}
     named = {row["output_key"] for row in here.rows}
     there = {row["key"]: row for row in wanted.rows}
@@ -91,7 +91,7 @@ def toll(here: Delivered, wanted: Delivered) -> Toll:
 
 
 class Puts:
-    """Counts the images that are put into a folder, as the kernel notes them (inotify, Linux)."""
+    """Counts the images that are written into a folder, from the kernel's events (inotify, Linux)."""
 
     def __init__(self, folder: Path) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -101,7 +101,7 @@ class Puts:
             raise OSError(ctypes.get_errno(), "inotify")
 
     def names(self) -> list[str]:
-        """Of all files that were renamed to stand there since it was asked last; closes nothing."""
+        """Names of all files that were renamed into the folder since the last call. Keeps watching."""
         names, data = list[str](), self._read()
         while data:
             _, _, _, length = _EVENT.unpack_from(data)
@@ -118,12 +118,12 @@ class Puts:
                 return data
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         os.close(self._descriptor)
 
 
 def table(faults: Mapping[str, int], cost: Toll) -> str:
-    """In Markdown: how often each fault was done, and what all of them together have cost."""
+    """A Markdown table: how often each fault occurred, and what all faults together cost."""
     lines = [
         "| fault | times | runs | lost | doubled | false | coloured again | left behind | seconds |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",

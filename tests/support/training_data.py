@@ -17,8 +17,8 @@ from pipeline.photographs.rows import SCHEMA
 def training_rows(
     counts: Mapping[str, int], val: int = 0, size: int = 48, broken: frozenset[str] = frozenset()
 ) -> pa.Table:
-    """`counts` training photographs per source, and `val` to validate of each; sources are labels too. The
-    keys in `broken` get bytes that are no image."""
+    """`counts` training photographs per source, and `val` validation photographs of each; sources are labels
+    too. The keys in `broken` get bytes that are not an image."""
     rng = np.random.default_rng(0)
     output = []
     for source, count in counts.items():
@@ -37,7 +37,7 @@ def training_rows(
 
 
 def parts(table: pa.Table, rows: int, group: int) -> dict[str, bytes]:
-    """Files as prepare_photos writes them, `rows` in each, in row groups of `group`."""
+    """Parquet files as prepare_photos writes them, `rows` in each, in row groups of `group`."""
     files = {}
     for number, start in enumerate(range(0, table.num_rows, rows)):
         buffer = io.BytesIO()

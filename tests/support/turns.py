@@ -1,4 +1,4 @@
-"""Taking turns among the processes of pytest-xdist: tests marked `alone` run while no other test does."""
+"""Turns among the processes of pytest-xdist: while a test marked `alone` runs, no other test runs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 @contextmanager
 def turn(folder: Path, alone: bool) -> Iterator[None]:
-    """Hold a turn: any number of tests share one, but for a test that runs alone.
+    """Hold a turn: any number of tests share one, except a test that runs alone.
 
     Args:
         folder: for the lock files, the same for every process.
-        alone: whether to wait until no test runs, and to let none begin.
+        alone: whether to wait until no test runs, and to let no other test begin.
     """
     with (folder / "queue").open("w") as queue, (folder / "turn").open("w") as held:
         fcntl.flock(queue, fcntl.LOCK_EX)  # who waits here comes after who waits for a turn

@@ -1,7 +1,7 @@
-"""Whether `novelty` finds what is no photograph: `python -m tests.support.unlike_pictures FOLDER`.
+"""Whether `novelty` finds what is not a photograph: `python -m tests.support.unlike_pictures FOLDER`.
 
 From the photographs of a folder it makes negatives, prints through a halftone screen and line drawings; pages
-of text and maps are drawn. The colouring job judges all of them beside the photographs, and a table says for
+of text and maps are drawn. The colouring job processes all of them and the photographs, and a table shows for
 each kind how often its novelty is above a photograph's (AUROC, 95 % interval) and which reasons it got.
 """
 
@@ -71,7 +71,7 @@ def page_of_text(rng: np.random.Generator) -> Image.Image:
 
 
 def plan_of_a_town(rng: np.random.Generator) -> Image.Image:
-    """Ways, and names beside them."""
+    """A map of streets with names next to them."""
     width, height = 800, 640
     page = Image.new("L", (width, height), 238)
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(13)
@@ -96,7 +96,7 @@ DRAWN = {"page of text": page_of_text, "map": plan_of_a_town}
 
 
 def pictures(folder: Path, of_each: int) -> Iterator[tuple[str, Image.Image]]:
-    """Their kind and the picture, at most 800 pixels long: three photographs for one of each other kind."""
+    """Kind and picture, at most 800 pixels long: three photographs for one picture of each other kind."""
     rng = np.random.default_rng(SEED)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     for number, chosen in enumerate(rng.permutation(len(files))[: 3 * of_each]):
@@ -117,7 +117,7 @@ def above(high: F64, low: F64) -> float:
 
 
 def interval_of(high: F64, low: F64) -> tuple[float, float]:
-    """95 %, percentile bootstrap over the pictures."""
+    """The 95 % interval: percentile bootstrap over the pictures."""
     rng = np.random.default_rng(SEED)
     scores = [above(rng.choice(high, len(high)), rng.choice(low, len(low))) for _ in range(RESAMPLES)]
     return interval(np.array(scores), 0.95)

@@ -1,10 +1,10 @@
-"""Stands for Python where Ray starts a worker: asks for a forked one, and lives as long.
+"""Ray starts this instead of Python for a worker: it asks for a forked worker, and runs as long as that.
 
 See forked_workers.py. Called as
 
     python -I -S worker_client.py SOCKET SCRIPT [ARGUMENT ...]
 
-Imports the standard library alone, and not pathlib, which is slow: it is started for each worker.
+It imports only the standard library, but not pathlib, which is slow: it starts once for each worker.
 """
 
 import json

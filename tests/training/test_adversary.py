@@ -1,4 +1,4 @@
-"""The discriminator: its losses' values, what it teaches that an error does not, its warm-up, its state."""
+"""The discriminator: values of its losses, what it adds to an error term, its warm-up, its state."""
 
 from __future__ import annotations
 

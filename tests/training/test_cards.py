@@ -1,4 +1,4 @@
-"""The model card has the head that model hubs read, and its figures are those of the card's own table."""
+"""The model card has the header that model hubs read, and its figures are those of the card's own table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every trainable method, with every head and colour space, learns one batch by heart."""
+"""Every trainable method, with every head and colour space, can overfit one batch."""
 
 from __future__ import annotations
 

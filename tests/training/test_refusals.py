@@ -1,4 +1,4 @@
-"""Too many bad photographs, met while training: named once, counted, and the end above the stated share."""
+"""Bad photographs during training: named once, counted, and above the allowed share training ends."""
 
 from __future__ import annotations
 

@@ -63,7 +63,8 @@ def started(arguments: list[str]) -> Iterator[Iterator[str]]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env=os.environ | shared_head() | {"PYTHONUNBUFFERED": "1"},
+        # with the short interval of our jobs, the last step could come before the kill
+        env=os.environ | shared_head() | {"PYTHONUNBUFFERED": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2"},
     )
     assert process.stdout is not None
     try:

@@ -1,4 +1,4 @@
-"""Ray's record of a run's checkpoints, torn by a kill, and what lies beside it."""
+"""Ray's record of a run's checkpoints, cut off by a kill, and the files next to it."""
 
 from __future__ import annotations
 

@@ -128,6 +128,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env=os.environ | {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2"},  # or the last step comes before the kill
     )
     try:
         deadline = time.monotonic() + 200  # seconds; 15 on two free cores, most of it Ray's start

@@ -1,4 +1,4 @@
-"""A training run that begins with trained weights takes every tensor over, and none of another network."""
+"""A training run that starts from trained weights takes every tensor, but none of another network."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def test_a_frozen_encoder_is_the_packages_own(tmp_path: Path) -> None:
     assert torch.equal(trained.eval().predict_ab(L_B1HW), fresh.eval().predict_ab(L_B1HW))
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_to_learn_now_begins_as_the_packages_own(tmp_path: Path) -> None:
     options = {"width": 0.25, "encoder": "efficientnet_lite0", "frozen": 16, "global_branch": True}
     trained, fresh = UnetColorizer(**options), UnetColorizer(**(options | {"frozen": 5}))

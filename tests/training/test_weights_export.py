@@ -1,4 +1,4 @@
-"""Exports: the whole network, one of its heads, or louder; and nothing that a network does not have."""
+"""Exports: the whole network, one of its heads, or more gain; and nothing that a network does not have."""
 
 from __future__ import annotations
 

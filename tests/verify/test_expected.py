@@ -1,4 +1,4 @@
-"""What the ledgers say must be there, and laying it beside what is there."""
+"""What should exist according to the ledgers, compared with what exists."""
 
 from __future__ import annotations
 

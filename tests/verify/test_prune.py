@@ -1,4 +1,4 @@
-"""Results have generations: every reader means the newest, and prune removes what is left of the others."""
+"""Results have generations: every reader uses the newest, and prune removes the remains of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decoder's child: what it loads is paid by every worker, in memory and at each restart."""
+"""The decoder's child: every worker pays for what it loads, in memory and at each restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hundreds of damaged and odd files, and damaged scans, each with one outcome within the decoder's limits."""
+"""Hundreds of damaged and odd files, and damaged scans: each has one outcome within the decoder's limits."""
 
 from __future__ import annotations
 

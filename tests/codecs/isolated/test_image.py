@@ -96,6 +96,7 @@ def test_failures_and_skips_come_through(decoder: IsolatedDecoder) -> None:
     assert colour.status == Status.SKIPPED_COLOR
 
 
+@pytest.mark.slow
 def test_a_slow_decode_hits_the_limit_and_the_next_image_is_decoded() -> None:
     with IsolatedDecoder(memory=4 * GIB, seconds=0.2) as decoder:
         image = slow_image()

@@ -1,4 +1,4 @@
-"""What results keep of their sources, and what is listed where they cannot: read by the real exiftool."""
+"""Metadata that results keep from their sources, and the list of what they cannot keep: read by exiftool."""
 
 from __future__ import annotations
 

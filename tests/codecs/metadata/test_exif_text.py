@@ -1,4 +1,4 @@
-"""Texts in EXIF come out with the bytes that went in, whatever their encoding: read by the real exiftool."""
+"""Texts in EXIF keep their bytes, whatever their encoding: read by the real exiftool."""
 
 from __future__ import annotations
 

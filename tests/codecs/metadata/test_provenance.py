@@ -1,4 +1,4 @@
-"""What results say about their making, and what they keep of their sources, as the real exiftool reads it."""
+"""What results say about how they were made, and what they keep from their sources: read by exiftool."""
 
 from __future__ import annotations
 

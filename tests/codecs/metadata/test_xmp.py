@@ -1,4 +1,4 @@
-"""Packets that were made to do harm: each costs little, is named, and leaves nothing behind for the next."""
+"""Malicious XMP packets: each costs little, is reported, and does not affect the next image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TIFFs of every kind of number and channel beyond 8 bits: what their tags say is what comes out."""
+"""TIFFs with every kind of number and channel beyond 8 bits: the result is what their tags say."""
 
 from __future__ import annotations
 

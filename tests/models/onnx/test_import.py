@@ -1,4 +1,4 @@
-"""Bringing a file in: the contract pins it, a registry holds both, and what fails leaves nothing behind."""
+"""Importing a file: the contract pins it, a registry holds both, and a failure leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Every ready contract, with a graph of the published one's names, shapes, ranges and quirks: exact
-colours."""
+"""Every ready contract, with a graph that has the names, shapes, ranges and quirks of the published one:
+exact colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is no colouring network, reaches outside, or would give wrong colours in silence ends in one line."""
+"""Graphs that do not colour, reach outside their file, or would silently give wrong colours: one line."""
 
 from __future__ import annotations
 

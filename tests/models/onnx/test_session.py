@@ -1,4 +1,4 @@
-"""Types, batches, sizes, hints and threads of a graph; and a graph that fails for one picture alone."""
+"""Types, batches, sizes, hints and threads of a graph; and a graph that fails for only one picture."""
 
 from __future__ import annotations
 

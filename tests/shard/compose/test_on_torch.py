@@ -1,4 +1,4 @@
-"""The composition on a torch device gives what the compiled loops give, on every pixel."""
+"""The composition on a torch device equals that of the compiled loops, for every pixel."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""What is left of the error of `faithful`, and whether remembered photographs or another encoder explain it.
+"""The remaining error of `faithful`, and whether remembered photographs or another encoder explain it.
 
 python -m tests.support.error_left --photos photos/more --judged photos/eval --output OUT
 
 No network learns here. In cells of 16 x 16 pixels, linear corrections of the chroma are fitted on photographs
 that `faithful` was not trained on (of --photos, by the hash of their bytes and `hold_out` of
-configs/train/old-light.yaml), and judged on those that a fold leaves out and on --judged. A correction sees
-the guess and the lightness, and beside them features of encoders, or the true chroma that the nearest of the
-other photographs lend. OUT keeps features and predictions: the command goes on where it was stopped.
+configs/train/old-light.yaml), and judged on those that a fold leaves out and on --judged. A correction gets
+the prediction and the lightness, and in addition features of encoders, or the true chroma of the nearest of
+the other photographs. OUT keeps features and predictions: the command continues where it was stopped.
 """
 
 from __future__ import annotations
@@ -61,26 +61,27 @@ LENT = "in place of the guess: lent by cells"
 
 
 def lightness(seen: Observed) -> F32:
-    """Of cells: the mean, its square and the deviation, N x 3."""
+    """For each cell, the mean, its square and the deviation of lightness, N x 3."""
     L = seen.known["L"] / 100
     return np.concatenate([L, L[:, :1] ** 2], 1)
 
 
 def base(seen: Observed) -> F32:
-    """What every correction sees: the guess, its chroma, lightness and its deviation, and products, N x 9."""
+    """What every correction gets: prediction, its chroma, lightness, its deviation, and products, N x 9."""
     guess, L = seen.known["guess"], lightness(seen)
     chroma = np.hypot(guess[:, :1], guess[:, 1:])
     return np.concatenate([guess, chroma, L, guess * L[:, :1], chroma * L[:, :1]], 1)
 
 
 def encoded(seen: Observed, name: str, axes: Axes) -> F32:
-    """What an encoder says of each cell and of its photograph."""
+    """The features of an encoder for each cell and for its photograph."""
     return np.concatenate([seen.cells(name), axes(seen.pooled(name))[seen.photograph_N]], 1)
 
 
 def weights(seen: Observed) -> F64:
-    """Of cells: such that the weighted squares of the error of the guess are its visible difference, and that
-    photographs count alike. At least three Lab units apart, or what is right already would outweigh all."""
+    """Weights of cells: the weighted squared error of the prediction is its visible difference, and all
+    photographs count alike. An error counts as at least three Lab units, or cells that are already right
+    would outweigh all others."""
     guess, truth = (torch.from_numpy(seen.known[name]).T[None, :, None] for name in ("guess", "ab"))
     apart = (guess - truth).square().sum(1).clamp(min=9)
     visible = chroma_difference(guess, truth).clamp(min=1)
@@ -89,8 +90,8 @@ def weights(seen: Observed) -> F64:
 
 
 def measured(seen: Observed, corrections: dict[str, F32], count: int, folder: Path) -> dict[str, F64]:
-    """By correction: of each of the first `count` photographs CIEDE2000, PSNR, colourfulness and that of the
-    truth, P x 4."""
+    """By correction, for each of the first `count` photographs: CIEDE2000, PSNR, colourfulness and that of
+    the truth, P x 4."""
 
     def make(start: int, stop: int) -> Iterator[Arrays]:
         for place in range(start, stop):
@@ -143,7 +144,7 @@ def _difference(of_P: F64) -> str:
 def blocks_of(
     seen: Observed, judged: Observed, others: list[Encoded], out: Path
 ) -> dict[str, tuple[F32, F32]]:
-    """By name what corrections may see besides `base`, of the cells of both."""
+    """By name, what corrections may get in addition to `base`, for the cells of both."""
     blocks = {}
     for name in ENCODERS:
         axes = axes_of(seen, name)[1]
@@ -155,8 +156,8 @@ def blocks_of(
 
 
 def corrections(seen: Observed, judged: Observed, blocks: dict[str, tuple[F32, F32]]) -> list[dict[str, F32]]:
-    """By name the correction of every cell, of the photographs set aside and of those judged. The first is
-    none, the last the truth's own chroma of the cells."""
+    """By name, the correction of every cell, for the held-out photographs and for those judged. The first
+    corrects nothing; the last is the true chroma of the cells."""
     keys = seen.known["key"][seen.photograph_N].tolist()
     fold_N, weight_N = np.array([zlib.crc32(key.encode()) % FOLDS for key in keys]), weights(seen)
     guesses = [one.known["guess"] for one in (seen, judged)]
@@ -183,7 +184,7 @@ def corrections(seen: Observed, judged: Observed, blocks: dict[str, tuple[F32, F
 def kept_corrections(
     seen: Observed, judged: Observed, others: list[Encoded], out: Path
 ) -> list[dict[str, F32]]:
-    """`corrections`, read from `out` where an earlier call left them there."""
+    """`corrections`, read from `out` if an earlier call wrote them."""
     names, path = (NONE, *CORRECTIONS, *IN_PLACE, LENT, TRUTH), out / "corrections.npz"
     if not path.exists():
         out.mkdir(parents=True, exist_ok=True)
@@ -197,7 +198,7 @@ def kept_corrections(
 
 
 def main() -> None:
-    """Print a table of the photographs set aside and one of those judged."""
+    """Print a table for the held-out photographs and one for those judged."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,6 +1,6 @@
-"""Photographs as cells of CELL x CELL pixels: what encoders see there, what `faithful` guesses, what is true.
+"""Photographs as cells of CELL x CELL pixels: features of encoders, predictions of `faithful`, true colours.
 
-Everything is kept in files of an output folder, PART photographs each: a second call reads them.
+Everything is kept in files in an output folder, PART photographs in each; a second call reads them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def faithful() -> UnetColorizer:
 
 
 def encoders(names: Iterable[str], network: UnetColorizer) -> dict[str, See]:
-    """By name: "own", the encoder of `network`; "lite0" and "lite2" as ImageNet taught them."""
+    """By name: "own", the encoder of `network`; "lite0" and "lite2" as trained on ImageNet."""
     classifiers = {"lite0": pretrained_lite0, "lite2": pretrained_lite2}
     return {
         name: partial(_own, network) if name == "own" else partial(_classifier, classifiers[name]())
@@ -105,7 +105,7 @@ def square(photograph: Image.Image, side: int) -> U8:
 
 
 def to_cells(plane_Bchw: Tensor, step: int) -> Tensor:
-    """Means over step x step places; the edge is repeated to whole multiples of two cells, as networks do."""
+    """Means over step x step pixels; the edge is repeated up to a multiple of two cells, as networks do."""
     down, right = -plane_Bchw.shape[2] % (2 * step), -plane_Bchw.shape[3] % (2 * step)
     return F.avg_pool2d(F.pad(plane_Bchw, (0, right, 0, down), mode="replicate"), step)
 
@@ -125,9 +125,9 @@ def rows(cells_Bchw: Tensor) -> NDArray[Any]:
 
 @torch.inference_mode()
 def look(pictures: list[Picture], see: dict[str, See], network: UnetColorizer | None) -> Arrays:
-    """What is known of pictures of one size: of each cell the truth `ab` and `L` (mean and deviation) and by
-    each encoder its features; of each picture those pooled, `grid` and `key`. With `network` its guess, of
-    each cell `guess` and in full `ab_2hw`, flat."""
+    """The data of pictures of one size: for each cell, the truth `ab`, `L` (mean and deviation) and the
+    features of each encoder; for each picture, the pooled features, `grid` and `key`. With `network`, also
+    its prediction: `guess` for each cell, and `ab_2hw` at full size, flat."""
     L_B1HW = torch.from_numpy(np.stack([one.L_hw for one in pictures])[:, None])
     truth = to_cells(torch.from_numpy(np.stack([one.ab_2hw for one in pictures])), CELL // 2)
     mean, square_ = to_cells(L_B1HW, CELL), to_cells(L_B1HW.square(), CELL)
@@ -151,7 +151,8 @@ def look(pictures: list[Picture], see: dict[str, See], network: UnetColorizer | 
 
 
 def kept(folder: Path, count: int, make: Callable[[int, int], Iterator[Arrays]], size: int = PART) -> Arrays:
-    """The arrays of `count` photographs, joined. Parts of `size` that `folder` has are read, others made."""
+    """The arrays of `count` photographs, joined. Reads parts of `size` from `folder`, and makes those that
+    are missing."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for start in range(0, count, size):
@@ -169,5 +170,5 @@ def kept(folder: Path, count: int, make: Callable[[int, int], Iterator[Arrays]],
 
 
 def joined(parts: list[Arrays]) -> Arrays:
-    """Of each name the arrays one after another."""
+    """For each name, the arrays concatenated."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

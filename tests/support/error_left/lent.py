@@ -1,4 +1,4 @@
-"""Colours remembered: the true chroma that the nearest of many photographs lend to another one."""
+"""Remembered colours: the true chroma that another photograph gets from the nearest of many photographs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NEAR, NEIGHBOURS = 200, 20
 
 @dataclass(frozen=True)
 class Axes:
-    """A mean and the main axes about it, F x R."""
+    """A mean and the principal axes around it, F x R."""
 
     mean_F: F32
     axes_FR: F32
 
     @classmethod
     def of(cls, values_NF: F32, count: int) -> Axes:
-        """The first `count` main axes, by the variance along them."""
+        """The first `count` principal axes, by the variance along them."""
         mean_F = values_NF.mean(0)
         centred = (values_NF - mean_F).astype(np.float64)
         axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :count]
@@ -56,8 +56,8 @@ class Remembered:
 
 @dataclass(frozen=True)
 class Lent:
-    """Chroma that neighbours lend, N x 2; its standard deviation among them, Lab units, N x 1; and how near
-    they are, as the mean of the cosines, N x 1."""
+    """The mean chroma of the neighbours, N x 2; its standard deviation among them in Lab units, N x 1; and
+    how near they are, as the mean of the cosines, N x 1."""
 
     ab_N2: F32
     spread_N1: F32
@@ -76,8 +76,8 @@ def lend(cosine_NM: torch.Tensor, ab_M2: torch.Tensor, neighbours: int) -> Lent:
 def lent_to(
     pooled_F: F32, cells_NR: F32, store: Remembered, photographs: int, neighbours: int
 ) -> tuple[Lent, Lent]:
-    """What the nearest `neighbours` of all photographs lend one picture as a whole (N = 1), and what the
-    nearest cells of the nearest `photographs` lend each of its cells."""
+    """The chroma that a picture as a whole (N = 1) gets from the nearest `neighbours` of all photographs, and
+    the chroma that each of its cells gets from the nearest cells of the nearest `photographs`."""
     cosine_1P = torch.from_numpy(pooled_F[None] @ store.pooled_PF.T)
     whole = lend(cosine_1P, torch.from_numpy(store.ab_PC2.mean(1)), neighbours)
     near = cosine_1P[0].topk(min(photographs, cosine_1P.shape[1]))[1].numpy()
@@ -87,8 +87,8 @@ def lent_to(
 
 
 def lent(seen: Observed, name: str, axes: tuple[Axes, Axes], store: Remembered) -> dict[str, F32]:
-    """Of each cell, what is lent by the nearest "photographs" and by the nearest "cells": the difference to
-    the guess, and its products with how near and how far apart the neighbours are, N x 6."""
+    """For each cell, the chroma from the nearest "photographs" and from the nearest "cells": its difference
+    from the prediction, and its products with how near and how far apart the neighbours are, N x 6."""
     lent_by: dict[str, list[F32]] = {"photographs": [], "cells": []}
     pooled = unit(seen.pooled(name) - axes[1].mean_F)
     for place in range(len(seen.pictures)):
@@ -123,6 +123,6 @@ def remembered(others: list[Encoded], name: str, axes: tuple[Axes, Axes], folder
 
 
 def axes_of(seen: Observed, name: str) -> tuple[Axes, Axes]:
-    """Main axes of the cells' features and of the photographs'."""
+    """Principal axes of the features of cells and of photographs."""
     cells = seen.known[f"cells_{name}"][: seen.starts[min(500, len(seen.pictures))]].astype(np.float32)
     return Axes.of(cells, CELL_AXES), Axes.of(seen.pooled(name), POOLED_AXES)

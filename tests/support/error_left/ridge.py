@@ -1,4 +1,4 @@
-"""Ridge regression of what is left of an error, by folds, from sums over cells."""
+"""Ridge regression of a remaining error, by folds, from sums over cells."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Moments:
 
     @classmethod
     def of(cls, x_NF: F32, y_N2: F32, weight_N: F64) -> Moments:
-        """Of cells with these weights."""
+        """The moments of cells with these weights."""
         root = np.sqrt(weight_N)[:, None].astype(np.float32)
         x, y = np.concatenate([x_NF, np.ones_like(root)], 1) * root, y_N2 * root
         return cls(
@@ -39,8 +39,8 @@ class Moments:
         return Moments(self.xx + other.xx, self.xy + other.xy, self.yy + other.yy, self.weight + other.weight)
 
     def solve(self, strength: float, free: int) -> F64:
-        """The ridge regression, (F + 1) x 2. No penalty holds the first `free` features and the constant, the
-        last row."""
+        """The ridge regression, (F + 1) x 2. The first `free` features and the constant, the last row, have
+        no penalty."""
         penalty = np.full(len(self.xx), strength * np.trace(self.xx) / len(self.xx))
         penalty[:free] = penalty[-1] = 1e-6 * self.weight
         return np.asarray(np.linalg.solve(self.xx + np.diag(penalty), self.xy))
@@ -51,7 +51,7 @@ class Moments:
 
 
 def chosen_strength(fitted: Moments, judged: Moments, free: int) -> float:
-    """The penalty whose solution of `fitted` has the least error on `judged`."""
+    """The penalty for which the solution of `fitted` has the smallest error on `judged`."""
     errors = [judged.error(fitted.solve(strength, free)) for strength in STRENGTHS]
     return STRENGTHS[int(np.argmin(errors))]
 
@@ -65,16 +65,17 @@ def total(moments: list[Moments]) -> Moments:
 
 
 def applied(x_NF: F32, slope: F64) -> F32:
-    """What a solution of `Moments.solve` says."""
+    """The predictions of a solution of `Moments.solve`."""
     return np.asarray(x_NF @ slope[:-1] + slope[-1], dtype=np.float32)
 
 
 def by_folds(x_NF: F32, y_N2: F32, weight_N: F64, fold_N: I64, other_MF: F32, free: int) -> tuple[F32, F32]:
-    """The ridge regression of y from x: for each cell from the folds that it is not of, N x 2; and for
+    """The ridge regression of y from x: for each cell, from the folds without it, N x 2; and for
     `other`, cells of photographs in no fold, from all folds, M x 2.
 
-    The features are brought to one deviation first; the first `free` are fitted without a penalty. For
-    each fold the penalty is chosen on the next one by the rest; for all folds it is the geometric mean.
+    The features are first scaled to the same deviation; the first `free` are fitted without a penalty. The
+    penalty of a fold is the best on the next fold after a fit on the remaining ones; the penalty for all
+    folds is the geometric mean.
     """
     mean, deviation = x_NF.mean(0), np.maximum(x_NF.std(0), 1e-6)
     x, other = (x_NF - mean) / deviation, (other_MF - mean) / deviation

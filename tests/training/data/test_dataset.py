@@ -1,4 +1,4 @@
-"""What is known of the training rows; crops against `pipeline.color`."""
+"""Properties of the training rows; crops compared with `pipeline.color`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Old light: what it changes and what it never may."""
+"""Old light: what it changes and what it must never change."""
 
 from __future__ import annotations
 
