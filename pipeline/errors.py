@@ -13,6 +13,7 @@ EXIT_DONE = 0
 EXIT_UNFINISHED = 1
 EXIT_USAGE = 2
 EXIT_FAILED_IMAGES = 3
+EXIT_FINDINGS = 3  # of verify and export: something is wrong with the files
 EXIT_TOO_MANY_FAILED = 4
 
 

@@ -1,4 +1,4 @@
-"""Fit and measure doubt; `jobs/doubt.py` calls this."""
+"""Fit and measure doubt; `commands/doubt.py` calls this."""
 
 from __future__ import annotations
 

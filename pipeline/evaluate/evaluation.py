@@ -1,4 +1,4 @@
-"""A whole evaluation: list, measure, summarise, write. This is what `jobs/evaluate.py` calls."""
+"""A whole evaluation: list, measure, summarise, write. This is what `commands/evaluate.py` calls."""
 
 from __future__ import annotations
 

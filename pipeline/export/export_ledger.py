@@ -1,4 +1,4 @@
-"""A whole export: the rows that count, their objects, and the document. `jobs/export.py` calls it."""
+"""A whole export: the rows that count, their objects, and the document. `commands/export.py` calls it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.cli import log
 from pipeline.cli.counts import counted
 from pipeline.cli.progress import Reporter
 from pipeline.config.job import JobConfig
-from pipeline.errors import EXIT_DONE, ConfigError, FiatColorError
+from pipeline.errors import EXIT_DONE, EXIT_FINDINGS, ConfigError, FiatColorError
 from pipeline.export.bag import finish_bag, fits_manifest, hidden_folder, pack
 from pipeline.export.bag_metadata import bag_info, describe, parse_labels
 from pipeline.export.csv_table import write_csv
@@ -24,7 +24,6 @@ from pipeline.export.target import Target, open_target, refuse_occupied
 from pipeline.ledger.stream import LedgerParts, newest_images, open_ledger
 from pipeline.storage import Store, open_store
 from pipeline.storage.base import printable
-from pipeline.verify.findings import EXIT_FINDINGS
 
 FORMATS = ("csv", "premis", "bagit", "iiif")
 

@@ -1,4 +1,4 @@
-"""A whole review: import decisions, write the gallery, serve it. `jobs/review.py` calls it."""
+"""A whole review: import decisions, write the gallery, serve it. `commands/review.py` calls it."""
 
 from __future__ import annotations
 

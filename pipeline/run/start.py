@@ -1,4 +1,4 @@
-"""The beginning and the end of every colouring run: `jobs/colorize_bucket.py` calls `run_job`.
+"""The beginning and the end of every colouring run: `commands/colorize.py` calls `run_job`.
 
 It checks for a user's mistakes before importing torch and Ray, which takes seconds.
 """

@@ -8,9 +8,6 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-#: Exit status of a verification that finished and found something.
-EXIT_FINDINGS = 3
-
 
 class FindingCode(StrEnum):
     """What is wrong with an object; docs/verify.md says what to do about each."""

@@ -11,12 +11,11 @@ import pyarrow as pa
 
 from pipeline import __version__
 from pipeline.cli.counts import counted
-from pipeline.errors import EXIT_DONE
+from pipeline.errors import EXIT_DONE, EXIT_FINDINGS
 from pipeline.ledger.keys import FINDINGS, SUMMARY
 from pipeline.ledger.write import PARQUET, parquet_bytes
 from pipeline.storage import Store
 from pipeline.storage.base import printable
-from pipeline.verify.findings import EXIT_FINDINGS
 
 #: Findings that are shown on the terminal; the report has them all.
 _SHOWN = 10

@@ -1,4 +1,4 @@
-"""A whole verification: read ledgers, list, hash on Ray, write the report. `jobs/verify.py` calls it."""
+"""A whole verification: read ledgers, list, hash on Ray, write the report. `commands/verify.py` calls it."""
 
 from __future__ import annotations
 

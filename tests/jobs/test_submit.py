@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.job_runner import FAST, encoded, fill, photograph
+from tests.support.job_runner import FAST, encoded, fill, ledger, photograph
 from tests.support.paths import REPO
 from tests.support.ray_head import TOKEN, ray_head
 from tests.support.servers import free_port
@@ -62,6 +64,42 @@ def test_the_status_is_that_of_the_run(cluster: Cluster, tmp_path: Path) -> None
 
     stranger = cluster.submit(*colorize, RAY_AUTH_TOKEN="0" * 64)
     assert (stranger.returncode, stranger.stderr.count("\n")) == (2, 1), stranger.stderr
+
+
+@pytest.mark.ray
+def test_ray_job_submit_with_the_token_in_a_file(cluster: Cluster, tmp_path: Path) -> None:
+    """Ray's own command, as the README of a cluster has it, with the checkout sent along."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN["RAY_AUTH_TOKEN"])
+    token.chmod(0o600)
+    programs = Path(sys.executable).parent
+    fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(4)})
+    places = ["--input", tmp_path / "in", "--output", tmp_path / "out"]
+    entry = ["python", "jobs/colorize_bucket.py", *places, "--log-format=json", *FAST]
+    nobody = {name: value for name, value in cluster.environment.items() if not name.startswith("RAY_AUTH")}
+    nobody["RAY_API_SERVER_ADDRESS"] = cluster.url
+
+    def submit(**auth: str) -> subprocess.CompletedProcess[str]:
+        line = [str(programs / "ray"), "job", "submit", "--working-dir", ".", "--", *map(str, entry)]
+        return subprocess.run(
+            line, cwd=REPO, env=nobody | auth, capture_output=True, text=True, check=False, timeout=200
+        )
+
+    assert submit(RAY_AUTH_MODE="disabled").returncode != 0
+    assert not (tmp_path / "out").exists()
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    done, deadline = submit(**own), time.monotonic() + 90
+    while "No available agent" in done.stdout + done.stderr and time.monotonic() < deadline:
+        time.sleep(2)  # the agent starts after the head answers; Ray says to try again
+        done = submit(**own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row["status"] for row in ledger(str(tmp_path / "out"))] == ["colorized"] * 4
+    # what `ray job logs -f` shows: whole lines, each an object, all of one run
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [line["event"] for line in lines if line["event"] in ("plan", "summary")] == ["plan", "summary"]
+    assert len({line["run"] for line in lines}) == 1
+    (progress,) = [line for line in lines if line["event"] == "progress" and line["done"] == line["total"]]
+    assert progress["message"].startswith("4 of 4 images")
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -18,7 +13,6 @@ import pytest
 from pipeline.config.storage import StorageConfig
 from pipeline.storage import open_store
 from tests.support.job_runner import (
-    REPO,
     command,
     encoded,
     fill,
@@ -30,7 +24,6 @@ from tests.support.job_runner import (
     shared_head,
 )
 from tests.support.processes import children_of, command_line
-from tests.support.servers import free_port
 
 FAST = ("--set", "model.side=64", "--set", "run.workers=2", "--set", "run.engine=ray")
 
@@ -149,77 +142,3 @@ def is_worker(pid: int) -> bool:
 def is_decoder(pid: int) -> bool:
     """Is this the decoder's child process of a worker?"""
     return "pipeline.codecs.isolated.child" in command_line(pid)
-
-
-@pytest.fixture
-def ray_head(tmp_path):
-    """A Ray head with token authentication, as the README starts one; yields its environment."""
-    token = tmp_path / "token"
-    token.write_text("a-token-for-this-test-only-0123456789abcdef")
-    token.chmod(0o600)
-    named = ("", "dashboard-", "ray-client-server-", "dashboard-agent-listen-")  # 52365 is one a machine
-    ports = {f"{name}port": free_port() for name in named}
-    programs = Path(sys.executable).parent
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"  # as in a shell where .venv is active
-    env = {**os.environ, "PATH": path, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
-    ray = str(programs / "ray")
-    flags = [f"--{name}={port}" for name, port in ports.items()]
-    flags += ["--dashboard-host=127.0.0.1", "--node-ip-address=127.0.0.1", "--num-cpus=4"]
-    log = (tmp_path / "head.log").open("w")
-    head = subprocess.Popen([ray, "start", "--head", "--block", *flags], env=env, stdout=log, stderr=log)
-    env["RAY_API_SERVER_ADDRESS"] = f"http://127.0.0.1:{ports['dashboard-port']}"
-    try:
-        yield ray, env
-    finally:
-        family = children_of(head.pid) | {head.pid}
-        head.terminate()  # asks Ray's processes to go; on a busy machine some take a minute over it
-        try:
-            head.wait(5)
-        except subprocess.TimeoutExpired:
-            for pid in family:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            head.wait()
-        log.close()
-
-
-@pytest.mark.ray
-def test_ray_job_submit_to_a_head_with_a_token(ray_head, tmp_path):
-    ray, env = ray_head
-    fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i)) for i in range(4)})
-    entry = [
-        "python",
-        "jobs/colorize_bucket.py",
-        "--input",
-        tmp_path / "in",
-        "--output",
-        tmp_path / "out",
-        "--log-format=json",
-        *FAST,
-    ]
-
-    def submit(environment):
-        line = [ray, "job", "submit", "--working-dir", ".", "--", *map(str, entry)]
-        return subprocess.run(line, cwd=REPO, env=environment, capture_output=True, text=True, timeout=200)
-
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", int(env["RAY_API_SERVER_ADDRESS"].rsplit(":", 1)[1]))) == 0
-
-    until(answers, 60, "the head did not come up")
-    stranger = {k: v for k, v in env.items() if not k.startswith("RAY_AUTH")}
-    assert submit({**stranger, "RAY_AUTH_MODE": "disabled"}).returncode != 0
-    assert not (tmp_path / "out").exists()
-    deadline = time.monotonic() + 90
-    done = submit(env)
-    while "No available agent" in done.stdout + done.stderr and time.monotonic() < deadline:
-        time.sleep(2)  # the agent starts after the head answers; Ray says to try again
-        done = submit(env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [row["status"] for row in ledger(str(tmp_path / "out"))] == ["colorized"] * 4
-    # what `ray job logs -f` shows: whole lines, each an object, all of one run
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [line["event"] for line in lines if line["event"] in ("plan", "summary")] == ["plan", "summary"]
-    assert len({line["run"] for line in lines}) == 1
-    (progress,) = [line for line in lines if line["event"] == "progress" and line["done"] == line["total"]]
-    assert progress["message"].startswith("4 of 4 images")
