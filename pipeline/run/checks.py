@@ -76,6 +76,6 @@ def nothing_chosen(source: Store, config: JobConfig) -> Outcome | None:
 
 def nothing_there() -> Outcome:
     """Print and return the outcome of a run with an empty input."""
-    message = "Nothing to do: the input holds no files. If you expected some, check the spelling."
+    message = "Nothing to do: the input contains no files. If you expected some, check the spelling."
     log.say("summary", message, exit_status=EXIT_DONE)
     return Outcome(EXIT_DONE, message)
