@@ -18,15 +18,12 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import (
     AccessDenied,
     AlreadyExists,
-    BadKey,
-    CredentialsMissing,
-    CredentialsRefused,
     ObjectMissing,
     StorageError,
 )
 from pipeline.storage.base import GetResult, ObjectInfo, check_key, damaged, printable
 from pipeline.storage.s3_body import BrokenBody, WrongBody, check_md5, fetch, fits_parts
-from pipeline.storage.s3_client import client_of, one_line
+from pipeline.storage.s3_client import client_of
 from pipeline.storage.s3_listing import list_sorted
 from pipeline.storage.s3_parts import is_of_parts
 from pipeline.storage.s3_refusals import (
@@ -35,7 +32,7 @@ from pipeline.storage.s3_refusals import (
     Conflict,
     PreconditionFailed,
     UploadGone,
-    refused,
+    translated,
 )
 from pipeline.storage.s3_versions import since_delete
 
@@ -280,25 +277,8 @@ class S3Store:
         """Send the request; translate botocore errors into ours. The client does the retries."""
         try:
             return request()
-        except aws.ClientError as error:
-            raise refused(error, action, self.bucket, self._name(key)) from None
-        except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
-            # a role's credentials come and go; credentials that nobody set are missing from the start
-            none_there = not isinstance(error, aws.CredentialRetrievalError)
-            raise (CredentialsMissing if none_there else CredentialsRefused)(
-                f"cannot {action} {self._name(key)}: {one_line(error)}; "
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or an instance role"
-            ) from None
-        except aws.ParamValidationError as error:
-            raise BadKey(f"cannot {action} {self._name(key)}: {one_line(error)}") from None
-        except (aws.ConnectionError, aws.HTTPClientError) as error:
-            answered = isinstance(error, aws.ConnectionClosedError | aws.ReadTimeoutError)
-            raise (Busy if answered else StorageError)(
-                f"cannot reach the S3 server for {self._name(key)}: {one_line(error)}; "
-                "check storage.endpoint and the network, and run the same command again"
-            ) from None
-        except aws.BotoCoreError as error:
-            raise StorageError(f"cannot {action} {self._name(key)}: {one_line(error)}") from None
+        except (aws.ClientError, aws.BotoCoreError) as error:
+            raise translated(error, action, self.bucket, self._name(key)) from None
 
 
 def _is_version(version: str | None) -> bool:

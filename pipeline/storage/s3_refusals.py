@@ -1,4 +1,4 @@
-"""Translate a server's refusals into messages for the user."""
+"""Translate botocore's errors, a server's refusals first of all, into messages for the user."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pipeline.errors import (
     AccessDenied,
     BadKey,
     ConfigError,
+    CredentialsMissing,
     CredentialsRefused,
+    FiatColorError,
     ObjectArchived,
     ObjectChanged,
     ObjectMissing,
     StorageError,
 )
+from pipeline.storage.s3_client import one_line
 
 #: The server did not receive the bytes that were sent: checksum or signature differ.
 _OTHER_BYTES = {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"}
@@ -59,6 +62,35 @@ class UploadGone(StorageError):
 
 class ArrivedDamaged(StorageError):
     """The server refuses the bytes of a put because they are not those that were sent. Nothing is stored."""
+
+
+def translated(
+    error: aws.ClientError | aws.BotoCoreError, action: str, bucket: str, name: str
+) -> FiatColorError:
+    """An error of botocore as ours: of a server that refuses, of credentials, of a connection.
+
+    Args:
+        action: what was tried, for the message: "cannot {action} {name}".
+        name: the printable URI of the object or prefix.
+    """
+    if isinstance(error, aws.ClientError):
+        return refused(error, action, bucket, name)
+    if isinstance(error, aws.NoCredentialsError | aws.PartialCredentialsError | aws.CredentialRetrievalError):
+        # a role's credentials come and go; credentials that nobody set are missing from the start
+        none_there = not isinstance(error, aws.CredentialRetrievalError)
+        return (CredentialsMissing if none_there else CredentialsRefused)(
+            f"cannot {action} {name}: {one_line(error)}; "
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or an instance role"
+        )
+    if isinstance(error, aws.ParamValidationError):
+        return BadKey(f"cannot {action} {name}: {one_line(error)}")
+    if isinstance(error, aws.ConnectionError | aws.HTTPClientError):
+        answered = isinstance(error, aws.ConnectionClosedError | aws.ReadTimeoutError)
+        return (Busy if answered else StorageError)(
+            f"cannot reach the S3 server for {name}: {one_line(error)}; "
+            "check storage.endpoint and the network, and run the same command again"
+        )
+    return StorageError(f"cannot {action} {name}: {one_line(error)}")
 
 
 def refused(error: aws.ClientError, action: str, bucket: str, name: str) -> StorageError | ConfigError:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from ray.train.v2._internal import constants as ray_constants
 
 from pipeline.config.storage import StorageConfig
 from pipeline.models.method_list import load_colorizer, weights_info
@@ -30,6 +31,8 @@ from pipeline.storage import open_store
 from pipeline.training.checkpoint import AveragedModel
 from pipeline.training.loop import learning_rate
 from pipeline.training.sections import OptimConfig
+from pipeline.training.settings import TrainConfig
+from pipeline.training.trainer import _cluster as cluster_of
 from tests.support.forked_commands import run_forked
 from tests.support.job_runner import shared_head
 from tests.support.leases import hold, sign_of
@@ -239,6 +242,19 @@ def test_user_mistakes(photos: Path, in_process, arguments: list[str], message: 
     assert failed.stderr.startswith("error: ")
     assert failed.stderr.count("\n") == 1
     assert message in failed.stderr
+
+
+def test_reports_are_taken_often_and_the_users_interval_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray Train's own name of the variable: it takes it from the driver to its controller."""
+    name = ray_constants.HEALTH_CHECK_INTERVAL_S_ENV_VAR
+    assert name in ray_constants.ENV_VARS_TO_PROPAGATE
+    monkeypatch.setenv(name, "")
+    monkeypatch.delenv(name)
+    cluster_of(TrainConfig(), streamed=False)
+    assert 0 < float(os.environ[name]) < ray_constants.DEFAULT_HEALTH_CHECK_INTERVAL_S
+    monkeypatch.setenv(name, "7")
+    cluster_of(TrainConfig(), streamed=False)
+    assert os.environ[name] == "7"
 
 
 def test_learning_rate() -> None:
