@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -35,17 +34,12 @@ def results(*runs: Run) -> Results:
     return Results(machine={}, versions={}, settings={}, runs=list(runs))
 
 
-def benchmark(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "jobs/benchmark.py", *map(str, arguments)]
-    return subprocess.run(command, cwd=IMPORT_ROOT, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.first
 @pytest.mark.ray
-def test_the_job_and_the_loops_on_six_images(tmp_path: Path) -> None:
+def test_the_job_and_the_loops_on_six_images(tmp_path: Path, in_process) -> None:
     """With a real Ray: half a minute on an idle machine."""
     asked = ("--folder", tmp_path, "--quick", "--counts", 6, "--workers", 1, "--set", "model.side=64")
-    done = benchmark(*asked, "--contenders", "ours", "same_work", "floor")
+    done = in_process("benchmark", *asked, "--contenders", "ours", "same_work", "floor")
     assert done.returncode == 0, done.stderr
     runs = json.loads((tmp_path / "results.json").read_text())["runs"]
     assert {run["contender"] for run in runs} == {"ours", "same_work", "floor"}
@@ -59,7 +53,7 @@ def test_the_job_and_the_loops_on_six_images(tmp_path: Path) -> None:
     assert "| yes |" in page  # the same bytes as ours
     assert "![images per second" in page
     assert (tmp_path / "performance" / "rates.png").stat().st_size > 5000
-    again = benchmark(*asked, "--contenders", "ours", "same_work", "floor")
+    again = in_process("benchmark", *asked, "--contenders", "ours", "same_work", "floor")
     assert again.returncode == 0, again.stderr
     assert json.loads((tmp_path / "results.json").read_text())["runs"] == runs  # nothing was measured twice
 

@@ -131,7 +131,7 @@ def test_an_operator_follows_the_page(
     hook, told = webhook
     archive = Archive(s3_moto, tmp_path, hook)
     region = {"AWS_ENDPOINT_URL": s3_moto.endpoint, "AWS_REGION": "us-east-1", "RAY_USAGE_STATS_ENABLED": "0"}
-    ours = {"PYTHONPATH": str(REPO)} | forked_workers(region)
+    ours = {"PYTHONPATH": str(REPO)} | forked_workers()
     operator = Operator(tmp_path, archive.substitutes, os.environ | region | ours)
     night = yaml.safe_load(operator.here(night_yaml()))
     night["run"] |= {"workers": 1}

@@ -30,10 +30,9 @@ from pipeline.review.decisions import Decision, write_decision
 from pipeline.storage import Store, open_store
 from tests.retraining.test_promote import TINT, network, photograph
 from tests.support.gallery_samples import coloured, stores
-from tests.support.job_runner import encoded
+from tests.support.job_runner import encoded, run_job
 from tests.support.leases import hold, sign_of
 from tests.support.ledger_parts import put_part
-from tests.support.paths import REPO
 
 PREPARE = PrepareConfig(photos=PhotosConfig(val_permille=0))
 SMALL = ("evaluate.side=48", "evaluate.workers=1", "gate.min_photographs=10", "photos.val_permille=0")
@@ -274,8 +273,7 @@ def test_a_cycle_that_was_stopped_after_training_is_judged_and_its_end_written(p
     """For real: the gate's evaluation on Ray, of a network that is worse than the champion."""
     cycle = place.take_in(1)
     network(Path(place.output) / cycle.folder / "weights.safetensors")
-    job = [sys.executable, str(REPO / "jobs" / "retrain.py"), *place.arguments]
-    done = subprocess.run(job, capture_output=True, text=True, timeout=280, check=False)
+    done = run_job("retrain", *place.arguments, timeout=280)
     assert done.returncode == 3, done.stderr
     decision = (Path(place.output) / cycle.folder / "decision.md").read_text()
     assert "# faces: not promoted: psnr_db" in decision

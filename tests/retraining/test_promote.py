@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +28,7 @@ from pipeline.retraining.gate import GateMetric, GateSection
 from pipeline.retraining.heldout import refuse_trained_on
 from pipeline.retraining.settings import PromoteConfig
 from pipeline.storage import open_store
-from tests.support.job_runner import shared_head
+from tests.support.job_runner import run_job
 from tests.support.paths import REPO
 
 TINT = (12.0, 18.0)
@@ -76,9 +74,7 @@ def photos(tmp_path: Path) -> str:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(REPO / "jobs" / "promote.py"), *arguments]
-    environment = os.environ | shared_head()
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=280)
+    return run_job("promote", *arguments, timeout=280)
 
 
 @pytest.mark.first

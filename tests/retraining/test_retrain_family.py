@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,8 +13,7 @@ from pipeline.models.method_list import weights_info
 from pipeline.retraining.family import family_of, run_of
 from pipeline.training.settings import TrainConfig
 from tests.support.evaluate_samples import photograph
-from tests.support.job_runner import shared_head
-from tests.support.paths import REPO
+from tests.support.job_runner import run_job
 
 FAMILY = """\
 common:
@@ -79,14 +75,11 @@ def test_one_command_from_photographs_to_a_table(family: Path, tmp_path: Path) -
         (tmp_path / name).mkdir()
         for seed in seeds:
             photograph(seed).save(tmp_path / name / f"{seed}.png")
-    command = [
-        sys.executable, REPO / "jobs" / "retrain_family.py", "--photos", tmp_path / "photos",
-        "--held-out", tmp_path / "held-out", "--output", tmp_path / "out", "--family", family,
-        "--evaluation", evaluation, "--only", "cnn",
-    ]  # fmt: skip
-    first = subprocess.run(
-        command, capture_output=True, text=True, env=os.environ | shared_head(), timeout=280, check=False
-    )
+    words = (
+        "--photos", tmp_path / "photos", "--held-out", tmp_path / "held-out", "--output", tmp_path / "out",
+        "--family", family, "--evaluation", evaluation, "--only", "cnn",
+    )  # fmt: skip
+    first = run_job("retrain_family", *words, timeout=280)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "our CNN" in first.stdout
     output = tmp_path / "out" / "weights" / "cnn.safetensors"
@@ -102,8 +95,7 @@ def test_one_command_from_photographs_to_a_table(family: Path, tmp_path: Path) -
     about = json.loads((tmp_path / "out" / "evaluation" / "1-held-out" / "evaluation.json").read_text())
     assert about["photographs"] == 2
     changed = output.stat().st_mtime_ns
-    other = [*command[:-1], "cnn", "--exclude", "*.txt"]
-    refused = subprocess.run(other, capture_output=True, text=True, timeout=100, check=False)
+    refused = run_job("retrain_family", *words, "--exclude", "*.txt", timeout=100)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "give another --output" in refused.stderr
     assert output.stat().st_mtime_ns == changed

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
 
 from pipeline.config.storage import StorageConfig
 from pipeline.storage import open_store
+from tests.support.forked_commands import ForkedCommand
 from tests.support.job_runner import (
-    command,
     encoded,
     fill,
     image_digests,
@@ -22,6 +24,7 @@ from tests.support.job_runner import (
     photograph,
     run,
     shared_head,
+    started,
 )
 from tests.support.processes import children_of, command_line
 
@@ -51,13 +54,13 @@ def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph, colorize):
     whole = colorize("--input", f"{root}/in", "--output", f"{root}/whole", *shards)
     assert whole.returncode == 0, whole.stderr
 
-    again = command("--input", f"{root}/in", "--output", f"{root}/cut", *shards, *FAST)
-    driver = subprocess.Popen(again, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: parts(f"{root}/cut", storage) >= 2, 180, "no shard was committed in three minutes")
-    until(lambda: len(at_work(driver.pid)) >= 4, 60, "two workers and their decoders are not at work")
-    family, working = [psutil.Process(pid) for pid in children_of(driver.pid)], at_work(driver.pid)
-    driver.kill()
-    assert driver.wait() == -signal.SIGKILL
+    again = ("--input", f"{root}/in", "--output", f"{root}/cut", *shards, *FAST)
+    with started(*again) as driver:
+        until(lambda: parts(f"{root}/cut", storage) >= 2, 180, "no shard was committed in three minutes")
+        until(lambda: len(at_work(driver.pid)) >= 4, 60, "two workers and their decoders are not at work")
+        family, working = [psutil.Process(pid) for pid in children_of(driver.pid)], at_work(driver.pid)
+        driver.kill()
+        assert driver.wait(60) == -signal.SIGKILL
     until(
         lambda: not any(is_worker(p) or is_decoder(p) for p in working), 60, "workers outlive a killed driver"
     )
@@ -65,7 +68,7 @@ def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph, colorize):
     committed = parts(f"{root}/cut", storage)
     assert committed < 28, "the kill came too late to show anything"
 
-    resumed = subprocess.run(again, capture_output=True, text=True, timeout=240)
+    resumed = run(*again)
     assert resumed.returncode == 0, resumed.stderr
     assert f"done     {4 * committed} files" in resumed.stdout
     assert image_digests(f"{root}/cut", storage) == image_digests(f"{root}/whole", storage)
@@ -89,13 +92,9 @@ def test_a_local_folder_and_s3_give_the_same_images(s3_ceph, tmp_path, colorize)
 @pytest.mark.ray
 def test_a_worker_that_is_killed_costs_nothing(tmp_path):
     fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
-    wanted = command(
-        "--input", tmp_path / "in", "--output", tmp_path / "out", *FAST, "--set", "plan.shard_images=4"
-    )
-    driver = on_the_head(wanted)
-    until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes")
-    os.kill(next(pid for pid in children_of(os.getpid()) if is_worker(pid)), signal.SIGKILL)
-    _, stderr = driver.communicate(timeout=200)
+    with at_work_on_the_head(tmp_path) as driver:
+        os.kill(next(pid for pid in children_of(os.getpid()) if is_worker(pid)), signal.SIGKILL)
+        _, stderr = driver.communicate(timeout=200)
     assert driver.returncode == 0, stderr
     rows = ledger(str(tmp_path / "out"))
     assert [row["key"] for row in rows] == [f"{i:02d}.jpg" for i in range(48)]
@@ -105,23 +104,25 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path):
 @pytest.mark.ray
 def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path):
     fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
-    wanted = command(
-        "--input", tmp_path / "in", "--output", tmp_path / "out", *FAST, "--set", "plan.shard_images=4"
-    )
-    driver = on_the_head(wanted)
-    until(lambda: any((tmp_path / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes")
-    driver.terminate()
-    _, stderr = driver.communicate(timeout=60)
+    with at_work_on_the_head(tmp_path) as driver:
+        driver.send_signal(signal.SIGTERM)
+        _, stderr = driver.communicate(timeout=60)
     assert driver.returncode == 1
     assert "run the same command again to continue" in stderr
     assert "Traceback" not in stderr
     until(lambda: not any(map(is_worker, children_of(os.getpid()))), 60, "workers outlive a stopped driver")
 
 
-def on_the_head(wanted: list[str]) -> subprocess.Popen[str]:
-    """The job, on the head of all tests, whose processes descend from this one, workers too."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(wanted, **pipes, text=True, env=os.environ | shared_head(forked=False))
+@contextmanager
+def at_work_on_the_head(folder: Path) -> Iterator[ForkedCommand]:
+    """The job once it has committed a shard, on the head of all tests; its workers descend from us."""
+    places = ("--input", folder / "in", "--output", folder / "out")
+    shards = ("--set", "plan.shard_images=4")
+    with started(*places, *FAST, *shards, env=shared_head(forked=False)) as driver:
+        until(
+            lambda: any((folder / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes"
+        )
+        yield driver
 
 
 def is_running(process: psutil.Process) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-import subprocess
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.support.job_runner import FAST, command, encoded, fill, photograph
+from tests.support.job_runner import FAST, encoded, fill, photograph, started
 
 
 def listening(job: psutil.Process) -> set[tuple[str, str]]:
@@ -32,18 +30,18 @@ def listening(job: psutil.Process) -> set[tuple[str, str]]:
 def seen_in_a_run(folder: Path, engine: str) -> set[tuple[str, str]]:
     """What listened at any time of a run of its own, looked at until it ends."""
     fill(str(folder / "in"), {f"{i}.jpg": encoded(photograph(i, 64, 48)) for i in range(6)})
-    asked = command(folder / "in", folder / "out", *FAST, "--set", f"run.engine={engine}")
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    job, found = subprocess.Popen(asked, **pipes, text=True, env=environment), set[tuple[str, str]]()
-    process = psutil.Process(job.pid)
-    while job.poll() is None:
-        try:
-            found |= listening(process)
-        except psutil.NoSuchProcess:
-            break
-        time.sleep(0.2)
-    assert job.wait() == 0, job.communicate()[1]
+    asked = (folder / "in", folder / "out", *FAST, "--set", f"run.engine={engine}")
+    found = set[tuple[str, str]]()
+    with started(*asked) as job:
+        process = psutil.Process(job.pid)
+        while job.poll() is None:
+            try:
+                found |= listening(process)
+            except psutil.NoSuchProcess:
+                break
+            time.sleep(0.2)
+        _, stderr = job.communicate(60)
+    assert job.returncode == 0, stderr
     return found
 
 

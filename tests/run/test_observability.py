@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import time
 import urllib.request
 from pathlib import Path
@@ -18,7 +17,8 @@ import pytest
 from pipeline.models.weights_location import SHIPPED
 from pipeline.records import Status
 from pipeline.run.series import EXPORTED
-from tests.support.job_runner import command, encoded, fill, ledger, photograph
+from tests.support.forked_commands import ForkedCommand
+from tests.support.job_runner import encoded, fill, ledger, photograph, started
 from tests.support.ray_head import TOKEN, ray_head
 from tests.support.servers import free_port
 
@@ -75,7 +75,7 @@ def kill_within_a_shard(head: int, out: Path) -> bool:
     return False
 
 
-def _kill_once(job: subprocess.Popen[str], head: int, out: Path) -> None:
+def _kill_once(job: ForkedCommand, head: int, out: Path) -> None:
     while job.poll() is None and not kill_within_a_shard(head, out):
         time.sleep(0.002)
 
@@ -89,12 +89,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     port = free_port()
     often = {"RAY_metrics_report_interval_ms": "1000"}
     settings = [f"plan.shard_images={SHARD}", "model.side=64", "run.workers=1", "report.sample=0"]
-    asked = command("--input", folder / "in", "--output", folder / "out", "--log-format", "json")
-    asked += [word for setting in settings for word in ("--set", setting)]
-    with ray_head(folder, f"--metrics-export-port={port}", env=often) as (address, head):
-        environment = os.environ | TOKEN | often | {"RAY_ADDRESS": address}
-        message = (folder / "stderr").open("w")
-        job = subprocess.Popen(asked, env=environment, stdout=subprocess.PIPE, stderr=message, text=True)
+    places = ("--input", folder / "in", "--output", folder / "out", "--log-format", "json")
+    asked = [*places, *(word for setting in settings for word in ("--set", setting))]
+    with (
+        ray_head(folder, f"--metrics-export-port={port}", env=often) as (address, head),
+        started(*asked, env=TOKEN | often | {"RAY_ADDRESS": address}) as job,
+    ):
         killer = Thread(target=_kill_once, args=(job, head, folder / "out"))
         killer.start()
         working: dict[tuple[str, str], Sample] = {}
@@ -102,7 +102,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         has_ended = False
         while not has_ended:
             has_ended = job.poll() is not None  # and once more, for what was sent at the end
-            assert time.monotonic() < deadline, (folder / "stderr").read_text()
+            assert time.monotonic() < deadline, job.written()
             for sample in scrape(port):
                 if "fiat_color" in sample.name or sample.name in RAYS_OWN:
                     working[sample.name, str(sample.labels)] = sample
@@ -110,8 +110,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         time.sleep(3)  # a series that nobody reports any more is dropped after two intervals
         after = scrape(port)
         killer.join()
-        stdout = job.communicate()[0]
-    lines = [json.loads(line) for line in (folder / "stderr").read_text().splitlines()]
+        stdout, stderr = job.communicate(60)
+    assert job.returncode is not None
+    lines = [json.loads(line) for line in stderr.splitlines()]
     rows = ledger(str(folder / "out"))
     return Watched(job.returncode, lines, stdout, rows, by_name(list(working.values())), by_name(after))
 

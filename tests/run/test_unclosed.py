@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 
 from tests.run.test_storage_faults import FULL, error_line
 from tests.support.disks import small_disk
-from tests.support.job_runner import POOL, command, encoded, fill, image_digests, ledger, photograph
+from tests.support.job_runner import POOL, encoded, fill, image_digests, ledger, photograph, started
 
 IMAGES = 6
 SHARDS = ("--set", "plan.shard_images=3", "--set", "report.gallery=false")
@@ -70,14 +68,14 @@ def test_a_command_that_was_killed_while_it_closed(source: Path, tmp_path: Path,
     out = tmp_path / "out"
     job = ("--input", source, "--output", out, *SHARDS)
     # Of hundreds of pictures the contact sheet takes long enough for a kill.
-    run = subprocess.Popen(command(*job, *POOL, "--set", "report.sample=200"), stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 240
-    while not list((out / "runs").glob("*/ledger.parquet")):
-        assert time.monotonic() < until
-        assert run.poll() is None, "it ended before it was killed"
-        time.sleep(0.005)
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
+    with started(*job, *POOL, "--set", "report.sample=200") as run:
+        until = time.monotonic() + 240
+        while not list((out / "runs").glob("*/ledger.parquet")):
+            assert time.monotonic() < until
+            assert run.poll() is None, "it ended before it was killed"
+            time.sleep(0.005)
+        run.kill()
+        run.wait(60)
     assert ended(out).keys() == {"ledger.parquet"}
     before = ledger(str(out))
     assert len(before) == IMAGES

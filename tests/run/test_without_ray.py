@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.plan.plan import Plan
 from pipeline.run import engine_choice
 from pipeline.run.engine_choice import SMALL_BYTES, SMALL_IMAGES, choose_engine
-from tests.support.job_runner import FAST, command, encoded, fill, ledger, photograph
+from tests.support.job_runner import FAST, encoded, fill, ledger, photograph, started
 from tests.support.paths import REPO
 
 pytestmark = pytest.mark.job
@@ -66,21 +66,15 @@ def test_a_job_that_is_stopped_leaves_no_process_and_no_temporary_file(
     out, temporary = tmp_path / "out", tmp_path / "tmp"
     temporary.mkdir()
     fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i % 4, 900, 700)) for i in range(80)})
-    asked = command(tmp_path / "in", out, *FAST, "--set", "run.workers=2", "--set", "plan.shard_images=4")
-    job = subprocess.Popen(
-        asked,
-        env=environment(TMPDIR=str(temporary)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not any(out.glob("ledger/*/*.parquet")):
-        assert job.poll() is None
-        time.sleep(0.01)
-    family = psutil.Process(job.pid).children(recursive=True)
-    assert len(family) >= 3  # the server, a worker, its decoder
-    job.send_signal(number)
-    _, stderr = job.communicate(timeout=60)
+    shards = ("--set", "run.workers=2", "--set", "plan.shard_images=4")
+    with started(tmp_path / "in", out, *FAST, *shards, env=environment(TMPDIR=str(temporary))) as job:
+        while not any(out.glob("ledger/*/*.parquet")):
+            assert job.poll() is None
+            time.sleep(0.01)
+        family = psutil.Process(job.pid).children(recursive=True)
+        assert len(family) >= 3  # the server, a worker, its decoder
+        job.send_signal(number)
+        _, stderr = job.communicate(timeout=60)
     assert psutil.wait_procs(family, timeout=10)[1] == []
     assert 0 < len(ledger(str(out))) < 80
     if number != signal.SIGKILL:

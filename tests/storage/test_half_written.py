@@ -16,7 +16,7 @@ from pipeline import child_python_path
 from pipeline.storage import drop_half_written, machine, open_store
 from pipeline.storage.half_written import half_written_name
 from tests.support import ledger_parts
-from tests.support.job_runner import POOL, command, encoded, fill, image_digests, photograph
+from tests.support.job_runner import POOL, encoded, fill, image_digests, photograph, started
 
 WRITE = """
 import sys
@@ -104,13 +104,13 @@ def test_the_run_after_a_killed_one_removes_it(tmp_path: Path, colorize) -> None
     out = tmp_path / "out"
     fill(str(tmp_path / "in"), {f"{i}.jpg": encoded(photograph(i, 64, 48)) for i in range(3)})
     asked = ("--input", tmp_path / "in", "--output", out)
-    killed = subprocess.Popen(command(*asked, *POOL), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list(out.glob("runs/*/config.yaml")):
-        assert killed.poll() is None
-        time.sleep(0.01)
-    mark, family = machine._mark(killed.pid), psutil.Process(killed.pid).children(recursive=True)
-    killed.kill()
-    killed.wait()
+    with started(*asked, *POOL) as killed:
+        while not list(out.glob("runs/*/config.yaml")):
+            assert killed.poll() is None
+            time.sleep(0.01)
+        mark, family = machine._mark(killed.pid), psutil.Process(killed.pid).children(recursive=True)
+        killed.kill()
+        killed.wait(60)
     psutil.wait_procs(family, timeout=20)
     (out / "images").mkdir(exist_ok=True)
     (out / "images" / f".fiat-{mark}-{'0' * 32}.tmp").write_bytes(b"half")

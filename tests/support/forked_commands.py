@@ -15,11 +15,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Lock
 
+from tests.support import worker_client
 from tests.support.needs import until_the_end
 from tests.support.paths import REPO
 
@@ -34,31 +36,100 @@ WITHOUT_THREADS = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OMP_NUM_T
 
 
 def run_forked(
-    words: Sequence[str], env: dict[str, str], *, cwd: Path | None = None, timeout: float = 240
+    words: Sequence[object], env: dict[str, str], *, cwd: Path | None = None, timeout: float = 240
 ) -> subprocess.CompletedProcess[str]:
     """Run `python WORDS` to its end, like `subprocess.run` with `capture_output` and `text`.
 
     Args:
         words: a script and its arguments, or `-m`, a module and its arguments.
     """
-    with TemporaryFile() as out, TemporaryFile() as err:
+    with ForkedCommand(words, env, cwd=cwd) as command:
+        texts = command.communicate(timeout)
+        assert command.returncode is not None
+        return subprocess.CompletedProcess(command.args, command.returncode, *texts)
+
+
+class ForkedCommand:
+    """`python WORDS` that runs, like a `subprocess.Popen`; at the block's end it is killed with its group.
+
+    Args:
+        words: a script and its arguments, or `-m`, a module and its arguments.
+        stdout: an open file for the output; None: `communicate` returns it.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[object],
+        env: dict[str, str],
+        *,
+        cwd: Path | None = None,
+        stdout: int | None = None,
+    ) -> None:
+        self.args = [*map(str, words)]
+        self.returncode: int | None = None
+        self._asking = Lock()
+        self._stack = ExitStack()
+        self._files = [self._stack.enter_context(TemporaryFile()) for _ in range(2)]  # noqa: SIM115
+        out, err = (file.fileno() for file in self._files)
         ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                request = {"words": [*map(str, words)], "env": env, "cwd": str(cwd or Path.cwd())}
-                _send(_server(env), request, [out.fileno(), err.fileno(), theirs.fileno()])
-            ours.settimeout(timeout)
-            process = int(_line(ours))
-            try:
-                status = int(_line(ours))
-            except TimeoutError:
-                os.kill(process, signal.SIGKILL)
-                raise subprocess.TimeoutExpired([*words], timeout) from None
-        texts = []
-        for file in (out, err):
-            file.seek(0)
-            texts.append(file.read().decode())
-    return subprocess.CompletedProcess([*words], status, *texts)
+        self._answers = self._stack.enter_context(ours)
+        request = {"words": self.args, "env": env, "cwd": str(cwd or Path.cwd())}
+        with theirs:
+            descriptors = [out, err] if stdout is None else [stdout, stdout]
+            _send(_server(env), request, [*descriptors, theirs.fileno()])
+        self.pid = int(_line(self._answers))
+
+    def __enter__(self) -> ForkedCommand:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+            self.wait(60)
+        self._stack.close()
+
+    def poll(self) -> int | None:
+        """The exit status, once it has ended."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(1e-6)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """The exit status; as of `Popen`, negative for a signal.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after this many seconds.
+        """
+        with self._asking:
+            if self.returncode is None:
+                self._answers.settimeout(timeout)
+                try:
+                    self.returncode = int(_line(self._answers))
+                except TimeoutError:
+                    raise subprocess.TimeoutExpired(self.args, timeout) from None
+            return self.returncode
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """What it wrote to stdout and to stderr, once it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after this many seconds.
+        """
+        self.wait(timeout)
+        return self.written()
+
+    def written(self) -> tuple[str, str]:
+        """What it has written to stdout and to stderr until now."""
+        out, err = (os.pread(file.fileno(), 2**30, 0).decode() for file in self._files)
+        return out, err
+
+    def kill(self) -> None:
+        """End it at once, it alone."""
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, to it alone."""
+        os.kill(self.pid, number)
 
 
 def _server(env: dict[str, str]) -> socket.socket:
@@ -157,6 +228,8 @@ def _watch(request: dict[str, object], out: int, err: int, answer: int) -> None:
         os.close(answer)
         _run(request, out, err)
         return
+    with suppress(PermissionError, ProcessLookupError):  # it did so itself, and may have become a program
+        os.setpgid(process, process)
     os.write(answer, b"%d\n" % process)
     _, status = os.waitpid(process, 0)
     with suppress(BrokenPipeError):  # who asked has been killed
@@ -166,8 +239,7 @@ def _watch(request: dict[str, object], out: int, err: int, answer: int) -> None:
 
 def _run(request: dict, out: int, err: int) -> None:
     """The command: what it raises, SystemExit too, ends this process as it ends any other."""
-    if request.get("own_group"):  # Ray ends a worker with its group
-        os.setpgid(0, 0)
+    os.setpgid(0, 0)  # Ray ends a worker with its group
     os.dup2(out, 1)
     os.dup2(err, 2)
     os.close(out)
@@ -175,6 +247,8 @@ def _run(request: dict, out: int, err: int) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    if worker_client.PLACE in os.environ:
+        worker_client.lend()
     words: list[str] = request["words"]
     if words[0] == "-m":
         sys.argv = words[1:]

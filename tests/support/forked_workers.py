@@ -1,24 +1,25 @@
 """Ray workers that import nothing: like commands, they are forked from a process that imported everything.
 
-Python's imports take two thirds of the time of a worker in a small job. Ray starts `worker_client.py` instead
-of Python (a runtime environment's `py_executable`); it asks the process of `serve` for the worker. The
-worker registers with Ray under its own process id, and Ray's signals reach it.
+Python's imports take two thirds of the time of a worker in a small job. Ray starts `worker_client.py` in
+place of its own program (see `worker_client.lend`). The client asks the process of `serve` for the worker.
+The worker registers with Ray under its own process id, and Ray's signals reach it.
 
 Tests of how workers start or die, or of what they do with their environment, use workers that Ray starts.
 """
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
-import shlex
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support import worker_client
 from tests.support.forked_commands import WITHOUT_THREADS, serve
 from tests.support.needs import until_the_end
 from tests.support.paths import REPO
@@ -31,30 +32,29 @@ _MODULES = (
     "google.protobuf.message", "jsonschema", "opentelemetry.sdk.metrics", "prometheus_client", "psutil",
     "requests", "aiohttp",
 )  # fmt: skip
-_CLIENT = Path(__file__).with_name("worker_client.py")
-_STARTED_BY = "TESTS_WORKERS_STARTED_BY"
 
 
-def forked_workers(env: Mapping[str, str]) -> dict[str, str]:
-    """The environment variables that a command needs so that its workers are forked. This starts the process
-    that forks them; its clients wait for it.
+@functools.cache
+def forked_workers() -> dict[str, str]:
+    """The environment variables that a command needs so that its workers are forked.
 
-    Args:
-        env: environment of the head that the workers belong to.
+    The Ray of the command must start its workers with our client (`worker_client.lend`). The first call
+    starts the process that forks them; clients wait for it.
     """
     place = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="workers-"))) / "socket"
     server = subprocess.Popen(
         [sys.executable, "-m", __name__, str(place)], stdin=subprocess.DEVNULL, cwd=REPO,
-        env={**os.environ, **env, **WITHOUT_THREADS, "PYTHONPATH": str(REPO)},
+        env={**os.environ, **WITHOUT_THREADS, "PYTHONPATH": str(REPO)},
     )  # fmt: skip
     until_the_end.callback(lambda: (server.kill(), server.wait()))
-    client = shlex.join([sys.executable, "-I", "-S", str(_CLIENT), str(place)])  # for a shell
-    return {"RAY_RUNTIME_ENV_HOOK": f"{__name__}.hook", _STARTED_BY: client}
+    return {"RAY_RUNTIME_ENV_HOOK": f"{__name__}.hook", worker_client.PLACE: str(place)}
 
 
 def hook(runtime_env: dict[str, Any] | None) -> dict[str, Any]:
-    """Called by `ray.init`: the job's runtime environment, with our client in place of Python."""
-    return {**(runtime_env or {}), "py_executable": os.environ[_STARTED_BY]}
+    """Called by `ray.init`: the job's runtime environment, with the socket for our client."""
+    given = runtime_env or {}
+    place = {worker_client.PLACE: os.environ[worker_client.PLACE]}
+    return {**given, "env_vars": {**given.get("env_vars", {}), **place}}
 
 
 if __name__ == "__main__":
@@ -64,6 +64,10 @@ if __name__ == "__main__":
         listener.listen(64)
         for module in _MODULES:
             __import__(module)
+        from pipeline.shard import fused
+
+        fused.load_kernels()
         assert "ray" not in sys.modules
+        gc.freeze()
         unready.rename(sys.argv[1])
         serve(listener)

@@ -19,7 +19,7 @@ from PIL import Image
 from pipeline.config.storage import StorageConfig
 from pipeline.ledger.schema import VOLATILE_COLUMNS
 from pipeline.storage import open_store
-from tests.support.forked_commands import run_forked
+from tests.support.forked_commands import ForkedCommand, run_forked
 from tests.support.forked_workers import forked_workers
 from tests.support.needs import allowed, until_the_end
 from tests.support.paths import REPO
@@ -55,7 +55,7 @@ def shared_head(*, forked: bool = True) -> dict[str, str]:
 def _head() -> dict[str, str]:
     folder = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="ray-head-")))
     ports = [f"--{name}-port={free_port()}" for name in ("dashboard-agent-listen", "metrics-export")]
-    workers = forked_workers(TOKEN | CREDENTIALS)
+    workers = forked_workers()
     address, _ = until_the_end.enter_context(ray_head(folder, *ports, "--num-cpus=4", env=CREDENTIALS))
     return TOKEN | workers | {"RAY_ADDRESS": address}
 
@@ -67,10 +67,13 @@ def run(
     given = env or {}
     elsewhere = own_ray or "RAY_ADDRESS" in given or "run.engine=processes" in args
     head = {} if elsewhere else shared_head()
-    environment = os.environ | head | given
-    if not elsewhere:
-        return run_forked(command(*args)[1:], environment, timeout=timeout)
-    return subprocess.run(command(*args), capture_output=True, text=True, env=environment, timeout=timeout)
+    return run_forked([JOB, *args], os.environ | head | given, timeout=timeout)
+
+
+def started(*args: object, env: dict[str, str] | None = None) -> ForkedCommand:
+    """The job, as it begins: on a Ray of its own, or without Ray, unless `env` names a head."""
+    outside = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    return ForkedCommand([JOB, *args], outside | (env or {}))
 
 
 def run_job(name: str, *args: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:

@@ -21,8 +21,11 @@ from tests.support.servers import free_port
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 # Workers that Ray starts before a job is there have no runtime environment. Each job brings one, so it cannot
-# use them.
-_HEAD = {"PYTHONPATH": str(REPO), "RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0"}
+# use them. The monitor of log files looks for new ones twice a second, not ten times: there are hundreds.
+_HEAD = {
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0",
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "1",
+}  # fmt: skip
 
 #: Linux asks the head to end when the tests are killed; elsewhere it stays behind.
 _ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
@@ -46,11 +49,12 @@ def started(arguments: list[str], environment: dict[str, str], log: Path) -> Ite
     """Run `ray ARGUMENTS` with `--block`, so that it ends with the block: `ray stop` would end every Ray on
     the machine. Yields its process id."""
     require("ray")
-    ray = str(Path(sys.executable).with_name("ray"))
+    ray = (sys.executable, "-m", "tests.support.ray_start")
     with log.open("w") as written:
         head = subprocess.Popen(
-            [*_ENDS_WITH_US, ray, *arguments, "--block"],
-            env=environment, stdout=written, stderr=subprocess.STDOUT, start_new_session=True,
+            [*_ENDS_WITH_US, *ray, *arguments, "--block"],
+            env={**environment, "PYTHONPATH": str(REPO)}, stdout=written, stderr=subprocess.STDOUT,
+            start_new_session=True,
         )  # fmt: skip
     try:
         deadline = time.monotonic() + 120

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from pipeline.models.method_list import weights_info
 from pipeline.storage import open_store
 from pipeline.training.run_folder import RunFolder, run_folder
 from pipeline.training.sections import TrainSection
-from tests.support.forked_commands import run_forked
+from tests.support.forked_commands import ForkedCommand, run_forked
 from tests.support.job_runner import shared_head
 from tests.support.paths import REPO
 from tests.support.servers import S3Server
@@ -50,29 +48,19 @@ def bucket(s3_ceph: S3Server) -> str:
 def command(server: S3Server, bucket: str, *more: str) -> list[str]:
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
     places = ["--photos", f"{bucket}/photos", "--storage", f"{bucket}/runs"]
-    return [sys.executable, str(REPO / "jobs" / "train.py"), *places, *settings, *server.settings, *more]
+    return [str(REPO / "jobs" / "train.py"), *places, *settings, *server.settings, *more]
 
 
 @contextmanager
 def started(arguments: list[str]) -> Iterator[Iterator[str]]:
     """The lines of a run that is killed at the end, its driver at once, its workers on the shared head as Ray
     notices it. A local Ray dies with its driver: see test_trainer.py."""
-    process = subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        # with the short interval of our jobs, the last step could come before the kill
-        env=os.environ | shared_head() | {"PYTHONUNBUFFERED": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2"},
-    )
-    assert process.stdout is not None
-    try:
-        yield iter(process.stdout)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
+    # with the short interval of our jobs, the last step could come before the kill
+    slow = {"PYTHONUNBUFFERED": "1", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2"}
+    read, write = os.pipe()
+    with os.fdopen(read) as lines, ForkedCommand(arguments, os.environ | shared_head() | slow, stdout=write):
+        os.close(write)
+        yield iter(lines)
 
 
 def until(lines: Iterator[str], pattern: str, seen: list[str]) -> re.Match[str]:
@@ -119,8 +107,7 @@ def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: s
     stray = "checkpoint_2000-01-01_00-00-00.000000"
     open_store(f"{bucket}/runs/small", s3_ceph.storage_config).put(f"{stray}/state.pt", b"of a killed run")
 
-    again_command = command(s3_ceph, bucket)
-    done = run_forked(again_command[1:], os.environ | shared_head(), timeout=480)
+    done = run_forked(command(s3_ceph, bucket), os.environ | shared_head(), timeout=480)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output[-3000:]
     resumed = re.search(begins, output)
@@ -133,7 +120,7 @@ def test_a_killed_worker_and_a_killed_driver_resume(s3_ceph: S3Server, bucket: s
 
     target = f"{bucket}/weights/small.safetensors"
     exported = command(s3_ceph, bucket, "--export", target)
-    assert run_forked(exported[1:], dict(os.environ)).returncode == 0
+    assert run_forked(exported, dict(os.environ)).returncode == 0
     info = weights_info("iizuka", target, storage=s3_ceph.storage_config)
     assert (info.provenance["steps"], info.provenance["epochs"]) == (EPOCHS * EPOCH_STEPS, EPOCHS)
     assert info.labels == ("sea", "town")

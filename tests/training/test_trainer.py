@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -33,7 +32,8 @@ from pipeline.training.loop import learning_rate
 from pipeline.training.sections import OptimConfig
 from pipeline.training.settings import TrainConfig
 from pipeline.training.trainer import _cluster as cluster_of
-from tests.support.forked_commands import run_forked
+from tests.support.forked_commands import ForkedCommand, run_forked
+from tests.support.forked_workers import forked_workers
 from tests.support.job_runner import shared_head
 from tests.support.leases import hold, sign_of
 from tests.support.paths import REPO
@@ -126,22 +126,14 @@ def keeps_a_checkpoint(storage: Path) -> bool:
 def test_a_killed_run_resumes_to_the_same_weights(
     photos: Path, undisturbed: Path, tmp_path: Path, in_process
 ) -> None:
-    process = subprocess.Popen(
-        command(photos, tmp_path),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ | {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2"},  # or the last step comes before the kill
-    )
-    try:
+    # with the short interval of our jobs, the last step could come before the kill
+    own_ray = os.environ | forked_workers() | {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "2"}
+    with ForkedCommand(command(photos, tmp_path)[1:], own_ray) as job:
         deadline = time.monotonic() + 200  # seconds; 15 on two free cores, most of it Ray's start
         while not keeps_a_checkpoint(tmp_path):
-            assert process.poll() is None
+            assert job.poll() is None, job.written()
             assert time.monotonic() < deadline
             time.sleep(0.02)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
     time.sleep(3)  # Ray's processes notice that the driver is gone; none may write into the run any more
     record = tmp_path / "small" / "checkpoint_manager_snapshot.json"
     record.write_text(record.read_text()[:-9])  # as a controller does that is killed while it writes

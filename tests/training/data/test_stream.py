@@ -25,6 +25,8 @@ from pipeline.training.data.rows import RowIndex, read_index
 from pipeline.training.data.sampling import Sampler, row_weights
 from pipeline.training.data.stream import batches_from_stream
 from pipeline.training.sections import DataConfig
+from tests.support import worker_client
+from tests.support.forked_workers import forked_workers
 from tests.support.paths import REPO
 from tests.support.servers import S3Server
 from tests.support.training_data import parts, training_rows, write_parts
@@ -35,12 +37,13 @@ BROKEN = frozenset({"sea/3", "town/7"})
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
+    worker_client.lend()
     ray.init(
         address="local",
         num_cpus=3,
         include_dashboard=False,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": {"PYTHONPATH": str(REPO)}},
+        runtime_env={"env_vars": {"PYTHONPATH": str(REPO), **forked_workers()}},
     )
     yield
     ray.shutdown()
