@@ -56,7 +56,9 @@ def test_kill_9_of_the_driver_and_the_same_command_again(s3_ceph, colorize):
 
     again = ("--input", f"{root}/in", "--output", f"{root}/cut", *shards, *FAST)
     with started(*again) as driver:
-        until(lambda: parts(f"{root}/cut", storage) >= 2, 180, "no shard was committed in three minutes")
+        while parts(f"{root}/cut", storage) < 2:
+            assert driver.poll() is None, driver.written()
+            time.sleep(0.05)
         until(lambda: len(at_work(driver.pid)) >= 4, 60, "two workers and their decoders are not at work")
         family, working = [psutil.Process(pid) for pid in children_of(driver.pid)], at_work(driver.pid)
         driver.kill()

@@ -132,9 +132,13 @@ class ForkedCommand:
         os.kill(self.pid, number)
 
 
+#: Ray reads these when it needs them, its other variables when it is imported.
+_READ_LATER = {"RAY_ADDRESS", "RAY_RUNTIME_ENV_HOOK", "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"}
+
+
 def _server(env: dict[str, str]) -> socket.socket:
     """The channel to this process's server for commands with the same environment variables for Ray."""
-    told = {name: value for name, value in env.items() if name.startswith("RAY_") and name != "RAY_ADDRESS"}
+    told = {name: value for name, value in env.items() if name.startswith("RAY_") and name not in _READ_LATER}
     same = tuple(sorted(told.items()))
     if same not in _channels:
         _channels[same] = _started(env)

@@ -1,4 +1,4 @@
-"""Ray starts this in place of its own `setup_worker.py`, once for each worker: it has the worker forked, and
+"""Ray starts this in place of its own set-up program, once for each worker: it has the worker forked, and
 runs as long as that. For a job without forked workers, it becomes Ray's own program.
 
 See forked_workers.py. It imports only the standard library, but not pathlib, which is slow. Called as
