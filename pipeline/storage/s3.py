@@ -216,6 +216,7 @@ class S3Store:
 
         Raises:
             AlreadyExists: another version was there before.
+            Conflict: so it was, but its writer has seen this one before its own and has deleted it, too.
         """
         client = self._client()
         if not versions or client.meta.endpoint_url.endswith(_AWS):
@@ -231,6 +232,8 @@ class S3Store:
         query = {"Bucket": self.bucket, "Key": whole, "VersionId": versions[-1]}
         with suppress(AccessDenied):
             self._call("delete", key, lambda: client.delete_object(**query))
+        if not self.exists(key):  # of several that gave way to each other, the last one sees this
+            raise Conflict(f"nobody's {self._name(key)} has stayed")
         raise AlreadyExists(f"{self._name(key)} already exists")
 
     def _put(self, key: str, data: bytes, content_type: str | None, **condition: Any) -> Versions:

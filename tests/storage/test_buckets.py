@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from pipeline.config.storage import StorageConfig
 from pipeline.errors import AlreadyExists, ConfigError, ObjectChanged, ObjectMissing
 from pipeline.storage import open_store
 from pipeline.storage.s3 import S3Store
+from pipeline.storage.s3_versions import since_delete
 from tests.support.ceph import KMS_KEY
 from tests.support.servers import S3Server
 
@@ -53,6 +55,27 @@ def test_a_versioned_bucket_shows_the_newest_version_and_what_was_deleted_is_gon
     assert store.get("a").data == b"after a delete marker"
     versions = s3.client.list_object_versions(Bucket=bucket)
     assert (len(versions["Versions"]), len(versions["DeleteMarkers"])) == (4, 1)
+
+
+@pytest.mark.parametrize("server", ["s3_ceph", "s3_moto"])
+def test_of_two_that_give_way_to_each_other_the_last_writes_again(
+    server: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3 = request.getfixturevalue(server)
+    bucket = versioned(s3)
+    store = open_store(f"s3://{bucket}", s3.storage_config)
+
+    def since_another(*asked: Any) -> Iterator[str]:
+        yield from since_delete(*asked)
+        monkeypatch.undo()
+        yield "of one that has deleted itself since"
+
+    monkeypatch.setattr("pipeline.storage.s3.since_delete", since_another)
+    store.put_if_absent("part", b"mine")
+    assert store.get("part").data == b"mine"
+    assert len(s3.client.list_object_versions(Bucket=bucket)["Versions"]) == 1
+    with pytest.raises(AlreadyExists):
+        store.put_if_absent("part", b"another")
 
 
 @pytest.mark.parametrize("server", ["s3_ceph", "s3_moto"])
