@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
@@ -48,6 +49,9 @@ def _folder_for_turns(config: pytest.Config) -> str:
 
 
 _TURNS = pytest.StashKey[TemporaryDirectory[str]]()
+#: The files that come after all that may use Ray.
+_AFTER_RAY = pytest.StashKey[set[Path]]()
+_RUNNER = "tests.support.job_runner"  # it imports half of the product: not here
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -62,6 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             ranks[item.path] = max(ranks.get(item.path, 0), _rank(item))
         items.sort(key=lambda item: -ranks[item.path])
+        config.stash[_AFTER_RAY] = {path for path, rank in ranks.items() if rank == 0}
 
 
 def _parameters(item: pytest.Item) -> set[str]:
@@ -79,6 +84,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Let a test start only what its markers allow, and run it alone if they say so."""
     folder: str | None = getattr(item.config, "workerinput", {}).get("turns")
     alone = item.get_closest_marker("alone") is not None
+    if item.path in item.config.stash.get(_AFTER_RAY, ()) and (job_runner := sys.modules.get(_RUNNER)):
+        job_runner.close_head()
     with turn(Path(folder), alone) if folder else contextlib.nullcontext(), needs_of(item):
         return (yield)  # type: ignore[return-value]
 
