@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forked_workers import forked_workers
 from tests.support.job_runner import FAST, encoded, fill, ledger, photograph
 from tests.support.paths import REPO
 from tests.support.ray_head import TOKEN, ray_head
@@ -38,7 +39,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     ports = [f"--{name}={free_port()}" for name in ("dashboard-agent-listen-port", "metrics-export-port")]
     dashboard = ["--include-dashboard=true", f"--dashboard-port={port}", *ports]
-    with ray_head(folder, *dashboard, env={"PATH": path}):
+    with ray_head(folder, *dashboard, env={"PATH": path} | forked_workers()):
         environment = os.environ | TOKEN | {"PYTHONPATH": str(REPO)}
         yield Cluster(f"http://127.0.0.1:{port}", environment)
 

@@ -53,37 +53,40 @@ def deliver(out: Store, source: Store, count: int) -> None:
 
 
 @pytest.fixture(scope="module", params=["folder", "s3"])
-def thousand(request, tmp_path_factory) -> tuple[Store, Store, tuple[str, ...], StorageConfig]:
-    """A thousand delivered objects: OUT, the source, the job's settings and the storage's."""
+def delivered(request, tmp_path_factory) -> tuple[Store, Store, tuple[str, ...], StorageConfig]:
+    """A thousand delivered objects, fewer on a slow server: OUT, the source, the job's settings and the
+    storage's."""
     if request.param == "folder":
-        root, storage, settings = str(tmp_path_factory.mktemp("thousand")), StorageConfig(), ()
+        root, storage, settings = str(tmp_path_factory.mktemp("delivered")), StorageConfig(), ()
     else:
         server = request.getfixturevalue("s3_moto")
         root, storage, settings = f"s3://{server.bucket()}", server.storage_config, server.settings
     out, source = open_store(f"{root}/out", storage), open_store(f"{root}/in", storage)
-    deliver(out, source, 1000)
+    deliver(out, source, 1000 if request.param == "folder" else 300)
     return out, source, settings, storage
 
 
 @pytest.mark.ray
-def test_it_finds_one_flipped_byte_one_deleted_and_one_stray_object_and_nothing_else(thousand):
-    out, source, settings, storage = thousand
+def test_it_finds_one_flipped_byte_one_deleted_and_one_stray_object_and_nothing_else(delivered):
+    out, source, settings, storage = delivered
     report = open_store(f"{out.uri}-report", storage)
     fine = verify("--output", out.uri, "--input", source.uri, "--report", report.uri, *settings)
     assert (fine.returncode, findings(report)) == (0, []), fine.stderr
-    assert (summary(report)["hashed"], summary(report)["expected"]) == (2000, 2000)
+    count = len([*source.list()])
+    assert count in (300, 1000)
+    assert (summary(report)["hashed"], summary(report)["expected"]) == (2 * count, 2 * count)
 
-    flipped, deleted = "images/box-2/scan 0345.jpg", "images/box-5/scan 0999.jpg"
+    flipped, deleted = "images/box-0/scan 0245.jpg", "images/box-5/scan 0299.jpg"
     data = bytearray(out.get(flipped).data)
     data[17] ^= 1
     out.put(flipped, bytes(data))
     out.delete(deleted)
-    out.put("images/box-2/scan 0345 (copy).jpg", b"stray")
+    out.put("images/box-0/scan 0245 (copy).jpg", b"stray")
     before = {info.key: info.etag for info in out.list()}
     done = verify("--output", out.uri, "--report", report.uri, *settings)
     assert done.returncode == 3, done.stderr
     assert findings(report) == [
-        ("images/box-2/scan 0345 (copy).jpg", "unexpected"),
+        ("images/box-0/scan 0245 (copy).jpg", "unexpected"),
         (flipped, "changed"),
         (deleted, "missing"),
     ]
@@ -93,8 +96,8 @@ def test_it_finds_one_flipped_byte_one_deleted_and_one_stray_object_and_nothing_
 
 
 @pytest.mark.ray
-def test_sources_and_a_damaged_ledger_part(thousand):
-    out, source, settings, _ = thousand
+def test_sources_and_a_damaged_ledger_part(delivered):
+    out, source, settings, _ = delivered
     source.put("box-3/scan 0003.jpg", b"another photograph")
     source.delete("box-4/scan 0004.jpg")
     out.put("ledger/digest/part-ffffffffffffffff.parquet", b"PAR1")

@@ -15,6 +15,7 @@ import pytest
 from pipeline.config.storage import StorageConfig
 from pipeline.storage import open_store
 from tests.support.forked_commands import ForkedCommand
+from tests.support.forked_workers import forked_now
 from tests.support.job_runner import (
     encoded,
     fill,
@@ -95,7 +96,7 @@ def test_a_local_folder_and_s3_give_the_same_images(s3_ceph, tmp_path, colorize)
 def test_a_worker_that_is_killed_costs_nothing(tmp_path):
     fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
     with at_work_on_the_head(tmp_path) as driver:
-        os.kill(next(pid for pid in children_of(os.getpid()) if is_worker(pid)), signal.SIGKILL)
+        os.kill(next(filter(is_worker, forked_now())), signal.SIGKILL)
         _, stderr = driver.communicate(timeout=200)
     assert driver.returncode == 0, stderr
     rows = ledger(str(tmp_path / "out"))
@@ -112,15 +113,15 @@ def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path)
     assert driver.returncode == 1
     assert "run the same command again to continue" in stderr
     assert "Traceback" not in stderr
-    until(lambda: not any(map(is_worker, children_of(os.getpid()))), 60, "workers outlive a stopped driver")
+    until(lambda: not any(map(is_worker, forked_now())), 60, "workers outlive a stopped driver")
 
 
 @contextmanager
 def at_work_on_the_head(folder: Path) -> Iterator[ForkedCommand]:
-    """The job once it has committed a shard, on the head of all tests; its workers descend from us."""
+    """The job once it has committed a shard, on the head of all tests."""
     places = ("--input", folder / "in", "--output", folder / "out")
     shards = ("--set", "plan.shard_images=4")
-    with started(*places, *FAST, *shards, env=shared_head(forked=False)) as driver:
+    with started(*places, *FAST, *shards, env=shared_head()) as driver:
         until(
             lambda: any((folder / "out").glob("ledger/*/*")), 180, "no shard was committed in three minutes"
         )

@@ -20,13 +20,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.needs import require
+from tests.support.processes import ends_with_us
 from tests.support.servers import ACCESS_KEY, SECRET_KEY, S3Server, free_port
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph", "monmaptool")
 PACKAGES = "radosgw ceph-mon ceph-osd ceph-common"
 _READY_SECONDS = 90
-#: Linux ends the server when the tests are killed; elsewhere a killed test run leaves it behind.
-_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 _CEPH_CONF = """\
 [global]
@@ -166,7 +165,7 @@ class _Ceph:
     def _serve(self, program: str, *args: str) -> None:
         """Start a server in a session of its own, so that Ctrl-C in the tests leaves it to `stop`."""
         with (self.root / f"{program}.out").open("ab") as log:
-            command = [*_DIES_WITH_US, program, "-c", str(self.conf), *args, "-f"]
+            command = [*ends_with_us("KILL"), program, "-c", str(self.conf), *args, "-f"]
             self._processes.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
 
     def _wait_for(self, endpoint: str) -> None:

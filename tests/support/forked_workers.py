@@ -23,6 +23,7 @@ from tests.support import worker_client
 from tests.support.forked_commands import WITHOUT_THREADS, serve
 from tests.support.needs import until_the_end
 from tests.support.paths import REPO
+from tests.support.processes import ends_with_us, of_session
 
 # Not Ray: its core reads the job's number, which is in the environment of each worker, when it is imported.
 _MODULES = (
@@ -34,6 +35,14 @@ _MODULES = (
 )  # fmt: skip
 
 
+_server: list[int] = []
+
+
+def forked_now() -> set[int]:
+    """The process ids of the workers that have been forked and have not ended, and of their children."""
+    return {pid for server in _server for pid in of_session(server)}
+
+
 @functools.cache
 def forked_workers() -> dict[str, str]:
     """The environment variables that a command needs so that its workers are forked.
@@ -43,9 +52,10 @@ def forked_workers() -> dict[str, str]:
     """
     place = Path(until_the_end.enter_context(tempfile.TemporaryDirectory(prefix="workers-"))) / "socket"
     server = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(place)], stdin=subprocess.DEVNULL, cwd=REPO,
-        env={**os.environ, **WITHOUT_THREADS, "PYTHONPATH": str(REPO)},
+        [*ends_with_us("KILL"), sys.executable, "-m", __name__, str(place)], stdin=subprocess.DEVNULL,
+        env={**os.environ, **WITHOUT_THREADS, "PYTHONPATH": str(REPO)}, cwd=REPO, start_new_session=True,
     )  # fmt: skip
+    _server.append(server.pid)
     until_the_end.callback(lambda: (server.kill(), server.wait()))
     return {"RAY_RUNTIME_ENV_HOOK": f"{__name__}.hook", worker_client.PLACE: str(place)}
 

@@ -38,18 +38,17 @@ def command(*args: object) -> list[str]:
     return [sys.executable, str(JOB), *map(str, args)]
 
 
-def shared_head(*, forked: bool = True) -> dict[str, str]:
+def shared_head() -> dict[str, str]:
     """The environment of a job on the Ray head that all tests share. The first call starts the head.
 
-    The job's workers are forked (see forked_workers.py), or Ray starts them as it does for users.
+    The job's workers are forked: see forked_workers.py.
 
     A job with its own Ray takes twice as long: Ray's processes start and end with it. For a test without the
     marker `ray`, no head is started: its jobs end before they need one, or fail.
     """
     if not allowed("ray"):
         return {}
-    head = _head()
-    return head if forked else {name: head[name] for name in (*TOKEN, "RAY_ADDRESS")}
+    return _head()
 
 
 @functools.cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from tests.support.needs import require
 from tests.support.paths import REPO
+from tests.support.processes import ends_with_us
 from tests.support.servers import free_port
 
 #: For the head and for who talks to it.
@@ -26,9 +26,6 @@ _HEAD = {
     "RAY_USAGE_STATS_ENABLED": "0", "RAY_prestart_worker_first_driver": "0",
     "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "1",
 }  # fmt: skip
-
-#: Linux asks the head to end when the tests are killed; elsewhere it stays behind.
-_ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
 
 
 @contextmanager
@@ -52,7 +49,7 @@ def started(arguments: list[str], environment: dict[str, str], log: Path) -> Ite
     ray = (sys.executable, "-m", "tests.support.ray_start")
     with log.open("w") as written:
         head = subprocess.Popen(
-            [*_ENDS_WITH_US, *ray, *arguments, "--block"],
+            [*ends_with_us("TERM"), *ray, *arguments, "--block"],
             env={**environment, "PYTHONPATH": str(REPO)}, stdout=written, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
