@@ -155,13 +155,26 @@ def in_process(capsys: pytest.CaptureFixture[str]) -> Callable[..., CompletedPro
 
     def call(job: str, *args: object) -> CompletedProcess[str]:
         words = [str(arg) for arg in args]
+        before = dict(os.environ)
         try:
             status = import_module(f"jobs.{job}").main(words)
         except SystemExit as left:  # so ends argparse
             status = left.code
+        finally:  # jobs set variables for Ray
+            for name in [name for name in os.environ if name not in before]:
+                del os.environ[name]
+            os.environ.update(before)
         return CompletedProcess([job, *words], status, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what is tried again: the pauses between tries are short."""
+    from tests.support.pauses import shorten  # late: botocore
+
+    shorten(monkeypatch)
 
 
 @pytest.fixture

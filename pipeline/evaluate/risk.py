@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # its package `stats`, which takes more than a second, loads on use
 from numpy.typing import NDArray
-from scipy.stats import rankdata, spearmanr
 
 from pipeline.evaluate.bootstrap import interval
 
@@ -45,7 +45,7 @@ def spearman(doubt_P: F64, error_P: F64) -> float:
     """Spearman's rank correlation of doubt and error, -1 to 1; NaN where one of them is constant."""
     if np.ptp(doubt_P) == 0 or np.ptp(error_P) == 0:
         return float("nan")
-    return float(spearmanr(doubt_P, error_P).statistic)
+    return float(scipy.stats.spearmanr(doubt_P, error_P).statistic)
 
 
 def auroc(doubt_P: F64, error_P: F64, worst: float = WORST) -> float:
@@ -58,7 +58,7 @@ def auroc(doubt_P: F64, error_P: F64, worst: float = WORST) -> float:
     is_worst = np.zeros(len(error_P), bool)
     is_worst[np.argsort(error_P, kind="stable")[-count:]] = True
     others = len(error_P) - count
-    ranks = rankdata(doubt_P)[is_worst].sum()
+    ranks = scipy.stats.rankdata(doubt_P)[is_worst].sum()
     return float((ranks - count * (count + 1) / 2) / (count * others)) if others else float("nan")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+import scipy
 
 from pipeline.evaluate.bootstrap import interval, resampled_means, weighted_means
 
@@ -12,7 +12,7 @@ from pipeline.evaluate.bootstrap import interval, resampled_means, weighted_mean
 def test_the_interval_is_that_of_scipy() -> None:
     values = np.random.default_rng(3).gamma(2.0, size=150)
     ours = interval(resampled_means(values, 20_000, 0), 0.95)
-    theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1)
+    theirs = scipy.stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=1)
     assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.forked_commands import run_forked
 from tests.support.forked_workers import forked_workers
 from tests.support.job_runner import FAST, encoded, fill, ledger, photograph
 from tests.support.paths import REPO
@@ -25,12 +26,11 @@ class Cluster:
     def __init__(self, url: str, environment: dict[str, str]) -> None:
         self.url, self.environment = url, environment
 
-    def submit(self, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "fiat_color", "submit", "--address", self.url, *map(str, words)]
-        return subprocess.run(
-            command, env=self.environment | environment, cwd=REPO, capture_output=True, text=True,
-            check=False, timeout=240,
-        )  # fmt: skip
+    def submit(self, *words: object) -> subprocess.CompletedProcess[str]:
+        return run_forked(self.command(*words), self.environment, cwd=REPO)
+
+    def command(self, *words: object) -> list[str]:
+        return ["-m", "fiat_color", "submit", "--address", self.url, *map(str, words)]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,10 @@ def test_the_status_is_that_of_the_run(cluster: Cluster, tmp_path: Path) -> None
     assert "nowhere" in unusable.stdout  # what the job printed there
     assert cluster.submit("--attach", "raysubmit_none").returncode == 2
 
-    stranger = cluster.submit(*colorize, RAY_AUTH_TOKEN="0" * 64)
+    stranger = subprocess.run(
+        [sys.executable, *cluster.command(*colorize)], env=cluster.environment | {"RAY_AUTH_TOKEN": "0" * 64},
+        cwd=REPO, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
     assert (stranger.returncode, stranger.stderr.count("\n")) == (2, 1), stranger.stderr
 
 

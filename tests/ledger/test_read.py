@@ -33,6 +33,8 @@ from pipeline.verify.expected import read_expected
 from tests.support.fault_proxy import Fault, fault_proxy
 from tests.support.ledger_parts import put_part, row
 
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
 ROWS = ledger_table([row("a"), row("b", Status.FAILED)])
 PART = part_key("digest", "1")
 

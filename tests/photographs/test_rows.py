@@ -11,6 +11,8 @@ from pipeline.storage import open_store
 from pipeline.training.data.rows import read_images
 from tests.support.fault_proxy import Fault, fault_proxy
 
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
 IMAGES = [bytes([number]) * 3000 + np.random.default_rng(number).bytes(3000) for number in range(6)]
 FIRST = np.zeros(1, np.int64)
 

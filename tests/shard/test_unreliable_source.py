@@ -16,6 +16,8 @@ from pipeline.shard.job import Job
 from tests.support.fault_proxy import Fault, fault_proxy
 from tests.support.job_runner import encoded, ledger, photograph
 
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
 KEYS = ("a.tif", "b.tif", "c.tif", "d.tif")
 
 

@@ -21,6 +21,8 @@ from pipeline.storage.s3_versions import since_delete
 from tests.support.ceph import KMS_KEY
 from tests.support.servers import S3Server
 
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
 LARGE = 33 * 2**20  # three parts
 
 
@@ -152,6 +154,8 @@ def listener(aws_credentials: None) -> Iterator[tuple[str, list[dict[str, str]]]
     seen: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # else boto3 waits a second for an answer to `Expect: 100-continue`
+
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             seen.append({name.lower(): value for name, value in self.headers.items()})

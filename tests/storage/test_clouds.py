@@ -24,6 +24,8 @@ from pipeline.storage import Store, bucket_store, open_store, refuse_overlap
 from pipeline.storage.lease import hold_lease
 from tests.support.clouds import CloudServer
 
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
 
 @pytest.fixture(params=["gcs", "azure"])
 def cloud(request: pytest.FixtureRequest) -> CloudServer:

@@ -17,6 +17,8 @@ from pipeline.storage.files import get_file
 from tests.support.fault_proxy import Fault, FaultProxy, fault_proxy
 from tests.support.servers import S3Server
 
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
 DATA = bytes(range(256)) * 40
 
 

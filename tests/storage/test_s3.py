@@ -15,6 +15,8 @@ from pipeline.errors import AccessDenied, AlreadyExists, ConfigError, Credential
 from pipeline.storage import open_store
 from pipeline.storage.s3_listing import list_sorted
 
+pytestmark = pytest.mark.usefixtures("short_pauses")
+
 OK, BUSY, DENIED, CONFLICT, EXISTS = (
     (200, ""),
     (503, "SlowDown"),
