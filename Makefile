@@ -3,7 +3,7 @@
 #   VENV=.venv-3.12              another environment next to .venv, for another PYTHON (default: .venv)
 #   PIP_ARGS="..."               passed to every pip install, e.g. an --index-url of your own mirror; uv is not used then
 #   TORCH=cpu|cuda|auto          which build of torch (auto: cuda only if an NVIDIA driver is found)
-#   TESTS_AT_ONCE=N              number of processes for `make check` and `make test` (default: 2)
+#   TESTS_AT_ONCE=N              number of processes for `make check` (default: 2) and `make test` (default: 3)
 #   TEST_ARGS="..."              passed to pytest, e.g. TEST_ARGS="-k ledger"
 #   DEMO_ARGS="..."              passed to the demo, e.g. DEMO_ARGS="--set output.format=png"
 #   BENCH_ARGS="..."             passed to the benchmark, e.g. BENCH_ARGS=--quick; see its --help
@@ -11,7 +11,8 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 DEMO_OUTPUT := demo-output
-TESTS_AT_ONCE := 2
+# More than the two cores that the tests are made for: many of them wait for a process to start or to end.
+TESTS_AT_ONCE := 3
 CHECKED := not ray and not s3 and not server and not job and not slow
 # Each file runs in one process, the longest files first (tests/conftest.py sorts them).
 PYTEST = $(PY) -m pytest -n $(TESTS_AT_ONCE) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
@@ -44,6 +45,7 @@ lint: tools  ## ruff, mypy and the import contracts
 	$(PY) -m mypy
 	$(PY) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
+check: TESTS_AT_ONCE := 2  # and the linters beside them
 check: tools  ## the linters and the fast tests, those that need no Ray, server or browser: 90 seconds
 	@$(MAKE) --no-print-directory lint & linters=$$!; \
 	$(PYTEST) -m "$(CHECKED)"; status=$$?; \
