@@ -216,7 +216,7 @@ class S3Store:
 
         Raises:
             AlreadyExists: another version was there before.
-            Conflict: so it was, but its writer has seen this one before its own and has deleted it, too.
+            Conflict: another version was there before, but by now its writer has deleted it.
         """
         client = self._client()
         if not versions or client.meta.endpoint_url.endswith(_AWS):
@@ -232,8 +232,8 @@ class S3Store:
         query = {"Bucket": self.bucket, "Key": whole, "VersionId": versions[-1]}
         with suppress(AccessDenied):
             self._call("delete", key, lambda: client.delete_object(**query))
-        if not self.exists(key):  # of several that gave way to each other, the last one sees this
-            raise Conflict(f"nobody's {self._name(key)} has stayed")
+        if not self.exists(key):  # two writers can each see the other's version first: both delete theirs
+            raise Conflict(f"every version of {self._name(key)} was deleted")
         raise AlreadyExists(f"{self._name(key)} already exists")
 
     def _put(self, key: str, data: bytes, content_type: str | None, **condition: Any) -> Versions:

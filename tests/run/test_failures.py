@@ -108,6 +108,7 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path):
 def test_a_scheduler_that_stops_the_job_is_told_that_it_did_not_finish(tmp_path):
     fill(str(tmp_path / "in"), {f"{i:02d}.jpg": encoded(photograph(i, 300, 200)) for i in range(48)})
     with at_work_on_the_head(tmp_path) as driver:
+        assert any(map(is_worker, forked_now()))
         driver.send_signal(signal.SIGTERM)
         _, stderr = driver.communicate(timeout=60)
     assert driver.returncode == 1

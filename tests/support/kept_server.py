@@ -41,5 +41,5 @@ def lend() -> KeptServer:
 
 
 def _surroundings() -> tuple[str, dict[str, str]]:
-    changes = ("PYTEST_CURRENT_TEST", "RAY_ADDRESS")  # at every test; no worker of the pool knows Ray
+    changes = ("PYTEST_CURRENT_TEST", "RAY_ADDRESS")  # from test to test; the pool's workers read neither
     return str(Path.cwd()), {name: value for name, value in os.environ.items() if name not in changes}
